@@ -1,0 +1,44 @@
+# Needs Python >= 3.11 and make, nothing else. `make help` lists the targets.
+.DEFAULT_GOAL := help
+
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+CODE := app tools tests migrations run.py gunicorn.conf.py
+COMPILE := $(BIN)/uv pip compile --quiet --no-header --generate-hashes --universal --python-version 3.11
+
+.PHONY: run stack test check lint format requirements clean help
+
+run: $(INSTALLED) ## start PostgreSQL, Apache Kafka and the service on port 3000
+	@exec $(BIN)/python -m tools.stack run
+
+stack: $(INSTALLED) ## start PostgreSQL and Apache Kafka, print their addresses
+	@exec $(BIN)/python -m tools.stack up
+
+test: $(INSTALLED) ## all tests
+	$(BIN)/python -m pytest
+
+check: lint ## format, lint, types, tests with coverage: what CI runs
+	$(BIN)/python -m pytest --cov --cov-report=term
+
+lint: $(INSTALLED) ## format, lint and types only
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/mypy
+
+format: $(INSTALLED) ## format the code and order its imports
+	$(BIN)/ruff check --select I --fix $(CODE)
+	$(BIN)/ruff format $(CODE)
+
+requirements: $(INSTALLED) ## compile requirements*.in; UPGRADE=--upgrade takes newer versions
+	$(COMPILE) $(UPGRADE) requirements.in -o requirements.txt
+	$(COMPILE) $(UPGRADE) requirements-dev.in -o requirements-dev.txt
+
+clean: ## remove the environment, the stack with its data, and caches
+	rm -rf .venv .stack .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis mutants htmlcov .coverage .coverage.*
+
+help: ## this list
+	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 14
+
+$(INSTALLED): requirements.txt requirements-dev.txt tools/install.sh
+	@tools/install.sh
+	@touch $@

@@ -1,0 +1,52 @@
+"""The order service. `create_app` is the one place where its parts are wired; importing and wiring open nothing."""
+
+import os
+
+from flask import Flask, Response, g, request
+
+from app.api import cors, errors, health, requests
+from app.api.routes import orders
+from app.config.config import Settings
+from app.models.database import Database
+from app.models.models import db
+from app.models.store import OrderStore
+from app.services.alarms import Alarms
+from app.services.kafka_service import KafkaService
+from app.services.order_service import OrderService
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """Return the app for the settings, those of the environment by default. Raises SettingsError.
+
+    The threads wait in `app.extensions["kafka_service"]`; whoever runs the app starts them after the fork.
+    """
+    settings = settings or Settings.load(os.environ)
+    app = Flask("app", static_folder=None)
+    app.config["SQLALCHEMY_DATABASE_URI"] = settings.database_url
+    app.url_map.merge_slashes = False
+    db.init_app(app)
+
+    database, alarms = Database(settings.database_url), Alarms()
+    kafka_service = KafkaService(settings, database, alarms)
+    pool = database.pool(settings.database_pool)
+    store = OrderStore(pool, settings.refused_accept_seconds)
+    app.extensions["settings"] = settings
+    app.extensions["alarms"] = alarms
+    app.extensions["kafka_service"] = kafka_service
+    app.extensions["order_service"] = OrderService(pool, store, kafka_service.wake)
+    app.extensions["health"] = health.Health(settings, pool, kafka_service, alarms)
+
+    app.register_blueprint(health.checks)
+    if settings.serves_orders:
+        app.register_blueprint(orders)
+    errors.register(app)
+    app.before_request(requests.begin)
+
+    @app.after_request
+    def finish(response: Response) -> Response:
+        response.headers["X-Correlation-ID"] = g.correlation_id
+        cors.add_headers(response, settings.cors_origins)
+        health.count(request.endpoint, response.status_code, g.deadline)
+        return response
+
+    return app

@@ -1,0 +1,49 @@
+"""How decisions look on the wire: the success bodies of the contract [H6-H13]."""
+
+from collections.abc import Callable
+from typing import Any
+
+from app.api.errors import refusal
+from app.models.order import OrderState
+from app.models.rules import Decision, Refusal, Unchanged
+from app.models.store import Answer
+from app.utils.encoder import encode
+
+Presenter = Callable[[Decision], Answer]
+
+
+def with_order(message: str) -> Presenter:
+    """Present a success as a message and the order after it."""
+
+    def present(decision: Decision) -> Answer:
+        if isinstance(decision, Refusal):
+            return refusal(decision)
+        body: dict[str, Any] = {"message": message, "order": decision.order.to_wire()}
+        if isinstance(decision, Unchanged) and decision.forgiven:
+            body["changed"] = False
+        return Answer(200, encode(body))
+
+    return present
+
+
+def with_id(status: int, message: str) -> Presenter:
+    """Present a success as a flag, a message and the order's id."""
+
+    def present(decision: Decision) -> Answer:
+        if isinstance(decision, Refusal):
+            return refusal(decision)
+        body = {"success": True, "message": message, "order_id": decision.order.order_id}
+        return Answer(status, encode(body))
+
+    return present
+
+
+def page(items: list[OrderState], total: int, number: int, limit: int) -> Answer:
+    """Present one page of a list [H3]."""
+    body = {
+        "items": [order.to_wire() for order in items],
+        "total": total,
+        "pages": -(-total // limit),
+        "page": number,
+    }
+    return Answer(200, encode(body))

@@ -1,0 +1,116 @@
+"""What an operator asks: alive, ready, how much. `/health` is the callers' and says only that somebody answers [H2]."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Blueprint, Response, current_app, g
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from app.api.errors import respond
+from app.api.requests import REQUEST_SECONDS
+from app.config.config import Settings
+from app.models.database import DatabaseTrouble, Pool, Statement
+from app.models.statements import PING
+from app.models.store import Answer
+from app.services.alarms import Alarms
+from app.services.kafka_service import KafkaService
+from app.services.metrics import OUTBOX_AGE, OUTBOX_DEPTH, REQUESTS
+from app.services.metrics import REQUEST_SECONDS as REQUEST_HISTOGRAM
+from app.utils.deadline import Deadline
+from app.utils.encoder import encode
+
+STALE_SECONDS = 30.0
+
+checks = Blueprint("checks", __name__)
+
+OUTBOX = Statement(
+    "outbox_state",
+    (),
+    "SELECT count(*), coalesce(extract(epoch FROM now() - (SELECT created_at FROM outbox ORDER BY id LIMIT 1)), 0) "
+    "FROM outbox",
+)
+
+
+@dataclass(frozen=True)
+class Health:
+    """Looks at the parts of one process."""
+
+    settings: Settings
+    pool: Pool
+    kafka_service: KafkaService
+    alarms: Alarms
+
+    def parts(self, deadline: Deadline) -> dict[str, dict[str, Any]]:
+        """Return one entry a part, each with `ok`. Blocks until `deadline` at the longest."""
+        return {
+            "database": {"ok": self._database_answers(deadline)},
+            "schema": {"ok": self.kafka_service.schema_at_head, "mode": self.settings.schema},
+            **{thread.name: _thread(thread) for thread in self.kafka_service.threads if thread.name != "schema"},
+            "relay": {"ok": True, "leads": [relay.lane for relay in self.kafka_service.relays if relay.leading]},
+            "alarms": {"ok": not self.alarms.all(), "open": self.alarms.all()},
+        }
+
+    def measure_outbox(self, deadline: Deadline) -> None:
+        """Set the gauges of the outbox; while the database is away they keep their last values."""
+        try:
+            depth, age = self.pool.run(OUTBOX, (), deadline)[0]
+        except DatabaseTrouble:
+            return
+        OUTBOX_DEPTH.set(depth)
+        OUTBOX_AGE.set(float(age))
+
+    def _database_answers(self, deadline: Deadline) -> bool:
+        try:
+            return bool(self.pool.run(PING, (), deadline))
+        except DatabaseTrouble:
+            return False
+
+
+@checks.get("/health")
+def health() -> Response:
+    """Answer 200 whatever else is away [H2]."""
+    return respond(Answer(200, encode({"status": "healthy"})))
+
+
+@checks.get("/livez")
+def livez() -> Response:
+    """Answer 200 while the process answers; asks nobody."""
+    return respond(Answer(200, encode({"status": "alive"})))
+
+
+@checks.get("/readyz")
+def readyz() -> Response:
+    """Answer with an entry a part; 503 only when the database is away or its schema not at head."""
+    parts = _health().parts(g.deadline)
+    ready = parts["database"]["ok"] and parts["schema"]["ok"]
+    body = {"status": "ready" if ready else "not ready", "parts": parts}
+    return respond(Answer(200 if ready else 503, encode(body)))
+
+
+@checks.get("/metrics")
+def metrics() -> Response:
+    """The metrics of this process in Prometheus' text format."""
+    _health().measure_outbox(g.deadline)
+    return Response(generate_latest(), content_type=CONTENT_TYPE_LATEST)
+
+
+def count(endpoint: str | None, status: int, deadline: Deadline) -> None:
+    """Count one answered request."""
+    name = endpoint or "unknown"
+    REQUESTS.labels(name, status).inc()
+    REQUEST_HISTOGRAM.labels(name).observe(REQUEST_SECONDS - deadline.remaining)
+
+
+def _thread(thread: Any) -> dict[str, Any]:
+    age = thread.seconds_since_beat
+    return {
+        "ok": age is not None and age < STALE_SECONDS,
+        "seconds_since_beat": None if age is None else round(age, 1),
+        "restarts": thread.restarts,
+        "last_error": thread.last_error,
+    }
+
+
+def _health() -> Health:
+    found: Health = current_app.extensions["health"]
+    return found

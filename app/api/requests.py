@@ -1,0 +1,87 @@
+"""What every request has: a correlation id, a deadline, perhaps a key and a body. Refuses what has no usable shape."""
+
+import hashlib
+import re
+import uuid
+from typing import Any
+
+from flask import g, request
+
+from app.api.errors import Refused
+from app.models.store import IdempotencyKey
+from app.utils.deadline import Deadline
+from app.utils.decoder import MAX_BYTES, decode
+
+REQUEST_SECONDS = 2.8  # callers give up at 5, the contract says 4, a connection attempt may add its last second
+
+_CORRELATION_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+_JSON_TYPE = re.compile(r"application/(?:[a-z0-9.+-]+\+)?json", re.IGNORECASE)
+_POSITIVE = re.compile(r"0*[1-9][0-9]*")
+_DRAIN_BYTES = 8 * 1024 * 1024
+_MAX_DIGITS = 15
+
+
+def begin() -> None:
+    """Note when the request must be answered and what it is called."""
+    g.deadline = Deadline(REQUEST_SECONDS)
+    named = request.headers.get("X-Correlation-ID", "")
+    g.correlation_id = named if _CORRELATION_ID.fullmatch(named) else str(uuid.uuid4())
+
+
+def idempotency_key(body: bytes) -> IdempotencyKey | None:
+    """Return the request's key, None without one. Raises Refused for a malformed one [H15]."""
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return None
+    if not _KEY.fullmatch(key):
+        raise Refused("invalid_idempotency_key", "Idempotency-Key must be 1 to 255 printable ASCII characters")
+    return IdempotencyKey(request.path, key, hashlib.sha256(body).digest())
+
+
+def body_bytes() -> bytes:
+    """Return the body. Raises Refused where it is empty, too large or not said to be JSON."""
+    body = request.stream.read(MAX_BYTES + 1)
+    if len(body) > MAX_BYTES:
+        _drain()
+        raise Refused("body_too_large", f"The body must have at most {MAX_BYTES} bytes")
+    if not body:
+        raise Refused("no_data", "No data provided")
+    if not _JSON_TYPE.fullmatch(request.mimetype):
+        raise Refused("unsupported_media_type", "Send the body as application/json")
+    return body
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """Return the object in the body. Raises Unreadable and Refused."""
+    value = decode(body)
+    if value is None or value == {}:
+        raise Refused("no_data", "No data provided")
+    if not isinstance(value, dict):
+        raise Refused("invalid_body", "The body must be a JSON object")
+    return value
+
+
+def query_text(name: str) -> str | None:
+    """Return a query parameter, None where it is left out or empty."""
+    return request.args.get(name) or None
+
+
+def query_number(name: str, default: int, maximum: int | None = None) -> int:
+    """Return a positive whole number from the query. Raises Refused."""
+    value = query_text(name)
+    if value is None:
+        return default
+    if not _POSITIVE.fullmatch(value):
+        raise Refused(f"invalid_{name}", f"{name} must be a positive whole number")
+    number = int(value) if len(value) <= _MAX_DIGITS else 10**_MAX_DIGITS  # past every end
+    if maximum is not None and number > maximum:
+        raise Refused(f"invalid_{name}", f"{name} must be at most {maximum}")
+    return number
+
+
+def _drain() -> None:
+    # A body refused unread makes the server close the connection, now and then before the answer is out.
+    left = _DRAIN_BYTES
+    while left > 0 and (chunk := request.stream.read(min(left, 65536))):
+        left -= len(chunk)

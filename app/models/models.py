@@ -1,0 +1,204 @@
+"""The tables. `migrations/` brings a database to this shape; a test holds the two against each other."""
+
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    func,
+    text,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.models.order import OrderStatus, PaymentStatus
+
+__all__ = ["Order", "OrderStatus", "PaymentStatus", "db"]
+
+NAMING_CONVENTION = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "pk": "%(table_name)s_pkey",
+}
+
+db = SQLAlchemy(metadata=MetaData(naming_convention=NAMING_CONVENTION))
+
+
+def _one_of(column: str, values: type[OrderStatus] | type[PaymentStatus]) -> str:
+    return f"{column} IN ({', '.join(repr(value.value) for value in values)})"
+
+
+class Order(db.Model):  # type: ignore[name-defined,misc]
+    """One order as it is now. Times are without zone, in UTC, as in the service that had this table before."""
+
+    __tablename__ = "orders"
+
+    order_id = mapped_column(String(255), primary_key=True)
+    cust_id = mapped_column(String(255), nullable=False)
+    runner_id = mapped_column(String(255))
+    order_description = mapped_column(Text, nullable=False)
+    food_fee = mapped_column(Numeric(5, 2), nullable=False)
+    delivery_fee = mapped_column(Numeric(5, 2), nullable=False)
+    store_location = mapped_column(String(255))
+    delivery_location = mapped_column(String(255), nullable=False)
+    order_status = mapped_column(String(10), nullable=False)
+    saga_id = mapped_column(String(255), index=True)
+    created_at = mapped_column(DateTime, nullable=False)
+    updated_at = mapped_column(DateTime, nullable=False)
+    accepted_at = mapped_column(DateTime)
+    placed_at = mapped_column(DateTime)
+    picked_up_at = mapped_column(DateTime)
+    delivered_at = mapped_column(DateTime)
+    completed_at = mapped_column(DateTime)
+    cancelled_at = mapped_column(DateTime)
+    payment_status = mapped_column(String(10), nullable=False, server_default="PENDING")
+    cancel_reason = mapped_column(Text)
+    version: Mapped[int] = mapped_column(Integer, nullable=False, server_default="1")
+
+    __table_args__ = (
+        CheckConstraint(_one_of("order_status", OrderStatus), "order_status"),
+        CheckConstraint(_one_of("payment_status", PaymentStatus), "payment_status"),
+        # Each list of the contract is newest first: by itself, and under one filter.
+        Index(None, "created_at", "order_id"),
+        Index(None, "order_status", "created_at", "order_id"),
+        Index(None, "runner_id", "created_at", "order_id"),
+        Index(None, "cust_id", "created_at", "order_id"),
+    )
+
+
+def _now() -> Column[object]:
+    return Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now())
+
+
+order_changes = Table(
+    "order_changes",
+    db.metadata,
+    Column("order_id", String(255), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("change_id", Uuid, nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("from_status", String(10)),
+    Column("to_status", String(10), nullable=False),
+    Column("payment_status", String(10), nullable=False),
+    Column("runner_id", String(255)),
+    Column("door", String(10), nullable=False),
+    Column("correlation_id", String(255), nullable=False),
+    Column("source_topic", Text),
+    Column("source_partition", Integer),
+    Column("source_offset", BigInteger),
+    _now(),
+    PrimaryKeyConstraint("order_id", "version"),
+    comment="History: one line per change of an order; the primary key keeps its versions gapless and single",
+)
+
+outbox = Table(
+    "outbox",
+    db.metadata,
+    Column("id", BigInteger, Identity(always=True, cache=1), primary_key=True),
+    Column("event_id", Uuid, nullable=False),
+    Column("aggregatetype", String(20), nullable=False, server_default="order"),
+    Column("aggregateid", String(255), nullable=False),
+    Column("type", String(40), nullable=False),
+    Column("correlation_id", String(255), nullable=False),
+    Column("version", Integer),
+    Column("payload", LargeBinary, nullable=False),
+    _now(),
+    comment="Events that are committed but not yet acknowledged by Kafka, in sending order",
+)
+
+dead_letters = Table(
+    "dead_letters",
+    db.metadata,
+    Column("id", BigInteger, Identity(always=True, cache=1), primary_key=True),
+    Column("event_id", Uuid, nullable=False),
+    Column("topic", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("key", LargeBinary),
+    Column("value", LargeBinary),
+    Column("error", Text, nullable=False),
+    Column("sent_at", DateTime(timezone=True)),
+    _now(),
+    UniqueConstraint("event_id"),
+    Index("ix_dead_letters_unsent", "id", postgresql_where=text("sent_at IS NULL")),
+    comment="Every command that could not be read, with its bytes; the relay sends them to the dead letter topic",
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    db.metadata,
+    Column("path", String(64), nullable=False),
+    Column("key", String(255), nullable=False),
+    Column("body_hash", LargeBinary, nullable=False),
+    Column("status", SmallInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    _now(),
+    PrimaryKeyConstraint("path", "key"),
+    Index(None, "created_at"),
+    comment="Answers given under an Idempotency-Key, to be given again",
+)
+
+command_identities = Table(
+    "command_identities",
+    db.metadata,
+    Column("hash", LargeBinary, primary_key=True),
+    _now(),
+    Index(None, "created_at"),
+    comment="SHA-256 of the bytes of every command handled: the same bytes again are the same command",
+)
+
+saga_orders = Table(
+    "saga_orders",
+    db.metadata,
+    Column("saga_id", String(255), primary_key=True),
+    Column("order_id", String(255), nullable=False),
+    comment="Which order a saga made; kept for ever",
+)
+
+refused_accepts = Table(
+    "refused_accepts",
+    db.metadata,
+    Column("order_id", String(255), nullable=False),
+    Column("runner_id", String(255), nullable=False),
+    Column("refused_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    PrimaryKeyConstraint("order_id", "runner_id"),
+    Index(None, "refused_at"),
+    comment="Runners whose accept was refused a moment ago: their bare clearRunner must not take the winner's order",
+)
+
+consumer_offsets = Table(
+    "consumer_offsets",
+    db.metadata,
+    Column("topic", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("topic_id", Uuid, nullable=False),
+    Column("next_offset", BigInteger, nullable=False),
+    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    PrimaryKeyConstraint("topic", "partition"),
+    comment="The next command to handle of each partition; moved in the transaction that holds the effects",
+)
+
+relay_positions = Table(
+    "relay_positions",
+    db.metadata,
+    Column("topic", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("topic_id", Uuid, nullable=False),
+    Column("next_offset", BigInteger, nullable=False),
+    PrimaryKeyConstraint("topic", "partition"),
+    comment="Up to where each topic holds nothing that is still in the outbox: read-back starts here",
+)

@@ -1,0 +1,44 @@
+"""Brings the database to head, or tells that it is not there yet. One migrator at a time, however many start."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.pool import NullPool
+
+MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
+VERSION_TABLE = "order_service_schema"  # not Alembic's default: the service before this one may have used that
+_ONE_MIGRATOR = 0x6F726465  # "orde": the advisory lock that every starting process takes first
+
+
+def is_at_head(url: str) -> bool:
+    """Tell whether the schema is at this code's head. Raises SQLAlchemy's errors when the database is away."""
+    with create_engine(url, poolclass=NullPool, connect_args={"connect_timeout": 2}).connect() as connection:
+        return _is_at_head(connection)
+
+
+def migrate(url: str) -> None:
+    """Bring the schema to head in one transaction, after any other process that is at it.
+
+    Blocks without a limit: a migration of a large table takes its time. Raises SQLAlchemy's errors.
+    """
+    options = {"connect_timeout": 2, "options": "-c timezone=UTC -c statement_timeout=0"}
+    engine = create_engine(url, poolclass=NullPool, connect_args=options)
+    with engine.begin() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _ONE_MIGRATOR})
+        if _is_at_head(connection):
+            return
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", str(MIGRATIONS))
+        command.upgrade(config, "head")
+
+
+def _is_at_head(connection: Connection) -> bool:
+    """A revision that this code does not know belongs to a newer release, whose schema serves this one too."""
+    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+    current = context.get_current_revision()
+    known = [script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()]
+    return current is not None and (current == known[0] or current not in known)

@@ -1,0 +1,240 @@
+"""The command consumer: which records are handled next, and what to do when the log and the stored offset disagree.
+
+The truth about how far commands are handled is a row in PostgreSQL, moved with their effects. Kafka's own group only
+shares the partitions out; whatever it believes, a batch commits only where the row stands at its first record, so a
+zombie that wakes up late changes nothing. Decisions are here, input and output behind CommandLog and CommandStore.
+"""
+
+import logging
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from app.models.database import DatabaseTrouble
+from app.services.alarms import Alarms
+from app.services.command_batch import Batch, OffsetMoved, Record
+
+log = logging.getLogger(__name__)
+
+DEAD_LETTERS_IN_A_ROW = 100  # so many say that a producer is broken, not a message
+
+
+@dataclass(frozen=True, slots=True)
+class StoredOffset:
+    """The row of one partition."""
+
+    topic_id: uuid.UUID
+    next_offset: int
+
+
+class CommandLog(Protocol):
+    """The commands topic, as one member of the group sees it."""
+
+    topic: str
+
+    def poll(self) -> Mapping[int, Sequence[Record]]:
+        """Return the next records by partition; blocks for a moment."""
+
+    def assigned(self) -> set[int]:
+        """Return the partitions that are ours at the moment."""
+
+    def topic_id(self) -> uuid.UUID:
+        """Return the id of the topic, another one once it was deleted and made anew."""
+
+    def bounds(self, partition: int) -> tuple[int, int]:
+        """Return the first offset in the log and the one after the last."""
+
+    def committed(self, partition: int) -> int | None:
+        """Return the group's committed offset."""
+
+    def seek(self, partition: int, offset: int) -> None:
+        """Make `offset` the next to be polled."""
+
+    def pause(self, partition: int) -> None:
+        """Poll nothing from the partition until it is sought again."""
+
+    def commit(self, partition: int, offset: int) -> None:
+        """Tell the group how far we are; for displays of lag only."""
+
+
+class CommandStore(Protocol):
+    """The stored offsets, and what moves them."""
+
+    def offset(self, topic: str, partition: int) -> StoredOffset | None:
+        """Return the stored offset."""
+
+    def first_offset(self, topic: str, partition: int, offset: StoredOffset) -> None:
+        """Store the offset where there is none yet."""
+
+    def reset_offset(self, topic: str, partition: int, old: StoredOffset, new: StoredOffset) -> None:
+        """Replace the stored offset if it is still `old`."""
+
+    def handle(self, batch: Batch, *, give_up: bool = False) -> int:
+        """Commit the effects of a batch and the new offset; return the number of dead letters."""
+
+
+@dataclass(frozen=True, slots=True)
+class GoOn:
+    """Go on at `offset`; `alarm` tells what a person should know, `changed` that the row must follow."""
+
+    offset: int
+    alarm: str | None = None
+    changed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """Handle nothing of this partition until a person has decided."""
+
+    alarm: str
+
+
+def where_to_go_on(stored: StoredOffset, topic_id: uuid.UUID, begin: int, end: int) -> GoOn | Halt:
+    """Hold the stored offset against the log: the four ways in which the two can disagree, and agreement."""
+    if stored.topic_id != topic_id:
+        return GoOn(begin, "The topic was made anew; handling it from its beginning", changed=True)
+    if end < stored.next_offset:
+        return Halt(f"The log ends at {end}, before the stored offset {stored.next_offset}")
+    if begin > stored.next_offset:
+        lost = f"The log begins at {begin}: the commands from {stored.next_offset} on were deleted unhandled"
+        return GoOn(begin, lost, changed=True)
+    return GoOn(stored.next_offset)
+
+
+class CommandConsumer:
+    """Handles what the log has, partition by partition. One `step` polls once; use from one thread."""
+
+    def __init__(self, commands: CommandLog, store: CommandStore, alarms: Alarms) -> None:
+        self._log = commands
+        self._store = store
+        self._alarms = alarms
+        self._topic_id: uuid.UUID | None = None
+        self._positions: dict[int, int] = {}
+        self._sought: set[int] = set()  # partitions whose position was set by us since their last records
+        self._halted: set[int] = set()
+        self._failures: dict[int, int] = {}  # expected offset of batches that failed once, by partition
+        self._letters_in_a_row = 0
+
+    def step(self) -> None:
+        """Poll once and handle what came. Raises DatabaseTrouble (nothing is lost) and Kafka's errors."""
+        polled = self._log.poll()
+        self._follow_assignment()
+        for partition, records in polled.items():
+            if records:
+                self._take(partition, records)
+
+    def look_again(self) -> None:
+        """Hold halted partitions against their stored offset again: a person may have set it."""
+        for partition in sorted(self._halted):
+            self._reconcile(partition)
+
+    @property
+    def positions(self) -> Mapping[int, int]:
+        """The next offset to handle, by partition of ours."""
+        return self._positions
+
+    def _follow_assignment(self) -> None:
+        topic_id = self._log.topic_id()
+        if topic_id != self._topic_id:
+            self._topic_id = topic_id
+            self._positions.clear()
+            self._halted.clear()
+        assigned = self._log.assigned()
+        for partition in set(self._positions) - assigned:
+            del self._positions[partition]
+        self._halted &= assigned
+        for partition in sorted(assigned - set(self._positions) - self._halted):
+            self._reconcile(partition)
+
+    def _take(self, partition: int, records: Sequence[Record]) -> None:
+        expected = self._positions.get(partition)
+        if expected is None:
+            return  # halted, or no longer ours
+        first = records[0].offset
+        gap_in_log = partition in self._sought and first > expected
+        if first != expected and not gap_in_log:
+            self._reconcile(partition)
+            return
+        self._sought.discard(partition)
+        try:
+            self._handle(partition, expected, records)
+        except OffsetMoved:
+            log.warning("partition %s was handled up to elsewhere by another instance", partition)
+            self._reconcile(partition)
+        except DatabaseTrouble:
+            self._seek(partition, expected)
+            raise
+
+    def _handle(self, partition: int, expected: int, records: Sequence[Record]) -> None:
+        """Commit the records together; where that fails twice one by one, to find the one at fault."""
+        if self._try(self._batch(partition, expected, records)):
+            return
+        if self._failures.get(partition) != expected:
+            self._failures[partition] = expected
+            self._seek(partition, expected)
+            return
+        for record in records:
+            batch = self._batch(partition, expected, [record])
+            if not self._try(batch):
+                self._commit(batch, give_up=True)
+                self._alarms.ring("poison_command", f"Command {partition}/{record.offset} was answered unhandled")
+            expected = batch.next_offset
+
+    def _try(self, batch: Batch) -> bool:
+        try:
+            self._commit(batch)
+        except (OffsetMoved, DatabaseTrouble):
+            raise
+        except Exception:  # a bug in handling one of them: it must not stop its neighbours
+            log.exception("commands of partition %s from %s on failed", batch.partition, batch.expected)
+            return False
+        return True
+
+    def _batch(self, partition: int, expected: int, records: Sequence[Record]) -> Batch:
+        assert self._topic_id is not None
+        return Batch(self._log.topic, self._topic_id, partition, expected, records[-1].offset + 1, records)
+
+    def _commit(self, batch: Batch, *, give_up: bool = False) -> None:
+        letters = self._store.handle(batch, give_up=give_up)
+        self._positions[batch.partition] = batch.next_offset
+        self._log.commit(batch.partition, batch.next_offset)
+        self._watch_letters(letters, len(batch.records))
+
+    def _watch_letters(self, letters: int, records: int) -> None:
+        self._letters_in_a_row = self._letters_in_a_row + letters if letters == records else 0
+        if self._letters_in_a_row >= DEAD_LETTERS_IN_A_ROW:
+            self._alarms.ring("dead_letters", f"Over {DEAD_LETTERS_IN_A_ROW} unreadable commands in a row")
+        elif letters < records:
+            self._alarms.clear("dead_letters")
+
+    def _reconcile(self, partition: int) -> None:
+        assert self._topic_id is not None
+        begin, end = self._log.bounds(partition)
+        stored = self._store.offset(self._log.topic, partition)
+        if stored is None:
+            committed = self._log.committed(partition)
+            start = StoredOffset(self._topic_id, begin if committed is None else committed)
+            self._store.first_offset(self._log.topic, partition, start)
+            stored = self._store.offset(self._log.topic, partition) or start
+        found = where_to_go_on(stored, self._topic_id, begin, end)
+        if isinstance(found, Halt):
+            self._positions.pop(partition, None)
+            self._halted.add(partition)
+            self._log.pause(partition)
+            self._alarms.ring(f"offset_{partition}", found.alarm)
+            return
+        if found.changed:
+            new = StoredOffset(self._topic_id, found.offset)
+            self._store.reset_offset(self._log.topic, partition, stored, new)
+        if found.alarm is not None:
+            self._alarms.ring(f"offset_{partition}", found.alarm)
+        elif partition in self._halted:
+            self._alarms.clear(f"offset_{partition}")
+        self._halted.discard(partition)
+        self._seek(partition, found.offset)
+
+    def _seek(self, partition: int, offset: int) -> None:
+        self._positions[partition] = offset
+        self._sought.add(partition)
+        self._log.seek(partition, offset)

@@ -1,0 +1,231 @@
+"""The commands topic and the lanes' topics as kafka-python sees them: the ports of consumer.py and relay.py."""
+
+import contextlib
+import logging
+import time
+import uuid
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+
+from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
+from kafka.errors import (
+    InvalidRecordError,
+    KafkaError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+)
+
+from app.config.config import Settings
+from app.services import kafka_clients
+from app.services.command_batch import Record
+from app.services.kafka_clients import TOMBSTONE
+from app.services.metrics import LAG
+from app.services.relay import Outgoing, Position, Positions, RecordRefused, SendFailed
+
+log = logging.getLogger(__name__)
+
+POLL_MS = 200
+LOOK_UP_MS = 5_000
+ACKNOWLEDGE_SECONDS = 60.0  # twice the producer's own limit, which does not count everything
+HOLD_SECONDS = 1.0
+READ_BACK_SECONDS = 60.0
+
+_NEVER = (MessageSizeTooLargeError, RecordListTooLargeError, InvalidRecordError)
+
+
+class KafkaCommandLog:
+    """One membership of the commands' group, in one thread, from opening to closing."""
+
+    def __init__(self, consumer: KafkaConsumer, topic: str, topic_id: uuid.UUID) -> None:
+        self.topic = topic
+        self._consumer = consumer
+        self._topic_id = topic_id
+
+    def poll(self) -> Mapping[int, Sequence[Record]]:
+        """Return the next records by partition; blocks up to POLL_MS. Raises KafkaError: then build a new log."""
+        polled = self._consumer.poll(timeout_ms=POLL_MS)
+        return {place.partition: records for place, records in polled.items()}
+
+    def assigned(self) -> set[int]:
+        """Return the partitions that are ours at the moment."""
+        return {place.partition for place in self._consumer.assignment()}
+
+    def topic_id(self) -> uuid.UUID:
+        """Return the topic's id as of the last metadata."""
+        # There is no public way to it on a consumer, and asking an admin client every time would block.
+        self._topic_id = self._consumer._cluster.topic_id(self.topic) or self._topic_id
+        return self._topic_id
+
+    def bounds(self, partition: int) -> tuple[int, int]:
+        """Return the first offset in the log and the one after the last. Blocks up to LOOK_UP_MS; raises KafkaError."""
+        place = self._place(partition)
+        begin = self._consumer.beginning_offsets([place], timeout_ms=LOOK_UP_MS)[place]
+        return begin, self._consumer.end_offsets([place], timeout_ms=LOOK_UP_MS)[place]
+
+    def committed(self, partition: int) -> int | None:
+        """Return the group's committed offset. Blocks up to LOOK_UP_MS; raises KafkaError."""
+        offset: int | None = self._consumer.committed(self._place(partition), timeout_ms=LOOK_UP_MS)
+        return offset
+
+    def seek(self, partition: int, offset: int) -> None:
+        """Make `offset` the next to be polled; ends a pause."""
+        if partition in self.assigned():
+            self._consumer.resume(self._place(partition))
+            self._consumer.seek(self._place(partition), offset)
+
+    def pause(self, partition: int) -> None:
+        """Poll nothing from the partition until it is sought again."""
+        self._consumer.pause(self._place(partition))
+
+    def commit(self, partition: int, offset: int) -> None:
+        """Tell the group how far we are, for displays of lag; nobody waits for it."""
+        place = self._place(partition)
+        self._consumer.commit_async({place: OffsetAndMetadata(offset, "", -1)}, callback=_note_commit)
+        end = self._consumer.highwater(place)
+        if end is not None:
+            LAG.labels(partition).set(max(end - offset, 0))
+
+    def close(self) -> None:
+        """Leave the group. Call from the thread that polls."""
+        try:
+            self._consumer.close(autocommit=False, timeout_ms=LOOK_UP_MS)
+        except KafkaError as error:
+            log.warning("closing the consumer: %s", type(error).__name__)
+
+    def _place(self, partition: int) -> TopicPartition:
+        return TopicPartition(self.topic, partition)
+
+
+@contextlib.contextmanager
+def open_commands(settings: Settings) -> Iterator[KafkaCommandLog]:
+    """Join the group, and leave it at the end. Raises KafkaError and TopicsMissing."""
+    topic = settings.commands_topic
+    topic_id = kafka_clients.ensure_topics(settings, [topic])[topic]
+    commands = KafkaCommandLog(kafka_clients.group_consumer(settings), topic, topic_id)
+    try:
+        yield commands
+    finally:
+        commands.close()
+
+
+def _note_commit(_: object, result: object) -> None:
+    if isinstance(result, Exception):
+        log.debug("group commit: %s", result)
+
+
+class KafkaEventLog:
+    """The topic of one lane: one producer, and a reader for the time of a read-back."""
+
+    def __init__(self, settings: Settings, topic: str, topic_id: uuid.UUID, producer: KafkaProducer) -> None:
+        self._settings = settings
+        self._topic = topic
+        self._topic_id = topic_id
+        self._producer = producer
+
+    def ends(self) -> Positions:
+        """Return the position after the last record of each partition. Raises KafkaError."""
+        with self._reader() as reader:
+            return {
+                place.partition: Position(self._topic_id, offset)
+                for place, offset in reader.end_offsets(self._places(reader), timeout_ms=LOOK_UP_MS).items()
+            }
+
+    def event_ids(self, start: Positions, end: Positions) -> Iterator[Collection[uuid.UUID]]:
+        """Yield the event ids between the positions, as polled. Blocks up to READ_BACK_SECONDS; raises KafkaError."""
+        give_up = time.monotonic() + READ_BACK_SECONDS
+        with self._reader() as reader:
+            unread = {
+                TopicPartition(self._topic, partition): end[partition].next_offset
+                for partition in end
+                if start[partition].next_offset < end[partition].next_offset
+            }
+            reader.assign(list(unread))
+            for place in unread:
+                reader.seek(place, start[place.partition].next_offset)
+            while unread:
+                if time.monotonic() > give_up:
+                    raise KafkaTimeoutError("reading back took too long")
+                polled = reader.poll(timeout_ms=POLL_MS)
+                yield [_event_id(record.headers) for records in polled.values() for record in records]
+                done = [
+                    place for place, stop in unread.items() if reader.position(place, timeout_ms=LOOK_UP_MS) >= stop
+                ]
+                for place in done:
+                    del unread[place]
+
+    def send(self, records: Sequence[Outgoing], check: Callable[[], None], hold: Callable[[], None]) -> Positions:
+        """Send all, wait for all; return the positions after them. Raises SendFailed and RecordRefused."""
+        futures = []
+        for record in records:
+            check()
+            value = TOMBSTONE if record.value is None else record.value
+            try:
+                sent = self._producer.send(self._topic, value=value, key=record.key, headers=list(record.headers))
+            except KafkaError as error:
+                raise _failed(record, error) from error
+            futures.append((record, sent))
+        positions: dict[int, Position] = {}
+        give_up = time.monotonic() + ACKNOWLEDGE_SECONDS
+        for record, sent in futures:
+            while not sent.is_done:
+                if time.monotonic() > give_up:
+                    raise SendFailed("Kafka acknowledged too late")
+                with contextlib.suppress(KafkaError):  # the wait ended, or the send failed: the future tells which
+                    sent.get(timeout=HOLD_SECONDS)
+                hold()
+            if sent.failed():
+                raise _failed(record, sent.exception)
+            metadata = sent.value
+            if metadata.offset >= 0:  # a retry that the broker knew already has none
+                positions[metadata.partition] = Position(self._topic_id, metadata.offset + 1)
+        return positions
+
+    def _places(self, reader: KafkaConsumer) -> list[TopicPartition]:
+        partitions = reader.partitions_for_topic(self._topic)
+        return [TopicPartition(self._topic, partition) for partition in sorted(partitions)]
+
+    @contextlib.contextmanager
+    def _reader(self) -> Iterator[KafkaConsumer]:
+        reader = kafka_clients.reader(self._settings)
+        try:
+            yield reader
+        finally:
+            reader.close(autocommit=False, timeout_ms=LOOK_UP_MS)
+
+
+@contextlib.contextmanager
+def open_events(settings: Settings, topic: str) -> Iterator[KafkaEventLog]:
+    """Open a producer for the topic, and discard it at the end. Raises KafkaError and TopicsMissing."""
+    topic_id = kafka_clients.ensure_topics(settings, [topic])[topic]
+    producer = kafka_clients.producer(settings)
+    try:
+        yield KafkaEventLog(settings, topic, topic_id, producer)
+    finally:
+        _discard(producer)
+
+
+def _discard(producer: KafkaProducer) -> None:
+    """Close the producer whatever is unsent in it: close() alone leaves its sender alive when records are left."""
+    try:
+        producer.close(timeout=0)
+    except KafkaError as error:
+        log.warning("closing the producer: %s", type(error).__name__)
+    sender = producer._sender
+    if sender is not None and sender.is_alive():
+        sender.force_close()
+        sender.join(LOOK_UP_MS / 1000)
+
+
+def _failed(record: Outgoing, error: BaseException | None) -> SendFailed:
+    reason = type(error).__name__
+    if isinstance(error, _NEVER):
+        return RecordRefused(f"Kafka refuses record {record.id} for good: {reason}")
+    return SendFailed(f"record {record.id} was not acknowledged: {reason}")
+
+
+def _event_id(headers: Sequence[tuple[str, bytes]]) -> uuid.UUID:
+    value = next((value for name, value in headers if name == "event_id"), b"")
+    try:
+        return uuid.UUID(value.decode())
+    except ValueError:
+        return uuid.UUID(int=0)  # somebody else's record

@@ -1,0 +1,126 @@
+"""KafkaService: owns the threads that speak to Kafka (consumer, one relay a lane) and those that prepare for them."""
+
+import logging
+import threading
+from functools import partial
+
+from app.config.config import Settings
+from app.models import schema
+from app.models.database import Database, DatabaseTrouble
+from app.services import kafka_logs, relay_store
+from app.services.alarms import Alarms
+from app.services.command_store import PostgresCommandStore
+from app.services.consumer import CommandConsumer
+from app.services.relay import Relay
+from app.services.supervisor import Beat, SupervisedThread
+from app.utils.deadline import Deadline
+
+log = logging.getLogger(__name__)
+
+CONSUMER_STATEMENT_MS = 10_000
+DATABASE_PAUSE_SECONDS = 1.0
+LOOK_AGAIN_SECONDS = 5.0
+STOP_SECONDS = 15.0
+
+
+class KafkaService:
+    """The background work of one process. Nothing is opened before `start`, which must come after the fork."""
+
+    def __init__(self, settings: Settings, database: Database, alarms: Alarms) -> None:
+        self._settings = settings
+        self._database = database
+        self._alarms = alarms
+        self._commands = database.pool(2, CONSUMER_STATEMENT_MS)
+        self._at_head = threading.Event()
+        self.relays = [
+            self._relay(relay_store.EVENTS, settings.events_topic),
+            self._relay(relay_store.DEAD_LETTERS, settings.dead_letter_topic),
+        ]
+        self.threads = [SupervisedThread("schema", self._keep_schema)]
+        if settings.consumes:
+            self.threads.append(SupervisedThread("consumer", self._consume))
+            self.threads += [
+                SupervisedThread(f"relay-{relay.lane}", partial(self._relay_when_ready, relay)) for relay in self.relays
+            ]
+
+    @property
+    def schema_at_head(self) -> bool:
+        """Whether the schema was seen at head since the start."""
+        return self._at_head.is_set()
+
+    def start(self) -> None:
+        """Start the threads; returns at once."""
+        log.info("starting %r", self._settings)
+        for thread in self.threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Ask every thread to stop and wait for all, STOP_SECONDS at the longest."""
+        for thread in self.threads:
+            thread.ask_to_stop()
+        self.wake()
+        deadline = Deadline(STOP_SECONDS)
+        late = [thread.name for thread in self.threads if not thread.join(max(deadline.remaining, 0))]
+        if late:
+            log.error("did not stop in %s s: %s", STOP_SECONDS, ", ".join(late))
+        log.info("stopped")
+
+    def wake(self) -> None:
+        """Say that an event was committed; returns at once. Without a relay here, the leader's poll finds it."""
+        self.relays[0].wake()
+
+    def _relay(self, lane: relay_store.Lane, topic: str) -> Relay:
+        return Relay(
+            lane.name,
+            partial(relay_store.lead, self._database, lane, topic, self._settings.relay_batch),
+            partial(kafka_logs.open_events, self._settings, topic),
+            self._alarms,
+            self._settings.relay_poll_ms / 1000,
+            self._settings.relay_settle_ms / 1000,
+        )
+
+    def _keep_schema(self, stop: threading.Event, beat: Beat) -> None:
+        """Bring the schema to head, or wait until somebody did; then there is nothing left to do but live."""
+        while not stop.is_set() and not self._at_head.is_set():
+            beat()
+            if self._settings.schema == "ensure":
+                schema.migrate(self._settings.database_url)
+                self._at_head.set()
+            elif schema.is_at_head(self._settings.database_url):
+                self._at_head.set()
+            else:
+                stop.wait(DATABASE_PAUSE_SECONDS)
+        while not stop.wait(1.0):
+            beat()
+
+    def _when_ready(self, stop: threading.Event, beat: Beat) -> bool:
+        while not stop.is_set():
+            beat()
+            if self._at_head.wait(0.1) and self._database.wait(stop, 1.0):
+                return True
+        return False
+
+    def _relay_when_ready(self, relay: Relay, stop: threading.Event, beat: Beat) -> None:
+        if self._when_ready(stop, beat):
+            relay.run(stop, beat)
+
+    def _consume(self, stop: threading.Event, beat: Beat) -> None:
+        """Consume until `stop`. Whatever Kafka raises ends it: the next run begins with a new client."""
+        if not self._when_ready(stop, beat):
+            return
+        store = PostgresCommandStore(self._commands)
+        with kafka_logs.open_commands(self._settings) as commands:
+            consumer = CommandConsumer(commands, store, self._alarms)
+            next_look = Deadline(LOOK_AGAIN_SECONDS)
+            while not stop.is_set():
+                beat()
+                try:
+                    consumer.step()
+                    if next_look.passed:
+                        next_look = Deadline(LOOK_AGAIN_SECONDS)
+                        consumer.look_again()
+                except DatabaseTrouble as trouble:
+                    # Nothing was moved. The member stays in the group, and the records come again.
+                    log.warning("commands wait: %s", trouble)
+                    stop.wait(DATABASE_PAUSE_SECONDS)
+                    self._database.wait(stop, DATABASE_PAUSE_SECONDS)

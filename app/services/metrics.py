@@ -1,0 +1,25 @@
+"""What is counted and measured; `/metrics` shows it. Counters are per process, as Prometheus expects."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+REQUESTS = Counter("order_http_requests_total", "HTTP requests answered", ["endpoint", "status"])
+REQUEST_SECONDS = Histogram(
+    "order_http_request_seconds",
+    "Seconds from reading a request to its answer",
+    ["endpoint"],
+    buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 4),
+)
+LOST_RACES = Counter("order_lost_races_total", "Compare-and-swaps that another writer won; each was decided again")
+COMMANDS = Counter("order_commands_total", "Kafka commands by type and outcome", ["type", "outcome"])
+LAG = Gauge("order_commands_lag", "Commands in the log that are not handled yet", ["partition"])
+OUTBOX_DEPTH = Gauge("order_outbox_depth", "Events committed and not yet acknowledged by Kafka")
+OUTBOX_AGE = Gauge("order_outbox_oldest_seconds", "Age of the oldest event in the outbox")
+RELAYED = Counter("order_relay_sent_total", "Records acknowledged by Kafka", ["lane"])
+RELAY_FAILURES = Counter("order_relay_failures_total", "Sends given up, each followed by a read-back", ["lane"])
+READ_BACKS = Counter("order_relay_read_backs_total", "Times a relay read the log back before sending", ["lane"])
+READ_BACK_REMOVED = Counter(
+    "order_relay_read_back_removed_total", "Records found in the log already and so not sent again", ["lane"]
+)
+LEADER = Gauge("order_relay_leader", "1 while this process relays", ["lane"])
+DEAD_LETTERS = Counter("order_dead_letters_total", "Commands that could not be read")
+ALARMS = Gauge("order_alarms", "1 while a person should look", ["alarm"])

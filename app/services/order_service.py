@@ -1,0 +1,147 @@
+"""The use cases of the HTTP door: decide, commit, answer. Kafka's batches are in command_batch.py, same rules."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from app.models import rules
+from app.models.commands import AcceptOrder, ClearRunner, Command, CreateOrder
+from app.models.database import Pool
+from app.models.order import OrderState
+from app.models.rules import Change, Decision, Refusal, Unchanged
+from app.models.store import Answer, IdempotencyKey, KeyInUse, KeyTaken, OrderStore, Origin, Write
+from app.services.events import http_event
+from app.services.metrics import LOST_RACES
+from app.utils.deadline import Deadline
+from app.utils.ids import new_id
+
+TRIES_WITHOUT_LOCK = 3
+
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """Return the time as the orders hold it."""
+    return datetime.now(UTC)
+
+
+class KeyReused(Exception):
+    """The Idempotency-Key belongs to another body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request: who asks, until when, under which key, and how a decision looks to its caller."""
+
+    origin: Origin
+    deadline: Deadline
+    key: IdempotencyKey | None
+    present: Callable[[Decision], Answer]
+
+
+class OrderService:
+    """Reads and changes orders. Every method blocks until the call's deadline at the longest."""
+
+    def __init__(self, pool: Pool, store: OrderStore, on_event: Callable[[], None], clock: Clock = utc_now) -> None:
+        """`on_event` is called after each commit that put an event into the outbox; it must not block."""
+        self._pool = pool
+        self._store = store
+        self._on_event = on_event
+        self._clock = clock
+
+    def get(self, order_id: str, deadline: Deadline) -> OrderState | None:
+        """Return the order as it is now, or None. Raises DatabaseTrouble."""
+        return self._store.load(order_id, deadline)
+
+    def page(self, filters: dict[str, str], page: int, limit: int, deadline: Deadline) -> tuple[int, list[OrderState]]:
+        """Return how many orders match and those of the page, newest first. Raises DatabaseTrouble."""
+        offset = min((page - 1) * limit, 2**62)  # past any end, and still a bigint
+        return self._store.page(filters, limit, offset, deadline)
+
+    def repeated(self, call: Call) -> Answer | None:
+        """Return the answer already given under the call's key, None where there is none [H15].
+
+        Raises KeyReused and DatabaseTrouble.
+        """
+        if call.key is None:
+            return None
+        stored = self._store.stored_answer(call.key, call.deadline)
+        if stored is None:
+            return None
+        body_hash, answer = stored
+        if body_hash != call.key.body_hash:
+            raise KeyReused
+        return answer
+
+    def execute(self, command: Command, call: Call) -> Answer:
+        """Do what the command asks for, once; return the answer, whose change is committed.
+
+        Optimistic first: on a busy order that may miss again and again (19 tries were seen with 50 writers),
+        so the last try takes the order's lock. Raises KeyReused, KeyInUse and DatabaseTrouble.
+        """
+        try:
+            for _ in range(TRIES_WITHOUT_LOCK):
+                answer = self._attempt(command, call)
+                if answer is not None:
+                    return answer
+                LOST_RACES.inc()
+            return self._attempt_locked(command, call)
+        except KeyTaken:
+            answer = self.repeated(call)
+            if answer is None:
+                raise KeyInUse from None
+            return answer
+
+    def _attempt(self, command: Command, call: Call) -> Answer | None:
+        order = None if isinstance(command, CreateOrder) else self._store.load(command.order_id, call.deadline)
+        decision = self._decide(order, command, call)
+        if not isinstance(decision, Change):
+            return self._settle(decision, command, call)
+        write = self._prepare(decision, call)
+        if not self._store.write(write, call.deadline):
+            return None
+        self._committed(write)
+        return write.answer
+
+    def _attempt_locked(self, command: Command, call: Call) -> Answer:
+        assert not isinstance(command, CreateOrder)
+        while True:
+            with self._pool.transaction(call.deadline) as session:
+                order = self._store.locked(command.order_id, call.key, session)
+                decision = self._decide(order, command, call)
+                if isinstance(decision, Change):
+                    write = self._prepare(decision, call)
+                    self._store.write_locked(write, session)
+            if isinstance(decision, Change):
+                self._committed(write)
+                return write.answer
+            answer = self._settle(decision, command, call)
+            if answer is not None:
+                return answer
+
+    def _decide(self, order: OrderState | None, command: Command, call: Call) -> Decision:
+        now = self._clock()
+        if isinstance(command, CreateOrder):
+            return rules.create(command, str(new_id()), now)
+        bare = isinstance(command, ClearRunner) and command.runner_id is None
+        forgivable = bare and order is not None and self._store.is_forgivable(order.order_id, call.deadline)
+        return rules.decide(order, command, now, forgivable=forgivable)
+
+    def _settle(self, decision: Unchanged | Refusal, command: Command, call: Call) -> Answer | None:
+        """Answer without a change; None: another call used the remembered refusal up in between."""
+        answer = call.present(decision)
+        refused_runner = None
+        if isinstance(command, AcceptOrder) and isinstance(decision, Refusal) and decision.code == "order_taken":
+            refused_runner = (command.order_id, command.runner_id)
+        use_up = decision.order.order_id if isinstance(decision, Unchanged) and decision.forgiven else None
+        kept = self._store.keep(call.key, answer, call.deadline, remember=refused_runner, use_up=use_up)
+        return answer if kept else None
+
+    def _prepare(self, change: Change, call: Call) -> Write:
+        change_id = new_id()
+        event = http_event(change, change_id, call.origin.correlation_id, change.order.updated_at)
+        return Write(change, change_id, call.origin, event, call.key, call.present(change))
+
+    def _committed(self, write: Write) -> None:
+        if write.event is not None:
+            self._on_event()

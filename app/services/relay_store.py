@@ -1,0 +1,183 @@
+"""The rows that the relay sends, and the lead over them: an advisory lock on the very connection that forgets rows.
+
+When the leader's session dies, PostgreSQL gives the lock to the next one; when the leader freezes, the kernel still
+acknowledges for it, so the server ends a session that is silent for 8 s, and the leader does not send when its last
+proof of life is older than that could allow.
+"""
+
+import contextlib
+import threading
+import time
+import uuid
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg2
+from psycopg2.extensions import connection as Connection
+
+from app.models.database import IDLE_MS, Database
+from app.services.relay import LeadLost, Outgoing, Position, Positions
+from app.services.supervisor import Beat
+from app.utils.deadline import Deadline
+
+STANDBY_SECONDS = 0.5
+CALL_SECONDS = 10.0
+LEASE_SECONDS = 5.0  # under IDLE_MS, with room for a slow statement
+HOLD_SECONDS = 1.0
+BATCH_BYTES = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """Rows of one table that go to one topic. `select` takes a limit, the other two an array of ids."""
+
+    name: str
+    select: str
+    forget: str
+    forget_events: str
+
+    @property
+    def lock(self) -> str:
+        """The name of the advisory lock."""
+        return f"relay:{self.name}"
+
+
+EVENTS = Lane(
+    "events",
+    select="SELECT id, event_id, convert_to(aggregateid, 'UTF8'), payload, type, correlation_id, version::text "
+    "FROM (SELECT *, sum(octet_length(payload)) OVER (ORDER BY id) AS bytes "
+    "FROM (SELECT * FROM outbox ORDER BY id LIMIT %s) AS oldest) AS bounded WHERE bytes <= %s "
+    "OR id = (SELECT min(id) FROM outbox) ORDER BY id",
+    forget="DELETE FROM outbox WHERE id = ANY (%s)",
+    forget_events="DELETE FROM outbox WHERE event_id = ANY (%s)",
+)
+DEAD_LETTERS = Lane(
+    "dead_letters",
+    select='SELECT id, event_id, key, value, error, topic, partition::text, "offset"::text '
+    "FROM (SELECT *, sum(octet_length(value)) OVER (ORDER BY id) AS bytes "
+    "FROM (SELECT * FROM dead_letters WHERE sent_at IS NULL ORDER BY id LIMIT %s) AS oldest) AS bounded "
+    "WHERE coalesce(bytes, 0) <= %s OR id = (SELECT min(id) FROM dead_letters WHERE sent_at IS NULL) ORDER BY id",
+    forget="UPDATE dead_letters SET sent_at = now() WHERE id = ANY (%s)",
+    forget_events="UPDATE dead_letters SET sent_at = now() WHERE event_id = ANY (%s) AND sent_at IS NULL",
+)
+_HEADERS = {
+    EVENTS.name: ("type", "correlation_id", "version"),
+    DEAD_LETTERS.name: ("error", "original_topic", "original_partition", "original_offset"),
+}
+
+_POSITIONS = "SELECT partition, topic_id, next_offset FROM relay_positions WHERE topic = %s"
+_MOVE = (
+    "INSERT INTO relay_positions AS p (topic, partition, topic_id, next_offset) VALUES (%s, %s, %s, %s) "
+    "ON CONFLICT (topic, partition) DO UPDATE SET topic_id = excluded.topic_id, next_offset = excluded.next_offset "
+    "WHERE p.topic_id <> excluded.topic_id OR p.next_offset < excluded.next_offset"
+)
+
+
+class PostgresLead:
+    """The lead over one lane. Its methods block for CALL_SECONDS at the longest and raise LeadLost on any trouble."""
+
+    def __init__(self, database: Database, connection: Connection, lane: Lane, topic: str, limit: int) -> None:
+        self._database = database
+        self._connection = connection
+        self._lane = lane
+        self._topic = topic
+        self._limit = limit
+        self._alive_at = _boot_time()
+
+    def next_batch(self) -> Sequence[Outgoing]:
+        """Return the oldest rows, at most the limit and BATCH_BYTES (but always one)."""
+        return [self._outgoing(row) for row in self._call([(self._lane.select, (self._limit, BATCH_BYTES))])]
+
+    def confirm(self, ids: Collection[int], positions: Positions) -> None:
+        """Forget exactly these rows and move the positions, in one transaction."""
+        self._call([(self._lane.forget, (list(ids),)), *self._moves(positions)])
+
+    def forget(self, event_ids: Collection[uuid.UUID]) -> int:
+        """Forget the rows with these event ids; return how many there were."""
+        if not event_ids:
+            return 0
+        return len(self._call([(f"{self._lane.forget_events} RETURNING 1", (list(event_ids),))]))
+
+    def positions(self) -> Positions:
+        """Return the stored positions."""
+        rows = self._call([(_POSITIONS, (self._topic,))])
+        return {partition: Position(topic_id, offset) for partition, topic_id, offset in rows}
+
+    def move(self, positions: Positions) -> None:
+        """Store the positions; of one topic they only grow."""
+        self._call(self._moves(positions))
+
+    def hold(self) -> None:
+        """Prove that the leader lives, unless that was done in the last second."""
+        if _boot_time() - self._alive_at > HOLD_SECONDS:
+            self._call([("SELECT 1", ())])
+
+    def check(self) -> None:
+        """Raise LeadLost when the last proof of life is too old; that clock also runs while the machine sleeps."""
+        if _boot_time() - self._alive_at > LEASE_SECONDS:
+            raise LeadLost("the lease ran out")
+
+    def acquire(self) -> bool:
+        """Try to take the lead; returns at once."""
+        return bool(self._call([("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (self._lane.lock,))])[0][0])
+
+    def _moves(self, positions: Positions) -> list[tuple[str, tuple[Any, ...]]]:
+        return [
+            (_MOVE, (self._topic, partition, position.topic_id, position.next_offset))
+            for partition, position in sorted(positions.items())
+        ]
+
+    def _call(self, statements: Sequence[tuple[str, tuple[Any, ...]]]) -> list[tuple[Any, ...]]:
+        """Run the statements in one transaction and return the rows of the last."""
+        rows: list[tuple[Any, ...]] = []
+        try:
+            with self._database.watchdog.guard(self._connection, Deadline(CALL_SECONDS)):
+                self._connection.autocommit = len(statements) < 2
+                with self._connection.cursor() as cursor:
+                    for statement, parameters in statements:
+                        cursor.execute(statement, parameters)
+                        rows = cursor.fetchall() if cursor.description else []
+                if len(statements) > 1:
+                    self._connection.commit()
+        except psycopg2.Error as error:
+            raise LeadLost(f"{type(error).__name__} on the leader's connection") from error
+        self._alive_at = _boot_time()
+        return rows
+
+    def _outgoing(self, row: tuple[Any, ...]) -> Outgoing:
+        row_id, event_id, key, value, *headers = row
+        named = zip(_HEADERS[self._lane.name], headers, strict=True)
+        encoded = [(name, text.encode()) for name, text in named if text is not None]
+        return Outgoing(row_id, event_id, _bytes(key), _bytes(value), (("event_id", str(event_id).encode()), *encoded))
+
+
+@contextlib.contextmanager
+def lead(
+    database: Database, lane: Lane, topic: str, limit: int, stop: threading.Event, beat: Beat
+) -> Iterator[PostgresLead | None]:
+    """Stand by until the lane's lead is ours, and hold it in the body; None when `stop` came first.
+
+    Raises DatabaseAway and LeadLost.
+    """
+    connection = database.connect(idle_session_timeout=IDLE_MS, statement_timeout=int(CALL_SECONDS * 1000))
+    try:
+        leader = PostgresLead(database, connection, lane, topic, limit)
+        while not stop.is_set():
+            beat()
+            if leader.acquire():
+                yield leader
+                return
+            stop.wait(STANDBY_SECONDS)
+        yield None
+    finally:
+        with contextlib.suppress(psycopg2.Error):
+            connection.close()
+
+
+def _boot_time() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def _bytes(value: memoryview | bytes | None) -> bytes | None:
+    return None if value is None else bytes(value)

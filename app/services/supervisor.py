@@ -1,0 +1,67 @@
+"""Threads that may not die quietly: restarted with back-off, with a heartbeat that /readyz shows."""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+
+log = logging.getLogger(__name__)
+
+FIRST_BACK_OFF_SECONDS = 0.2
+LONGEST_BACK_OFF_SECONDS = 5.0
+STEADY_SECONDS = 30.0  # a run that lasted so long starts the back-off anew
+
+Beat = Callable[[], None]
+Work = Callable[[threading.Event, Beat], None]
+
+
+class SupervisedThread:
+    """Runs `work(stop, beat)` until it is stopped. `work` beats while it lives and returns soon after `stop` is set."""
+
+    def __init__(self, name: str, work: Work) -> None:
+        self.name = name
+        self._work = work
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name)
+        self._last_beat: float | None = None
+        self.restarts = 0
+        self.last_error: str | None = None
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def ask_to_stop(self) -> None:
+        """Set the stop flag; returns at once."""
+        self._stop.set()
+
+    def join(self, seconds: float) -> bool:
+        """Wait for the end; false when it did not come in time."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    @property
+    def seconds_since_beat(self) -> float | None:
+        """Age of the last heartbeat in seconds, None before the first."""
+        return None if self._last_beat is None else time.monotonic() - self._last_beat
+
+    def _beat(self) -> None:
+        self._last_beat = time.monotonic()
+
+    def _run(self) -> None:
+        back_off = FIRST_BACK_OFF_SECONDS
+        while not self._stop.is_set():
+            started = time.monotonic()
+            try:
+                self._beat()
+                self._work(self._stop, self._beat)
+            except Exception as error:  # whatever it is: the thread must come back
+                self.restarts += 1
+                self.last_error = f"{type(error).__name__}: {error}"[:200]
+                log.warning("%s failed, starts again: %s", self.name, self.last_error)
+                log.debug("%s failed", self.name, exc_info=True)
+            if time.monotonic() - started > STEADY_SECONDS:
+                back_off = FIRST_BACK_OFF_SECONDS
+            self._stop.wait(back_off * random.uniform(0.8, 1.2))
+            back_off = min(back_off * 2, LONGEST_BACK_OFF_SECONDS)

@@ -1,0 +1,23 @@
+"""Deadlines of waiting calls."""
+
+import time
+
+
+class Deadline:
+    """A point in monotonic time that several calls share as their budget."""
+
+    __slots__ = ("at",)
+
+    def __init__(self, seconds: float) -> None:
+        """Start a budget of `seconds` from now."""
+        self.at = time.monotonic() + seconds
+
+    @property
+    def remaining(self) -> float:
+        """Seconds left; zero or less when it has passed."""
+        return self.at - time.monotonic()
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing is left."""
+        return self.remaining <= 0

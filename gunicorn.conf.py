@@ -1,0 +1,39 @@
+"""The production server and the life cycle of the background threads: they start after the fork, in the worker, and
+stop when SIGTERM arrives, not after the HTTP requests have drained."""
+
+import os
+import threading
+
+from dotenv import load_dotenv
+
+from app.config.config import Settings
+from app.utils.logging import configure
+
+load_dotenv()
+_settings = Settings.load(os.environ)
+
+bind = f"0.0.0.0:{_settings.port}"
+worker_class = "gthread"
+threads = _settings.web_threads
+keepalive = 75
+timeout = 30
+graceful_timeout = _settings.graceful_timeout
+control_socket_disable = True
+accesslog = None
+
+_LOOK_SECONDS = 0.1
+
+
+def post_worker_init(worker):
+    """Start the background threads of this worker, and one that stops them as soon as the worker is told to stop."""
+    configure(_settings.log_level)
+    service = worker.wsgi.extensions["kafka_service"]
+    service.start()
+
+    def stop_with_the_worker():
+        pause = threading.Event()
+        while worker.alive:
+            pause.wait(_LOOK_SECONDS)
+        service.stop()
+
+    threading.Thread(target=stop_with_the_worker, name="stopper").start()

@@ -1,0 +1,26 @@
+"""Alembic's entry: runs the migrations on the connection it is given, or on DATABASE_URL from the command line."""
+
+import os
+
+from alembic import context
+from sqlalchemy import create_engine
+
+from app.config.config import Settings
+from app.models.models import db
+from app.models.schema import VERSION_TABLE
+
+
+def run(connection) -> None:
+    """Run the migrations in one transaction."""
+    context.configure(connection=connection, target_metadata=db.metadata, version_table=VERSION_TABLE)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+given = context.config.attributes.get("connection")
+if given is not None:
+    run(given)
+else:
+    with create_engine(Settings.load(os.environ).database_url).connect() as own:
+        run(own)
+        own.commit()

@@ -1,0 +1,47 @@
+"""The real servers for the tests that ask for them, started at the first use and stopped at the end of the session."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from uuid import uuid4
+
+import pytest
+
+from tools.stack.broker import Broker
+from tools.stack.errors import AlreadyRunning
+from tools.stack.postgres import Postgres
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_leftovers(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Servers of earlier test sessions that were killed would take memory for ever."""
+    sessions = tmp_path_factory.getbasetemp().parent
+    for kind in (Broker, Postgres):
+        for record in sessions.glob(f"pytest-[0-9]*/{kind.__name__}*/process.json"):
+            with suppress(AlreadyRunning):
+                kind(record.parent).clear_leftover()
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """A running PostgreSQL. A test that stops it starts it again."""
+    server = Postgres(tmp_path_factory.mktemp("Postgres"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A running Apache Kafka without topics. A test that stops it starts it again."""
+    server = Broker(tmp_path_factory.mktemp("Broker"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def database_url(postgres: Postgres) -> Iterator[str]:
+    """The address of a new, empty database."""
+    name = f"test_{uuid4().hex}"
+    yield postgres.create_database(name)
+    postgres.drop_database(name)

