@@ -254,7 +254,7 @@ class Pool:
 
     def drop_idle(self) -> None:
         """Replace the pool by an empty one; connections in use close when they come back."""
-        old, self._pool = self._pool, self._pool.recreate()  # type: ignore[assignment]
+        old, self._pool = self._pool, self._pool.recreate()
         old.dispose()
 
     @contextlib.contextmanager

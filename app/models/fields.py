@@ -43,7 +43,7 @@ class InvalidFields(ValueError):
 
 def _wrong(sentence: str, code: str = "invalid_field") -> PydanticCustomError:
     # Braces are pydantic's template marks; ours are literal.
-    return PydanticCustomError(code, "{sentence}", {"sentence": sentence})  # type: ignore[arg-type]
+    return PydanticCustomError(code, "{sentence}", {"sentence": sentence})
 
 
 def _text(limit: int) -> BeforeValidator:
@@ -222,7 +222,7 @@ class OrderDetails(Input):
 
 
 def read(model: type[Model], fields: Any) -> Model:
-    """Return `fields` as `model`. Raises InvalidFields with one sentence: the missing ones first, else the first wrong."""
+    """Return `fields` as `model`. Raises InvalidFields: one sentence, on what is missing or else on the first wrong."""
     try:
         return model.model_validate(fields)
     except ValidationError as error:

@@ -206,8 +206,7 @@ def _give_back(order: OrderState, command: OrderCommand, now: datetime, kind: Ch
         return Unchanged(order)
     if _verdict(order, command) is not GO:
         return Refusal("status_not_allowed", f"{refusal} in status: {order.order_status}", order)
-    after = replace(_moved(kind, order, now, **_entered(OrderStatus.CREATED, now)), runner_id=order.runner_id)
-    return after
+    return replace(_moved(kind, order, now, **_entered(OrderStatus.CREATED, now)), runner_id=order.runner_id)
 
 
 def _is_free(order: OrderState) -> bool:

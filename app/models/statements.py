@@ -164,7 +164,8 @@ USE_UP_REFUSAL = _statement(
 
 
 def _unnest(columns: Mapping[str, str]) -> str:
-    return f"unnest({', '.join(f'{{{column}}}' for column in columns)}) WITH ORDINALITY AS n ({', '.join(_quoted(columns))}, place)"
+    arrays = ", ".join(f"{{{column}}}" for column in columns)
+    return f"unnest({arrays}) WITH ORDINALITY AS n ({', '.join(_quoted(columns))}, place)"
 
 
 def _quoted(columns: Mapping[str, str]) -> list[str]:
@@ -232,8 +233,8 @@ RESET_OFFSET = _statement(
         "topic_id": "uuid",
         "next_offset": "bigint",
     },
-    "UPDATE consumer_offsets SET topic_id = {topic_id}, next_offset = {next_offset}, updated_at = now() WHERE topic = {topic} "
-    "AND partition = {partition} AND topic_id = {old_topic_id} AND next_offset = {old_offset} RETURNING 1",
+    "UPDATE consumer_offsets SET topic_id = {topic_id}, next_offset = {next_offset}, updated_at = now() "
+    "WHERE topic = {topic} AND partition = {partition} AND topic_id = {old_topic_id} AND next_offset = {old_offset} RETURNING 1",
 )
 MOVE_OFFSET = _statement(
     "move_offset",

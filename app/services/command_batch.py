@@ -158,7 +158,7 @@ def _sagas(session: Session, fresh: Sequence[tuple[Record, Reading]]) -> dict[st
     if ours:
         claimed = {row[0] for row in session.execute(sql.CLAIM_SAGAS, (list(ours), list(ours.values())))}
     rest = {reading.saga_id for _, reading in creates} - claimed
-    return dict(session.execute(sql.FIND_SAGAS, (list(rest),))) if rest else {}  # type: ignore[arg-type]
+    return dict(session.execute(sql.FIND_SAGAS, (list(rest),))) if rest else {}
 
 
 def _note(work: _Work, batch: Batch, record: Record, reading: Reading, decision: Decision, now: datetime) -> None:
