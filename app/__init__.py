@@ -5,6 +5,7 @@ import os
 from flask import Flask, Response, g, request
 
 from app.api import cors, errors, health, requests
+from app.api.documents import documents
 from app.api.routes import orders
 from app.config.config import Settings
 from app.models.database import Database
@@ -39,6 +40,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(health.checks)
     if settings.serves_orders:
         app.register_blueprint(orders)
+        app.register_blueprint(documents)
     errors.register(app)
     app.before_request(requests.begin)
 
