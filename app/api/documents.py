@@ -96,7 +96,7 @@ def openapi_json() -> Response:
 @cache
 def openapi() -> dict[str, Any]:
     """Return the OpenAPI 3.1 document of the order endpoints."""
-    shapes = (schemas.OrderShape, schemas.Page, schemas.Changed, schemas.Cleared, schemas.Done)
+    shapes = (schemas.Order, schemas.Page, schemas.Changed, schemas.Cleared, schemas.Done)
     models = [(post[1], "validation") for post in POSTS.values()]
     models += [(shape, "validation") for shape in (*shapes, schemas.Failure, schemas.Healthy)]
     _, definitions = models_json_schema(models, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
@@ -118,14 +118,16 @@ def _paths() -> dict[str, Any]:
         _query("page", {"type": "integer", "minimum": 1, "default": 1}),
         _query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}),
     ]
-    filters = [_query("status", {"type": "string", "enum": list(OrderStatus)}), _query("runnerId", ID)]
+    filters = [
+        _query("status", {"type": "string", "enum": [status.value for status in OrderStatus]}),
+        _query("runnerId", ID),
+    ]
     customer = {"name": "customer_id", "in": "path", "required": True, "schema": ID}
     order_id = {**_query("orderId", ID), "required": True}
+    one, many = (400, 404, 503), (400, 503)
     return {
         "/health": {"get": _operation("health", "Tell that somebody answers", [], 200, schemas.Healthy, ())},
-        "/orders": {
-            "get": _operation("listOrders", "A page of orders", [*numbers, *filters], 200, schemas.Page, (400, 503))
-        },
+        "/orders": {"get": _operation("listOrders", "A page of orders", [*numbers, *filters], 200, schemas.Page, many)},
         "/orders/customer/{customer_id}": {
             "get": _operation(
                 "listCustomerOrders",
@@ -136,9 +138,7 @@ def _paths() -> dict[str, Any]:
                 (400, 503),
             )
         },
-        "/getOrderDetails": {
-            "get": _operation("getOrderDetails", "One order", [order_id], 200, schemas.OrderShape, (400, 404, 503))
-        },
+        "/getOrderDetails": {"get": _operation("getOrderDetails", "One order", [order_id], 200, schemas.Order, one)},
         **{f"/{name}": {"post": _post(name, post)} for name, post in POSTS.items()},
     }
 
@@ -198,4 +198,4 @@ def _query(name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _ref(model: type[BaseModel]) -> dict[str, str]:
-    return {"$ref": f"#/components/schemas/{model.model_config.get('title') or model.__name__}"}
+    return {"$ref": f"#/components/schemas/{model.__name__}"}

@@ -167,9 +167,15 @@ Items = Annotated[
     PlainValidator(FoodItems),
     WithJsonSchema({"type": "array", "minItems": 1, "items": _ITEM_SCHEMA}),
 ]
-Status = Annotated[OrderStatus, PlainValidator(_status), WithJsonSchema({"type": "string", "enum": list(OrderStatus)})]
+Status = Annotated[
+    OrderStatus,
+    PlainValidator(_status),
+    WithJsonSchema({"type": "string", "enum": [status.value for status in OrderStatus]}),
+]
 Payment = Annotated[
-    PaymentStatus, PlainValidator(_payment_status), WithJsonSchema({"type": "string", "enum": list(PaymentStatus)})
+    PaymentStatus,
+    PlainValidator(_payment_status),
+    WithJsonSchema({"type": "string", "enum": [status.value for status in PaymentStatus]}),
 ]
 
 

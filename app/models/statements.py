@@ -234,7 +234,8 @@ RESET_OFFSET = _statement(
         "next_offset": "bigint",
     },
     "UPDATE consumer_offsets SET topic_id = {topic_id}, next_offset = {next_offset}, updated_at = now() "
-    "WHERE topic = {topic} AND partition = {partition} AND topic_id = {old_topic_id} AND next_offset = {old_offset} RETURNING 1",
+    "WHERE topic = {topic} AND partition = {partition} AND topic_id = {old_topic_id} "
+    "AND next_offset = {old_offset} RETURNING 1",
 )
 MOVE_OFFSET = _statement(
     "move_offset",
