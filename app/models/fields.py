@@ -126,6 +126,10 @@ def _payment_status(value: Any) -> PaymentStatus:
     raise _wrong(f"Invalid payment status: {_shown(value)}", "invalid_payment_status")
 
 
+def _names(values: type[OrderStatus] | type[PaymentStatus]) -> dict[str, Any]:
+    return {"type": "string", "enum": [value.value for value in values]}
+
+
 def _shown(value: Any) -> str:
     return value if isinstance(value, str) else encode(value).decode()
 
@@ -170,12 +174,12 @@ Items = Annotated[
 Status = Annotated[
     OrderStatus,
     PlainValidator(_status),
-    WithJsonSchema({"type": "string", "enum": [status.value for status in OrderStatus]}),
+    WithJsonSchema(_names(OrderStatus)),
 ]
 Payment = Annotated[
     PaymentStatus,
     PlainValidator(_payment_status),
-    WithJsonSchema({"type": "string", "enum": [status.value for status in PaymentStatus]}),
+    WithJsonSchema(_names(PaymentStatus)),
 ]
 
 
