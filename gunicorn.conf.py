@@ -1,16 +1,12 @@
 """The production server and the life cycle of the background threads: they start after the fork, in the worker, and
 stop when SIGTERM arrives, not after the HTTP requests have drained."""
 
-import os
 import threading
 
-from dotenv import load_dotenv
-
-from app.config.config import Settings
+from app.config.config import from_environment
 from app.utils.logging import configure
 
-load_dotenv()
-_settings = Settings.load(os.environ)
+_settings = from_environment()
 
 bind = f"0.0.0.0:{_settings.port}"
 worker_class = "gthread"

@@ -2,16 +2,10 @@
 
 import sys
 
-from dotenv import load_dotenv
-
 from app import create_app
-from app.config.config import SettingsError
+from app.config.config import from_environment
 
-load_dotenv()
-try:
-    app = create_app()
-except SettingsError as error:
-    sys.exit(f"The service cannot start: {error}.")
+app = create_app(from_environment())
 
 if __name__ == "__main__":
     from gunicorn.app.wsgiapp import run

@@ -1,10 +1,13 @@
 """Every setting: its variable, type, default and meaning. Read once, at start; the README's table is made of it."""
 
+import os
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from dotenv import load_dotenv
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -167,6 +170,15 @@ def _parsed(metadata: Mapping[str, Any], environment: Mapping[str, str]) -> Any:
     except ValueError as error:
         shown = "" if variable == "DATABASE_URL" else f" (it is {value[:100]!r})"
         raise SettingsError(f"{variable} {error}{shown}") from None
+
+
+def from_environment() -> Settings:
+    """Return the settings of the environment and of a `.env` file. Ends the process with a sentence on a bad one."""
+    load_dotenv()
+    try:
+        return Settings.load(os.environ)
+    except SettingsError as error:
+        sys.exit(f"The service cannot start: {error}.")
 
 
 def as_markdown() -> str:

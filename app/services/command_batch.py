@@ -177,7 +177,7 @@ def _note(work: _Work, batch: Batch, record: Record, reading: Reading, decision:
         work.changes.append(_history(decision, event_id, reading, place))
     work.replies.append(reply(reading, decision, event_id, now))
     work.outcomes.append((reading.type, outcome))
-    log.info(
+    log.debug(
         "command %s partition=%s offset=%s correlation_id=%s: %s",
         reading.type, batch.partition, record.offset, reading.correlation_id, outcome,
     )  # fmt: skip
