@@ -3,6 +3,9 @@ stop when SIGTERM arrives, not after the HTTP requests have drained."""
 
 import threading
 
+from gunicorn import util
+
+from app.api.server_errors import response_bytes
 from app.config.config import from_environment
 from app.utils.logging import configure
 
@@ -14,10 +17,19 @@ threads = _settings.web_threads
 keepalive = 75
 timeout = 30
 graceful_timeout = _settings.graceful_timeout
+limit_request_line = 8190
 control_socket_disable = True
 accesslog = None
 
 _LOOK_SECONDS = 0.1
+
+
+def _write_json_error(sock, status, reason, message):
+    util.write_nonblock(sock, response_bytes(status))
+
+
+# Every worker class answers through this function what it refuses before Flask; there is no setting for it.
+util.write_error = _write_json_error
 
 
 def post_worker_init(worker):

@@ -116,13 +116,17 @@ class CommandConsumer:
         self._failures: dict[int, int] = {}  # expected offset of batches that failed once, by partition
         self._letters_in_a_row = 0
 
-    def step(self) -> None:
-        """Poll once and handle what came. Raises DatabaseTrouble (nothing is lost) and Kafka's errors."""
+    def step(self) -> bool:
+        """Poll once and handle what came; tell whether anything did.
+
+        Raises DatabaseTrouble (nothing is lost) and Kafka's errors.
+        """
         polled = self._log.poll()
         self._follow_assignment()
         for partition, records in polled.items():
             if records:
                 self._take(partition, records)
+        return bool(polled)
 
     def look_again(self) -> None:
         """Hold halted partitions against their stored offset again: a person may have set it."""

@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 CONSUMER_STATEMENT_MS = 10_000
 DATABASE_PAUSE_SECONDS = 1.0
 LOOK_AGAIN_SECONDS = 5.0
+DEAD_LETTER_POLL_SECONDS = 0.5  # nobody waits for one
 STOP_SECONDS = 15.0
 
 
@@ -33,8 +34,8 @@ class KafkaService:
         self._commands = database.pool(2, CONSUMER_STATEMENT_MS)
         self._at_head = threading.Event()
         self.relays = [
-            self._relay(relay_store.EVENTS, settings.events_topic),
-            self._relay(relay_store.DEAD_LETTERS, settings.dead_letter_topic),
+            self._relay(relay_store.EVENTS, settings.events_topic, settings.relay_poll_ms / 1000),
+            self._relay(relay_store.DEAD_LETTERS, settings.dead_letter_topic, DEAD_LETTER_POLL_SECONDS),
         ]
         self.threads = [SupervisedThread("schema", self._keep_schema)]
         if settings.consumes:
@@ -66,16 +67,17 @@ class KafkaService:
         log.info("stopped")
 
     def wake(self) -> None:
-        """Say that an event was committed; returns at once. Without a relay here, the leader's poll finds it."""
-        self.relays[0].wake()
+        """Say that something to send was committed; returns at once. A leader elsewhere finds it by its poll."""
+        for relay in self.relays:
+            relay.wake()
 
-    def _relay(self, lane: relay_store.Lane, topic: str) -> Relay:
+    def _relay(self, lane: relay_store.Lane, topic: str, poll_seconds: float) -> Relay:
         return Relay(
             lane.name,
             partial(relay_store.lead, self._database, lane, topic, self._settings.relay_batch),
             partial(kafka_logs.open_events, self._settings, topic),
             self._alarms,
-            self._settings.relay_poll_ms / 1000,
+            poll_seconds,
             self._settings.relay_settle_ms / 1000,
         )
 
@@ -115,7 +117,8 @@ class KafkaService:
             while not stop.is_set():
                 beat()
                 try:
-                    consumer.step()
+                    if consumer.step():
+                        self.wake()
                     if next_look.passed:
                         next_look = Deadline(LOOK_AGAIN_SECONDS)
                         consumer.look_again()
