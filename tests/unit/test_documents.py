@@ -1,0 +1,95 @@
+"""The documents say what the code does."""
+
+import re
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from openapi_spec_validator import validate
+from pydantic import ValidationError
+
+from app import create_app
+from app.api import schemas
+from app.api.documents import POSTS, openapi
+from app.config.config import Settings, as_markdown
+from app.models.order import OrderState
+from app.utils.decoder import decode
+from app.utils.encoder import encode
+
+ROOT = Path(__file__).resolve().parents[2]
+ORDER_ENDPOINTS = 12
+
+
+@pytest.fixture(scope="module")
+def app() -> Flask:
+    """Wire the app; nothing is opened by that."""
+    return create_app(Settings.load({}))
+
+
+def test_the_readme_has_the_table_of_settings() -> None:
+    assert as_markdown() in (ROOT / "README.md").read_text()
+
+
+def test_openapi_is_a_valid_3_1_document() -> None:
+    document = decode(encode(openapi()))
+    validate(document)
+    assert document["openapi"].startswith("3.1")
+
+
+def test_openapi_describes_every_endpoint_of_the_orders(app: Flask) -> None:
+    """[H1] to [H13]: twelve endpoints, each with its method."""
+    rules = [rule for rule in app.url_map.iter_rules() if rule.endpoint.startswith("orders.") or rule.rule == "/health"]
+    served = {
+        (re.sub(r"<(?:path:)?(\w+)>", r"{\1}", rule.rule), method.lower())
+        for rule in rules
+        for method in (rule.methods or set()) & {"GET", "POST"}
+    }
+    described = {(path, method) for path, methods in openapi()["paths"].items() for method in methods}
+    assert described == served
+    assert len(served) == ORDER_ENDPOINTS
+
+
+def test_openapi_is_served(app: Flask) -> None:
+    response = app.test_client().get("/openapi.json")
+    assert response.status_code == 200
+    assert response.get_json()["paths"].keys() == openapi()["paths"].keys()
+
+
+def test_openapi_warns_of_shared_correlation_ids() -> None:
+    """[H16]"""
+    assert "one notification" in openapi()["info"]["description"]
+
+
+def test_every_post_documents_its_failures_and_the_key() -> None:
+    """[H15]"""
+    for name in POSTS:
+        operation = openapi()["paths"][f"/{name}"]["post"]
+        assert {"400", "409", "413", "415", "422", "503"} <= operation["responses"].keys()
+        assert "Idempotency-Key" in [parameter["name"] for parameter in operation["parameters"]]
+
+
+def test_the_examples_of_the_document_are_accepted_by_the_bodies() -> None:
+    for _, body, example, _, _ in POSTS.values():
+        body.model_validate(decode(encode(example)))
+
+
+def test_the_shape_of_an_order_has_exactly_its_fields() -> None:
+    """[O1] [O5]"""
+    now = datetime.now(UTC)
+    order = OrderState(
+        order_id="o",
+        cust_id="c",
+        order_description="[]",
+        food_fee=Decimal("1.00"),
+        delivery_fee=Decimal("0.00"),
+        delivery_location="d",
+        created_at=now,
+        updated_at=now,
+    )
+    wire = decode(encode(order.to_wire()))
+    schemas.Order.model_validate(wire)
+    assert wire.keys() == schemas.Order.model_fields.keys()
+    with pytest.raises(ValidationError):
+        schemas.Order.model_validate({**wire, "orderStatus": "EATEN"})
