@@ -30,7 +30,7 @@ def _common(settings: Settings) -> dict[str, Any]:
         "bootstrap_timeout_ms": BOOTSTRAP_MS,
         "request_timeout_ms": REQUEST_MS,
         "metadata_max_age_ms": 60_000,
-        "reconnect_backoff_max_ms": 5_000,
+        "reconnect_backoff_max_ms": 1_000,
     }
 
 

@@ -4,6 +4,8 @@ import logging
 import threading
 from functools import partial
 
+from sqlalchemy.exc import OperationalError
+
 from app.config.config import Settings
 from app.models import schema
 from app.models.database import Database, DatabaseTrouble
@@ -85,6 +87,13 @@ class KafkaService:
         """Bring the schema to head, or wait until somebody did; then there is nothing left to do but live."""
         while not stop.is_set() and not self._at_head.is_set():
             beat()
+            if self._database.wait(stop, DATABASE_PAUSE_SECONDS):
+                self._look_at_schema(stop)
+        while not stop.wait(1.0):
+            beat()
+
+    def _look_at_schema(self, stop: threading.Event) -> None:
+        try:
             if self._settings.schema == "ensure":
                 schema.migrate(self._settings.database_url)
                 self._at_head.set()
@@ -92,8 +101,8 @@ class KafkaService:
                 self._at_head.set()
             else:
                 stop.wait(DATABASE_PAUSE_SECONDS)
-        while not stop.wait(1.0):
-            beat()
+        except OperationalError as error:
+            self._database.left(error)
 
     def _when_ready(self, stop: threading.Event, beat: Beat) -> bool:
         while not stop.is_set():

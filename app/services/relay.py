@@ -18,8 +18,11 @@ from typing import Protocol
 from app.services.alarms import Alarms
 from app.services.metrics import LEADER, READ_BACK_REMOVED, READ_BACKS, RELAY_FAILURES, RELAYED
 from app.services.supervisor import Beat
+from app.utils.deadline import Deadline
 
 log = logging.getLogger(__name__)
+
+STOP_PATIENCE_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,15 +139,21 @@ class Relay:
     def _run_leading(self, lead: Lead, stop: threading.Event, beat: Beat) -> None:
         with self._open_log() as events:
             read_back(self.lane, lead, events, lambda: stop.wait(self._settle_seconds))
+            patience = _Patience(stop)
+
+            def keep_on() -> None:
+                beat()
+                patience.check()
+
             while not stop.is_set():
                 beat()
                 self._wake.clear()
-                if not self._step(lead, events):
+                if not self._step(lead, events, keep_on):
                     self._wake.wait(self._poll_seconds)
 
-    def _step(self, lead: Lead, events: EventLog) -> int:
+    def _step(self, lead: Lead, events: EventLog, keep_on: Callable[[], None]) -> int:
         try:
-            sent = relay_batch(lead, events)
+            sent = relay_batch(lead, events, keep_on)
         except RecordRefused as error:
             self._alarms.ring(f"relay_{self.lane}", str(error))
             RELAY_FAILURES.labels(self.lane).inc()
@@ -163,11 +172,35 @@ class Relay:
         log.info("relay %s %s", self.lane, "leads" if leading else "no longer leads")
 
 
-def relay_batch(lead: Lead, events: EventLog) -> int:
-    """Send the oldest rows and forget them once all are acknowledged; return how many. Raises SendFailed, LeadLost."""
+class _Patience:
+    """Once we are to stop, how long acknowledgements are still waited for; the next leader reads the rest back."""
+
+    def __init__(self, stop: threading.Event) -> None:
+        self._stop = stop
+        self._until: Deadline | None = None
+
+    def check(self) -> None:
+        """Raise SendFailed when the patience is at its end."""
+        if not self._stop.is_set():
+            return
+        self._until = self._until or Deadline(STOP_PATIENCE_SECONDS)
+        if self._until.passed:
+            raise SendFailed("stopped while waiting for acknowledgements")
+
+
+def relay_batch(lead: Lead, events: EventLog, keep_on: Callable[[], None] = lambda: None) -> int:
+    """Send the oldest rows and forget them once all are acknowledged; return how many.
+
+    `keep_on` is called every second of the wait and may raise to end it. Raises SendFailed and LeadLost.
+    """
+
+    def hold() -> None:
+        lead.hold()
+        keep_on()
+
     batch = lead.next_batch()
     if batch:
-        positions = events.send(batch, lead.check, lead.hold)
+        positions = events.send(batch, lead.check, hold)
         lead.confirm([record.id for record in batch], positions)
     return len(batch)
 
@@ -187,6 +220,7 @@ def read_back(lane: str, lead: Lead, events: EventLog, settle: Callable[[], obje
         READ_BACKS.labels(lane).inc()
         for event_ids in events.event_ids(where_to_read(stored, ends), ends):
             removed += lead.forget(event_ids)
+            lead.hold()
         READ_BACK_REMOVED.labels(lane).inc(removed)
         log.info("relay %s read back: %s records were in the log already", lane, removed)
     lead.move(ends)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 log = logging.getLogger(__name__)
 
 FIRST_BACK_OFF_SECONDS = 0.2
-LONGEST_BACK_OFF_SECONDS = 5.0
+LONGEST_BACK_OFF_SECONDS = 2.0
 STEADY_SECONDS = 30.0  # a run that lasted so long starts the back-off anew
 
 Beat = Callable[[], None]
