@@ -35,7 +35,7 @@ def _fetch_into(scratch: Path, jars: Path) -> None:
     try:
         subprocess.run(command, env=environment, capture_output=True, timeout=_FETCH_SECONDS, check=True, text=True)
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-        reason = str(error.stderr or "no answer").strip().splitlines()[-1]
+        reason = str(error.stderr or "no answer").strip().splitlines()[-1].split(":")[0]
         raise JarsMissing(f"Apache Kafka's jars could not be fetched: {reason}.") from error
     complete = scratch / "jars"
     complete.mkdir()

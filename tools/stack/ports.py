@@ -10,7 +10,7 @@ from tools.stack.errors import PortTaken, StackError
 # port whose server is down can connect to itself, and then holds the port against the server that comes back.
 _CANDIDATES = range(20_000, 32_000)
 _TRIES = 100
-_PATIENCE_SECONDS = 2.0
+_PATIENCE_SECONDS = 1.0
 
 
 def is_free(port: int) -> bool:
@@ -34,7 +34,7 @@ def free_port() -> int:
 
 
 def require_free(port: int, wanted_by: str) -> None:
-    """Raises PortTaken when something listens on the port for 2 s: a server that was just killed lets go in less."""
+    """Raises PortTaken when something listens on the port for a second: a server just killed lets go in less."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while not is_free(port):
         if time.monotonic() > deadline:

@@ -68,6 +68,7 @@ class Server(ABC):
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         self.clear_leftover()
+        self._reap()
         require_free(self.port, self.name)
         command = self._prepare()
         if self.log.exists():
@@ -97,10 +98,8 @@ class Server(ABC):
 
     def kill(self) -> None:
         """SIGKILL to the process and all its children; returns when they are gone."""
-        main = self._main()
-        if main is not None:
-            with suppress(psutil.NoSuchProcess):
-                main.suspend()  # so that it starts no child while we look
+        if self.running:
+            self.freeze()  # so that it starts no child while we look
             tree = self._tree()
             for process in tree:
                 with suppress(psutil.NoSuchProcess):
