@@ -32,9 +32,13 @@ def _write_json_error(sock, status, reason, message):
 util.write_error = _write_json_error
 
 
+def on_starting(server):
+    """Let the master log the same way."""
+    configure(_settings.log_level, _settings.log_format)
+
+
 def post_worker_init(worker):
     """Start the background threads of this worker, and one that stops them as soon as the worker is told to stop."""
-    configure(_settings.log_level)
     service = worker.wsgi.extensions["kafka_service"]
     service.start()
 

@@ -1,5 +1,6 @@
 """The order service. `create_app` is the one place where its parts are wired; importing and wiring open nothing."""
 
+import logging
 import os
 
 from flask import Flask, Response, g, request
@@ -14,6 +15,8 @@ from app.models.store import OrderStore
 from app.services.alarms import Alarms
 from app.services.kafka_service import KafkaService
 from app.services.order_service import OrderService
+
+log = logging.getLogger(__name__)
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -49,6 +52,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         response.headers["X-Correlation-ID"] = g.correlation_id
         cors.add_headers(response, settings.cors_origins)
         health.count(request.endpoint, response.status_code, g.deadline)
+        log.debug("%s %s: %s", request.method, request.path, response.status_code)
         return response
 
     return app

@@ -11,6 +11,7 @@ from app.api.errors import Refused
 from app.models.store import IdempotencyKey
 from app.utils.deadline import Deadline
 from app.utils.decoder import MAX_BYTES, decode
+from app.utils.logging import correlation_id
 
 REQUEST_SECONDS = 2.8  # callers give up at 5, the contract says 4, a connection attempt may add its last second
 
@@ -27,6 +28,7 @@ def begin() -> None:
     g.deadline = Deadline(REQUEST_SECONDS)
     named = request.headers.get("X-Correlation-ID", "")
     g.correlation_id = named if _CORRELATION_ID.fullmatch(named) else str(uuid.uuid4())
+    correlation_id.set(g.correlation_id)
 
 
 def idempotency_key(body: bytes) -> IdempotencyKey | None:

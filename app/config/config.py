@@ -137,8 +137,12 @@ class Settings:
         "CORS_ORIGINS", "http://localhost:5173", _origins, "browser origins that may call, a comma list"
     )
     log_level: str = _setting(
-        "LOG_LEVEL", "info", _choice("debug", "info", "warning", "error"), "least severe line that is logged"
+        "LOG_LEVEL",
+        "info",
+        _choice("debug", "info", "warning", "error"),
+        "least severe line that is logged; `debug` has one line a request, command and record sent",
     )
+    log_format: str = _setting("LOG_FORMAT", "text", _choice("text", "json"), "how a line looks")
 
     @classmethod
     def load(cls, environment: Mapping[str, str]) -> "Settings":

@@ -198,10 +198,10 @@ class Input(BaseModel):
 
     @classmethod
     def _is_empty(cls, name: str, value: Any) -> bool:
-        if value not in ("", [], {}):
-            return False
+        if name in cls.empty_is_left_out:
+            return bool(value == "")
         field = cls.model_fields.get(name)
-        return name in cls.empty_is_left_out or (field is not None and field.is_required())
+        return field is not None and field.is_required() and value in ("", [], {})
 
 
 Model = TypeVar("Model", bound=Input)

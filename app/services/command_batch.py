@@ -26,6 +26,7 @@ from app.services.order_service import Clock, utc_now
 from app.services.replies import Reply, reply
 from app.utils.deadline import Deadline
 from app.utils.ids import reply_id, saga_order_id
+from app.utils.logging import correlation_id
 
 log = logging.getLogger(__name__)
 
@@ -107,8 +108,10 @@ class CommandBatches:
         rows = session.execute(sql.LOCK_ORDERS, (sorted(wanted),)) if wanted else []
         work.orders = {order.order_id: order for order in map(to_state, rows)}
         for record, reading in fresh:
+            correlation_id.set(reading.correlation_id)
             decision = self._decide(work, record, reading)
             _note(work, batch, record, reading, decision, self._clock())
+        correlation_id.set(None)
         return work
 
     def _decide(self, work: _Work, record: Record, reading: Reading) -> Decision:
@@ -177,10 +180,7 @@ def _note(work: _Work, batch: Batch, record: Record, reading: Reading, decision:
         work.changes.append(_history(decision, event_id, reading, place))
     work.replies.append(reply(reading, decision, event_id, now))
     work.outcomes.append((reading.type, outcome))
-    log.debug(
-        "command %s partition=%s offset=%s correlation_id=%s: %s",
-        reading.type, batch.partition, record.offset, reading.correlation_id, outcome,
-    )  # fmt: skip
+    log.debug("command %s at %s/%s: %s", reading.type, batch.partition, record.offset, outcome)
 
 
 def _history(change: Change, change_id: uuid.UUID, reading: Reading, place: tuple[str, int, int]) -> tuple[Any, ...]:

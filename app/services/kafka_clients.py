@@ -8,6 +8,7 @@ from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.errors import KafkaError, TopicAlreadyExistsError
+from kafka.serializer import Serializer
 
 from app.config.config import Settings
 
@@ -46,7 +47,7 @@ def producer(settings: Settings) -> KafkaProducer:
         max_block_ms=5_000,
         max_request_size=DEAD_LETTER_BYTES,
         metrics_enabled=False,
-        value_serializer=_tombstone_or_bytes,
+        value_serializer=_TombstoneOrBytes(),
     )
 
 
@@ -102,5 +103,9 @@ def _create(admin: KafkaAdminClient, topic: str, settings: Settings) -> None:
         raise TopicsMissing(f"Topic {topic} is missing and cannot be created: {type(error).__name__}") from error
 
 
-def _tombstone_or_bytes(value: Any) -> bytes | None:
-    return None if value is TOMBSTONE else value
+class _TombstoneOrBytes(Serializer):  # type: ignore[misc]
+    """A plain function would serve too, with a DeprecationWarning."""
+
+    def serialize(self, topic: str, headers: Sequence[tuple[str, bytes]], data: Any) -> bytes | None:
+        """Return the bytes as they are, None for TOMBSTONE."""
+        return None if data is TOMBSTONE else data

@@ -21,6 +21,7 @@ from app.services.command_batch import Record
 from app.services.kafka_clients import TOMBSTONE
 from app.services.metrics import LAG
 from app.services.relay import Outgoing, Position, Positions, RecordRefused, SendFailed
+from app.utils.logging import correlation_id
 
 log = logging.getLogger(__name__)
 
@@ -176,6 +177,9 @@ class KafkaEventLog:
             if sent.failed():
                 raise _failed(record, sent.exception)
             metadata = sent.value
+            if log.isEnabledFor(logging.DEBUG):
+                correlation_id.set(dict(record.headers).get("correlation_id", b"").decode() or None)
+                log.debug("sent %s to %s/%s at %s", record.event_id, self._topic, metadata.partition, metadata.offset)
             if metadata.offset >= 0:  # a retry that the broker knew already has none
                 positions[metadata.partition] = Position(self._topic_id, metadata.offset + 1)
         return positions
