@@ -1,0 +1,20 @@
+FROM python:3.11-slim
+
+ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+WORKDIR /service
+
+COPY requirements.txt ./
+RUN pip install --require-hashes -r requirements.txt
+
+COPY app app
+COPY migrations migrations
+COPY run.py gunicorn.conf.py pyproject.toml .flaskenv ./
+
+RUN useradd --system --uid 10001 --no-create-home orders
+USER orders
+
+EXPOSE 3000
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
+    CMD ["python", "-m", "app.utils.health_check"]
+CMD ["gunicorn", "-c", "gunicorn.conf.py", "run:app"]

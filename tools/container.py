@@ -1,0 +1,160 @@
+"""Carries out the Dockerfile's own steps without a docker engine: `python -m tools.container FOLDER`.
+
+Each instruction of the Dockerfile is read and done in FOLDER, with an environment of its own: the copies, the hashed
+install, the plain user, the very CMD and the very HEALTHCHECK. An instruction that it does not know stops it, so it
+cannot agree with a Dockerfile that says something else. The addresses come from the environment.
+"""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+import venv
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+PLAIN_UID = 65534  # "nobody", where the user of the Dockerfile is not on this machine
+HEALTHY_SECONDS = 40.0
+STOP_SECONDS = 30.0
+
+_PASSED_ON = ("DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS", "PORT", "LANG")
+
+
+class Disagreement(Exception):
+    """The Dockerfile says what this program cannot do, or does not hold what it says."""
+
+
+@dataclass
+class Image:
+    """What the steps have built so far."""
+
+    folder: Path
+    environment: dict[str, str] = field(default_factory=dict)
+    user: str | None = None
+    command: list[str] = field(default_factory=list)
+    health_check: list[str] = field(default_factory=list)
+
+    @property
+    def work(self) -> Path:
+        """The folder that stands for WORKDIR."""
+        return self.folder / "service"
+
+    def run_environment(self) -> Mapping[str, str]:
+        """The environment of the container: nothing of ours but the addresses."""
+        passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+        return {**self.environment, **passed, "PATH": f"{self.folder / 'venv' / 'bin'}:/usr/bin:/bin"}
+
+
+def instructions(dockerfile: str) -> list[tuple[str, str]]:
+    """Return (instruction, arguments) of each line, continuation lines joined."""
+    joined = re.sub(r"\\\n\s*", "", dockerfile)
+    lines = [line.strip() for line in joined.splitlines() if line.strip() and not line.startswith("#")]
+    return [(name.upper(), rest.strip()) for name, _, rest in (line.partition(" ") for line in lines)]
+
+
+def build(folder: Path) -> Image:
+    """Carry out the Dockerfile in an empty folder. Raises Disagreement and CalledProcessError."""
+    image = Image(folder)
+    for name, arguments in instructions((CHECKOUT / "Dockerfile").read_text()):
+        _step(image, name, arguments)
+    if image.user is None or not image.command or not image.health_check:
+        raise Disagreement("the Dockerfile names no USER, CMD or HEALTHCHECK")
+    return image
+
+
+def _step(image: Image, name: str, arguments: str) -> None:
+    if name == "FROM":
+        _check_python(arguments)
+        venv.create(image.folder / "venv", with_pip=True)
+    elif name == "ENV":
+        image.environment |= dict(pair.split("=", 1) for pair in shlex.split(arguments))
+    elif name == "WORKDIR":
+        image.work.mkdir()
+    elif name == "COPY":
+        *sources, target = shlex.split(arguments)
+        for source in sources:
+            _copy(CHECKOUT / source, image.work / (source if target == "./" else target))
+    elif name == "RUN":
+        _run(image, arguments)
+    elif name == "USER":
+        if image.user != arguments:
+            raise Disagreement(f"USER {arguments} was never made")
+    elif name == "HEALTHCHECK":
+        image.health_check = json.loads(arguments[arguments.index("CMD ") + 4 :])
+    elif name == "CMD":
+        image.command = json.loads(arguments)
+    elif name not in ("EXPOSE", "STOPSIGNAL"):
+        raise Disagreement(f"{name} is an instruction that this program does not know")
+
+
+def _check_python(base: str) -> None:
+    match = re.fullmatch(r"python:(\d+\.\d+)-slim", base)
+    if match is None:
+        raise Disagreement(f"the base image {base} is not a slim Python")
+    ours = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if match[1] != ours:
+        print(f"The Dockerfile has Python {match[1]}, this is {ours}.", file=sys.stderr)
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+    else:
+        shutil.copy(source, target)
+
+
+def _run(image: Image, command: str) -> None:
+    words = shlex.split(command)
+    if words[0] == "useradd":
+        image.user = words[-1]
+        return
+    if words[:2] != ["pip", "install"] or "--require-hashes" not in words:
+        raise Disagreement(f"RUN {command} is a step that this program does not know")
+    pip = image.folder / "venv" / "bin" / "pip"
+    subprocess.run([str(pip), *words[1:], "--quiet"], cwd=image.work, check=True, timeout=300)
+
+
+def start(image: Image) -> subprocess.Popen[bytes]:
+    """Start the CMD as a plain user and wait until the HEALTHCHECK passes. Raises Disagreement."""
+    user = {"user": PLAIN_UID, "group": PLAIN_UID, "extra_groups": []} if os.geteuid() == 0 else {}
+    where = {"cwd": image.work, "env": dict(image.run_environment())}
+    process = subprocess.Popen([_program(image, image.command[0]), *image.command[1:]], **where, **user)  # type: ignore[call-overload]
+    deadline = time.monotonic() + HEALTHY_SECONDS
+    check = [_program(image, image.health_check[0]), *image.health_check[1:]]
+    while subprocess.run(check, **where, **user, check=False, timeout=10).returncode != 0:  # type: ignore[call-overload]
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.kill()
+            raise Disagreement("the CMD never passed the HEALTHCHECK")
+        time.sleep(0.2)
+    return process  # type: ignore[no-any-return]
+
+
+def _program(image: Image, name: str) -> str:
+    return str(image.folder / "venv" / "bin" / name)
+
+
+def main() -> int:
+    """Build, start, check, stop. Returns the exit code."""
+    folder = Path(sys.argv[1]).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        image = build(folder)
+        process = start(image)
+    except (Disagreement, subprocess.CalledProcessError) as error:
+        print(f"The Dockerfile does not hold: {error}", file=sys.stderr)
+        return 1
+    print(f"healthy as pid {process.pid}, user {image.user}")
+    process.terminate()
+    code = process.wait(STOP_SECONDS)
+    print(f"stopped with {code}")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
