@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 CODE := app tools tests migrations run.py gunicorn.conf.py
 COMPILE := $(BIN)/uv pip compile --quiet --no-header --generate-hashes --universal --python-version 3.11
 
-.PHONY: run stack test check lint format requirements clean help
+.PHONY: run stack test check mutation lint format requirements clean help
 
 run: $(INSTALLED) ## start PostgreSQL, Apache Kafka and the service on port 3000
 	@exec $(BIN)/python -m tools.stack run
@@ -19,6 +19,11 @@ test: $(INSTALLED) ## all tests
 
 check: lint ## format, lint, types, tests with coverage: what CI runs
 	$(BIN)/python -m pytest --cov --cov-report=term
+
+mutation: $(INSTALLED) ## mutation test of the rules: how many faults their tests would find
+	$(BIN)/mutmut run
+	$(BIN)/mutmut export-cicd-stats
+	@cat mutants/mutmut-cicd-stats.json
 
 lint: $(INSTALLED) ## format, lint and types only
 	$(BIN)/ruff format --check $(CODE)

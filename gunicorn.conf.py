@@ -4,6 +4,7 @@ stop when SIGTERM arrives, not after the HTTP requests have drained."""
 import threading
 
 from gunicorn import util
+from gunicorn.workers.gthread import ThreadWorker
 
 from app.api.server_errors import response_bytes
 from app.config.config import from_environment
@@ -11,8 +12,24 @@ from app.utils.logging import configure
 
 _settings = from_environment()
 
+
+class DrainingWorker(ThreadWorker):
+    """Takes the connections that the kernel has accepted for it before it stops: closing would reset their clients."""
+
+    def set_accept_enabled(self, enabled):
+        super().set_accept_enabled(enabled)
+        if enabled or self.alive:
+            return
+        for listener in self.sockets:
+            before = None
+            while before != self.nr_conns:
+                before = self.nr_conns
+                self.accept(listener)
+            listener.close()
+
+
 bind = f"0.0.0.0:{_settings.port}"
-worker_class = "gthread"
+worker_class = DrainingWorker
 threads = _settings.web_threads
 keepalive = 75
 timeout = 30

@@ -7,7 +7,8 @@ from flask import Flask, Response, g, request
 
 from app.api import cors, errors, health, requests
 from app.api.documents import documents
-from app.api.routes import orders
+from app.api.routes import AnyText, orders
+from app.cli import orders as operator_commands
 from app.config.config import Settings
 from app.models.database import Database
 from app.models.models import db
@@ -28,6 +29,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = Flask("app", static_folder=None)
     app.config["SQLALCHEMY_DATABASE_URI"] = settings.database_url
     app.url_map.merge_slashes = False
+    app.url_map.converters["any_text"] = AnyText
     db.init_app(app)
 
     database, alarms = Database(settings.database_url), Alarms()
@@ -45,6 +47,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         app.register_blueprint(orders)
         app.register_blueprint(documents)
     errors.register(app)
+    app.cli.add_command(operator_commands)
     app.before_request(requests.begin)
 
     @app.after_request

@@ -1,9 +1,9 @@
 """The bodies of the POST endpoints: what is checked, what the OpenAPI document says, which command it means."""
 
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import model_validator
+from pydantic import WithJsonSchema, model_validator
 
 from app.models.commands import (
     AcceptOrder,
@@ -15,7 +15,7 @@ from app.models.commands import (
     CreateOrder,
     UpdateStatus,
 )
-from app.models.fields import Id, Input, OrderDetails, Status
+from app.models.fields import Fee, Id, Input, OrderDetails, Status
 
 TEST_DELIVERY_FEE = Decimal("3.99")  # the fixed fee of testCreateOrder [H7]
 
@@ -38,8 +38,16 @@ class CreateOrderBody(Body):
         return self.order_details.create(self.customer_id)
 
 
+class FixedFeeDetails(OrderDetails):
+    """`order_details` of a test order: any fee may be sent."""
+
+    deliveryFee: Annotated[Fee, WithJsonSchema({"description": "Ignored: the fee is 3.99"})] = TEST_DELIVERY_FEE
+
+
 class CreateTestOrderBody(CreateOrderBody):
     """Body of `testCreateOrder`: the fee is fixed, one that is sent is not even looked at."""
+
+    order_details: FixedFeeDetails
 
     @model_validator(mode="before")
     @classmethod

@@ -42,20 +42,20 @@ def idempotency_key(body: bytes) -> IdempotencyKey | None:
 
 
 def body_bytes() -> bytes:
-    """Return the body. Raises Refused where it is empty, too large or not said to be JSON."""
+    """Return the body, as it is. Raises Refused where it is too large."""
     body = request.stream.read(MAX_BYTES + 1)
     if len(body) > MAX_BYTES:
         _drain()
         raise Refused("body_too_large", f"The body must have at most {MAX_BYTES} bytes")
-    if not body:
-        raise Refused("no_data", "No data provided")
-    if not _JSON_TYPE.fullmatch(request.mimetype):
-        raise Refused("unsupported_media_type", "Send the body as application/json")
     return body
 
 
 def json_object(body: bytes) -> dict[str, Any]:
-    """Return the object in the body. Raises Unreadable and Refused."""
+    """Return the object in the body. Raises Unreadable, and Refused where it is none or not said to be JSON."""
+    if not body:
+        raise Refused("no_data", "No data provided")
+    if not _JSON_TYPE.fullmatch(request.mimetype):
+        raise Refused("unsupported_media_type", "Send the body as application/json")
     value = decode(body)
     if value is None or value == {}:
         raise Refused("no_data", "No data provided")

@@ -1,6 +1,7 @@
 """The twelve endpoints: validate, call, render. What they promise is in docs/contract.md."""
 
 from flask import Blueprint, Response, current_app, g
+from werkzeug.routing import BaseConverter
 
 from app.api import answers, bodies, requests
 from app.api.errors import Refused, refusal, respond
@@ -19,6 +20,13 @@ MAX_LIMIT = 1000
 orders = Blueprint("orders", __name__)
 
 
+class AnyText(BaseConverter):
+    """The rest of a path, whatever is in it: an id may begin with a slash and hold line breaks, `path` may not."""
+
+    regex = r"[\s\S]+"
+    part_isolating = False
+
+
 @orders.get("/orders")
 def list_orders() -> Response:
     """A page of all orders, by status and runner [H3]."""
@@ -26,7 +34,7 @@ def list_orders() -> Response:
     return _page({name: value for name, value in filters.items() if value is not None})
 
 
-@orders.get("/orders/customer/<path:customer_id>")
+@orders.get("/orders/customer/<any_text:customer_id>")
 def list_customer_orders(customer_id: str) -> Response:
     """A page of one customer's orders [H5]."""
     return _page({"cust_id": _id(customer_id, "customer_id") or customer_id})

@@ -49,7 +49,7 @@ def _topic(value: str) -> str:
 def _database_url(value: str) -> str:
     try:
         url = make_url(value)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # a ValueError quotes what may be half of a password
         raise ValueError("must be an URL such as postgresql://user:password@host:5432/name") from None
     if url.drivername.partition("+")[0] not in ("postgresql", "postgres") or not url.database:
         raise ValueError("must be a postgresql:// URL with a database name")
@@ -161,7 +161,8 @@ class Settings:
 
     def __repr__(self) -> str:
         """Show the settings without secrets, for the log."""
-        url = make_url(self.database_url).render_as_string(hide_password=True)
+        # libpq takes a password among the parameters too
+        url = make_url(self.database_url).set(query={}).render_as_string(hide_password=True)
         shown = (f"{setting.name}={getattr(self, setting.name)!r}" for setting in fields(self)[1:])
         return f"Settings(database_url={url!r}, {', '.join(shown)})"
 

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 2  # libpq takes no less
 LOCK_MS = 2000
-STATEMENT_MS = 3000
+STATEMENT_MS = 2600  # less than a request has (2.8 s): the server gives up before the watchdog must
 IDLE_MS = 8000
 POOL_SECONDS = 0.8  # a request that finds every connection busy for so long is better told so
 PROBE_SECONDS = 0.6  # two connection attempts a second at most, as long as the server is away

@@ -12,12 +12,14 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     PlainValidator,
     ValidationError,
     WithJsonSchema,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from app.models.commands import CreateOrder
 from app.models.order import OrderStatus, PaymentStatus
@@ -53,6 +55,12 @@ def _text(limit: int) -> BeforeValidator:
         return value
 
     return BeforeValidator(check)
+
+
+def _any_text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise _wrong("must be a text")
+    return value
 
 
 def amount(value: Any) -> Decimal:
@@ -134,17 +142,22 @@ def _shown(value: Any) -> str:
     return value if isinstance(value, str) else encode(value).decode()
 
 
+_MONEY_SCHEMA: dict[str, Any] = {
+    "anyOf": [
+        {"type": "number", "minimum": 0, "exclusiveMaximum": 999.995},  # the ceiling counts after rounding
+        {"type": "string", "pattern": r"^0*[0-9]{1,3}(\.[0-9]+)?$"},
+    ]
+}
 _ITEM_SCHEMA: dict[str, Any] = {
     "type": "object",
+    "description": "Other keys are kept as they are; name it with `name` or `item_name`",
     "required": ["price", "quantity"],
     "properties": {
-        "name": {"type": "string"},
-        "item_name": {"type": "string"},
-        "price": {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?$"}]},
+        "price": {**_MONEY_SCHEMA, "description": "Dollars; price times quantity over all items is at most 999.99"},
         "quantity": {
             "anyOf": [
-                {"type": "number", "multipleOf": 1, "minimum": 1, "maximum": MAX_QUANTITY},
-                {"type": "string", "pattern": "^[0-9]+$"},
+                {"type": "integer", "minimum": 1, "maximum": MAX_QUANTITY},
+                {"type": "string", "pattern": f"^0*([1-9][0-9]{{0,3}}|{MAX_QUANTITY})$"},
             ]
         },
     },
@@ -153,18 +166,12 @@ _ITEM_SCHEMA: dict[str, Any] = {
 }
 
 Id = Annotated[str, _text(MAX_ID_LENGTH), Field(min_length=1, max_length=MAX_ID_LENGTH)]
+Text = Annotated[str, BeforeValidator(_any_text)]
 Location = Annotated[str, _text(255), Field(min_length=1, max_length=255)]
 Fee = Annotated[
     Decimal,
     PlainValidator(lambda value: cents(amount(value))),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "number", "minimum": 0, "maximum": float(MONEY_CEILING)},
-                {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?$"},
-            ]
-        }
-    ),
+    WithJsonSchema({**_MONEY_SCHEMA, "description": "Dollars, rounded half up to cents, then at most 999.99"}),
 ]
 Items = Annotated[
     FoodItems,
@@ -183,6 +190,20 @@ Payment = Annotated[
 ]
 
 
+_ABOUT_A_FIELD = {"title", "description", "default"}
+
+
+def _as_sent(field: JsonSchemaValue, *, may_be_empty: bool) -> JsonSchemaValue:
+    """Return the JSON schema of an optional field with all that means the same as leaving it out [R7]."""
+    about = {key: field[key] for key in field.keys() & _ABOUT_A_FIELD if field[key] is not None}
+    ways = field.get("anyOf") or [{key: field[key] for key in field.keys() - _ABOUT_A_FIELD}]
+    if not any(way in ({}, {"type": "null"}) for way in ways):
+        ways = [*ways, {"type": "null"}]
+    if may_be_empty:
+        ways = [{key: way[key] for key in way if key != "minLength"} for way in ways]
+    return {**about, "anyOf": ways}
+
+
 class Input(BaseModel):
     """Base of bodies and payloads: null is as if left out, a required field that is empty is missing [R7, H6]."""
 
@@ -195,6 +216,15 @@ class Input(BaseModel):
         if not isinstance(fields, dict):
             raise _wrong("must be an object")
         return {name: value for name, value in fields.items() if value is not None and not cls._is_empty(name, value)}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        schema = handler(core)
+        properties = handler.resolve_ref_schema(schema)["properties"]
+        for name in properties.keys() & cls.model_fields.keys():
+            if not cls.model_fields[name].is_required():
+                properties[name] = _as_sent(properties[name], may_be_empty=name in cls.empty_is_left_out)
+        return schema
 
     @classmethod
     def _is_empty(cls, name: str, value: Any) -> bool:

@@ -133,7 +133,11 @@ dead_letters = Table(
     Column("error", Text, nullable=False),
     Column("sent_at", DateTime(timezone=True)),
     _now(),
+    Column("resolution", String(10)),
+    Column("resolved_at", DateTime(timezone=True)),
     UniqueConstraint("event_id"),
+    CheckConstraint("resolution IN ('replayed', 'discarded')", "resolution"),
+    CheckConstraint("(resolution IS NULL) = (resolved_at IS NULL)", "resolved"),
     Index("ix_dead_letters_unsent", "id", postgresql_where=text("sent_at IS NULL")),
     comment="Every command that could not be read, with its bytes; the relay sends them to the dead letter topic",
 )
@@ -201,4 +205,17 @@ relay_positions = Table(
     Column("next_offset", BigInteger, nullable=False),
     PrimaryKeyConstraint("topic", "partition"),
     comment="Up to where each topic holds nothing that is still in the outbox: read-back starts here",
+)
+
+operator_actions = Table(
+    "operator_actions",
+    db.metadata,
+    Column("id", BigInteger, Identity(always=True, cache=1), primary_key=True),
+    Column("at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("who", String(255), nullable=False),
+    Column("action", String(40), nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("bytes", LargeBinary),
+    comment="Audit: one line for each change that an operator made by the command line",
 )

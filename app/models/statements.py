@@ -31,7 +31,7 @@ def _columns(table: Table, *left_out: str) -> dict[str, str]:
 ORDER = _columns(Order.__table__)
 CHANGE = _columns(order_changes, "created_at")
 EVENT = _columns(outbox, "id", "aggregatetype", "created_at")
-DEAD_LETTER = _columns(dead_letters, "id", "sent_at", "created_at")
+DEAD_LETTER = _columns(dead_letters, "id", "sent_at", "created_at", "resolution", "resolved_at")
 KEY = _columns(idempotency_keys, "created_at")
 
 _ORDER_LIST = ", ".join(ORDER)
@@ -98,7 +98,11 @@ PAGES = {
 _HISTORY = {"change_id": "uuid", "kind": "text", "from_status": "text", "concerned": "text", "door": "text"}
 _HISTORY |= {"correlation_id": "text"}
 _ANSWER = {"path": "text", "key": "text", "body_hash": "bytea", "answer_status": "smallint", "answer": "bytea"}
-_CLAIM = "claim AS MATERIALIZED (SELECT pg_advisory_xact_lock(hashtextextended({path} || ' ' || {key}, 0))), "
+# Who has the key may wait for the row a little longer than a twin waits for the key: the twin then sees it in use.
+_CLAIM = (
+    "claim AS MATERIALIZED (SELECT pg_advisory_xact_lock(hashtextextended({path} || ' ' || {key}, 0)), "
+    "set_config('lock_timeout', '0', true)), "
+)
 _STORE = (
     "INSERT INTO idempotency_keys (path, key, body_hash, status, body) "
     "SELECT {path}, {key}, {body_hash}, {answer_status}, {answer} FROM "

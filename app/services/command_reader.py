@@ -5,7 +5,7 @@ from typing import Any
 
 from app.models import fields
 from app.models.commands import Command, CompensateOrder, CreateOrder, UpdateStatus
-from app.models.fields import Id, Input, InvalidFields, OrderDetails, Payment, Status
+from app.models.fields import Id, Input, InvalidFields, OrderDetails, Payment, Status, Text
 from app.models.rules import Refusal
 from app.utils.decoder import MAX_BYTES, MAX_DEPTH, Unreadable, decode, decode_leniently, is_storable, too_deep
 
@@ -40,7 +40,7 @@ class CancelOrderPayload(Input):
     """Payload of `cancel_order` [K6]."""
 
     order_id: Id
-    reason: str = DEFAULT_REASON
+    reason: Text = DEFAULT_REASON
 
     def command(self) -> CompensateOrder:
         """Return the command that the payload asks for."""

@@ -121,11 +121,17 @@ class CommandConsumer:
 
         Raises DatabaseTrouble (nothing is lost) and Kafka's errors.
         """
-        polled = self._log.poll()
-        self._follow_assignment()
-        for partition, records in polled.items():
-            if records:
-                self._take(partition, records)
+        polled = {partition: records for partition, records in self._log.poll().items() if records}
+        after_seek = self._sought & polled.keys()
+        self._sought -= after_seek
+        try:
+            self._follow_assignment()
+            for partition, records in polled.items():
+                if partition not in self._sought:  # else it was sought meanwhile: these come from another place
+                    self._take(partition, records, after_seek=partition in after_seek)
+        except DatabaseTrouble:
+            self._positions.clear()  # what was polled and not handled comes again from the stored offsets
+            raise
         return bool(polled)
 
     def look_again(self) -> None:
@@ -151,24 +157,20 @@ class CommandConsumer:
         for partition in sorted(assigned - set(self._positions) - self._halted):
             self._reconcile(partition)
 
-    def _take(self, partition: int, records: Sequence[Record]) -> None:
+    def _take(self, partition: int, records: Sequence[Record], *, after_seek: bool) -> None:
         expected = self._positions.get(partition)
         if expected is None:
             return  # halted, or no longer ours
         first = records[0].offset
-        gap_in_log = partition in self._sought and first > expected
+        gap_in_log = after_seek and first > expected
         if first != expected and not gap_in_log:
             self._reconcile(partition)
             return
-        self._sought.discard(partition)
         try:
             self._handle(partition, expected, records)
         except OffsetMoved:
             log.warning("partition %s was handled up to elsewhere by another instance", partition)
             self._reconcile(partition)
-        except DatabaseTrouble:
-            self._seek(partition, expected)
-            raise
 
     def _handle(self, partition: int, expected: int, records: Sequence[Record]) -> None:
         """Commit the records together; where that fails twice one by one, to find the one at fault."""

@@ -44,8 +44,19 @@ class KafkaCommandLog:
 
     def poll(self) -> Mapping[int, Sequence[Record]]:
         """Return the next records by partition; blocks up to POLL_MS. Raises KafkaError: then build a new log."""
+        self._finish_joining()
         polled = self._consumer.poll(timeout_ms=POLL_MS)
         return {place.partition: records for place, records in polled.items()}
+
+    def _finish_joining(self) -> None:
+        """Take up a join that outlived the poll it began in.
+
+        Where only newer metadata asked for it, kafka-python 3.0.12 forgets it: the group thinks it has a member that
+        has its partitions, and the member has none, sends no heartbeats and never notices.
+        """
+        coordinator = self._consumer._coordinator
+        if coordinator.rejoining:
+            coordinator.request_rejoin()
 
     def assigned(self) -> set[int]:
         """Return the partitions that are ours at the moment."""

@@ -6,11 +6,10 @@ through the outbox to Kafka and back; from `info` on there are only lines that s
 """
 
 import contextvars
+import json
 import logging
 import time
 from datetime import UTC, datetime
-
-from app.utils.encoder import encode
 
 correlation_id: contextvars.ContextVar[str | None] = contextvars.ContextVar("correlation_id", default=None)
 """What the current thread works on."""
@@ -56,7 +55,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return encode(line).decode()
+        return json.dumps(line)  # orjson would refuse a lone surrogate, and the line with it
 
 
 def configure(level: str, style: str) -> None:

@@ -41,6 +41,8 @@ def upgrade() -> None:
         op.execute(f"DROP INDEX IF EXISTS ix_orders_{column}")
     for table in TABLES:
         op.execute(table)
+    for table, comment in COMMENTS.items():
+        op.create_table_comment(table, comment)
     # The oldest order of a saga id is the one it made.
     op.execute(
         """
@@ -205,3 +207,16 @@ TABLES = (
     )
     """,
 )
+COMMENTS = {
+    "order_changes": "History: one line per change of an order; the primary key keeps its versions gapless and single",
+    "outbox": "Events that are committed but not yet acknowledged by Kafka, in sending order",
+    "dead_letters": "Every command that could not be read, with its bytes; "
+    "the relay sends them to the dead letter topic",
+    "idempotency_keys": "Answers given under an Idempotency-Key, to be given again",
+    "command_identities": "SHA-256 of the bytes of every command handled: the same bytes again are the same command",
+    "saga_orders": "Which order a saga made; kept for ever",
+    "refused_accepts": "Runners whose accept was refused a moment ago: "
+    "their bare clearRunner must not take the winner's order",
+    "consumer_offsets": "The next command to handle of each partition; moved in the transaction that holds the effects",
+    "relay_positions": "Up to where each topic holds nothing that is still in the outbox: read-back starts here",
+}

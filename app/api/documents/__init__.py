@@ -1,0 +1,84 @@
+"""The documents for callers: OpenAPI and AsyncAPI, as JSON and as pages that load nothing from elsewhere."""
+
+from pathlib import Path
+from typing import Any
+
+from flask import Blueprint, Response, current_app, render_template, request, send_from_directory
+
+from app.api.documents import asyncapi, openapi, page
+from app.utils.encoder import encode
+
+STATIC = Path(__file__).with_name("static")
+YEAR_SECONDS = 31_536_000
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+)
+
+documents = Blueprint("documents", __name__, template_folder="templates")
+
+
+@documents.get("/openapi.json")
+def openapi_json() -> Response:
+    """The OpenAPI document."""
+    return _document(encode(openapi.document()), "application/json")
+
+
+@documents.get("/asyncapi.json")
+def asyncapi_json() -> Response:
+    """The AsyncAPI document."""
+    return _document(encode(_asyncapi()), "application/json")
+
+
+@documents.get("/asyncapi")
+def asyncapi_page() -> Response:
+    """The AsyncAPI document as a page to read."""
+    document = _asyncapi()
+    operations = page.operations(document)
+    html = render_template(
+        "asyncapi.html",
+        info=document["info"],
+        channels=document["channels"].values(),
+        sections=(
+            ("Commands and their replies", [it for it in operations if it.takes]),
+            ("What is sent beside replies", [it for it in operations if not it.takes]),
+        ),
+        common=page.common(document),
+    )
+    return _document(html.encode(), "text/html; charset=utf-8")
+
+
+@documents.get("/apidocs/")
+def apidocs() -> Response:
+    """The OpenAPI document as a page to read and to try."""
+    return _file("apidocs.html")
+
+
+@documents.get("/apidocs/<path:name>")
+def asset(name: str) -> Response:
+    """A part of the pages. Swagger UI's folder carries its version, so its files never change."""
+    return _file(name, YEAR_SECONDS if name.startswith("swagger-ui-") else None)
+
+
+def _asyncapi() -> dict[str, Any]:
+    return asyncapi.document(current_app.extensions["settings"])
+
+
+def _file(name: str, max_age: int | None = None) -> Response:
+    response = send_from_directory(STATIC, name, max_age=max_age)
+    response.cache_control.immutable = max_age is not None
+    return _guarded(response)
+
+
+def _document(body: bytes, content_type: str) -> Response:
+    response = current_app.response_class(body, content_type=content_type)
+    response.cache_control.no_cache = True
+    response.add_etag()
+    response.make_conditional(request)
+    return _guarded(response)
+
+
+def _guarded(response: Response) -> Response:
+    response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response

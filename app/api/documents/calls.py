@@ -1,0 +1,115 @@
+"""The POST calls of the OpenAPI document: what each is for, its bodies and its answers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from app.api import bodies, schemas
+from app.api.documents import examples
+from app.models.order import OrderState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Post:
+    """One call. `sent` and `answers` are examples by name."""
+
+    summary: str
+    about: str
+    body: type[bodies.Body]
+    sent: Mapping[str, Mapping[str, Any]]
+    shape: type[schemas.Changed | schemas.Done]
+    answers: Mapping[str, Mapping[str, Any]]
+    status: int = 200
+
+
+_ORDER: Mapping[str, Any] = {"orderId": examples.ORDER_ID}
+_CREATES: Mapping[str, Mapping[str, Any]] = {
+    "numbers": {"customer_id": examples.CUSTOMER, "order_details": examples.DETAILS},
+    "numeric text": {"customer_id": examples.CUSTOMER, "order_details": examples.TEXT_DETAILS},
+}
+_CREATED = {"success": True, "message": "Order created successfully", "order_id": examples.ORDER_ID}
+_ACCEPTED = {"success": True, "message": "Order accepted successfully", "order_id": examples.ORDER_ID}
+_AGAIN = "Asking for what is already so is a success without a change."
+
+
+def _changed(message: str, order: OrderState, **more: Any) -> Mapping[str, Any]:
+    return {"message": f"{message} successfully", "order": order.to_wire(), **more}
+
+
+_FORGIVEN = _changed("Runner cleared", examples.ACCEPTED, changed=False)
+
+POSTS: Mapping[str, Post] = {
+    "createOrder": Post(
+        summary="Make an order",
+        about="The order is PENDING. Without an Idempotency-Key each call makes one more.",
+        body=bodies.CreateOrderBody,
+        sent=_CREATES,
+        shape=schemas.Done,
+        answers={"created": _CREATED},
+        status=201,
+    ),
+    "testCreateOrder": Post(
+        summary="Make an order with the fixed delivery fee 3.99, without an event",
+        about="A delivery fee that is sent is ignored.",
+        body=bodies.CreateTestOrderBody,
+        sent=_CREATES,
+        shape=schemas.Done,
+        answers={"created": _CREATED},
+        status=201,
+    ),
+    "updateOrderStatus": Post(
+        summary="Set the status; COMPLETED and CANCELLED are final",
+        about=f"From any other status to any status. Back to PENDING or CREATED clears the runner. {_AGAIN}",
+        body=bodies.UpdateStatusBody,
+        sent={"placed": {**_ORDER, "status": "PLACED"}},
+        shape=schemas.Changed,
+        answers={"updated": _changed("Order status updated", examples.PLACED)},
+    ),
+    "verifyAndAcceptOrder": Post(
+        summary="A runner takes the order; of many at once one wins",
+        about=f"Only from CREATED. {_AGAIN}",
+        body=bodies.AcceptOrderBody,
+        sent={"accept": {**_ORDER, "runner_id": examples.RUNNER}},
+        shape=schemas.Done,
+        answers={"accepted": _ACCEPTED},
+    ),
+    "cancelOrder": Post(
+        summary="The customer cancels",
+        about=f"Only from CREATED. {_AGAIN}",
+        body=bodies.CancelOrderBody,
+        sent={"cancel": _ORDER},
+        shape=schemas.Changed,
+        answers={"cancelled": _changed("Order cancelled", examples.CANCELLED)},
+    ),
+    "cancelAcceptance": Post(
+        summary="The runner gives the order back",
+        about=f"Only from ACCEPTED; back to CREATED, without a runner. {_AGAIN}",
+        body=bodies.CancelAcceptanceBody,
+        sent={"give back": _ORDER},
+        shape=schemas.Changed,
+        answers={"given back": _changed("Order acceptance cancelled", examples.CLEARED)},
+    ),
+    "clearRunner": Post(
+        summary="Take the order from its runner, or from the one named only",
+        about=(
+            "Only from ACCEPTED; back to CREATED. A runner whose accept was refused because another one holds the "
+            "order may send this without `runner_id` next: it changes nothing then, and says `changed: false`. "
+            f"{_AGAIN}"
+        ),
+        body=bodies.ClearRunnerBody,
+        sent={"whoever holds it": _ORDER, "this runner only": {**_ORDER, "runner_id": examples.RUNNER}},
+        shape=schemas.Cleared,
+        answers={
+            "cleared": _changed("Runner cleared", examples.CLEARED),
+            "after a refused accept": _FORGIVEN,
+        },
+    ),
+    "completeOrder": Post(
+        summary="The order is done",
+        about=f"From every status but CANCELLED. {_AGAIN}",
+        body=bodies.CompleteOrderBody,
+        sent={"complete": _ORDER},
+        shape=schemas.Changed,
+        answers={"completed": _changed("Order completed", examples.COMPLETED)},
+    ),
+}

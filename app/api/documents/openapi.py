@@ -1,0 +1,194 @@
+"""The OpenAPI 3.1 document, made from the models that validate the requests and the shapes of the answers."""
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any
+
+from pydantic import BaseModel
+
+from app.api import schemas
+from app.api.documents import examples, refusals
+from app.api.documents.calls import POSTS, Post
+from app.api.documents.refusals import Sentences
+from app.api.documents.shapes import ref, schemas_of
+from app.api.errors import SAYS_SUCCESS
+from app.api.routes import DEFAULT_LIMIT, MAX_LIMIT
+from app.models.fields import MAX_ID_LENGTH
+from app.models.order import OrderStatus
+
+VERSION = "1.0.0"
+
+ABOUT = """\
+Orders of a campus food-delivery platform. Every change happens once, is answered once and announced once.
+
+A 2xx is committed; a 4xx but 409 was not done; after a 503 ask again: with an `Idempotency-Key` that is always safe.
+Every failure is JSON with a sentence in `error` and a stable `code`, also where this document lists none: 404 of an
+unknown path, 405 of a method that a path does not take.
+
+**Correlation ids:** a notification is kept per correlation id, type and topic. Two changes of one kind under one
+`X-Correlation-ID` are one notification, so send a fresh one with each change, or none.
+
+What is announced on Kafka, and the commands that it takes, are in the AsyncAPI document at `/asyncapi`.
+"""
+TAGS = {
+    "orders": "Make orders and read them",
+    "progress": "Move an order along; asking for what is already so is a success without a change",
+    "runners": "Take an order, give it back",
+    "health": "Tell that somebody answers",
+}
+MAKES, RUNNERS = ("createOrder", "testCreateOrder"), ("verifyAndAcceptOrder", "cancelAcceptance", "clearRunner")
+
+FAILURES = {
+    400: "The request or the order's state does not allow it",
+    404: "There is no such order",
+    409: "A request with this Idempotency-Key is still being worked on",
+    413: "The body is larger than 128 KiB",
+    415: "The body is not said to be JSON",
+    422: "The Idempotency-Key was used with another body",
+    500: "A mistake of the service",
+    503: "The database is away, or whether the change was made is not known",
+}
+ID = {"type": "string", "minLength": 1, "maxLength": MAX_ID_LENGTH}
+_NEW_ID = "$response.body#/order_id"
+_MORE_OF_A_BODY = {"updateOrderStatus": {"status": "CREATED"}, "verifyAndAcceptOrder": {"runner_id": examples.RUNNER}}
+
+
+@cache
+def document() -> dict[str, Any]:
+    """Return the OpenAPI 3.1 document of the order endpoints. It is shared: leave it as it is."""
+    shapes = (schemas.Order, schemas.Page, schemas.Changed, schemas.Cleared, schemas.Done)
+    models: list[type[BaseModel]] = [*(post.body for post in POSTS.values()), *shapes, schemas.Failure, schemas.Healthy]
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Order service",
+            "version": VERSION,
+            "description": ABOUT,
+        },
+        "tags": [{"name": name, "description": about} for name, about in TAGS.items()],
+        "paths": {**_gets(), **{f"/{call}": {"post": _post(call, post)} for call, post in POSTS.items()}},
+        "components": {
+            "schemas": schemas_of(models),
+            "headers": {
+                "X-Correlation-ID": {"schema": {"type": "string"}, "description": "The request's, or a new one"},
+                "Retry-After": {"schema": {"type": "string"}, "description": "Seconds"},
+            },
+            "links": _links(),
+        },
+    }
+
+
+def _gets() -> dict[str, Any]:
+    numbers = [
+        _query("page", {"type": "integer", "minimum": 1, "default": 1}, 1),
+        _query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}, 10),
+    ]
+    statuses = {"type": "string", "enum": [status.value for status in OrderStatus]}
+    filters = [
+        {**_query("status", statuses, "CREATED"), "description": "In capital letters or small ones"},
+        _query("runnerId", ID, examples.RUNNER),
+    ]
+    customer = {"name": "customer_id", "in": "path", "required": True, "schema": ID, "example": examples.CUSTOMER}
+    order_id = {**_query("orderId", ID, examples.ORDER_ID), "required": True, "allowEmptyValue": False}
+    page = {"page": {"items": [examples.ACCEPTED.to_wire()], "total": 1, "pages": 1, "page": 1}}
+    past = {"past the end": {"items": [], "total": 1, "pages": 1, "page": 2}}
+    page_answers = {200: _response("Newest first", schemas.Page, page | past)}
+    one_answer = {200: _response("The order", schemas.Order, {"order": examples.ACCEPTED.to_wire()})}
+    healthy = {200: _response("Healthy", schemas.Healthy, {"healthy": {"status": "healthy"}})}
+    missing = _failures("getOrderDetails", {404: refusals.NOT_FOUND})
+    return {
+        "/health": {"get": _operation("health", "health", "Tell that somebody answers", [], healthy)},
+        "/orders": {"get": _read("listOrders", "A page of orders", [*numbers, *filters], page_answers)},
+        "/orders/customer/{customer_id}": {
+            "get": _read("listCustomerOrders", "A page of a customer's orders", [customer, *numbers], page_answers)
+        },
+        "/getOrderDetails": {"get": _read("getOrderDetails", "One order", [order_id], one_answer | missing)},
+    }
+
+
+def _read(call: str, summary: str, parameters: list[dict[str, Any]], answers: Mapping[int, Any]) -> dict[str, Any]:
+    failures = _failures(call, {400: refusals.OF_A_GET[call], **refusals.TROUBLE})
+    return _operation(call, "orders", summary, parameters, {**answers, **failures})
+
+
+def _post(call: str, post: Post) -> dict[str, Any]:
+    key = {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": "The same key and body again get the same answer, done once; kept for 24 hours at least",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+        "example": "lunch-1",
+    }
+    success = _response("Success", post.shape, post.answers)
+    if call in MAKES:
+        success["links"] = {name: {"$ref": f"#/components/links/{name}"} for name in _links()}
+    tag = "orders" if call in MAKES else "runners" if call in RUNNERS else "progress"
+    failures = _failures(call, refusals.of_a_post(call, post.body))
+    operation = _operation(call, tag, post.summary, [key], {post.status: success, **failures})
+    content = {"application/json": {"schema": ref(post.body), "examples": _examples(post.sent)}}
+    return {**operation, "description": post.about, "requestBody": {"required": True, "content": content}}
+
+
+def _operation(
+    call: str, tag: str, summary: str, parameters: list[dict[str, Any]], answers: Mapping[int, Any]
+) -> dict[str, Any]:
+    correlation = {
+        "name": "X-Correlation-ID",
+        "in": "header",
+        "description": "Named in the answer and in the event; anything else than 1 to 128 of A-Za-z0-9._:- is ignored",
+        "schema": {"type": "string"},
+        "example": examples.CORRELATION_ID,
+    }
+    return {
+        "operationId": call,
+        "tags": [tag],
+        "summary": summary,
+        "parameters": [*parameters, correlation],
+        "responses": {str(status): answers[status] for status in sorted(answers)},
+    }
+
+
+def _failures(call: str, sentences: Mapping[int, Sentences]) -> dict[int, Any]:
+    says_success = {"success": False} if f"/{call}" in SAYS_SUCCESS else {}
+    found = {}
+    for status, by_code in sentences.items():
+        bodies = {code: {"error": sentence, "code": code, **says_success} for code, sentence in by_code.items()}
+        found[status] = _response(FAILURES[status], schemas.Failure, bodies)
+        if status in (409, 503):
+            found[status]["headers"]["Retry-After"] = {"$ref": "#/components/headers/Retry-After"}
+    return found
+
+
+def _response(description: str, shape: type[BaseModel], bodies: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "description": description,
+        "headers": {"X-Correlation-ID": {"$ref": "#/components/headers/X-Correlation-ID"}},
+        "content": {"application/json": {"schema": ref(shape), "examples": _examples(bodies)}},
+    }
+
+
+def _examples(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: {"value": value} for name, value in values.items()}
+
+
+def _query(name: str, schema: Mapping[str, Any], example: Any) -> dict[str, Any]:
+    """An optional parameter; an empty one is as if left out [H3]."""
+    return {
+        "name": name,
+        "in": "query",
+        "required": False,
+        "allowEmptyValue": True,
+        "schema": schema,
+        "example": example,
+    }
+
+
+def _links() -> dict[str, Any]:
+    """What can be done next with an order just made, by the operation's name."""
+    posts: Iterable[str] = (call for call in POSTS if call not in MAKES)
+    bodies = {call: {"orderId": _NEW_ID, **_MORE_OF_A_BODY.get(call, {})} for call in posts}
+    read = {"operationId": "getOrderDetails", "parameters": {"orderId": _NEW_ID}}
+    return {
+        "getOrderDetails": read,
+        **{call: {"operationId": call, "requestBody": body} for call, body in bodies.items()},
+    }

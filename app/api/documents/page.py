@@ -1,0 +1,127 @@
+"""The AsyncAPI document laid out for a page: what the template shows, worked out from the document alone."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Document = Mapping[str, Any]
+Schema = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One row of a table: the path of a field, its type in words, and what is said of it."""
+
+    path: str
+    type: str
+    required: bool
+    about: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One kind of record. `examples`: name, headers and value as JSON text."""
+
+    name: str
+    summary: str
+    fields: Sequence[Field]
+    examples: Sequence[tuple[str, str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What the service takes or sends. `messages` first, then the replies to them."""
+
+    name: str
+    takes: bool
+    summary: str
+    address: str
+    messages: Sequence[Message]
+    replies: Sequence[Message]
+
+
+def operations(document: Document) -> list[Operation]:
+    """Return the operations in the document's order."""
+    return [
+        Operation(
+            name,
+            operation["action"] == "receive",
+            operation["summary"],
+            resolve(document, operation["channel"])["address"],
+            _messages(document, operation),
+            _messages(document, operation.get("reply", {"messages": []})),
+        )
+        for name, operation in document["operations"].items()
+    ]
+
+
+def common(document: Document) -> list[tuple[str, list[Field]]]:
+    """Return what every record has around its payload: a title and fields each."""
+    command, reply = (_first(document, action) for action in ("receive", "send"))
+    letter = document["components"]["messages"]["dead_letter"]
+    return [
+        ("Fields of a command", _around(document, command["payload"])),
+        ("Fields of a reply or event", _around(document, reply["payload"])),
+        ("Headers of a reply or event", list(fields_of(document, reply["headers"]))),
+        ("Headers of a dead letter", list(fields_of(document, letter["headers"]))),
+    ]
+
+
+def fields_of(document: Document, schema: Schema, path: str = "") -> Iterator[Field]:
+    """Yield the fields of a schema, those of its parts after them, with their paths."""
+    schema = resolve(document, schema)
+    required = schema.get("required", ())
+    for name, given in schema.get("properties", {}).items():
+        field = resolve(document, given)
+        yield Field(f"{path}{name}", _in_words(document, given), name in required, field.get("description", ""))
+        yield from fields_of(document, field, f"{path}{name}.")
+        yield from fields_of(document, field.get("items", {}), f"{path}{name}[].")
+
+
+def resolve(document: Document, schema: Schema) -> Schema:
+    """Return what the schema refers to, or itself."""
+    while "$ref" in schema:
+        found: Any = document
+        for part in schema["$ref"].removeprefix("#/").split("/"):
+            found = found[part]
+        schema = found
+    return schema
+
+
+def _first(document: Document, action: str) -> Schema:
+    operation = next(it for it in document["operations"].values() if it["action"] == action)
+    return resolve(document, operation["messages"][0])
+
+
+def _around(document: Document, envelope: Schema) -> list[Field]:
+    return [field for field in fields_of(document, envelope) if not field.path.startswith("payload.")]
+
+
+def _messages(document: Document, operation: Mapping[str, Any]) -> list[Message]:
+    found = (resolve(document, message) for message in operation["messages"])
+    return [
+        Message(
+            message["name"],
+            message["summary"],
+            [field for field in fields_of(document, message["payload"]) if field.path.startswith("payload.")],
+            [(it["name"], _text(it.get("headers")), _text(it["payload"])) for it in message["examples"]],
+        )
+        for message in found
+    ]
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def _in_words(document: Document, schema: Schema) -> str:
+    schema = resolve(document, schema)
+    if "const" in schema:
+        return json.dumps(schema["const"])
+    if "enum" in schema:
+        return ", ".join(schema["enum"])
+    if "anyOf" in schema:
+        return " or ".join(_in_words(document, way) for way in schema["anyOf"])
+    longest = f", {schema['minLength']}-{schema['maxLength']}" if schema.get("minLength") else ""
+    return f"{schema.get('format', schema.get('type', 'anything'))}{longest}"

@@ -1,0 +1,177 @@
+"""The shapes of the records on Kafka, for the AsyncAPI document. Tests hold real records against them."""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic.json_schema import SkipJsonSchema
+
+from app.models.fields import Id
+from app.models.order import OrderStatus
+from app.models.rules import ChangeKind
+from app.services.command_reader import PAYLOADS
+from app.services.events import EVENT_TYPES
+from app.services.replies import FAILURE_TYPES, SUCCESS_TYPES
+
+
+def _without_null_defaults(schema: dict[str, Any]) -> None:
+    for field in schema["properties"].values():
+        if field.get("default", ...) is None:
+            del field["default"]
+
+
+class Shape(BaseModel):
+    """Base: a field that may be absent is never null."""
+
+    model_config = ConfigDict(json_schema_extra=_without_null_defaults)
+
+
+Version = Annotated[
+    Annotated[int, Field(ge=1)] | SkipJsonSchema[None],
+    Field(description="The order's new version; absent where nothing was changed [K3]"),
+]
+CorrelationId = Annotated[str, Field(min_length=1, max_length=255, description="The envelope's, once more")]
+
+
+class OrderCreated(Shape):
+    """A saga's order is there [K4]."""
+
+    order_id: str
+    customer_id: str
+    status: Literal[OrderStatus.PENDING] = Field(description="As when it was made, also in the answer to a repeat")
+    saga_id: str
+    version: Version = None
+    correlation_id: CorrelationId
+
+
+class OrderStatusUpdated(Shape):
+    """The order has the status [K5]."""
+
+    order_id: str
+    status: OrderStatus
+    saga_id: str | None = Field(description="Of the saga that made the order; null where none did")
+    version: Version = None
+    correlation_id: CorrelationId
+
+
+class OrderCancelled(Shape):
+    """The compensation came to its end [K6, K9]."""
+
+    order_id: str
+    reason: str
+    status: Literal[OrderStatus.DELIVERED, OrderStatus.COMPLETED] | SkipJsonSchema[None] = Field(
+        default=None, description="Only where the order was in this final state already, and stays in it"
+    )
+    version: Version = None
+    correlation_id: CorrelationId
+
+
+class Failed(Shape):
+    """Nothing was changed: why not [K7]."""
+
+    error: str = Field(max_length=200, description="A sentence for people")
+    code: str = Field(pattern="^[a-z_]+$", description="Stable, for programs")
+    correlation_id: CorrelationId
+
+
+class CreationFailed(Failed):
+    """No order was made [K4]."""
+
+    saga_id: str | None = Field(description="The one named, null where it cannot be one")
+
+
+class CommandFailed(Failed):
+    """The order was not changed [K5, K6]."""
+
+    order_id: str | None = Field(description="The one named, known or not; null where it cannot be one")
+
+
+class OrderEvent(Shape):
+    """What an HTTP change announces [K12]."""
+
+    customerId: str
+    runnerId: str | None = Field(description="The runner concerned; the one just removed, where one was")
+    orderId: str
+    status: ChangeKind
+    event: str = Field(
+        description="The JSON text of the order after the change",
+        json_schema_extra={
+            "contentMediaType": "application/json",
+            "contentSchema": {"$ref": "#/components/schemas/Order"},
+        },
+    )
+    correlation_id: CorrelationId
+    source: Literal["order-service"]
+    version: int = Field(ge=1, description="The order's new version")
+
+
+class RecordHeaders(Shape):
+    """Headers of each record on the events topic; their values are UTF-8 text."""
+
+    event_id: str = Field(description="The envelope's")
+    type: str = Field(description="The envelope's")
+    correlation_id: str = Field(description="The envelope's")
+    version: Annotated[str, Field(pattern="^[0-9]+$")] | SkipJsonSchema[None] = Field(
+        default=None, description="The payload's; absent where it has none"
+    )
+
+
+class DeadLetterHeaders(Shape):
+    """Headers of each dead letter; their values are UTF-8 text."""
+
+    event_id: str = Field(description="Unique; the same if the letter should ever be there twice")
+    error: str = Field(description="Why the command could not be read")
+    original_topic: str
+    original_partition: str = Field(pattern="^[0-9]+$")
+    original_offset: str = Field(pattern="^[0-9]+$")
+
+
+_Timestamp = Annotated[str | SkipJsonSchema[None], Field(description="ISO 8601; for people, nothing depends on it")]
+_Text = Annotated[str, Field(min_length=1, max_length=255)]
+_COMMAND: dict[str, Any] = {
+    "correlation_id": (Annotated[Id, Field(description="The reply's too; missing here, the payload's is taken")], ...),
+    "timestamp": (_Timestamp, None),
+}
+_RECORD: dict[str, Any] = {
+    "correlation_id": (_Text, ...),
+    "timestamp": (datetime, ...),
+    "source": (Literal["order-service"], ...),
+    "event_id": (Annotated[UUID, Field(description="Unique per record; the same in a twin [K13]")], ...),
+}
+
+
+def _envelope(kind: str, record_type: str, common: dict[str, Any], payload: type[BaseModel]) -> type[BaseModel]:
+    """Return the shape of a whole record [K2]: `kind` only goes into its name."""
+    fields = {"type": (Literal[record_type], ...), **common, "payload": (payload, ...)}
+    return create_model(_name(record_type, kind), __base__=Shape, **fields)
+
+
+def _name(record_type: str, kind: str) -> str:
+    return "".join(word.capitalize() for word in re.split("[._]", f"{record_type}_{kind}"))
+
+
+def _event(kind: ChangeKind) -> type[BaseModel]:
+    event_type = EVENT_TYPES[kind]
+    narrowed: dict[str, Any] = {"status": (Literal[kind], ...)}
+    payload = create_model(_name(event_type, "payload"), __base__=OrderEvent, **narrowed)
+    return _envelope("event", event_type, _RECORD, payload)
+
+
+def _reply(types: Mapping[str, str], payloads: Mapping[str, type[Shape]]) -> dict[str, type[BaseModel]]:
+    return {command: _envelope("reply", types[command], _RECORD, payload) for command, payload in payloads.items()}
+
+
+COMMANDS = {command: _envelope("command", command, _COMMAND, payload) for command, payload in PAYLOADS.items()}
+SUCCESSES = _reply(
+    SUCCESS_TYPES,
+    {"create_order": OrderCreated, "update_order_status": OrderStatusUpdated, "cancel_order": OrderCancelled},
+)
+FAILURES = _reply(
+    FAILURE_TYPES,
+    {"create_order": CreationFailed, "update_order_status": CommandFailed, "cancel_order": CommandFailed},
+)
+EVENTS = {EVENT_TYPES[kind]: _event(kind) for kind in EVENT_TYPES}
+"""The records by command type, the events by their own."""

@@ -1,0 +1,39 @@
+"""`flask orders …`: what an operator looks at and decides. Talks to database and broker, never to the service."""
+
+import logging
+
+import click
+from flask.cli import AppGroup
+
+from app.cli.check import check
+from app.cli.dead_letters import dead_letters
+from app.cli.offsets import offsets
+from app.cli.orders import list_orders, show_order, timeline
+from app.cli.outbox import outbox
+from app.cli.send_command import send_command
+
+
+def _silence_kafka() -> None:
+    """The client logs every attempt to connect; here a failure is one sentence."""
+    client = logging.getLogger("kafka")
+    click.get_current_context().call_on_close(lambda level=client.level: client.setLevel(level))
+    client.setLevel(logging.CRITICAL)
+
+
+orders = AppGroup(
+    "orders",
+    callback=_silence_kafka,
+    commands=[list_orders, show_order, timeline, send_command, dead_letters, outbox, offsets, check],
+    help="""Look at orders, and do what only a person may decide.
+
+    Database and broker are those of the service's settings (DATABASE_URL, KAFKA_BOOTSTRAP_SERVERS, …). Every command
+    takes --json and prints one JSON document then. Exit code 1 with a sentence on standard error when something is
+    away or refused. What changes anything leaves a line in the table operator_actions.
+
+    \b
+    Examples:
+      flask orders list --status created --limit 5
+      flask orders timeline 01a20435-8cd0-7303-b4d3-9c5bde2f68e3
+      flask orders check
+    """,
+)

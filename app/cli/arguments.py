@@ -1,0 +1,36 @@
+"""Types of arguments that several commands take."""
+
+from typing import Any
+
+import click
+
+from app.models.fields import MAX_ID_LENGTH
+from app.utils.decoder import is_storable
+
+ROW_ID = click.IntRange(1, 2**63 - 1)
+ROWS = click.IntRange(1, 1000)
+
+
+class Id(click.ParamType[str]):
+    """Text that the database can hold: a shell may hand over bytes that are no text."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text, or end the command with a sentence."""
+        text = str(value)
+        if not 1 <= len(text) <= MAX_ID_LENGTH or not is_storable(text):
+            self.fail(f"it must be text of 1 to {MAX_ID_LENGTH} characters", param, ctx)
+        return text
+
+
+ID = Id()
+
+limit_option = click.option("--limit", type=ROWS, default=20, show_default=True, help="Most rows.")
+yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask on standard error, unless `yes`; a no ends the command with exit code 1."""
+    if not yes:
+        click.confirm(question, abort=True, err=True)

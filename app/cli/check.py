@@ -1,0 +1,71 @@
+"""`check`: does everything that is stored agree?"""
+
+from collections.abc import Sequence
+
+import click
+from flask import current_app
+from flask.cli import with_appcontext
+
+from app.cli import broker, consistency
+from app.cli.consistency import Finding
+from app.cli.database import transaction
+from app.cli.offsets import Stored, disagreement, read_stored
+from app.cli.output import Failure, json_option, print_json, printable
+from app.config.config import Settings
+
+SECONDS = click.IntRange(1, 86_400)
+
+
+@click.command("check")
+@click.option("--late", type=SECONDS, default=60, show_default=True, help="Seconds after which an unsent row is late.")
+@click.option("--deadline", type=SECONDS, default=120, show_default=True, help="Seconds that the reading may take.")
+@json_option
+@click.pass_context
+@with_appcontext
+def check(context: click.Context, late: int, deadline: int, as_json: bool) -> None:
+    """Compare all that is stored, and say what is wrong.
+
+    That is orders, history, outbox, sagas, dead letters, and the offsets with the log.
+
+    Exit code 1 when something is. It only reads, at one instant, while the service runs; where the broker or
+    the topic is away, the offsets are left out and that is said.
+
+    \b
+    Examples:
+      flask orders check
+      flask orders check --deadline 600 --json | jq '.findings[].check'
+    """
+    settings: Settings = current_app.extensions["settings"]
+    with transaction(deadline, snapshot=True) as connection:
+        compared = consistency.count(connection)
+        found = consistency.examine(connection, late)
+        stored = read_stored(connection, settings.commands_topic)
+    notes = []
+    try:
+        found += _of_offsets(settings, stored)
+    except Failure as error:
+        notes.append(f"The offsets were not compared with the log: {error.message}")
+    if as_json:
+        print_json({"ok": not found, "findings": found, "notes": notes, "compared": compared})
+    else:
+        _print(found, notes)
+        click.echo(f"Compared: {', '.join(f'{rows} {table}' for table, rows in compared.items())}.")
+    context.exit(1 if found else 0)
+
+
+def _of_offsets(settings: Settings, stored: Stored) -> Sequence[Finding]:
+    """Compare with the log as it is after the tables were read: it only grows meanwhile."""
+    topic = broker.commands_topic(settings)
+    wrong = {partition: disagreement(partition, offset, topic) for partition, offset in stored.items()}
+    return [
+        Finding("offset", 1, sentence, (f"{settings.commands_topic}/{partition}",))
+        for partition, sentence in wrong.items()
+        if sentence is not None
+    ]
+
+
+def _print(found: Sequence[Finding], notes: Sequence[str]) -> None:
+    for line in [*map(str, found), *notes]:
+        click.echo(printable(line))
+    if not found:
+        click.echo("Nothing is wrong.")

@@ -1,0 +1,80 @@
+"""One connection for one step of a command, with a deadline that also a frozen server cannot outlive."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import psycopg2
+from flask import current_app
+from sqlalchemy import Connection, create_engine, make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
+
+from app.cli.output import Failure
+from app.models.database import CONNECT_SECONDS, Watchdog
+from app.utils.deadline import Deadline
+
+STEP_SECONDS = 15
+LOCK_SECONDS = 5
+
+_watchdog = Watchdog()
+
+
+@contextmanager
+def transaction(
+    seconds: int = STEP_SECONDS, *, lock_seconds: int = LOCK_SECONDS, snapshot: bool = False
+) -> Iterator[Connection]:
+    """Commit the body's statements together, or nothing when it raises.
+
+    Ends after `seconds` at the latest; `snapshot`: read only, and all of it at one instant. Raises Failure with a
+    sentence when the database is away, busy or without our schema.
+    """
+    url = current_app.extensions["settings"].database_url
+    with ExitStack() as guards:
+
+        def connect() -> Any:
+            connection = _connect(url, seconds, lock_seconds)
+            guards.enter_context(_watchdog.guard(connection, Deadline(seconds)))
+            return connection
+
+        engine = create_engine(url, creator=connect, poolclass=NullPool)
+        if snapshot:
+            engine = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        try:
+            with engine.begin() as connection:
+                yield connection
+        except (DBAPIError, psycopg2.Error) as error:
+            raise Failure(_sentence(error, url, seconds)) from None
+
+
+def _connect(url: str, seconds: int, lock_seconds: int) -> Any:
+    options = {
+        "timezone": "UTC",
+        "statement_timeout": seconds * 1000,
+        "lock_timeout": lock_seconds * 1000,
+        "idle_in_transaction_session_timeout": seconds * 1000,
+    }
+    return psycopg2.connect(
+        url.replace("postgresql+psycopg2://", "postgresql://", 1),
+        connect_timeout=CONNECT_SECONDS,
+        tcp_user_timeout=seconds * 1000,
+        application_name="order-service-operator",
+        options=" ".join(f"-c {name}={value}" for name, value in options.items()),
+    )
+
+
+def _sentence(error: Exception, url: str, seconds: int) -> str:
+    code = getattr(getattr(error, "orig", error), "pgcode", None) or ""
+    place = make_url(url)
+    database = f"The database {place.database} at {place.host or 'localhost'}:{place.port or 5432}"
+    if code in ("42P01", "42703"):
+        return f"{database} is not at this version's schema: start the service once, or run `alembic upgrade head`."
+    if code == "42501":
+        return f"{database} does not allow its user {place.username} to do this."
+    if code == "55P03":
+        return f"{database} has the row locked by somebody else: try again."
+    if code == "57014":
+        return f"{database} took longer than {seconds} s: nothing was changed."
+    if code and not code.startswith(("08", "28", "3D", "53", "57")):
+        return f"{database} refused the statement (SQLSTATE {code}): nothing was changed."
+    return f"{database} cannot be reached, or was lost (DATABASE_URL{f', SQLSTATE {code}' if code else ''})."

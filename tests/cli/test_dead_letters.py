@@ -1,0 +1,110 @@
+"""`dead-letters`: look at them, send them again, let them be."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from tests.cli.terminal import Terminal
+from tests.integration.world import World, service_of
+
+Make = Callable[[World], Terminal]
+
+A_LETTER = (
+    'INSERT INTO dead_letters (event_id, topic, partition, "offset", key, value, error, sent_at) VALUES '
+    "(gen_random_uuid(), %s, 0, 7, %s, %s, 'It is no JSON', CASE WHEN %s THEN now() END) RETURNING id"
+)
+
+
+def a_letter(world: World, value: bytes | None, key: bytes | None = None, *, sent: bool = True) -> int:
+    return int(world.query(A_LETTER, (world.commands, key, value, sent))[0][0])
+
+
+def resolution(world: World, letter: int) -> str | None:
+    (found,) = world.query("SELECT resolution FROM dead_letters WHERE id = %s", (letter,))[0]
+    return None if found is None else str(found)
+
+
+def test_a_list_has_what_nobody_decided_about_newest_first(untouched: World, terminal: Make) -> None:
+    first, second, third = (a_letter(untouched, b"x" * size) for size in (1, 2, 3))
+    terminal(untouched).prints("dead-letters", "discard", second, "--yes")
+    listed = terminal(untouched).json("dead-letters", "list")["dead_letters"]
+    assert [(it["id"], it["bytes"]) for it in listed] == [(third, 3), (first, 1)]
+    assert "discarded" in terminal(untouched).prints("dead-letters", "list", "--all")
+
+
+def test_a_letter_is_shown_with_its_bytes(untouched: World, terminal: Make) -> None:
+    letter = a_letter(untouched, b"\xff\x00{", b"order-1")
+    shown = terminal(untouched).json("dead-letters", "show", letter)
+    assert (shown["key"], shown["value"], shown["value_base64"]) == ("order-1", None, "/wB7")
+    assert r"\xff\x00{" in terminal(untouched).prints("dead-letters", "show", letter)
+    raw = terminal(untouched).run("dead-letters", "show", letter, "--bytes")
+    assert raw.stdout_bytes == b"\xff\x00{"
+
+
+@pytest.mark.parametrize(("key", "value"), [(b"order-1", b"\xff{"), (None, b"{"), (b"order-1", None), (None, None)])
+def test_a_replay_sends_the_same_key_and_bytes(
+    world: World, terminal: Make, key: bytes | None, value: bytes | None
+) -> None:
+    letter = a_letter(world, value, key)
+    place = terminal(world).json("dead-letters", "replay", letter, "--as", "alice")["place"]
+    (record,) = world.wire.read(world.commands)
+    assert (record["key"], record["value"], record["headers"]) == (key, value, {})
+    assert (record["partition"], record["offset"]) == (place["partition"], place["offset"])
+    assert resolution(world, letter) == "replayed"
+    assert terminal(world).audit() == [("alice", "replay", f"dead letter {letter}", None)]
+
+
+def test_a_letter_is_replayed_once(world: World, terminal: Make) -> None:
+    letter = a_letter(world, b"{")
+    terminal(world).prints("dead-letters", "replay", letter)
+    assert f"Dead letter {letter} was replayed at" in terminal(world).refusal("dead-letters", "replay", letter)
+    assert len(world.wire.read(world.commands)) == 1
+
+
+def test_a_replay_that_cannot_be_sent_changes_nothing(untouched: World, terminal: Make) -> None:
+    letter = a_letter(untouched, b"{")
+    assert "There is no topic" in terminal(untouched).refusal("dead-letters", "replay", letter)
+    assert resolution(untouched, letter) is None
+    assert terminal(untouched).audit() == []
+
+
+def test_a_replayed_letter_is_judged_again(running: World, terminal: Make) -> None:
+    running.ask(b"{")
+    terminal(running).prints("dead-letters", "replay", 1)
+    running.settle()
+    assert [record["value"] for record in running.dead_letters()] == [b"{", b"{"]
+    (left,) = terminal(running).json("dead-letters", "list")["dead_letters"]
+    assert left["id"] == 2
+
+
+def test_a_discarded_letter_stays_in_the_table(untouched: World, terminal: Make) -> None:
+    letter = a_letter(untouched, b"{")
+    terminal(untouched).prints("dead-letters", "discard", letter, "--as", "alice")
+    assert resolution(untouched, letter) == "discarded"
+    assert terminal(untouched).audit() == [("alice", "discard", f"dead letter {letter}", None)]
+    assert "was discarded already" in terminal(untouched).refusal("dead-letters", "discard", letter)
+
+
+def test_an_unsent_letter_leaves_the_lane_only_when_that_is_asked_for(untouched: World, terminal: Make) -> None:
+    letter = a_letter(untouched, b"too large", b"key", sent=False)
+    assert "still to be sent" in terminal(untouched).refusal("dead-letters", "discard", letter)
+    terminal(untouched).prints("dead-letters", "discard", letter, "--unsent", "--yes", "--as", "alice")
+    assert untouched.count("dead_letters") == 0
+    ((*line, data),) = terminal(untouched).audit()
+    assert (line, bytes(data)) == (["alice", "discard", f"dead letter {letter}"], b"too large")
+
+
+def test_an_unknown_letter_is_one_sentence(untouched: World, terminal: Make) -> None:
+    for command in ("show", "replay", "discard"):
+        assert terminal(untouched).refusal("dead-letters", command, 99) == "There is no dead letter 99."
+
+
+def test_a_mended_letter_can_be_sent_from_its_bytes(running: World, terminal: Make) -> None:
+    running.ask(b'{"type": "cancel_order", "correlation_id": "saga-1", "payload": {"order_id": "order-1"}')
+    raw = terminal(running).run("dead-letters", "show", 1, "--bytes").stdout_bytes
+    before = len(running.replies())
+    terminal(running).prints("send-command", "--raw", "--file", "-", stdin=raw + b"}")
+    running.settle()
+    assert [json.loads(it["value"])["correlation_id"] for it in running.replies()[before:]] == ["saga-1"]
+    assert service_of(running.apps[0]) is not None

@@ -1,0 +1,72 @@
+"""`outbox`: what waits for Kafka, and the record that it will never take."""
+
+from collections.abc import Callable
+
+import pytest
+
+from app.cli import lanes
+from tests.cli.terminal import Terminal
+from tests.integration.world import World, a_command, a_create, wait_for
+
+Make = Callable[[World], Terminal]
+
+AN_EVENT = (
+    "INSERT INTO outbox (event_id, aggregateid, type, correlation_id, version, payload, created_at) VALUES "
+    "(gen_random_uuid(), 'order-1', 'ORDER_UPDATED', 'corr-1', %s, %s, now() - interval '90 s') RETURNING id"
+)
+
+
+def an_event(world: World, version: int, payload: bytes = b"{}") -> int:
+    return int(world.query(AN_EVENT, (version, payload))[0][0])
+
+
+def test_depth_age_and_the_oldest_events_are_shown(untouched: World, terminal: Make) -> None:
+    assert terminal(untouched).prints("outbox") == "No event waits.\n"
+    oldest, *_ = (an_event(untouched, version) for version in (2, 3))
+    shown = terminal(untouched).json("outbox", "--limit", 1)
+    assert (shown["depth"], [it["id"] for it in shown["oldest"]]) == (2, [oldest])
+    assert 90 <= shown["oldest_age_seconds"] < 120
+    assert terminal(untouched).prints("outbox").startswith("2 events wait, the oldest for 9")
+
+
+def test_what_is_taken_out_keeps_its_bytes_in_the_audit_line(untouched: World, terminal: Make) -> None:
+    event = an_event(untouched, 2, b'{"a": 1}')
+    printed = terminal(untouched).prints("outbox", "take-out", event, "--yes", "--as", "alice")
+    assert printed == f"Event {event}, ORDER_UPDATED of order-1 (version 2), was taken out.\n"
+    assert untouched.count("outbox") == 0
+    ((*line, data),) = terminal(untouched).audit()
+    assert (line, bytes(data)) == (["alice", "take-out", f"outbox {event}"], b'{"a": 1}')
+
+
+def test_a_no_takes_nothing_out(untouched: World, terminal: Make) -> None:
+    event = an_event(untouched, 2)
+    assert terminal(untouched).run("outbox", "take-out", event, stdin="n\n").exit_code == 1
+    assert (untouched.count("outbox"), terminal(untouched).audit()) == (1, [])
+
+
+def test_nothing_is_taken_from_under_a_relay_that_leads(
+    running: World, terminal: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running.create()
+    monkeypatch.setattr(lanes, "LEAD_SECONDS", 1)
+    assert "nothing is stuck there" in terminal(running).refusal("outbox", "take-out", 1, "--yes")
+
+
+def test_the_lane_goes_on_after_the_record_that_kafka_refuses(untouched: World, terminal: Make) -> None:
+    world = untouched
+    world.wire.create_topics(world.commands, world.letters)
+    world.wire.create_topics(world.events, max_message_bytes=4000)
+    world.start()
+    long = "x" * 200
+    refused = a_command("update_order_status", {"order_id": "order-1", "status": "PLACED", "payment_status": long})
+    world.send(a_create(saga_id="saga-1"))
+    world.settle()
+    event = int(world.query(AN_EVENT, (None, b'{"payload": "%s"}' % (b"y" * 5000)))[0][0])
+    wait_for(lambda: world.alarm("relay_events"), "the alarm of the refused record")
+    world.send(refused)
+    terminal(world).prints("outbox", "take-out", event, "--yes")
+    world.settle()
+    assert [it["body"]["type"] for it in sorted(world.replies(), key=lambda it: it["body"]["type"])] == [
+        "order.created",
+        "order.status_update_failed",
+    ]

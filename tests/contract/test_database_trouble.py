@@ -1,0 +1,147 @@
+"""The database is locked, frozen or away: an answer within four seconds, and the truth in it."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from app.models.schema import migrate
+from tests.contract.builders import POSTS, Caller, create_body, unique
+from tests.contract.conftest import Tables, make_app
+from tests.contract.test_http_examples import hold_answer
+from tests.contract.test_http_failures import check_failure
+from tools.stack.postgres import Postgres
+
+LIMIT = 4.0
+READS = ("/orders", "/getOrderDetails", "/orders/customer/c")
+
+
+def timed(call: Callable[[], Any]) -> tuple[float, Any]:
+    start = time.monotonic()
+    answer = call()
+    return time.monotonic() - start, answer
+
+
+def check_503(answer: Any, path: str) -> None:
+    check_failure(answer, 503, path)
+    assert answer.headers["Retry-After"].isdigit()
+
+
+@pytest.mark.parametrize("key", [{}, {"Idempotency_Key": "locked"}])
+def test_a_lock_that_is_held_too_long_is_a_503_and_nothing_is_done(
+    api: Caller, tables: Tables, key: dict[str, str]
+) -> None:
+    """[H1] [H15]: and under the same key it can be tried again."""
+    body = {"orderId": api.new("CREATED")}
+    with tables.row_locked(body["orderId"]):
+        seconds, answer = timed(lambda: api.post("/cancelOrder", body, **key))
+    hold_answer("database_busy", answer)
+    check_503(answer, "/cancelOrder")
+    assert seconds < LIMIT
+    assert api.order(body["orderId"])["orderStatus"] == "CREATED"
+    assert api.post("/cancelOrder", body, **key).status_code == 200
+
+
+def test_a_lock_on_one_order_does_not_hold_up_others(api: Caller, tables: Tables) -> None:
+    """[H1]"""
+    locked, other = api.new("CREATED"), api.new("CREATED")
+    with tables.row_locked(locked):
+        check_503(api.update(locked, "PLACED"), "/updateOrderStatus")
+        assert api.update(other, "PLACED").status_code == 200
+        assert api.get("/getOrderDetails", orderId=locked).status_code == 200
+
+
+def test_a_locked_table_is_a_503_for_reads_too(api: Caller, tables: Tables) -> None:
+    """[H1]"""
+    connection = tables.connect()
+    try:
+        connection.cursor().execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
+        for path in READS:
+            seconds, answer = timed(lambda path=path: api.get(path, orderId="a"))
+            check_503(answer, path)
+            assert seconds < LIMIT
+    finally:
+        connection.close()
+
+
+# A server of its own, which is stopped and frozen
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    own = Postgres(tmp_path_factory.mktemp("Postgres"))
+    own.start()
+    yield own
+    own.stop()
+
+
+@pytest.fixture
+def caller(server: Postgres) -> Iterator[Caller]:
+    name = unique("own").replace("-", "_")
+    url = server.create_database(name)
+    app = make_app(url)
+    migrate(app.extensions["settings"].database_url)
+    yield Caller(app.test_client())
+    if not server.running:
+        server.start()
+    server.thaw()
+
+
+def await_working(caller: Caller) -> None:
+    deadline = time.monotonic() + 10
+    while caller.get("/orders").status_code != 200:
+        assert time.monotonic() < deadline, "the service did not find the database again"
+        time.sleep(0.02)
+
+
+def test_a_database_that_is_away_is_a_503_everywhere_but_in_health(server: Postgres, caller: Caller) -> None:
+    """[H1] [H2]"""
+    order_id = caller.new("CREATED")
+    server.stop("immediate")
+    calls = {path: lambda path=path: caller.post(path, POSTS[path], Idempotency_Key=unique()) for path in POSTS}
+    calls |= {path: lambda path=path: caller.get(path, orderId="a") for path in READS}
+    for path, call in calls.items():
+        seconds, answer = timed(call)
+        check_503(answer, path)
+        assert seconds < LIMIT
+        assert caller.get("/health").json == {"status": "healthy"}
+    hold_answer("database_away", caller.get("/orders"))
+    server.start()
+    await_working(caller)
+    assert caller.update(order_id, "PLACED").status_code == 200
+
+
+def test_what_needs_no_database_is_refused_all_the_same(server: Postgres, caller: Caller) -> None:
+    """[H1] [R6]"""
+    server.stop("immediate")
+    assert caller.post("/createOrder", b"{").status_code == 400
+    assert caller.post("/createOrder", b"x", Content_Type="text/plain").status_code == 415
+    assert caller.get("/orders", page="0").status_code == 400
+    assert caller.get("/unknown").status_code == 404
+
+
+def test_a_restart_of_the_database_costs_at_most_one_request(server: Postgres, caller: Caller) -> None:
+    """[H1]"""
+    body = create_body(unique("customer"))
+    caller.create(body)
+    server.stop()
+    server.start()
+    answers = [caller.post("/createOrder", body).status_code for _ in range(10)]
+    assert answers.count(201) >= 9
+    total = caller.get(f"/orders/customer/{body['customer_id']}").json["total"]
+    assert total == 1 + answers.count(201)
+
+
+def test_a_frozen_database_is_a_503_in_time(server: Postgres, caller: Caller) -> None:
+    """[H1] [H2]: a frozen backend ignores every time-out of the server."""
+    order_id = caller.new("CREATED")
+    server.freeze()
+    for _ in range(3):
+        seconds, answer = timed(lambda: caller.update(order_id, "PLACED"))
+        check_503(answer, "/updateOrderStatus")
+        assert seconds < LIMIT
+    assert timed(lambda: caller.get("/health"))[0] < 1
+    server.thaw()
+    await_working(caller)
+    assert caller.update(order_id, "DELIVERED").status_code == 200

@@ -1,0 +1,80 @@
+"""The container without a docker engine: the Dockerfile's own steps, and what the compose file says."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tools import container
+from tools.stack.ports import free_port
+
+ROOT = Path(__file__).resolve().parents[2]
+NOWHERE = "127.0.0.1:1"
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that a plain user can read, as the image's is."""
+    folder = Path(tempfile.mkdtemp(prefix="container-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.mark.timeout(300)  # a hashed install
+def test_the_dockerfiles_steps_make_a_healthy_service_that_stops_cleanly(database_url: str, open_folder: Path) -> None:
+    environment = os.environ | {
+        "DATABASE_URL": database_url,
+        "KAFKA_BOOTSTRAP_SERVERS": NOWHERE,
+        "PORT": str(free_port()),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "tools.container", str(open_folder)],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "healthy" in done.stdout
+    assert "user orders" in done.stdout
+
+
+def test_a_step_that_is_not_carried_out_is_a_disagreement(tmp_path: Path) -> None:
+    image = container.Image(tmp_path)
+    with pytest.raises(container.Disagreement, match="does not know"):
+        container._step(image, "RUN", "apt-get install something")
+    with pytest.raises(container.Disagreement, match="does not know"):
+        container._step(image, "ADD", "secret /")
+
+
+def test_the_dockerfile_passes_its_linter() -> None:
+    hadolint = Path(sys.executable).with_name("hadolint")
+    done = subprocess.run([str(hadolint), str(ROOT / "Dockerfile")], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_compose_starts_the_service_on_3002_after_its_database_and_broker() -> None:
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    services = compose["services"]
+    service = services["order-service"]
+    assert service["ports"] == ["3002:3000"]
+    assert service["depends_on"] == {name: {"condition": "service_healthy"} for name in ("order-db", "kafka")}
+    assert all("healthcheck" in services[name] for name in service["depends_on"])
+    assert "@order-db:5432/order_db" in service["environment"]["DATABASE_URL"]
+    assert service["environment"]["KAFKA_BOOTSTRAP_SERVERS"].startswith("kafka:")
+
+
+def test_the_compose_broker_has_one_listener_inside_and_one_for_the_host() -> None:
+    kafka = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["kafka"]
+    advertised = kafka["environment"]["KAFKA_ADVERTISED_LISTENERS"].split(",")
+    assert {address.partition("://")[2] for address in advertised} == {"kafka:29092", "localhost:9092"}
+    assert kafka["ports"] == ["9092:9092"]

@@ -1,0 +1,79 @@
+"""python -m tests.faults.fail_points: the service dies at each point that matters, again and again, under load."""
+
+import argparse
+import time
+from collections import Counter
+from pathlib import Path
+
+from tests.faults.found import await_quiet
+from tests.faults.row import Load, Row, run
+from tests.faults.stack import Stack, new_stack
+
+# How likely a passage is to be the last one: often enough to come to an end, seldom enough to get there at all.
+POINTS = {
+    "after_commit": "after_commit:0.3",
+    "before_commit": "before_commit:0.3",
+    "amid_send": "amid_send:0.01",
+    "after_send": "after_send:0.03",
+    "after_acknowledgement": "after_acknowledgement:0.05",
+    "after_delete": "after_delete:0.05",
+    "amid_read_back": "after_acknowledgement:0.1,amid_read_back:0.9",
+}
+LONGEST_SECONDS = 600.0
+QUIET_SECONDS = 15.0
+LEAST_READ_BACKS = 5
+
+
+def strikes(note: Path) -> Counter[str]:
+    """Return how often each point struck so far."""
+    return Counter(note.read_text().split()) if note.exists() else Counter()
+
+
+def strike_under_load(stack: Stack, load: Load, seed: int, point: str, times: int) -> int:
+    """Run two instances with one fail point under load until it struck so often; return how often it did.
+
+    Gunicorn starts a worker anew that died. Afterwards they run without fail points.
+    """
+    note = stack.folder / f"strikes-{point}"
+    for instance in stack.instances:
+        instance.settings |= {"FAIL_POINTS": POINTS[point], "FAIL_STRIKES": str(note)}
+        instance.ready_path = "/health"  # a process that dies again and again may never be found ready
+        instance.start()
+    with load.running(stack, seed):
+        give_up = time.monotonic() + LONGEST_SECONDS
+        while strikes(note)[point] < times and time.monotonic() < give_up:
+            time.sleep(0.1)
+        for instance in stack.instances:
+            instance.kill()
+            instance.settings["FAIL_POINTS"] = ""
+            instance.ready_path = "/readyz"
+            instance.start()
+    return strikes(note)[point]
+
+
+def program(options: argparse.Namespace) -> Row:
+    """Let the service die at each fail point under load, then check every promise."""
+    row, load = Row("fail points"), Load()
+    with new_stack() as stack:
+        for _ in range(2):
+            stack.instance(wsgi="tests.faults.failing_app:app")
+        for number, point in enumerate(POINTS):
+            before = len(stack.read_backs())
+            struck = strike_under_load(stack, load, options.seed + number, point, options.times)
+            row.require(struck >= options.times, f"void: {point} struck {struck} times only")
+            quiet = await_quiet(stack, QUIET_SECONDS)
+            for instance in stack.instances:
+                instance.stop()
+            removed = stack.read_backs()[before:]
+            figure = f"{struck} strikes, {sum(it > 0 for it in removed)} read-backs removed {sum(removed)} rows"
+            row.figures[point] = f"{figure}, quiet after {quiet:.1f} s"
+            print(f"{point}: {row.figures[point]}", flush=True)
+        read_backs = sum(it > 0 for it in stack.read_backs())
+        row.figures["read-backs that removed rows"] = read_backs
+        row.require(read_backs >= LEAST_READ_BACKS, f"void: only {read_backs} read-backs removed rows")
+        load.judge(stack, row)
+    return row
+
+
+if __name__ == "__main__":
+    run(program, times=20)

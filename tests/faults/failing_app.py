@@ -1,0 +1,148 @@
+"""The service with fail points: this test program's own entry point, which patches the product from outside.
+
+`gunicorn -c gunicorn.conf.py tests.faults.failing_app:app` with FAIL_POINTS=`point:probability,…` and FAIL_STRIKES, a
+file to which each strike adds a line before the process kills itself. The product has no switch for any of it.
+"""
+
+import os
+import random
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from kafka.producer.sender import Sender
+
+from app.services import command_batch
+from app.services.kafka_logs import KafkaEventLog
+from app.services.relay_store import PostgresLead
+from run import app
+
+__all__ = ["app"]
+
+Point = Callable[[], None]
+
+
+def strike(name: str, probability: float) -> None:
+    """Die here, as by kill -9, with the given probability; leave a line that tells where."""
+    if random.random() < probability:
+        note = os.open(os.environ["FAIL_STRIKES"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        os.write(note, f"{name}\n".encode())
+        os.close(note)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class _ThenDie(list[Any]):
+    """Statements, and death after the last of them was executed: before the commit."""
+
+    point: Point
+
+    def __iter__(self) -> Iterator[Any]:
+        yield from super().__iter__()
+        self.point()
+
+
+def after_commit(point: Point) -> None:
+    """A batch of commands is committed; nobody was told."""
+    committed = command_batch.CommandBatches.handle
+
+    def handle(self: Any, batch: Any, **options: Any) -> int:
+        letters = committed(self, batch, **options)
+        point()
+        return letters
+
+    command_batch.CommandBatches.handle = handle  # type: ignore[method-assign]
+
+
+def before_commit(point: Point) -> None:
+    """A batch of commands is written, and not committed."""
+    written = command_batch._write
+
+    def write(*arguments: Any) -> None:
+        written(*arguments)
+        point()
+
+    command_batch._write = write  # type: ignore[assignment]
+
+
+def after_send(point: Point) -> None:
+    """The broker has appended the records; its acknowledgement has come, but was not looked at."""
+    handled = Sender._handle_produce_response
+
+    def handle(self: Any, *arguments: Any) -> Any:
+        point()
+        return handled(self, *arguments)
+
+    Sender._handle_produce_response = handle
+
+
+def amid_send(point: Point) -> None:
+    """Some records of a batch were given to the producer, others not yet."""
+    sent = KafkaEventLog.send
+
+    def send(self: Any, records: Any, check: Point, hold: Point) -> Any:
+        def check_or_die() -> None:
+            check()
+            point()
+
+        return sent(self, records, check_or_die, hold)
+
+    KafkaEventLog.send = send  # type: ignore[method-assign]
+
+
+def after_acknowledgement(point: Point) -> None:
+    """Every record of the batch is acknowledged; the rows are still there."""
+    confirmed = PostgresLead.confirm
+
+    def confirm(self: Any, ids: Any, positions: Any) -> None:
+        point()
+        confirmed(self, ids, positions)
+
+    PostgresLead.confirm = confirm  # type: ignore[method-assign]
+
+
+def after_delete(point: Point) -> None:
+    """The rows are deleted and the positions moved, and nothing is committed."""
+    called = PostgresLead._call
+
+    def call(self: Any, statements: Sequence[Any]) -> Any:
+        if len(statements) > 1 and statements[0][0] == self._lane.forget:
+            statements = _ThenDie(statements)
+            statements.point = point
+        return called(self, statements)
+
+    PostgresLead._call = call  # type: ignore[method-assign]
+
+
+def amid_read_back(point: Point) -> None:
+    """A read-back has removed some rows; the positions are not moved yet."""
+    forgotten = PostgresLead.forget
+
+    def forget(self: Any, event_ids: Any) -> int:
+        removed = forgotten(self, event_ids)
+        if removed:
+            point()
+        return removed
+
+    PostgresLead.forget = forget  # type: ignore[method-assign]
+
+
+POINTS: dict[str, Callable[[Point], None]] = {
+    point.__name__: point
+    for point in (
+        after_commit,
+        before_commit,
+        amid_send,
+        after_send,
+        after_acknowledgement,
+        after_delete,
+        amid_read_back,
+    )
+}
+
+
+def _arm(name: str, probability: float) -> None:
+    POINTS[name](lambda: strike(name, probability))
+
+
+for _part in filter(None, os.environ.get("FAIL_POINTS", "").split(",")):
+    _arm(_part.partition(":")[0], float(_part.partition(":")[2]))

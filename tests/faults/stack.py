@@ -1,0 +1,117 @@
+"""What a fault row runs on: PostgreSQL, Apache Kafka and instances of the service with topics of their own."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import mkdtemp
+from uuid import uuid4
+
+from tests.faults.service import Instance
+from tools.stack.broker import Broker
+from tools.stack.postgres import Postgres
+
+SESSION_TIMEOUT_MS = 2000
+
+
+class FaultBroker(Broker):
+    """A broker that lets a group notice a dead consumer sooner than Kafka's own minimum of 6 s."""
+
+    def _prepare(self) -> list[str]:
+        command = super()._prepare()
+        with Path(command[-1]).open("a") as properties:
+            properties.write("group.min.session.timeout.ms=1000\n")
+        return command
+
+
+@dataclass
+class Stack:
+    """The parts of one run. `name` keeps topics and group apart from those of other runs on the same broker."""
+
+    folder: Path
+    postgres: Postgres
+    broker: Broker
+    database_url: str
+    name: str = field(default_factory=lambda: f"run-{uuid4().hex[:8]}")
+    instances: list[Instance] = field(default_factory=list)
+
+    @property
+    def commands_topic(self) -> str:
+        """Where commands go."""
+        return f"{self.name}.commands"
+
+    @property
+    def events_topic(self) -> str:
+        """Where events and replies come."""
+        return f"{self.name}.events"
+
+    @property
+    def dead_letter_topic(self) -> str:
+        """Where unreadable commands come."""
+        return f"{self.name}.dlq"
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The environment of an instance on this stack."""
+        return {
+            "DATABASE_URL": self.database_url,
+            "KAFKA_BOOTSTRAP_SERVERS": self.broker.bootstrap,
+            "KAFKA_COMMANDS_TOPIC": self.commands_topic,
+            "KAFKA_EVENTS_TOPIC": self.events_topic,
+            "KAFKA_DEAD_LETTER_TOPIC": self.dead_letter_topic,
+            "KAFKA_GROUP_ID": self.name,
+            "KAFKA_SESSION_TIMEOUT_MS": str(SESSION_TIMEOUT_MS),
+        }
+
+    @property
+    def ports(self) -> list[int]:
+        """Where the instances listen."""
+        return [instance.port for instance in self.instances]
+
+    def create_topics(self) -> None:
+        """Create the three topics as the service would; blocks until they have leaders."""
+        self.broker.create_topic(self.commands_topic)
+        self.broker.create_topic(self.events_topic)
+        self.broker.create_topic(self.dead_letter_topic, max_message_bytes=16 * 1024 * 1024)
+
+    def instance(self, wsgi: str = "run:app", ready_path: str = "/readyz", **extra: str) -> Instance:
+        """Return a new instance that is not started yet."""
+        folder = self.folder / f"{self.name}-{len(self.instances)}"
+        made = Instance(folder, self.settings | extra, wsgi, ready_path)
+        self.instances.append(made)
+        return made
+
+    def start(self, count: int, **extra: str) -> list[Instance]:
+        """Start so many new instances; returns when all are ready."""
+        made = [self.instance(**extra) for _ in range(count)]
+        for instance in made:
+            instance.start()
+        return made
+
+    def read_backs(self) -> list[int]:
+        """Return the records removed by each read-back of every instance."""
+        return [removed for instance in self.instances for removed in instance.read_backs()]
+
+    def kill_instances(self) -> None:
+        """Leave no process of the service behind."""
+        for instance in self.instances:
+            instance.thaw()
+            instance.kill()
+
+
+@contextmanager
+def new_stack(*, with_broker: bool = True) -> Iterator[Stack]:
+    """Servers of their own in a folder of their own, which is kept for the one who looks for a fault in it."""
+    folder = Path(mkdtemp(prefix="faults-"))
+    postgres, broker = Postgres(folder / "postgres"), FaultBroker(folder / "broker")
+    stack = Stack(folder, postgres, broker, postgres.url())
+    try:
+        postgres.start()
+        if with_broker:
+            broker.start()
+            stack.create_topics()
+        yield stack
+    finally:
+        stack.kill_instances()
+        broker.kill()
+        postgres.kill()

@@ -1,0 +1,116 @@
+"""One relay leads, however many instances run, and another takes over when it is gone [K13]."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from app.services.kafka_logs import KafkaEventLog
+from app.services.relay import LeadLost, Relay
+from tests.integration.world import World, a_create, service_of, wait_for
+
+LOCKS = """
+SELECT pid FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database
+WHERE locktype = 'advisory' AND granted AND datname = current_database()
+"""
+LANES = 2
+
+
+def relay_of(app: Flask) -> Relay:
+    """The relay of the events lane."""
+    return service_of(app).relays[0]
+
+
+def leaders(world: World) -> list[Relay]:
+    return [relay_of(app) for app in world.apps if relay_of(app).leading]
+
+
+def two_instances(world: World) -> tuple[Relay, Relay]:
+    """Start two; return the events lane's leader and the one that stands by."""
+    world.start()
+    wait_for(lambda: leaders(world), "a leader")
+    world.start()
+    world.ask(a_create())
+    (leader,) = leaders(world)
+    return leader, next(relay_of(app) for app in world.apps if relay_of(app) is not leader)
+
+
+def retire(monkeypatch: pytest.MonkeyPatch, relay: Relay) -> None:
+    """This relay stands by for ever once it has lost its lead."""
+
+    def never(*_: object) -> None:
+        raise LeadLost("retired")
+
+    monkeypatch.setattr(relay, "_lead", never)
+
+
+def assert_no_twin(world: World, records: int) -> None:
+    ids = [row["body"]["event_id"] for row in world.replies()]
+    assert len(ids) == len(set(ids)) == records
+
+
+def test_of_two_instances_one_relays_each_lane(world: World) -> None:
+    """[K13]"""
+    leader, standby = two_instances(world)
+    world.ask(*[a_create() for _ in range(50)])
+    assert (leader.leading, standby.leading) == (True, False)
+    assert len(world.query(LOCKS)) == LANES
+    assert_no_twin(world, 51)
+
+
+def test_another_takes_over_when_the_leaders_backend_is_terminated(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """[K13]"""
+    leader, standby = two_instances(world)
+    retire(monkeypatch, leader)
+    world.query(f"SELECT pg_terminate_backend(pid) FROM ({LOCKS}) AS held")
+    world.ask(*[a_create() for _ in range(20)])
+    wait_for(lambda: standby.leading and not leader.leading, "the other leader")
+    assert_no_twin(world, 21)
+
+
+def test_another_takes_over_when_the_leading_instance_stops(world: World) -> None:
+    """[K13]"""
+    leader, standby = two_instances(world)
+    first = next(app for app in world.apps if relay_of(app) is leader)
+    world.apps.remove(first)
+    service_of(first).stop()
+    world.ask(a_create())
+    assert standby.leading
+    assert_no_twin(world, 2)
+
+
+def test_backends_that_are_terminated_again_and_again_leave_no_twin(running: World) -> None:
+    """[K13] [K3]"""
+    for _ in range(4):
+        running.send(*[a_create() for _ in range(25)])
+        running.query(f"SELECT pg_terminate_backend(pid) FROM ({LOCKS}) AS held")
+    running.settle()
+    assert_no_twin(running, 100)
+
+
+def test_a_leader_that_is_silent_for_eight_seconds_loses_the_lead_and_sends_nothing_on_waking(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """[K13]"""
+    leader, standby = two_instances(world)
+    frozen, wake = threading.Event(), threading.Event()
+    send: Callable[..., Any] = KafkaEventLog.send
+
+    def freeze_once(*arguments: Any) -> Any:
+        if leader.leading and not frozen.is_set():
+            frozen.set()
+            wake.wait(30)
+        return send(*arguments)
+
+    retire(monkeypatch, leader)
+    monkeypatch.setattr(KafkaEventLog, "send", freeze_once)
+    world.ask(*[a_create() for _ in range(20)])
+    assert frozen.is_set()
+    assert standby.leading
+    wake.set()
+    wait_for(lambda: not leader.leading, "the end of the old lead")
+    assert_no_twin(world, 21)

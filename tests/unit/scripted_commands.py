@@ -1,0 +1,117 @@
+"""Small scripted fakes of the consumer's two ports. The log keeps positions as Kafka's client does."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from app.models.database import DatabaseAway
+from app.services.command_batch import Batch, OffsetMoved, Record
+from app.services.consumer import StoredOffset
+
+TOPIC = uuid.UUID(int=1)
+OTHER_TOPIC = uuid.UUID(int=2)
+
+
+@dataclass
+class Sent:
+    offset: int
+    timestamp: int = 0
+    key: bytes | None = None
+    value: bytes | None = b"{}"
+
+
+@dataclass
+class ScriptedLog:
+    """Records by partition; `begins` where a log does not begin at 0, `group` what the group committed."""
+
+    records: dict[int, list[int]]
+    begins: dict[int, int] = field(default_factory=dict)
+    group: dict[int, int] = field(default_factory=dict)
+    limit: int = 100
+    id: uuid.UUID = TOPIC
+    topic: str = "order_commands"
+    paused: set[int] = field(default_factory=set)
+    seeks: list[tuple[int, int]] = field(default_factory=list)
+    _positions: dict[int, int] = field(default_factory=dict)
+
+    def assign(self, *partitions: int) -> None:
+        """A rebalance: what is new begins at the group's offset; nothing stays paused."""
+        self.paused.clear()
+        self._positions = {it: self.group.get(it, self.bounds(it)[0]) for it in partitions}
+
+    def poll(self) -> Mapping[int, Sequence[Record]]:
+        polled: dict[int, Sequence[Record]] = {}
+        for partition in sorted(set(self._positions) - self.paused):
+            offsets = [it for it in self.records[partition] if it >= self._positions[partition]][: self.limit]
+            if offsets:
+                self._positions[partition] = offsets[-1] + 1
+                polled[partition] = [Sent(it) for it in offsets]
+        return polled
+
+    def assigned(self) -> set[int]:
+        return set(self._positions)
+
+    def topic_id(self) -> uuid.UUID:
+        return self.id
+
+    def bounds(self, partition: int) -> tuple[int, int]:
+        begin = self.begins.get(partition, 0)
+        return begin, max([it + 1 for it in self.records[partition]], default=begin)
+
+    def committed(self, partition: int) -> int | None:
+        return self.group.get(partition)
+
+    def seek(self, partition: int, offset: int) -> None:
+        self.seeks.append((partition, offset))
+        self.paused.discard(partition)
+        self._positions[partition] = offset
+
+    def pause(self, partition: int) -> None:
+        self.paused.add(partition)
+
+    def commit(self, partition: int, offset: int) -> None:
+        self.group[partition] = offset
+
+
+@dataclass
+class ScriptedStore:
+    """What PostgreSQL would hold. `bugs`, `letters`: offsets that cannot be handled, or are dead letters."""
+
+    offsets: dict[int, StoredOffset] = field(default_factory=dict)
+    handled: list[tuple[int, int]] = field(default_factory=list)
+    given_up: list[int] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    bugs: set[int] = field(default_factory=set)
+    letters: set[int] = field(default_factory=set)
+    away: bool = False
+    away_for: set[int] = field(default_factory=set)
+
+    def offset(self, topic: str, partition: int) -> StoredOffset | None:
+        self._answer(partition)
+        return self.offsets.get(partition)
+
+    def first_offset(self, topic: str, partition: int, offset: StoredOffset) -> None:
+        self._answer(partition)
+        self.offsets.setdefault(partition, offset)
+
+    def reset_offset(self, topic: str, partition: int, old: StoredOffset, new: StoredOffset) -> None:
+        self._answer(partition)
+        if self.offsets[partition] == old:
+            self.offsets[partition] = new
+
+    def handle(self, batch: Batch, *, give_up: bool = False) -> int:
+        self._answer(batch.partition)
+        if self.offsets[batch.partition] != StoredOffset(batch.topic_id, batch.expected):
+            raise OffsetMoved
+        offsets = [record.offset for record in batch.records]
+        self.sizes.append(len(offsets))
+        if self.bugs & set(offsets) and not give_up:
+            raise RuntimeError("a bug")
+        self.given_up += offsets if give_up else []
+        self.handled += [(batch.partition, offset) for offset in offsets]
+        self.offsets[batch.partition] = StoredOffset(batch.topic_id, batch.next_offset)
+        return len(self.letters & set(offsets))
+
+    def _answer(self, partition: int) -> None:
+        if self.away or partition in self.away_for:
+            raise DatabaseAway("the database is away")

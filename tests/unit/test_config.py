@@ -1,0 +1,117 @@
+"""Settings: what each variable takes, and the sentence with its name for what it does not take."""
+
+import pytest
+
+from app.config.config import Settings, SettingsError, as_markdown
+
+BAD = [
+    ("DATABASE_URL", ["", "nonsense", "mysql://u:p@h/db", "sqlite://", "postgresql://h", "postgresql://h:abc/db"]),
+    ("KAFKA_BOOTSTRAP_SERVERS", ["", ",", "kafka", "kafka:", "kafka:9092,other", "kafka:123456", ":9092"]),
+    ("PORT", ["", "0", "65536", "-1", "3000.0", "x", "3000 ", "３０００", "9" * 5000]),
+    ("ROLES", ["", "both", "all,api"]),
+    ("SCHEMA", ["", "drop"]),
+    ("KAFKA_COMMANDS_TOPIC", ["", ".", "..", "a b", "x" * 250, "ä", "a/b"]),
+    ("KAFKA_EVENTS_TOPIC", ["", ".."]),
+    ("KAFKA_DEAD_LETTER_TOPIC", ["", "a\n"]),
+    ("KAFKA_GROUP_ID", [""]),
+    ("KAFKA_SESSION_TIMEOUT_MS", ["", "999", "300001", "10s"]),
+    ("CONSUMER_BATCH", ["", "0", "10001"]),
+    ("RELAY_BATCH", ["", "0", "10001"]),
+    ("RELAY_POLL_MS", ["", "4", "2001"]),
+    ("RELAY_SETTLE_MS", ["", "-1", "10001"]),
+    ("WEB_THREADS", ["", "0", "201"]),
+    ("DATABASE_POOL", ["", "0", "201"]),
+    ("GRACEFUL_TIMEOUT", ["", "0", "301"]),
+    ("REFUSED_ACCEPT_SECONDS", ["", "-1", "3601"]),
+    ("LOG_LEVEL", ["", "verbose", "10"]),
+    ("LOG_FORMAT", ["", "xml"]),
+]
+GOOD = [
+    ("KAFKA_BOOTSTRAP_SERVERS", " a:1, b:65535 ,,", "bootstrap_servers", ("a:1", "b:65535")),
+    ("PORT", "1", "port", 1),
+    ("PORT", "65535", "port", 65535),
+    ("ROLES", "API", "roles", "api"),
+    ("SCHEMA", "check", "schema", "check"),
+    ("KAFKA_COMMANDS_TOPIC", "x" * 249, "commands_topic", "x" * 249),
+    ("KAFKA_GROUP_ID", "my group", "group_id", "my group"),
+    ("KAFKA_SESSION_TIMEOUT_MS", "1000", "session_timeout_ms", 1000),
+    ("RELAY_SETTLE_MS", "0", "relay_settle_ms", 0),
+    ("REFUSED_ACCEPT_SECONDS", "3600", "refused_accept_seconds", 3600),
+    ("CORS_ORIGINS", "http://a/, http://b", "cors_origins", ("http://a", "http://b")),
+    ("CORS_ORIGINS", "", "cors_origins", ()),
+    ("LOG_LEVEL", "Debug", "log_level", "debug"),
+    ("LOG_FORMAT", "JSON", "log_format", "json"),
+]
+
+
+def refusal(variable: str, value: str) -> str:
+    with pytest.raises(SettingsError) as refused:
+        Settings.load({variable: value})
+    assert refused.value.__suppress_context__  # a traceback would show the value too
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(("variable", "value"), [(name, value) for name, values in BAD for value in values])
+def test_a_bad_value_gives_a_sentence_that_names_the_variable(variable: str, value: str) -> None:
+    sentence = refusal(variable, value)
+    assert sentence.startswith(f"{variable} must ")
+    assert len(sentence) < 300
+
+
+@pytest.mark.parametrize(("variable", "value", "field", "expected"), GOOD)
+def test_a_good_value_is_taken(variable: str, value: str, field: str, expected: object) -> None:
+    assert getattr(Settings.load({variable: value}), field) == expected
+
+
+def test_the_defaults_are_those_of_the_contract() -> None:
+    """[K1] [R8]"""
+    settings = Settings.load({})
+    topics = settings.commands_topic, settings.events_topic, settings.dead_letter_topic
+    assert topics == ("order_commands", "order_events", "order_commands.dlq")
+    assert (settings.group_id, settings.bootstrap_servers) == ("order-service-group", ("localhost:9092",))
+    assert (settings.port, settings.refused_accept_seconds) == (3000, 15)
+    assert settings.cors_origins == ("http://localhost:5173",)
+    assert settings.database_url == "postgresql+psycopg2://postgres:postgres@localhost:5432/order_db"
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2", "postgresql+psycopg"])
+def test_every_way_to_write_postgresql_means_psycopg2(scheme: str) -> None:
+    url = Settings.load({"DATABASE_URL": f"{scheme}://u:p%40s@h:5433/db?sslmode=require"}).database_url
+    assert url == "postgresql+psycopg2://u:p%40s@h:5433/db?sslmode=require"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://user:hidden@h/db",
+        "postgresql://h/db?user=user&password=hidden",
+        "postgresql://user@h/db?sslmode=require&sslpassword=hidden",
+    ],
+)
+def test_the_password_is_not_shown_with_the_settings(url: str) -> None:
+    settings = Settings.load({"DATABASE_URL": url})
+    assert "hidden" in settings.database_url
+    assert "hidden" not in f"{settings!r} {settings}"
+    assert "h/db" in repr(settings)
+
+
+@pytest.mark.parametrize(
+    "url", ["mysql://user:hidden@h/db", "postgresql://user:hidden@h", "postgres://u:p@hid:hidden@h/db", "hidden"]
+)
+def test_the_password_is_not_in_the_sentence_about_a_bad_url(url: str) -> None:
+    sentence = refusal("DATABASE_URL", url)
+    assert "hidden" not in sentence
+    assert sentence.startswith("DATABASE_URL must ")
+
+
+@pytest.mark.parametrize(
+    ("roles", "consumes", "serves"), [("all", True, True), ("api", False, True), ("worker", True, False)]
+)
+def test_the_roles_split_the_work(roles: str, consumes: bool, serves: bool) -> None:
+    settings = Settings.load({"ROLES": roles})
+    assert (settings.consumes, settings.serves_orders) == (consumes, serves)
+
+
+def test_every_variable_has_a_row_in_the_table() -> None:
+    variables = {row.split("`")[1] for row in as_markdown().splitlines()[2:]}
+    assert variables == {name for name, _ in BAD} | {"CORS_ORIGINS"}

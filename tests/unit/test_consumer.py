@@ -1,0 +1,287 @@
+"""The consumer against a scripted log and store: every command once, in order, whatever the two disagree about."""
+
+import uuid
+from collections.abc import Callable
+
+import pytest
+
+from app.models.database import DatabaseTrouble
+from app.services.alarms import Alarms
+from app.services.consumer import (
+    DEAD_LETTERS_IN_A_ROW,
+    CommandConsumer,
+    GoOn,
+    Halt,
+    StoredOffset,
+    where_to_go_on,
+)
+from tests.unit.scripted_commands import OTHER_TOPIC, TOPIC, ScriptedLog, ScriptedStore
+
+
+class Stage:
+    """A consumer between its fakes."""
+
+    def __init__(self, records: dict[int, list[int]], stored: dict[int, int] | None = None, **log: object) -> None:
+        self.log = ScriptedLog(records, **log)  # type: ignore[arg-type]
+        self.store = ScriptedStore({it: StoredOffset(TOPIC, at) for it, at in (stored or {}).items()})
+        self.alarms = Alarms()
+        self.consumer = CommandConsumer(self.log, self.store, self.alarms)
+        self.log.assign(*records)
+
+    def play(self, steps: int = 12) -> "Stage":
+        """Step as often as any of these stories needs; trouble is what the thread's loop makes of it."""
+        for _ in range(steps):
+            self.step()
+        return self
+
+    def step(self) -> bool:
+        try:
+            self.consumer.step()
+        except DatabaseTrouble:
+            return False
+        return True
+
+    def handled(self, partition: int = 0) -> list[int]:
+        return [offset for place, offset in self.store.handled if place == partition]
+
+
+@pytest.mark.parametrize(
+    ("stored", "topic_id", "log", "expected"),
+    [
+        ((TOPIC, 5), TOPIC, (0, 9), GoOn(5)),
+        ((TOPIC, 5), TOPIC, (5, 5), GoOn(5)),
+        ((TOPIC, 9), TOPIC, (0, 9), GoOn(9)),
+        ((TOPIC, 10), TOPIC, (0, 9), Halt("The log ends at 9, before the stored offset 10")),
+    ],
+)
+def test_where_to_go_on(
+    stored: tuple[uuid.UUID, int], topic_id: uuid.UUID, log: tuple[int, int], expected: GoOn | Halt
+) -> None:
+    """[K11]"""
+    assert where_to_go_on(StoredOffset(*stored), topic_id, *log) == expected
+
+
+def test_a_topic_that_was_made_anew_is_handled_from_its_beginning() -> None:
+    found = where_to_go_on(StoredOffset(TOPIC, 5), OTHER_TOPIC, 2, 3)
+    assert found == GoOn(2, "The topic was made anew; handling it from its beginning", changed=True)
+
+
+def test_what_retention_deleted_is_told() -> None:
+    sentence = "The log begins at 7: the commands from 5 on were deleted unhandled"
+    assert where_to_go_on(StoredOffset(TOPIC, 5), TOPIC, 7, 9) == GoOn(7, sentence, changed=True)
+
+
+def test_every_command_is_handled_once_and_in_order() -> None:
+    """[K8]"""
+    stage = Stage({0: list(range(25)), 1: list(range(7))}, limit=3).play()
+    assert (stage.handled(0), stage.handled(1)) == (list(range(25)), list(range(7)))
+    assert stage.consumer.positions == {0: 25, 1: 7}
+    assert stage.log.group == {0: 25, 1: 7}
+
+
+def test_a_step_tells_whether_anything_came() -> None:
+    stage = Stage({0: [0]})
+    assert [stage.consumer.step() for _ in range(4)][-1] is False
+    assert stage.handled() == [0]
+
+
+def test_the_first_start_begins_where_the_group_stood() -> None:
+    """[K11]"""
+    stage = Stage({0: [0, 1, 2, 3]}, group={0: 2}).play()
+    assert stage.handled() == [2, 3]
+
+
+def test_the_first_start_without_a_group_begins_at_the_logs_beginning() -> None:
+    """[K11]"""
+    assert Stage({0: [4, 5]}, begins={0: 4}).play().handled() == [4, 5]
+
+
+def test_the_stored_offset_counts_and_not_the_groups() -> None:
+    """[K11] Behind it (a commit was lost) and before it (the database was restored)."""
+    assert Stage({0: list(range(9))}, {0: 5}, group={0: 2}).play().handled() == [5, 6, 7, 8]
+    assert Stage({0: list(range(9))}, {0: 2}, group={0: 5}).play().handled() == [2, 3, 4, 5, 6, 7, 8]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 100])
+def test_a_gap_in_the_log_is_stepped_over(limit: int) -> None:
+    """Transaction markers and compaction leave such gaps."""
+    stage = Stage({0: [3, 4, 7, 8, 12]}, {0: 1}, limit=limit).play(20)
+    assert stage.handled() == [3, 4, 7, 8, 12]
+    assert stage.store.offsets[0].next_offset == 13
+
+
+def test_a_redelivery_is_not_handled_again() -> None:
+    """[K8] After a rebalance the client begins at the group's offset, which lags behind."""
+    stage = Stage({0: list(range(4))}).play()
+    stage.log.group[0] = 1
+    stage.log.assign(0)
+    stage.log.records[0] += [4, 5]
+    assert stage.play().handled() == [0, 1, 2, 3, 4, 5]
+
+
+def test_what_another_instance_handled_meanwhile_is_not_handled_again() -> None:
+    """A zombie that wakes up late finds the row moved."""
+    stage = Stage({0: list(range(4))})
+    stage.play(3)
+    stage.store.offsets[0] = StoredOffset(TOPIC, 6)
+    stage.log.records[0] += [4, 5, 6, 7]
+    assert stage.play().handled() == [0, 1, 2, 3, 6, 7]
+
+
+def test_a_partition_that_is_lost_is_left_alone() -> None:
+    stage = Stage({0: [0, 1], 1: [0, 1]}).play()
+    stage.log.assign(1)
+    stage.log.records[0].append(2)
+    stage.log.records[1].append(2)
+    assert (stage.play().handled(0), stage.handled(1)) == ([0, 1], [0, 1, 2])
+    assert set(stage.consumer.positions) == {1}
+
+
+def test_a_partition_that_comes_back_goes_on_from_the_stored_offset() -> None:
+    stage = Stage({0: [0, 1], 1: [0]}).play()
+    stage.log.assign(1)
+    stage.play()
+    stage.store.offsets[0] = StoredOffset(TOPIC, 4)
+    stage.log.records[0] += [2, 3, 4]
+    stage.log.assign(0, 1)
+    assert stage.play().handled(0) == [0, 1, 4]
+
+
+def test_database_trouble_loses_and_repeats_nothing() -> None:
+    """[K7] Commands wait."""
+    stage = Stage({0: list(range(9))}, limit=2).play(3)
+    stage.store.away = True
+    assert not any(stage.step() for _ in range(3))
+    stage.store.away = False
+    assert stage.play().handled() == list(range(9))
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("broken", [0, 1])
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_trouble_with_one_partition_loses_nothing_of_another(steps: int, broken: int, length: int) -> None:
+    """[K7] [K10] Records that were polled, and not taken because of the trouble, come again."""
+    stage = Stage({0: list(range(9)), 1: list(range(9))}, limit=2).play(steps - 1)
+    for _ in range(2):
+        stage.store.away_for = {broken}
+        stage.play(length)
+        stage.store.away_for = set()
+        stage.step()
+    stage.play(20)
+    assert (stage.handled(0), stage.handled(1)) == (list(range(9)), list(range(9)))
+
+
+def test_trouble_while_a_new_partition_is_looked_up_loses_nothing_of_the_others() -> None:
+    """[K10]"""
+    stage = Stage({0: list(range(9)), 1: list(range(9))}, limit=2)
+    stage.store.away_for = {1}
+    stage.play(4)
+    stage.store.away_for = set()
+    stage.play(20)
+    assert (stage.handled(0), stage.handled(1)) == (list(range(9)), list(range(9)))
+
+
+def test_the_one_command_that_cannot_be_handled_is_found_and_answered() -> None:
+    """[K10] None stops its neighbours."""
+    stage = Stage({0: list(range(6))})
+    stage.store.bugs = {3}
+    stage.play()
+    assert (stage.handled(), stage.store.given_up) == ([0, 1, 2, 3, 4, 5], [3])
+    assert stage.alarms.all() == {"poison_command": "Command 0/3 was answered unhandled"}
+
+
+def test_a_batch_that_failed_once_is_tried_again_whole() -> None:
+    """A fault that passes costs nobody their answer."""
+    stage = Stage({0: list(range(6))})
+    stage.store.bugs = {3}
+    stage.play(2)
+    stage.store.bugs = set()
+    stage.play()
+    assert (stage.handled(), stage.store.given_up) == (list(range(6)), [])
+    assert stage.store.sizes[-1] == 6
+
+
+def test_trouble_in_the_search_for_poison_repeats_nothing() -> None:
+    stage = Stage({0: list(range(4)), 1: list(range(4))})
+    stage.store.bugs = {2}
+    calls = []
+    really = stage.store.handle
+
+    def handle(*arguments: object, **options: object) -> int:
+        calls.append(arguments)
+        stage.store.away = len(calls) in (6, 7)
+        return really(*arguments, **options)  # type: ignore[arg-type]
+
+    stage.store.handle = handle  # type: ignore[method-assign]
+    for _ in range(15):
+        stage.store.away = False
+        stage.step()
+    assert (stage.handled(0), stage.handled(1)) == ([0, 1, 2, 3], [0, 1, 2, 3])
+    assert stage.store.given_up == [2, 2]
+
+
+def test_many_dead_letters_in_a_row_ring_an_alarm_and_a_good_command_ends_it() -> None:
+    """[K10]"""
+    stage = Stage({0: list(range(DEAD_LETTERS_IN_A_ROW))}, limit=10)
+    stage.store.letters = set(range(DEAD_LETTERS_IN_A_ROW))
+    stage.play(10)
+    assert stage.alarms.all() == {}
+    stage.play(2)
+    assert list(stage.alarms.all()) == ["dead_letters"]
+    stage.log.records[0].append(DEAD_LETTERS_IN_A_ROW)
+    stage.play(2)
+    assert stage.alarms.all() == {}
+
+
+def test_dead_letters_among_good_commands_ring_nothing() -> None:
+    stage = Stage({0: list(range(200))}, limit=10)
+    stage.store.letters = set(range(0, 200, 2))
+    stage.play(30)
+    assert (len(stage.handled()), stage.alarms.all()) == (200, {})
+
+
+def test_a_log_that_ends_before_the_stored_offset_halts_its_partition_alone() -> None:
+    stage = Stage({0: [0, 1], 1: [0, 1]}, {0: 9, 1: 0}).play()
+    assert (stage.handled(0), stage.handled(1)) == ([], [0, 1])
+    assert stage.alarms.all() == {"offset_0": "The log ends at 2, before the stored offset 9"}
+    assert stage.log.paused == {0}
+
+
+def test_a_halted_partition_stays_halted_until_a_person_decides() -> None:
+    stage = Stage({0: [0, 1]}, {0: 9}).play()
+    stage.consumer.look_again()
+    assert (stage.play().handled(), list(stage.alarms.all())) == ([], ["offset_0"])
+    stage.store.offsets[0] = StoredOffset(TOPIC, 1)
+    stage.consumer.look_again()
+    assert (stage.play().handled(), stage.alarms.all()) == ([1], {})
+
+
+def test_a_halted_partition_that_a_rebalance_unpaused_handles_nothing() -> None:
+    stage = Stage({0: [0, 1]}, {0: 9}).play()
+    stage.log.assign(0)
+    assert stage.play().handled() == []
+
+
+def test_a_halted_partition_that_is_lost_and_comes_back_is_looked_at_again() -> None:
+    stage = Stage({0: [0, 1], 1: []}, {0: 9}).play()
+    stage.log.assign(1)
+    stage.play()
+    stage.store.offsets[0] = StoredOffset(TOPIC, 0)
+    stage.log.assign(0, 1)
+    assert stage.play().handled() == [0, 1]
+
+
+def test_a_log_that_begins_after_the_stored_offset_goes_on_there_with_an_alarm() -> None:
+    stage = Stage({0: [7, 8]}, {0: 5}, begins={0: 7}).play()
+    assert stage.handled() == [7, 8]
+    assert "from 5 on were deleted unhandled" in stage.alarms.all()["offset_0"]
+
+
+@pytest.mark.parametrize("change", [lambda log: None, lambda log: log.assign(0)])
+def test_a_topic_made_anew_under_way_is_handled_from_its_beginning(change: Callable[[ScriptedLog], None]) -> None:
+    stage = Stage({0: [0, 1, 2]}).play()
+    stage.log.id, stage.log.records[0] = OTHER_TOPIC, [0, 1]
+    change(stage.log)
+    stage.play()
+    assert (stage.handled(), stage.store.offsets[0]) == ([0, 1, 2, 0, 1], StoredOffset(OTHER_TOPIC, 2))
+    assert "made anew" in stage.alarms.all()["offset_0"]
