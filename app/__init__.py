@@ -8,7 +8,7 @@ from flask import Flask, Response, g, request
 from app.api import cors, errors, health, requests
 from app.api.documents import documents
 from app.api.routes import AnyText, orders
-from app.cli import orders as operator_commands
+from app.cli import commands as operator_commands
 from app.config.config import Settings
 from app.models.database import Database
 from app.models.models import db

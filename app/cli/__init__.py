@@ -5,12 +5,7 @@ import logging
 import click
 from flask.cli import AppGroup
 
-from app.cli.check import check
-from app.cli.dead_letters import dead_letters
-from app.cli.offsets import offsets
-from app.cli.orders import list_orders, show_order, timeline
-from app.cli.outbox import outbox
-from app.cli.send_command import send_command
+from app.cli import check, dead_letters, offsets, orders, outbox, send_command
 
 
 def _silence_kafka() -> None:
@@ -20,10 +15,19 @@ def _silence_kafka() -> None:
     client.setLevel(logging.CRITICAL)
 
 
-orders = AppGroup(
+commands = AppGroup(
     "orders",
     callback=_silence_kafka,
-    commands=[list_orders, show_order, timeline, send_command, dead_letters, outbox, offsets, check],
+    commands=[
+        orders.list_orders,
+        orders.show_order,
+        orders.timeline,
+        send_command.send_command,
+        dead_letters.group,
+        outbox.group,
+        offsets.group,
+        check.check,
+    ],
     help="""Look at orders, and do what only a person may decide.
 
     Database and broker are those of the service's settings (DATABASE_URL, KAFKA_BOOTSTRAP_SERVERS, …). Every command

@@ -21,20 +21,19 @@ _watchdog = Watchdog()
 
 
 @contextmanager
-def transaction(
-    seconds: int = STEP_SECONDS, *, lock_seconds: int = LOCK_SECONDS, snapshot: bool = False
-) -> Iterator[Connection]:
+def transaction(seconds: int = STEP_SECONDS, *, snapshot: bool = False) -> Iterator[Connection]:
     """Commit the body's statements together, or nothing when it raises.
 
-    Ends after `seconds` at the latest; `snapshot`: read only, and all of it at one instant. Raises Failure with a
-    sentence when the database is away, busy or without our schema.
+    Ends a second after `seconds` at the latest; `snapshot`: read only, and all of it at one instant. Raises Failure
+    with a sentence when the database is away, busy or without our schema.
     """
     url = current_app.extensions["settings"].database_url
+    deadline = Deadline(seconds + 1)  # the server gives up first, where it can
     with ExitStack() as guards:
 
         def connect() -> Any:
-            connection = _connect(url, seconds, lock_seconds)
-            guards.enter_context(_watchdog.guard(connection, Deadline(seconds)))
+            connection = _connect(url, seconds)
+            guards.enter_context(_watchdog.guard(connection, deadline))
             return connection
 
         engine = create_engine(url, creator=connect, poolclass=NullPool)
@@ -44,16 +43,11 @@ def transaction(
             with engine.begin() as connection:
                 yield connection
         except (DBAPIError, psycopg2.Error) as error:
-            raise Failure(_sentence(error, url, seconds)) from None
+            raise Failure(_sentence(error, url, seconds, late=deadline.passed)) from None
 
 
-def _connect(url: str, seconds: int, lock_seconds: int) -> Any:
-    options = {
-        "timezone": "UTC",
-        "statement_timeout": seconds * 1000,
-        "lock_timeout": lock_seconds * 1000,
-        "idle_in_transaction_session_timeout": seconds * 1000,
-    }
+def _connect(url: str, seconds: int) -> Any:
+    options = {"timezone": "UTC", **_time_outs(seconds)}
     return psycopg2.connect(
         url.replace("postgresql+psycopg2://", "postgresql://", 1),
         connect_timeout=CONNECT_SECONDS,
@@ -63,7 +57,16 @@ def _connect(url: str, seconds: int, lock_seconds: int) -> Any:
     )
 
 
-def _sentence(error: Exception, url: str, seconds: int) -> str:
+def _time_outs(seconds: int) -> dict[str, int]:
+    """What the server is asked to end by itself, in milliseconds."""
+    return {
+        "statement_timeout": seconds * 1000,
+        "lock_timeout": LOCK_SECONDS * 1000,
+        "idle_in_transaction_session_timeout": seconds * 1000,
+    }
+
+
+def _sentence(error: Exception, url: str, seconds: int, *, late: bool) -> str:
     code = getattr(getattr(error, "orig", error), "pgcode", None) or ""
     place = make_url(url)
     database = f"The database {place.database} at {place.host or 'localhost'}:{place.port or 5432}"
@@ -73,8 +76,8 @@ def _sentence(error: Exception, url: str, seconds: int) -> str:
         return f"{database} does not allow its user {place.username} to do this."
     if code == "55P03":
         return f"{database} has the row locked by somebody else: try again."
-    if code == "57014":
-        return f"{database} took longer than {seconds} s: nothing was changed."
+    if late or code == "57014":
+        return f"{database} took longer than {seconds} s."
     if code and not code.startswith(("08", "28", "3D", "53", "57")):
         return f"{database} refused the statement (SQLSTATE {code}): nothing was changed."
     return f"{database} cannot be reached, or was lost (DATABASE_URL{f', SQLSTATE {code}' if code else ''})."

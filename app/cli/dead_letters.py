@@ -16,16 +16,16 @@ from app.config.config import Settings
 from app.models.models import dead_letters as letters
 from app.services.relay_store import DEAD_LETTERS
 
-dead_letters = AppGroup("dead-letters", help="Commands that could not be read.")
+group = AppGroup("dead-letters", help="Commands that could not be read.")
 
 SUMMARY = ("id", "topic", "partition", "offset", "error", "created_at", "sent_at", "resolution", "resolved_at")
 TABLE = {
     "id": "id",
-    "found (UTC)": "created_at",
+    "found": "created_at",
     "was at": "place",
     "bytes": "bytes",
     "why": "error",
-    "sent (UTC)": "sent_at",
+    "sent": "sent_at",
     "decided": "resolution",
 }
 REPLAY_SECONDS = 60  # the row is kept until Kafka has answered
@@ -33,7 +33,7 @@ REPLAY_SECONDS = 60  # the row is kept until Kafka has answered
 letter_id = click.argument("letter_id", metavar="ID", type=ROW_ID)
 
 
-@dead_letters.command("list")
+@group.command("list")
 @click.option("--all", "every", is_flag=True, help="Also those that were replayed or discarded.")
 @limit_option
 @json_option
@@ -57,7 +57,7 @@ def list_letters(every: bool, limit: int, as_json: bool) -> None:
     print_table(TABLE, [it | {"place": f"{it['topic']}/{it['partition']}/{it['offset']}"} for it in rows])
 
 
-@dead_letters.command("show")
+@group.command("show")
 @letter_id
 @click.option("--bytes", "only_bytes", is_flag=True, help="Print nothing but the record's bytes, as they are.")
 @json_option
@@ -83,7 +83,7 @@ def show_letter(letter_id: int, only_bytes: bool, as_json: bool) -> None:
     print_record([*shown.items(), ("key", letter.key), ("value", letter.value)])
 
 
-@dead_letters.command("replay")
+@group.command("replay")
 @letter_id
 @audit.as_option
 @json_option
@@ -112,7 +112,7 @@ def replay(letter_id: int, who: str, as_json: bool) -> None:
     click.echo(f"Dead letter {letter_id} was sent again, as {where}.")
 
 
-@dead_letters.command("discard")
+@group.command("discard")
 @letter_id
 @click.option("--unsent", is_flag=True, help="Also when Kafka has not taken it: it leaves the lane, and the table.")
 @yes_option
@@ -151,7 +151,7 @@ def discard(letter_id: int, unsent: bool, yes: bool, who: str, as_json: bool) ->
     click.echo(f"Dead letter {letter_id} was discarded.")
 
 
-def _find(connection: Connection, letter_id: int, *, lock: bool = False) -> Row[Any]:
+def _find(connection: Connection, letter_id: int, *, lock: bool = False) -> Row[*tuple[Any, ...]]:
     query = select(letters).where(letters.c.id == letter_id)
     letter = connection.execute(query.with_for_update() if lock else query).first()
     if letter is None:
@@ -164,11 +164,11 @@ def _resolve(connection: Connection, letter_id: int, resolution: str) -> None:
     connection.execute(update(letters).where(letters.c.id == letter_id).values(values))
 
 
-def _summary(letter: Row[Any]) -> dict[str, Any]:
+def _summary(letter: Row[*tuple[Any, ...]]) -> dict[str, Any]:
     return {name: letter._mapping[name] for name in SUMMARY}
 
 
-def _detail(letter: Row[Any]) -> str:
+def _detail(letter: Row[*tuple[Any, ...]]) -> str:
     sent = "sent" if letter.sent_at else "never sent"
     key = f", key (Base64) {as_base64(letter.key)}" if letter.key is not None and not letter.sent_at else ""
     return f"{letter.topic}/{letter.partition}/{letter.offset}, {sent}{key}: {letter.error}"

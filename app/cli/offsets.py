@@ -18,7 +18,7 @@ from app.config.config import Settings
 from app.models.models import consumer_offsets as stored_offsets
 from app.services.consumer import StoredOffset, where_to_go_on
 
-offsets = AppGroup("offsets", help="How far the commands are handled.")
+group = AppGroup("offsets", help="How far the commands are handled.")
 
 TABLE = {
     "partition": "partition",
@@ -33,7 +33,7 @@ TABLE = {
 Stored = Mapping[int, StoredOffset]
 
 
-@offsets.command("show")
+@group.command("show")
 @json_option
 def show_offsets(as_json: bool) -> None:
     """Show the stored offset of each partition beside the log and the group.
@@ -56,7 +56,7 @@ def show_offsets(as_json: bool) -> None:
     print_table(TABLE, rows)
 
 
-@offsets.command("set")
+@group.command("set")
 @click.option("--partition", type=int, required=True, help="Partition of the commands topic.")
 @click.option("--offset", type=int, required=True, help="The next command to handle.")
 @yes_option

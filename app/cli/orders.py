@@ -27,11 +27,11 @@ LIST = {
     "food": "food_fee",
     "delivery": "delivery_fee",
     "version": "version",
-    "created (UTC)": "created_at",
+    "created": "created_at",
 }
 TIMELINE = {
     "version": "version",
-    "when (UTC)": "at",
+    "when": "at",
     "what": "kind",
     "from → to": "move",
     "payment": "payment_status",
@@ -129,7 +129,7 @@ def _find(connection: Connection, order_id: str) -> OrderState:
     return to_state(row)
 
 
-def _change(row: Row[Any]) -> dict[str, Any]:
+def _change(row: Row[*tuple[Any, ...]]) -> dict[str, Any]:
     line = fields(row)
     del line["order_id"]
     names = {"created_at": "at", "source_topic": "topic", "source_partition": "partition", "source_offset": "offset"}

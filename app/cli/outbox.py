@@ -14,7 +14,7 @@ from app.services.relay_store import EVENTS
 
 TABLE = {
     "id": "id",
-    "since (UTC)": "created_at",
+    "since": "created_at",
     "type": "type",
     "key": "aggregateid",
     "version": "version",
@@ -28,7 +28,7 @@ TABLE = {
 @json_option
 @click.pass_context
 @with_appcontext
-def outbox(context: click.Context, limit: int, as_json: bool) -> None:
+def group(context: click.Context, limit: int, as_json: bool) -> None:
     """Show the events that wait for Kafka: how many, since when, the oldest.
 
     \b
@@ -57,7 +57,7 @@ def _show(limit: int, as_json: bool) -> None:
         print_table(TABLE, oldest)
 
 
-@outbox.command("take-out")
+@group.command("take-out")
 @click.argument("event", metavar="ID", type=ROW_ID)
 @yes_option
 @audit.as_option

@@ -22,7 +22,7 @@ class Failure(click.ClickException):
         click.echo(self.format_message(), file=file, err=True)
 
 
-def fields(row: Row[Any]) -> dict[str, Any]:
+def fields(row: Row[*tuple[Any, ...]]) -> dict[str, Any]:
     """Return a row's values by their columns' names (as plain text: SQLAlchemy's own kind is no key for JSON)."""
     return {str(name): value for name, value in row._mapping.items()}
 
@@ -49,7 +49,7 @@ def printable(value: Any) -> str:
     if value is None:
         return "-"
     if isinstance(value, datetime):
-        return value.isoformat(" ", "milliseconds")
+        return value.isoformat(" ", "milliseconds").replace("+00:00", "Z")
     if isinstance(value, bytes):
         value = as_text(value) or repr(value)[2:-1]
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(value))

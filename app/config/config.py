@@ -144,6 +144,12 @@ class Settings:
     )
     log_format: str = _setting("LOG_FORMAT", "text", _choice("text", "json"), "how a line looks")
 
+    def __post_init__(self) -> None:
+        """Refuse topics that share a name: a dead letter that is a command again would go round for ever."""
+        if len({self.commands_topic, self.events_topic, self.dead_letter_topic}) < 3:
+            topics = "KAFKA_COMMANDS_TOPIC, KAFKA_EVENTS_TOPIC and KAFKA_DEAD_LETTER_TOPIC"
+            raise SettingsError(f"{topics} must have three different names")
+
     @classmethod
     def load(cls, environment: Mapping[str, str]) -> "Settings":
         """Return the settings in `environment`. Raises SettingsError with a sentence that names the variable."""

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 CONNECT_SECONDS = 2  # libpq takes no less
 LOCK_MS = 2000
 STATEMENT_MS = 2600  # less than a request has (2.8 s): the server gives up before the watchdog must
+LEEWAY_MS = 100  # between the server's limit of a late request's statement and the watchdog
 IDLE_MS = 8000
 POOL_SECONDS = 0.8  # a request that finds every connection busy for so long is better told so
 PROBE_SECONDS = 0.6  # two connection attempts a second at most, as long as the server is away
@@ -215,6 +216,7 @@ class Pool:
 
     def __init__(self, database: Database, size: int, statement_ms: int) -> None:
         self._database = database
+        self._statement_ms = statement_ms
 
         def creator() -> Any:
             return database.connect(statement_timeout=statement_ms, lock_timeout=LOCK_MS)
@@ -263,6 +265,7 @@ class Pool:
         session = Session(pooled)
         try:
             with self._database.watchdog.guard(session.connection, deadline):
+                self._limit(session, pooled, deadline)
                 yield session
         except psycopg2.Error as error:
             trouble = self._trouble(error, pooled, deadline)
@@ -271,6 +274,15 @@ class Pool:
             raise trouble from error
         finally:
             pooled.close()
+
+    def _limit(self, session: Session, pooled: PoolProxiedConnection, deadline: Deadline) -> None:
+        """Let the server end the statement of a late request: the watchdog takes what it must end for frozen."""
+        limit = min(self._statement_ms, max(int(deadline.remaining * 1000) - LEEWAY_MS, 1))
+        if limit != pooled.info.get("statement_timeout", self._statement_ms):
+            session.connection.autocommit = True
+            with session.connection.cursor() as cursor:
+                cursor.execute(f"SET statement_timeout = {limit}")
+            pooled.info["statement_timeout"] = limit
 
     def _check_out(self, deadline: Deadline) -> PoolProxiedConnection:
         if not self._database.available:

@@ -153,6 +153,8 @@ class CommandConsumer:
         assigned = self._log.assigned()
         for partition in set(self._positions) - assigned:
             del self._positions[partition]
+        for partition in self._halted - assigned:
+            self._alarms.clear(f"offset_{partition}")  # whoever has it now looks at it anew
         self._halted &= assigned
         for partition in sorted(assigned - set(self._positions) - self._halted):
             self._reconcile(partition)

@@ -67,11 +67,11 @@ _HEADERS = {
 }
 
 _POSITIONS = "SELECT partition, topic_id, next_offset FROM relay_positions WHERE topic = %s"
-_MOVE = (
+_SET = (
     "INSERT INTO relay_positions AS p (topic, partition, topic_id, next_offset) VALUES (%s, %s, %s, %s) "
-    "ON CONFLICT (topic, partition) DO UPDATE SET topic_id = excluded.topic_id, next_offset = excluded.next_offset "
-    "WHERE p.topic_id <> excluded.topic_id OR p.next_offset < excluded.next_offset"
+    "ON CONFLICT (topic, partition) DO UPDATE SET topic_id = excluded.topic_id, next_offset = excluded.next_offset"
 )
+_MOVE = f"{_SET} WHERE p.topic_id <> excluded.topic_id OR p.next_offset < excluded.next_offset"
 
 
 class PostgresLead:
@@ -105,8 +105,8 @@ class PostgresLead:
         return {partition: Position(topic_id, offset) for partition, topic_id, offset in rows}
 
     def move(self, positions: Positions) -> None:
-        """Store the positions; of one topic they only grow."""
-        self._call(self._moves(positions))
+        """Store the positions as they are: a log that was cut ends before the stored ones."""
+        self._call([(_SET, parameters) for _, parameters in self._moves(positions)])
 
     def hold(self) -> None:
         """Prove that the leader lives, unless that was done in the last second."""

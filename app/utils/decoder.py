@@ -17,6 +17,12 @@ _BRACKETS = re.compile(rb"[\[\]{}]")
 _EXACT_INT_DIGITS = 18  # fits a signed 64-bit integer whatever the digits are
 
 
+class Number(Decimal):
+    """A JSON number with the text it had: what is passed on keeps the digits as they were sent."""
+
+    text: str
+
+
 class Unreadable(ValueError):
     """The bytes are not JSON that this service takes. `code` is stable, `str()` is the sentence."""
 
@@ -96,8 +102,14 @@ def _fraction(text: str) -> Decimal:
         mantissa = text.lower().partition("e")[0]
         if any(digit in "123456789" for digit in mantissa):
             raise Unreadable("number_out_of_range", "A number is out of range")
-        return Decimal(mantissa)
-    return Decimal(text)
+        return _number(mantissa, text)
+    return _number(text, text)
+
+
+def _number(digits: str, text: str) -> Number:
+    number = Number(digits)
+    number.text = text
+    return number
 
 
 def _integer(text: str) -> int | Decimal:
@@ -111,4 +123,5 @@ def _no_constant(name: str) -> NoReturn:
 _STRICT = json.JSONDecoder(
     object_pairs_hook=_unique, parse_float=_fraction, parse_int=_integer, parse_constant=_no_constant
 )
-_LENIENT = json.JSONDecoder(parse_int=float)  # int() would refuse 4,301 digits
+# int() would refuse 4,301 digits; raw control characters in a text do not keep its neighbours from being seen.
+_LENIENT = json.JSONDecoder(parse_int=float, strict=False)

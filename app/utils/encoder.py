@@ -5,6 +5,8 @@ from typing import Any
 
 import orjson
 
+from app.utils.decoder import Number
+
 
 def encode(value: Any) -> bytes:
     """Return `value` as compact JSON. Raises TypeError on what is not JSON (a bug of the caller)."""
@@ -12,6 +14,8 @@ def encode(value: Any) -> bytes:
 
 
 def _number(value: Any) -> orjson.Fragment:
+    if isinstance(value, Number):
+        return orjson.Fragment(value.text)
     if isinstance(value, Decimal):
         return orjson.Fragment(str(value))
     raise TypeError(f"{type(value).__name__} is not JSON")

@@ -1,6 +1,7 @@
 """The worlds of the integration tests, and a terminal in each."""
 
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -15,3 +16,11 @@ __all__ = ["database_url", "running", "template", "untouched", "wire", "world"]
 def terminal() -> Callable[[World], Terminal]:
     """Makes terminals."""
     return Terminal
+
+
+@pytest.fixture
+def frozen() -> Iterator[str]:
+    """The address of a server that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        host, port = listener.getsockname()
+        yield f"{host}:{port}"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.cli.terminal import Terminal
-from tests.integration.world import World, service_of
+from tests.integration.world import World
 
 Make = Callable[[World], Terminal]
 
@@ -107,4 +107,3 @@ def test_a_mended_letter_can_be_sent_from_its_bytes(running: World, terminal: Ma
     terminal(running).prints("send-command", "--raw", "--file", "-", stdin=raw + b"}")
     running.settle()
     assert [json.loads(it["value"])["correlation_id"] for it in running.replies()[before:]] == ["saga-1"]
-    assert service_of(running.apps[0]) is not None

@@ -66,8 +66,8 @@ def test_what_others_wrote_cannot_command_the_terminal(untouched: World, termina
 
 def test_a_timeline_tells_every_change_and_where_it_came_from(running: World, terminal: Make) -> None:
     order_id = running.create(saga_id="saga-1")
-    running.ask(an_update(order_id, "CREATED", correlation_id="saga-2", payment_status="AUTHORIZED"))
-    running.ask(a_cancel(order_id, correlation_id="saga-3"))
+    running.ask(an_update(order_id, "CREATED", payment_status="AUTHORIZED") | {"correlation_id": "saga-2"})
+    running.ask(a_cancel(order_id) | {"correlation_id": "saga-3"})
     lines = terminal(running).prints("timeline", order_id).splitlines()[2:]
     assert ["· → PENDING" in lines[0], "PENDING → CREATED" in lines[1], "CREATED → CANCELLED" in lines[2]] == [True] * 3
     changes = terminal(running).json("timeline", order_id)["changes"]

@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
+from app.models.database import Database, DatabaseBusy
 from app.models.schema import migrate
+from app.models.statements import LOCK_ORDER
+from app.utils.deadline import Deadline
 from tests.contract.builders import POSTS, Caller, create_body, unique
 from tests.contract.conftest import Tables, make_app
 from tests.contract.test_http_examples import hold_answer
@@ -50,6 +53,17 @@ def test_a_lock_on_one_order_does_not_hold_up_others(api: Caller, tables: Tables
         check_503(api.update(locked, "PLACED"), "/updateOrderStatus")
         assert api.update(other, "PLACED").status_code == 200
         assert api.get("/getOrderDetails", orderId=locked).status_code == 200
+
+
+def test_a_lock_that_outlasts_a_late_request_is_not_taken_for_a_database_that_is_away(
+    api: Caller, tables: Tables
+) -> None:
+    """[H1]: a request that waited elsewhere has little time left for the lock; its neighbours must not suffer."""
+    database = Database(tables.url)
+    order_id = api.new("CREATED")
+    with tables.row_locked(order_id), pytest.raises(DatabaseBusy):
+        database.pool(1).run(LOCK_ORDER, (order_id,), Deadline(0.5))
+    assert database.available
 
 
 def test_a_locked_table_is_a_503_for_reads_too(api: Caller, tables: Tables) -> None:

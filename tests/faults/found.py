@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg2
 from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
 
 from tests.faults.stack import Stack
 
@@ -153,13 +154,22 @@ def await_quiet(stack: Stack, seconds: float) -> float:
     """
     started = time.monotonic()
     while True:
-        behind = commands_behind(stack)
-        events, letters = unsent(stack.database_url)
+        left = _left(stack)
         took = time.monotonic() - started
-        if not behind and not events and not letters:
+        if left is None:
             return took
         if took > seconds:
-            raise TimeoutError(
-                f"not quiet after {seconds:.0f} s: {behind} commands, {events} events, {letters} dead letters left"
-            )
+            raise TimeoutError(f"not quiet after {seconds:.0f} s: {left}")
         time.sleep(0.1)
+
+
+def _left(stack: Stack) -> str | None:
+    """Return what is still to be done, None when all is quiet."""
+    try:
+        behind = commands_behind(stack)
+    except KafkaError as error:
+        return f"the broker does not answer: {type(error).__name__}"
+    events, letters = unsent(stack.database_url)
+    if not behind and not events and not letters:
+        return None
+    return f"{behind} commands, {events} events, {letters} dead letters left"

@@ -34,7 +34,7 @@ def commit(world: World, offset: int) -> None:
     place = TopicPartition(world.commands, 0)
     offsets = {place: OffsetAndMetadata(offset, "", -1)}
     patiently(world.wire.admin.alter_group_offsets, world.group, offsets)
-    committed = world.wire.admin.list_group_offsets(world.group)[world.group]
+    committed = patiently(world.wire.admin.list_group_offsets, world.group)[world.group]
     assert committed[place].offset == offset
 
 

@@ -4,13 +4,13 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, cast
 
 import psycopg2
 from flask import Flask
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, TopicAlreadyExistsError
 from kafka.serializer import Serializer
 from psycopg2.extensions import connection as Connection
 
@@ -50,7 +50,7 @@ def patiently(call: Callable[..., Any], *arguments: Any) -> Any:
         except KafkaError:
             return None
 
-    return wait_for(attempt, f"{call.__name__}{arguments}")
+    return wait_for(attempt, f"{call.__name__}{arguments}", 40)
 
 
 class Wire:
@@ -75,7 +75,14 @@ class Wire:
     def create_topics(self, *topics: str, partitions: int = 3, **configs: object) -> None:
         named = {name.replace("_", "."): str(value) for name, value in configs.items()}
         options = {"num_partitions": partitions, "replication_factor": 1, "configs": named}
-        self.admin.create_topics(dict.fromkeys(topics, options), wait_for_metadata=True)
+
+        def create_if_missing() -> bool:
+            with suppress(TopicAlreadyExistsError):
+                self.admin.create_topics(dict.fromkeys(topics, options))
+            self.admin.wait_for_topics(list(topics))
+            return True
+
+        patiently(create_if_missing)
 
     def send(self, topic: str, value: bytes | None, key: bytes | None = None, partition: int | None = None) -> Any:
         """Send without headers; return the future of its place."""

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 from app.models.commands import CreateOrder
 from app.models.order import OrderState, OrderStatus
 
-BOUNDED = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])  # on a busy machine too
+BOUNDED = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 MADE = NOW - timedelta(days=2)
 EARLIER = NOW - timedelta(hours=1)

@@ -1,6 +1,6 @@
 """The OpenAPI 3.1 document, made from the models that validate the requests and the shapes of the answers."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -49,8 +49,6 @@ FAILURES = {
     503: "The database is away, or whether the change was made is not known",
 }
 ID = {"type": "string", "minLength": 1, "maxLength": MAX_ID_LENGTH}
-_NEW_ID = "$response.body#/order_id"
-_MORE_OF_A_BODY = {"updateOrderStatus": {"status": "CREATED"}, "verifyAndAcceptOrder": {"runner_id": examples.RUNNER}}
 
 
 @cache
@@ -73,7 +71,6 @@ def document() -> dict[str, Any]:
                 "X-Correlation-ID": {"schema": {"type": "string"}, "description": "The request's, or a new one"},
                 "Retry-After": {"schema": {"type": "string"}, "description": "Seconds"},
             },
-            "links": _links(),
         },
     }
 
@@ -120,8 +117,6 @@ def _post(call: str, post: Post) -> dict[str, Any]:
         "example": "lunch-1",
     }
     success = _response("Success", post.shape, post.answers)
-    if call in MAKES:
-        success["links"] = {name: {"$ref": f"#/components/links/{name}"} for name in _links()}
     tag = "orders" if call in MAKES else "runners" if call in RUNNERS else "progress"
     failures = _failures(call, refusals.of_a_post(call, post.body))
     operation = _operation(call, tag, post.summary, [key], {post.status: success, **failures})
@@ -180,15 +175,4 @@ def _query(name: str, schema: Mapping[str, Any], example: Any) -> dict[str, Any]
         "allowEmptyValue": True,
         "schema": schema,
         "example": example,
-    }
-
-
-def _links() -> dict[str, Any]:
-    """What can be done next with an order just made, by the operation's name."""
-    posts: Iterable[str] = (call for call in POSTS if call not in MAKES)
-    bodies = {call: {"orderId": _NEW_ID, **_MORE_OF_A_BODY.get(call, {})} for call in posts}
-    read = {"operationId": "getOrderDetails", "parameters": {"orderId": _NEW_ID}}
-    return {
-        "getOrderDetails": read,
-        **{call: {"operationId": call, "requestBody": body} for call, body in bodies.items()},
     }
