@@ -58,7 +58,7 @@ def test_a_crash_between_acknowledgement_and_delete_leaves_no_twin(stack: Stack,
     load = Load()
     for _ in range(2):
         stack.instance(wsgi="tests.faults.failing_app:app")
-    assert fail_points.strike_under_load(stack, load, SEED, point, times=2) >= 2
+    assert fail_points.strike_under_load(stack, load, SEED, point, times=1) >= 1
     assert violations(stack, load) == []
     assert sum(stack.read_backs()) >= 1
 

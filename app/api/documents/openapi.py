@@ -113,7 +113,7 @@ def _post(call: str, post: Post) -> dict[str, Any]:
         "name": "Idempotency-Key",
         "in": "header",
         "description": "The same key and body again get the same answer, done once; kept for 24 hours at least",
-        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"},
         "example": "lunch-1",
     }
     success = _response("Success", post.shape, post.answers)
