@@ -5,6 +5,7 @@ install, the plain user, the very CMD and the very HEALTHCHECK. An instruction t
 cannot agree with a Dockerfile that says something else. The addresses come from the environment.
 """
 
+import fnmatch
 import json
 import os
 import re
@@ -102,7 +103,18 @@ def _check_python(base: str) -> None:
         print(f"The Dockerfile has Python {match[1]}, this is {ours}.", file=sys.stderr)
 
 
+def _is_sent(name: str) -> bool:
+    """Tell whether .dockerignore lets the file or folder into the build; its last line that fits decides."""
+    sent = True
+    for line in (CHECKOUT / ".dockerignore").read_text().split():
+        if fnmatch.fnmatch(name, line.lstrip("!")):
+            sent = line.startswith("!")
+    return sent
+
+
 def _copy(source: Path, target: Path) -> None:
+    if not _is_sent(source.name):
+        raise Disagreement(f".dockerignore keeps {source.name} out of the build")
     if source.is_dir():
         shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
     else:
