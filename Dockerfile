@@ -11,7 +11,7 @@ COPY migrations migrations
 COPY run.py gunicorn.conf.py pyproject.toml .flaskenv ./
 
 RUN useradd --system --uid 10001 --no-create-home orders
-USER orders
+USER 10001
 
 EXPOSE 3000
 STOPSIGNAL SIGTERM

@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 CODE := app tools tests migrations run.py gunicorn.conf.py
 COMPILE := $(BIN)/uv pip compile --quiet --no-header --generate-hashes --universal --python-version 3.11
 
-.PHONY: run stack test check mutation lint format requirements clean help
+.PHONY: run stack test check mutation lint format documents requirements clean help
 
 run: $(INSTALLED) ## start PostgreSQL, Apache Kafka and the service on port 3000
 	@exec $(BIN)/python -m tools.stack run
@@ -33,6 +33,9 @@ lint: $(INSTALLED) ## format, lint and types only
 format: $(INSTALLED) ## format the code and order its imports
 	$(BIN)/ruff check --select I --fix $(CODE)
 	$(BIN)/ruff format $(CODE)
+
+documents: $(INSTALLED) ## write docs/openapi.json and docs/asyncapi.json anew
+	@$(BIN)/python -m tools.documents
 
 requirements: $(INSTALLED) ## compile requirements*.in; UPGRADE=--upgrade takes newer versions
 	$(COMPILE) $(UPGRADE) requirements.in -o requirements.txt

@@ -124,7 +124,7 @@ def _copy(source: Path, target: Path) -> None:
 def _run(image: Image, command: str) -> None:
     words = shlex.split(command)
     if words[0] == "useradd":
-        image.user = words[-1]
+        image.user = words[words.index("--uid") + 1]
         return
     if words[:2] != ["pip", "install"] or "--require-hashes" not in words:
         raise Disagreement(f"RUN {command} is a step that this program does not know")
