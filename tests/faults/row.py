@@ -77,6 +77,7 @@ class Load:
         for promise, sentences in check(self.history.operations, found).items():
             row.figures[f"violations of {promise}"] = len(sentences)
             row.violations += [f"{promise}: {sentence}" for sentence in sentences[:SHOWN]]
+        stack.keep = bool(row.violations)
         return found
 
     def figures(self) -> Mapping[str, object]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from shutil import rmtree
 from tempfile import mkdtemp
 from uuid import uuid4
 
@@ -35,6 +36,7 @@ class Stack:
     database_url: str
     name: str = field(default_factory=lambda: f"run-{uuid4().hex[:8]}")
     instances: list[Instance] = field(default_factory=list)
+    keep: bool = False
 
     @property
     def commands_topic(self) -> str:
@@ -102,7 +104,7 @@ class Stack:
 
 @contextmanager
 def new_stack(*, with_broker: bool = True) -> Iterator[Stack]:
-    """Servers of their own in a folder of their own, which is kept for the one who looks for a fault in it."""
+    """Servers of their own in a folder of their own, which is kept where something went wrong in it."""
     folder = Path(mkdtemp(prefix="faults-"))
     postgres, broker = Postgres(folder / "postgres"), FaultBroker(folder / "broker")
     stack = Stack(folder, postgres, broker, postgres.url())
@@ -112,7 +114,14 @@ def new_stack(*, with_broker: bool = True) -> Iterator[Stack]:
             broker.start()
             stack.create_topics()
         yield stack
+    except BaseException:
+        stack.keep = True
+        raise
     finally:
         stack.kill_instances()
         broker.kill()
         postgres.kill()
+        if stack.keep:
+            print(f"logs and data are kept in {folder}")
+        else:
+            rmtree(folder, ignore_errors=True)

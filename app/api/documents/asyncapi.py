@@ -8,12 +8,11 @@ from pydantic import BaseModel
 
 from app.api import messages
 from app.api.documents import records
+from app.api.documents.openapi import VERSION
 from app.api.documents.shapes import ref, schemas_of
 from app.api.schemas import Order
 from app.config.config import Settings
 from app.services.replies import FAILURE_TYPES, SUCCESS_TYPES
-
-VERSION = "1.0.0"
 
 ABOUT = """\
 The order service takes commands of saga orchestrators and announces every change of an order, exactly once, in order.

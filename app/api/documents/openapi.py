@@ -112,9 +112,8 @@ def _post(call: str, post: Post) -> dict[str, Any]:
     key = {
         "name": "Idempotency-Key",
         "in": "header",
-        "description": "The same key and body again get the same answer, done once; kept for 24 hours at least",
+        "description": "Such as lunch-1. With the same body again: the same answer, done once; kept for 24 hours at least",
         "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"},
-        "example": "lunch-1",
     }
     success = _response("Success", post.shape, post.answers)
     tag = "orders" if call in MAKES else "runners" if call in RUNNERS else "progress"
@@ -124,6 +123,7 @@ def _post(call: str, post: Post) -> dict[str, Any]:
     return {**operation, "description": post.about, "requestBody": {"required": True, "content": content}}
 
 
+# No examples for the two headers: the page would fill them in, and two people's tries would be one.
 def _operation(
     call: str, tag: str, summary: str, parameters: list[dict[str, Any]], answers: Mapping[int, Any]
 ) -> dict[str, Any]:
@@ -132,7 +132,6 @@ def _operation(
         "in": "header",
         "description": "Named in the answer and in the event; anything else than 1 to 128 of A-Za-z0-9._:- is ignored",
         "schema": {"type": "string"},
-        "example": examples.CORRELATION_ID,
     }
     return {
         "operationId": call,

@@ -74,7 +74,7 @@ def fields_of(document: Document, schema: Schema, path: str = "") -> Iterator[Fi
     required = schema.get("required", ())
     for name, given in schema.get("properties", {}).items():
         field = resolve(document, given)
-        yield Field(f"{path}{name}", _in_words(document, given), name in required, field.get("description", ""))
+        yield Field(f"{path}{name}", _in_words(document, given), name in required, given.get("description", ""))
         yield from fields_of(document, field, f"{path}{name}.")
         yield from fields_of(document, field.get("items", {}), f"{path}{name}[].")
 
