@@ -22,7 +22,6 @@ class FaultBroker(Broker):
         command = super()._prepare()
         with Path(command[-1]).open("a") as properties:
             properties.write("group.min.session.timeout.ms=1000\n")
-            properties.write("broker.heartbeat.interval.ms=500\n")  # 2000 is the whole session: a busy machine ends it
         return command
 
 

@@ -45,6 +45,7 @@ _SETTINGS: dict[str, object] = {
     "replica.fetch.max.bytes": 2 * _LARGEST_RECORD,
     "group.initial.rebalance.delay.ms": 0,  # instead of 3 s
     "broker.session.timeout.ms": 2000,  # after a kill the old session must end first: 4 s to come back instead of 12
+    "broker.heartbeat.interval.ms": 500,  # the default is the whole session: a busy machine would end it
 }
 
 

@@ -112,7 +112,7 @@ def _post(call: str, post: Post) -> dict[str, Any]:
     key = {
         "name": "Idempotency-Key",
         "in": "header",
-        "description": "Such as lunch-1. With the same body again: the same answer, done once; kept for 24 hours at least",
+        "description": "Such as lunch-1. The same key and body again: the same answer, done once. Kept for 24 hours",
         "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"},
     }
     success = _response("Success", post.shape, post.answers)
