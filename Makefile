@@ -4,6 +4,8 @@
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 CODE := app tools tests migrations run.py gunicorn.conf.py
+# Two files at a time, each process with a PostgreSQL and an Apache Kafka of its own.
+TWO_AT_A_TIME := -n 2 --dist loadfile
 COMPILE := $(BIN)/uv pip compile --quiet --no-header --generate-hashes --universal --python-version 3.11
 
 .PHONY: run stack test check mutation lint format documents requirements clean help
@@ -15,10 +17,10 @@ stack: $(INSTALLED) ## start PostgreSQL and Apache Kafka, print their addresses
 	@exec $(BIN)/python -m tools.stack up
 
 test: $(INSTALLED) ## all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(TWO_AT_A_TIME)
 
 check: lint ## format, lint, types, tests with coverage: what CI runs
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest $(TWO_AT_A_TIME) --cov --cov-report=term --durations=15
 
 mutation: $(INSTALLED) ## mutation test of the rules: how many faults their tests would find
 	$(BIN)/mutmut run

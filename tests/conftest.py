@@ -14,9 +14,9 @@ from tools.stack.postgres import Postgres
 @pytest.fixture(scope="session", autouse=True)
 def _no_leftovers(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Servers of earlier test sessions that were killed would take memory for ever."""
-    sessions = tmp_path_factory.getbasetemp().parent
+    sessions = next(folder for folder in tmp_path_factory.getbasetemp().parents if folder.name.startswith("pytest-of-"))
     for kind in (Broker, Postgres):
-        for record in sessions.glob(f"pytest-[0-9]*/{kind.__name__}*/process.json"):
+        for record in sessions.glob(f"pytest-[0-9]*/**/{kind.__name__}*/process.json"):
             with suppress(AlreadyRunning):
                 kind(record.parent).clear_leftover()
 

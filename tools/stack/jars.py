@@ -41,5 +41,8 @@ def _fetch_into(scratch: Path, jars: Path) -> None:
     complete.mkdir()
     for jar in (scratch / "cache").rglob("*.jar"):
         shutil.copy(jar, complete / jar.name)
-    if not jars.exists():  # somebody else may have been quicker
+    try:
         complete.rename(jars)
+    except OSError:
+        if not jars.exists():  # else somebody was quicker
+            raise

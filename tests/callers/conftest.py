@@ -1,0 +1,56 @@
+"""Two instances of the service on topics of their own for all callers, and an old client that talks to them."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from tests.callers.old_client import OldClient
+from tests.callers.saga import Orchestrator
+from tests.faults.stack import FaultBroker, Stack
+from tools.stack.postgres import Postgres
+
+
+@pytest.fixture(scope="package")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultBroker]:
+    """A running Apache Kafka that notices dead consumers soon."""
+    server = FaultBroker(tmp_path_factory.mktemp("Broker"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="package")
+def service(postgres: Postgres, broker: FaultBroker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Two instances that no test stops."""
+    name = f"callers_{uuid4().hex}"
+    stack = Stack(tmp_path_factory.mktemp("service"), postgres, broker, postgres.create_database(name))
+    stack.create_topics()
+    stack.start(2)
+    yield stack
+    stack.kill_instances()
+    postgres.drop_database(name)
+
+
+@pytest.fixture(scope="package")
+def url(service: Stack) -> str:
+    """Where the first instance listens."""
+    return service.instances[0].url
+
+
+@pytest.fixture
+def stack(postgres: Postgres, broker: FaultBroker, database_url: str, tmp_path: Path) -> Iterator[Stack]:
+    """A stack for one test alone, without instances; those that it starts are killed at the end."""
+    made = Stack(tmp_path, postgres, broker, database_url)
+    made.create_topics()
+    yield made
+    made.kill_instances()
+
+
+@pytest.fixture(scope="package")
+def orchestrator(service: Stack) -> Iterator[Orchestrator]:
+    """An old client of the two instances."""
+    with closing(OldClient(service.broker.bootstrap, service.events_topic)) as client:
+        yield Orchestrator(service, client)
