@@ -1,10 +1,7 @@
 """The fixtures of the tests on the real PostgreSQL and the real broker, in process."""
 
-import gc
-import warnings
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 from uuid import uuid4
 
 import psycopg2
@@ -14,23 +11,6 @@ from app.models import schema
 from tests.integration.world import Wire, World
 from tools.stack.broker import Broker
 from tools.stack.postgres import Postgres
-
-LEAK = "ignore:unclosed <socket.socket:ResourceWarning"
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """kafka-python leaks a socket for each connection that fails; the collector finds it in some later test."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.filterwarnings(LEAK))
-
-
-@pytest.fixture(scope="package", autouse=True)
-def _no_leak_for_others() -> Iterator[None]:
-    yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
 
 
 @pytest.fixture(scope="session")
