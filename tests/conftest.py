@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from tools.stack.broker import Broker
+from tests.faults.stack import FaultBroker
 from tools.stack.errors import AlreadyRunning
 from tools.stack.postgres import Postgres
 
@@ -15,7 +15,7 @@ from tools.stack.postgres import Postgres
 def _no_leftovers(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Servers of earlier test sessions that were killed would take memory for ever."""
     sessions = next(folder for folder in tmp_path_factory.getbasetemp().parents if folder.name.startswith("pytest-of-"))
-    for kind in (Broker, Postgres):
+    for kind in (FaultBroker, Postgres):
         for record in sessions.glob(f"pytest-[0-9]*/**/{kind.__name__}*/process.json"):
             with suppress(AlreadyRunning):
                 kind(record.parent).clear_leftover()
@@ -31,9 +31,9 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
 
 
 @pytest.fixture(scope="session")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    """A running Apache Kafka without topics. A test that stops it starts it again."""
-    server = Broker(tmp_path_factory.mktemp("Broker"))
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultBroker]:
+    """A running Apache Kafka that notices dead consumers soon. A test that stops it starts it again."""
+    server = FaultBroker(tmp_path_factory.mktemp("FaultBroker"))
     server.start()
     yield server
     server.stop()

@@ -33,6 +33,7 @@ IDLE_MS = 8000
 POOL_SECONDS = 0.8  # a request that finds every connection busy for so long is better told so
 PROBE_SECONDS = 0.6  # two connection attempts a second at most, as long as the server is away
 WATCH_SECONDS = 0.05
+UNWATCHED_SECONDS = 2.0  # without a call, after which the watchdog's thread ends
 
 _DEAD = ("08", "57P01", "57P02", "57P03", "25006", "40003")
 _BUSY = ("55P03", "57014", "40P01", "40001", "53")
@@ -103,7 +104,7 @@ class Session:
 
 
 class Watchdog:
-    """Shuts the socket of every guarded call that outlives its deadline."""
+    """Shuts the socket of every guarded call that outlives its deadline. Its thread ends when nobody calls any more."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -126,8 +127,14 @@ class Watchdog:
 
     def _watch(self) -> None:
         pause = threading.Event()
+        unused = Deadline(UNWATCHED_SECONDS)
         while not pause.wait(WATCH_SECONDS):
             with self._lock:
+                if self._calls:
+                    unused = Deadline(UNWATCHED_SECONDS)
+                elif unused.passed:
+                    self._thread = None
+                    return
                 late = [connection for connection, deadline in self._calls.items() if deadline.passed]
                 for connection in late:
                     del self._calls[connection]

@@ -14,15 +14,6 @@ from tools.stack.postgres import Postgres
 
 
 @pytest.fixture(scope="package")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultBroker]:
-    """A running Apache Kafka that notices dead consumers soon."""
-    server = FaultBroker(tmp_path_factory.mktemp("Broker"))
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="package")
 def service(postgres: Postgres, broker: FaultBroker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Two instances that no test stops."""
     name = f"callers_{uuid4().hex}"

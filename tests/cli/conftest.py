@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.cli.terminal import Terminal
-from tests.integration.conftest import database_url, running, template, untouched, wire, world
+from tests.integration.conftest import admin, database_url, running, template, untouched, wire, world
 from tests.integration.world import World
 
-__all__ = ["database_url", "running", "template", "untouched", "wire", "world"]
+__all__ = ["admin", "database_url", "running", "template", "untouched", "wire", "world"]
 
 
 @pytest.fixture

@@ -11,12 +11,13 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, inspect, text
 from sqlalchemy.pool import NullPool
 
 from app.config.config import Settings
 from app.models.models import db
-from app.models.schema import MIGRATIONS, VERSION_TABLE, is_at_head, migrate
+from app.models.schema import MIGRATIONS, VERSION_TABLE, is_at_head, migrate, revisions
 from tests.contract.builders import Caller
 from tests.contract.conftest import make_app
 
@@ -242,6 +243,11 @@ def test_a_newer_revision_than_ours_counts_as_at_head(database: Connection, addr
     assert is_at_head(address)
     migrate(address)
     assert rows(database, f"SELECT version_num FROM {VERSION_TABLE}") == [("9999",)]
+
+
+def test_the_names_of_the_files_are_the_revisions_that_alembic_sees() -> None:
+    scripts = ScriptDirectory(str(MIGRATIONS)).walk_revisions("base", "heads")
+    assert revisions() == [script.revision for script in scripts][::-1]
 
 
 def test_an_older_revision_than_ours_does_not(database: Connection, address: str) -> None:

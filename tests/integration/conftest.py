@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import psycopg2
 import pytest
+from kafka import KafkaAdminClient
 
 from app.models import schema
 from tests.integration.world import Wire, World
@@ -14,10 +15,16 @@ from tools.stack.postgres import Postgres
 
 
 @pytest.fixture(scope="session")
-def wire(broker: Broker) -> Iterator[Wire]:
-    """Clients of the broker that outlive a test."""
-    with closing(Wire(broker.bootstrap)) as clients:
-        yield clients
+def admin(broker: Broker) -> Iterator[KafkaAdminClient]:
+    """The client of the broker that outlives a test."""
+    with closing(KafkaAdminClient(bootstrap_servers=broker.bootstrap, reconnect_backoff_max_ms=200)) as client:
+        yield client
+
+
+@pytest.fixture
+def wire(broker: Broker, admin: KafkaAdminClient) -> Wire:
+    """A test's own clients of the broker; its world closes them."""
+    return Wire(broker.bootstrap, admin)
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from typing import Any, cast
 
 import psycopg2
@@ -54,23 +55,31 @@ def patiently(call: Callable[..., Any], *arguments: Any) -> Any:
 
 
 class Wire:
-    """The clients that all tests share: a producer like the old ones, one reader, one admin."""
+    """The clients of one test: a producer like the old ones, a reader, and the admin that all tests share.
 
-    def __init__(self, bootstrap: str) -> None:
-        common: dict[str, Any] = {"bootstrap_servers": bootstrap, "reconnect_backoff_max_ms": 200}
-        self.producer = KafkaProducer(
-            **common,
-            enable_idempotence=False,
-            acks=1,
-            max_in_flight_requests_per_connection=1,
-            value_serializer=_Bytes(),
-        )
-        self.reader = KafkaConsumer(**common, enable_auto_commit=False, auto_offset_reset="earliest")
-        self.admin = KafkaAdminClient(**common)
+    Producer and reader are opened at their first use and closed with the test: kafka-python 3.0.12 asks without end
+    for the leaders of every partition that it ever had to do with, also when their topic is deleted.
+    """
+
+    def __init__(self, bootstrap: str, admin: KafkaAdminClient) -> None:
+        self._common: dict[str, Any] = {"bootstrap_servers": bootstrap, "reconnect_backoff_max_ms": 200}
+        self._open: list[Any] = []
+        self.admin = admin
+
+    @cached_property
+    def producer(self) -> KafkaProducer:
+        options = {"enable_idempotence": False, "acks": 1, "max_in_flight_requests_per_connection": 1}
+        self._open.append(KafkaProducer(**self._common, **options, value_serializer=_Bytes()))
+        return self._open[-1]
+
+    @cached_property
+    def reader(self) -> KafkaConsumer:
+        self._open.append(KafkaConsumer(**self._common, enable_auto_commit=False, auto_offset_reset="earliest"))
+        return self._open[-1]
 
     def close(self) -> None:
-        for client in (self.producer, self.reader, self.admin):
-            client.close()
+        while self._open:
+            self._open.pop().close()
 
     def create_topics(self, *topics: str, partitions: int = 3, **configs: object) -> None:
         named = {name.replace("_", "."): str(value) for name, value in configs.items()}
@@ -163,6 +172,7 @@ class World:
         """Stop what runs, and delete the topics: a thousand partitions are too many for a broker with 256 MB."""
         self.stop()
         self.reconnect()
+        self.wire.close()
         with suppress(KafkaError):
             self.wire.admin.delete_topics([self.commands, self.events, self.letters], raise_errors=False)
 
