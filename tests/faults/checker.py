@@ -5,7 +5,7 @@ An oracle of its own: nothing here comes from `app/`, or a fault there would be 
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -19,6 +19,7 @@ REPLIES = {
     "cancel_order": ("order.cancelled", "order.cancellation_failed"),
 }
 REPLY_TYPES = {name for pair in REPLIES.values() for name in pair}
+TWINS_PER_RECORDS = 10_000  # at most one, where a row may have twins at all
 _FINAL = ("COMPLETED", "CANCELLED")
 _WHOLE_ORDER = ("update", "cancel", "complete")
 
@@ -79,6 +80,17 @@ def check(operations: Sequence[Operation], found: Found) -> dict[str, list[str]]
     """Return the violations of each promise, by its mark."""
     case = Case(operations, found)
     return {mark: list(promise(case)) for mark, promise in PROMISES.items()}
+
+
+def without_twins(found: Found) -> tuple[Found, int]:
+    """Return what was found without the records that are the very bytes of an earlier one, and how many these were.
+
+    A frozen leader or a network that delivers late can force such a twin; a consumer drops it by its event id.
+    """
+    first: dict[tuple[int, str | None, bytes | None], Record] = {}
+    for record in sorted(found.events, key=lambda it: (it.partition, it.offset)):
+        first.setdefault((record.partition, record.header("event_id"), record.value), record)
+    return replace(found, events=list(first.values())), len(found.events) - len(first)
 
 
 def durability(case: Case) -> Iterable[str]:

@@ -60,7 +60,7 @@ def program(options: argparse.Namespace) -> Row:
         for number, point in enumerate(POINTS):
             before = len(stack.read_backs())
             struck = strike_under_load(stack, load, options.seed + number, point, options.times)
-            row.require(struck >= options.times, f"void: {point} struck {struck} times only")
+            row.require_struck(struck >= options.times, f"{point} struck {struck} times only")
             quiet = await_quiet(stack, QUIET_SECONDS)
             for instance in stack.instances:
                 instance.stop()
@@ -70,7 +70,7 @@ def program(options: argparse.Namespace) -> Row:
             print(f"{point}: {row.figures[point]}", flush=True)
         read_backs = sum(it > 0 for it in stack.read_backs())
         row.figures["read-backs that removed rows"] = read_backs
-        row.require(read_backs >= LEAST_READ_BACKS, f"void: only {read_backs} read-backs removed rows")
+        row.require_struck(read_backs >= LEAST_READ_BACKS, f"only {read_backs} read-backs removed rows")
         load.judge(stack, row)
     return row
 

@@ -7,28 +7,37 @@ file to which each strike adds a line before the process kills itself. The produ
 import os
 import random
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
+from kafka import KafkaConsumer
 from kafka.producer.sender import Sender
 
-from app.services import command_batch
+from app.services import command_batch, kafka_clients
 from app.services.kafka_logs import KafkaEventLog
 from app.services.relay_store import PostgresLead
 from run import app
 
 __all__ = ["app"]
 
+MAX_POLL_INTERVAL_MS = 3000
+SLOW_SECONDS = 6.0
+
 Point = Callable[[], None]
 
 
 def strike(name: str, probability: float) -> None:
-    """Die here, as by kill -9, with the given probability; leave a line that tells where."""
+    """Die here, as by kill -9, with the given probability (`slow_batch`: dawdle); leave a line that tells where."""
     if random.random() < probability:
         note = os.open(os.environ["FAIL_STRIKES"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         os.write(note, f"{name}\n".encode())
         os.close(note)
-        os.kill(os.getpid(), signal.SIGKILL)
+        if name == slow_batch.__name__:
+            time.sleep(SLOW_SECONDS)
+        else:
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 class _ThenDie(list[Any]):
@@ -126,6 +135,18 @@ def amid_read_back(point: Point) -> None:
     PostgresLead.forget = forget  # type: ignore[method-assign]
 
 
+def slow_batch(point: Point) -> None:
+    """A batch takes longer than the group waits for the next poll; that limit is lowered for it."""
+    committed = command_batch.CommandBatches.handle
+
+    def handle(self: Any, batch: Any, **options: Any) -> int:
+        point()
+        return committed(self, batch, **options)
+
+    command_batch.CommandBatches.handle = handle  # type: ignore[method-assign]
+    kafka_clients.KafkaConsumer = partial(KafkaConsumer, max_poll_interval_ms=MAX_POLL_INTERVAL_MS)
+
+
 POINTS: dict[str, Callable[[Point], None]] = {
     point.__name__: point
     for point in (
@@ -136,6 +157,7 @@ POINTS: dict[str, Callable[[Point], None]] = {
         after_acknowledgement,
         after_delete,
         amid_read_back,
+        slow_batch,
     )
 }
 

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import psycopg2
@@ -44,19 +45,25 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record of a topic."""
+    """A record of a topic. `timestamp`: milliseconds since 1970, on the events topic when the broker appended it."""
 
     partition: int
     offset: int
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = ()
+    timestamp: int = 0
 
     @property
     def body(self) -> dict[str, Any]:
         """The value as JSON."""
         decoded: dict[str, Any] = json.loads(self.value or b"{}")
         return decoded
+
+    @property
+    def sent_at(self) -> float:
+        """The envelope's own time, in seconds since 1970."""
+        return datetime.fromisoformat(self.body["timestamp"]).timestamp()
 
     def header(self, name: str) -> str | None:
         """Return the text of a header."""
@@ -130,7 +137,9 @@ def read_topic(bootstrap: str, topic: str) -> list[Record]:
             if time.monotonic() > give_up:
                 raise TimeoutError(f"{topic} could not be read to its end")
             for polled in reader.poll(timeout_ms=200).values():
-                records += [Record(it.partition, it.offset, it.key, it.value, tuple(it.headers)) for it in polled]
+                records += [
+                    Record(it.partition, it.offset, it.key, it.value, tuple(it.headers), it.timestamp) for it in polled
+                ]
             unread = {place: end for place, end in unread.items() if reader.position(place) < end}
         return records
 

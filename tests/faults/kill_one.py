@@ -16,7 +16,7 @@ NO_VICTIM_SECONDS = 60.0
 
 
 class Killer:
-    """Kills one of two instances while the other is ready, and starts it again without waiting for it."""
+    """Kills one of the instances that are ready, and starts it again without waiting for it."""
 
     def __init__(self, stack: Stack, seed: int) -> None:
         self._ready = list(stack.instances)
@@ -26,12 +26,12 @@ class Killer:
         self.kills = 0
 
     def strike(self) -> None:
-        """Wait a pause, and until both are ready; kill one and begin its start. Raises TimeoutError."""
+        """Wait a pause, and until one is ready; kill it and begin its start. Raises TimeoutError."""
         time.sleep(self._rng.uniform(*PAUSES))
         give_up = time.monotonic() + NO_VICTIM_SECONDS
-        while len(self._ready) < 2:
+        while not self._ready:
             if time.monotonic() > give_up:
-                raise TimeoutError(f"an instance is not ready: {self._failures}")
+                raise TimeoutError(f"no instance is ready: {self._failures}")
             time.sleep(0.05)
         victim = self._ready.pop(self._rng.randrange(len(self._ready)))
         victim.kill()

@@ -7,8 +7,8 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -18,6 +18,7 @@ TIMEOUT_SECONDS = 6.0
 TRIES = 40
 PAUSE_SECONDS = 0.1
 SENT_AGAIN = 0.3
+GIVEN_UP = 0.05
 WRITES = ("create", "create_test", "update", "accept", "cancel", "complete")
 PATHS = {
     "create": "/createOrder",
@@ -49,18 +50,28 @@ class Connection:
         """Return status and decoded body, None where no answer came; `lost` then names why."""
         self.lost = None
         try:
-            if self._wire is None:
-                port = self._ports[self._turn % len(self._ports)]
-                self._wire = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_SECONDS)
-            sent = None if body is None else json.dumps(body)
-            self._wire.request(method, path, sent, {"Content-Type": "application/json", **headers})
-            answer = self._wire.getresponse()
+            answer = self._send(method, path, body, headers).getresponse()
             return answer.status, json.loads(answer.read())
         except (OSError, http.client.HTTPException) as error:
             self.lost = type(error).__name__
             self.close()
             self._turn += 1
             return None
+
+    def give_up(self, method: str, path: str, body: Any, **headers: str) -> None:
+        """Send, and hang up without waiting for the answer."""
+        self.lost = "given up"
+        with suppress(OSError, http.client.HTTPException):
+            self._send(method, path, body, headers)
+        self.close()
+
+    def _send(self, method: str, path: str, body: Any, headers: Mapping[str, str]) -> http.client.HTTPConnection:
+        if self._wire is None:
+            port = self._ports[self._turn % len(self._ports)]
+            self._wire = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_SECONDS)
+        sent = None if body is None else json.dumps(body)
+        self._wire.request(method, path, sent, {"Content-Type": "application/json", **headers})
+        return self._wire
 
     def __enter__(self) -> Self:
         return self
@@ -140,8 +151,12 @@ class HttpClient(threading.Thread):
         attempt = uuid.UUID(int=self._rng.getrandbits(128), version=4).hex
         body, value = _body(f, order_id, attempt, self._rng)
         sends = 2 if self._rng.random() < SENT_AGAIN else 1
+        value |= {"attempt": attempt}
+        if self._rng.random() < GIVEN_UP:
+            self._give_up(f, order_id or attempt, body, value)
+            return
         for _ in range(sends):
-            answer = self._until_answered(f, order_id or attempt, body, value | {"attempt": attempt})
+            answer = self._until_answered(f, order_id or attempt, body, value)
         if answer is not None and answer[0] == 201:
             self._known.add(answer[1]["order_id"])
 
@@ -157,6 +172,13 @@ class HttpClient(threading.Thread):
             if self.stop.wait(PAUSE_SECONDS):
                 return None
         return None
+
+    def _give_up(self, f: str, key: str, body: Any, value: dict[str, Any]) -> None:
+        correlation_id = uuid.UUID(int=self._rng.getrandbits(128), version=4).hex
+        headers = {"Idempotency-Key": value["attempt"], "X-Correlation-ID": correlation_id}
+        started = time.monotonic()
+        self._connection.give_up("POST", PATHS[f], body, **headers)
+        self._record(f, key, value | {"correlation_id": correlation_id}, started, None)
 
     def _record(self, f: str, key: str, value: dict[str, Any], started: float, answer: tuple[int, Any] | None) -> str:
         status, body = (None, None) if answer is None else answer

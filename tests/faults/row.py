@@ -1,4 +1,4 @@
-"""What the programs share: both loads at once, the verdict at the end, the table, the options."""
+"""One fault row: the load while it runs, what came of it, and the verdict."""
 
 import argparse
 import random
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
-from tests.faults.checker import check
+from tests.faults.checker import TWINS_PER_RECORDS, check, without_twins
 from tests.faults.command_load import command_load
 from tests.faults.found import Found, find
 from tests.faults.history import COMMANDS, FAIL, INFO, OK, UNREADABLE, History, Operation
@@ -17,32 +17,56 @@ from tests.faults.load import WRITES, KnownOrders, http_load
 from tests.faults.stack import Stack
 
 SHOWN = 5
+PROMISES = tuple(f"I{number}" for number in range(1, 11))
 
 
 @dataclass
 class Row:
-    """One run: what happened, in the order in which it is shown, and what was not as promised."""
+    """One run: what happened, in the order in which it is shown, and what was not as promised.
+
+    `own` are the row's own figures, `voids` the reasons why it proves nothing, `counts` the violations by promise.
+    """
 
     title: str
     figures: dict[str, object] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    own: list[str] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
+    voids: list[str] = field(default_factory=list)
+    struck: int = 0
 
-    def require(self, holds: bool, sentence: str) -> None:
-        """Note a violation unless `holds`."""
+    @property
+    def verdict(self) -> str:
+        """`FAIL`, `void` or `pass`."""
+        return "FAIL" if self.violations else "void" if self.voids else "pass"
+
+    def require(self, holds: bool, sentence: str, promise: str | None = None) -> None:
+        """Note a violation, of the promise if one is named, unless `holds`."""
+        if promise is not None:
+            self.counts[promise] = self.counts.get(promise, 0) + (not holds)
         if not holds:
-            self.violations.append(sentence)
+            self.violations.append(f"{promise}: {sentence}" if promise else sentence)
+
+    def require_struck(self, holds: bool, sentence: str) -> None:
+        """Note that the row proves nothing unless `holds`."""
+        if not holds:
+            self.voids.append(sentence)
 
     def finish(self) -> int:
         """Print the table and return the exit code."""
-        width = max(len(name) for name in self.figures)
+        shown = {**self.figures, **{f"violations of {name}": count for name, count in self.counts.items()}}
+        width = max(map(len, shown), default=0)
         print(f"\n{self.title}")
-        for name, figure in self.figures.items():
-            shown = f"{figure:.1f}" if isinstance(figure, float) else str(figure)
-            print(f"  {name:<{width}}  {shown}")
-        for violation in self.violations:
-            print(f"  VIOLATED: {violation}")
-        print(f"  {'FAIL' if self.violations else 'pass'}", flush=True)
-        return 1 if self.violations else 0
+        for name, figure in shown.items():
+            print(f"  {name:<{width}}  {f'{figure:.1f}' if isinstance(figure, float) else figure}")
+        for sentence in self.own:
+            print(f"  {sentence}")
+        for sentence in self.voids:
+            print(f"  VOID: {sentence}")
+        for sentence in self.violations:
+            print(f"  VIOLATED: {sentence}")
+        print(f"  {self.verdict}", flush=True)
+        return 0 if self.verdict == "pass" else 1
 
 
 @dataclass
@@ -66,16 +90,23 @@ class Load:
             yield
             self.seconds += time.monotonic() - started
 
-    def judge(self, stack: Stack, row: Row) -> Found:
-        """Hold what is there now against the history; the stack must be quiet."""
+    def judge(self, stack: Stack, row: Row, *, twins: bool = False) -> Found:
+        """Hold what is there now against the history; the stack must be quiet. `twins`: the row may have some."""
         found = find(stack)
         row.figures |= self.figures()
         row.figures |= {"orders": len(found.rows), "records on the events topic": len(found.events)}
         row.figures |= {"dead letters": len(found.dead_letters)}
         bugs = self.history.where(lambda it: it.value.get("status") == 500)
         row.require(not bugs, f"{len(bugs)} answers were 500")
+        if twins:
+            records = len(found.events)
+            found, count = without_twins(found)
+            allowed = max(records / TWINS_PER_RECORDS, 1)
+            row.own.append(f"{count} twins in {records} records")
+            row.require(count <= allowed, f"{count} twins in {records} records", "I5")
         for promise, sentences in check(self.history.operations, found).items():
-            row.figures[f"violations of {promise}"] = len(sentences)
+            mark = promise.split()[0]
+            row.counts[mark] = row.counts.get(mark, 0) + len(sentences)
             row.violations += [f"{promise}: {sentence}" for sentence in sentences[:SHOWN]]
         stack.keep = bool(row.violations)
         return found
@@ -89,7 +120,9 @@ class Load:
             "operations": len(self.history.operations),
             "writes answered": _count(writes, lambda it: it.outcome in (OK, FAIL)),
             "writes answered a second": _count(writes, lambda it: it.outcome in (OK, FAIL)) / max(self.seconds, 0.1),
-            "writes without a clear answer, by status": dict(Counter(str(it.value["status"]) for it in unclear)),
+            "writes without a clear answer": dict(
+                Counter(str(it.value["status"] or it.value["lost"]) for it in unclear)
+            ),
             "commands": len(commands),
             "commands a second": len(commands) / max(self.seconds, 0.1),
         }
@@ -99,7 +132,7 @@ def require_rate(row: Row, load: Load, *, writes: float, commands: float) -> Non
     """A row is void below the load that it names."""
     figures = load.figures()
     for name, least in (("writes answered a second", writes), ("commands a second", commands)):
-        row.require(float(str(figures[name])) >= least, f"void: {name} were under {least:.0f}")
+        row.require_struck(float(str(figures[name])) >= least, f"{name} were under {least:.0f}")
 
 
 def run(
@@ -119,3 +152,8 @@ def run(
 
 def _count(operations: list[Operation], test: Callable[[Operation], bool]) -> int:
     return sum(map(test, operations))
+
+
+def _end(operation: Operation) -> str:
+    """Return how an operation without a clear answer ended: a status, or how the connection was lost."""
+    return str(operation.value["status"] or operation.value["lost"])

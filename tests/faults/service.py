@@ -1,5 +1,6 @@
 """One instance of the service as a real process: gunicorn with the production configuration."""
 
+import json
 import os
 import re
 import signal
@@ -11,6 +12,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
+
+import psutil
 
 from tools.stack.server import Server, wait_gone
 
@@ -62,6 +65,22 @@ class Instance(Server):
             return self._child.wait(_STOPPED_SECONDS)
         except subprocess.TimeoutExpired:
             return None
+
+    def processes(self) -> list[psutil.Process]:
+        """The master and its workers."""
+        return self._tree()
+
+    def ready(self) -> bool:
+        """Whether `/readyz` answers 200."""
+        try:
+            return self.get("/readyz")[0] == 200
+        except OSError:
+            return False
+
+    def stuck_threads(self) -> list[str]:
+        """Return the names of the threads whose heartbeat is too old, as `/readyz` tells."""
+        parts = json.loads(self.get("/readyz")[1])["parts"]
+        return [name for name, part in parts.items() if "seconds_since_beat" in part and not part["ok"]]
 
     def get(self, path: str) -> tuple[int, str]:
         """Return status and body of a GET. Raises OSError where nobody answers."""

@@ -71,9 +71,9 @@ class Stack:
         return [instance.port for instance in self.instances]
 
     def create_topics(self) -> None:
-        """Create the three topics as the service would; blocks until they have leaders."""
+        """Create the three topics, where events carry the broker's time; blocks until they have leaders."""
         self.broker.create_topic(self.commands_topic)
-        self.broker.create_topic(self.events_topic)
+        self.broker.create_topic(self.events_topic, message_timestamp_type="LogAppendTime")
         self.broker.create_topic(self.dead_letter_topic, max_message_bytes=16 * 1024 * 1024)
 
     def instance(self, wsgi: str = "run:app", ready_path: str = "/readyz", **extra: str) -> Instance:

@@ -1,0 +1,138 @@
+"""python -m tests.faults.matrix: the fault matrix, row by row, and the table of what came of it."""
+
+import argparse
+import json
+import os
+import platform
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import psutil
+
+from tests.faults.one_row import load_rows
+from tests.faults.row import PROMISES
+from tests.faults.rows import Fault
+from tests.faults.service import CHECKOUT
+
+QUICK = (2, 4, 8, 17, 28, 29)
+DOCUMENT = CHECKOUT / "docs" / "reliability.md"
+BEGIN, END = "<!-- {} begins -->", "<!-- {} ends -->"
+EXPLAINED = 5
+
+Result = Mapping[str, Any]
+
+
+def run_in_process(fault: Fault, arguments: Sequence[str], limit: float) -> Result:
+    """Run a row in a process of its own and return its result. Past the limit it has failed."""
+    with TemporaryDirectory(prefix="row-") as folder:
+        path = Path(folder) / "result.json"
+        command = [sys.executable, "-m", "tests.faults.one_row", str(fault.number), *arguments, "--result", str(path)]
+        started = time.monotonic()
+        try:
+            subprocess.run(command, cwd=CHECKOUT, timeout=limit, check=False)
+            reason = "ended without a result"
+        except subprocess.TimeoutExpired:
+            reason = f"not over after {limit:.0f} s"
+        found = json.loads(path.read_text()) if path.exists() else _broken(fault, reason)
+        return {**found, "took": time.monotonic() - started}
+
+
+def _broken(fault: Fault, reason: str) -> dict[str, Any]:
+    nothing = {"struck": 0, "operations": 0, "commands": 0, "counts": {}, "own": [], "voids": []}
+    return {**nothing, "number": fault.number, "title": fault.title, "violations": [reason], "verdict": "FAIL"}
+
+
+def table(results: Iterable[Result]) -> list[str]:
+    """Return the lines of the table in Markdown."""
+    head = ["row", "fault", "struck", "operations", "commands", *PROMISES, "own figure", "verdict"]
+    lines = [_line(head), _line(["---"] * len(head))]
+    for it in results:
+        counts = [str(it["counts"].get(mark, "-")) for mark in PROMISES]
+        own = "; ".join(it["own"]) or "-"
+        numbers = [f"{it[name]:,}" for name in ("struck", "operations", "commands")]
+        lines.append(_line([str(it["number"]), it["title"], *numbers, *counts, own, it["verdict"]]))
+    return lines
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
+
+
+def summary(results: Sequence[Result], seed: int) -> list[str]:
+    """Return what the run was: when, where, with which seed, and its totals."""
+    verdicts = [it["verdict"] for it in results]
+    violations = sum(sum(it["counts"].values()) for it in results)
+    memory = psutil.virtual_memory().total / 2**30
+    return [
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} "
+        f"{platform.release()}, Python {platform.python_version()}, seed {seed}. "
+        f"{len(results)} rows in {sum(it['took'] for it in results) / 60:.0f} minutes: "
+        f"{verdicts.count('pass')} pass, {verdicts.count('FAIL')} fail, {verdicts.count('void')} void; "
+        f"{sum(it['operations'] for it in results):,} operations, {sum(it['commands'] for it in results):,} of them "
+        f"commands, {violations} violations of I1-I10.",
+        "",
+    ]
+
+
+def write(name: str, lines: Iterable[str]) -> None:
+    """Replace what stands between the marks of that name in docs/reliability.md."""
+    begin, end = BEGIN.format(name), END.format(name)
+    text = DOCUMENT.read_text()
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    if not after and end not in text:
+        raise ValueError(f"{DOCUMENT.name} has no place for {name}")
+    DOCUMENT.write_text("\n".join([f"{before}{begin}", *lines, f"{end}{after}"]))
+
+
+def main() -> int:
+    """Run the rows that are asked for; exit code 0 only where all pass (a full run may have a void row 23)."""
+    options = _options()
+    rows = load_rows()
+    chosen = options.row or (QUICK if options.quick else tuple(rows))
+    results = []
+    for number in chosen:
+        arguments = ["--seed", str(options.seed)]
+        arguments += ["--seconds", str(options.seconds)] if options.seconds else []
+        arguments += ["--times", str(options.times)] if options.times else []
+        arguments += ["--quick"] if options.quick else []
+        limit = rows[number].limit + (options.seconds or 0)
+        results.append(run_in_process(rows[number], arguments, limit))
+    lines = [*summary(results, options.seed), *table(results)]
+    print("\n" + "\n".join(lines))
+    for it in results:
+        for sentence in (*it["voids"], *it["violations"][:EXPLAINED]):
+            print(f"row {it['number']}: {sentence}")
+    if options.write:
+        write("table", lines)
+    return 0 if all(it["verdict"] == "pass" or _may_be_void(it) for it in results) else 1
+
+
+def _may_be_void(result: Result) -> bool:
+    return result["number"] == 23 and result["verdict"] == "void"
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="tests.faults.matrix", description=__doc__)
+    parser.add_argument("--row", type=lambda text: tuple(map(int, text.split(","))), help="such as 2,17")
+    parser.add_argument("--seconds", type=float, help="how long the faults of each row last")
+    parser.add_argument("--times", type=int, help="how often the faults strike that are counted")
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="default: a random one, printed")
+    parser.add_argument("--quick", action="store_true", help=f"rows {QUICK} in their short form")
+    parser.add_argument("--write", action="store_true", help="write the table to docs/reliability.md")
+    options = parser.parse_args()
+    unknown = set(options.row or ()) - load_rows().keys()
+    if unknown:
+        parser.error(f"no such row: {', '.join(map(str, sorted(unknown)))}")
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())

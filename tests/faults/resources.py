@@ -1,0 +1,88 @@
+"""What an instance uses: memory, threads, descriptors, connections to PostgreSQL, log lines [I10]."""
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from dataclasses import dataclass
+
+import psutil
+import psycopg2
+
+from tests.faults.load import Connection
+from tests.faults.service import Instance
+from tests.faults.stack import Stack
+
+CALLERS = 48  # more than an instance has threads: its pools are then as large as they get
+LOCKED_SECONDS = 0.7
+BACK_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Sums over the processes of all instances; `memory` in MiB, that of the largest process."""
+
+    memory: float
+    threads: int
+    descriptors: int
+    connections: int
+
+    def above(self, before: "Usage") -> list[str]:
+        """Return what is more than before, memory left out."""
+        names = ("threads", "descriptors", "connections")
+        pairs = [(name, getattr(before, name), getattr(self, name)) for name in names]
+        return [f"{name} grew from {old} to {new}" for name, old, new in pairs if new > old]
+
+
+def measure(stack: Stack) -> Usage:
+    """Return what the instances use once their pools are filled and the callers' connections are gone."""
+    fill_pools(stack)
+    before, now = None, _measure(stack.instances, stack.postgres.port)
+    while before is None or now.descriptors < before.descriptors:
+        time.sleep(0.5)
+        before, now = now, _measure(stack.instances, stack.postgres.port)
+    return now
+
+
+def _measure(instances: Sequence[Instance], database_port: int) -> Usage:
+    memory, threads, descriptors, connections = 0.0, 0, 0, 0
+    for process in [process for instance in instances for process in instance.processes()]:
+        with suppress(psutil.NoSuchProcess):
+            memory = max(memory, process.memory_info().rss / 2**20)
+            threads += process.num_threads()
+            descriptors += process.num_fds()
+            peers = [it.raddr for it in process.net_connections("tcp") if it.status == psutil.CONN_ESTABLISHED]
+            connections += sum(peer.port == database_port for peer in peers)
+    return Usage(memory, threads, descriptors, connections)
+
+
+def measure_back(stack: Stack, before: Usage) -> Usage:
+    """Return what is used as soon as it is not more than before, after BACK_SECONDS whatever it is."""
+    give_up = time.monotonic() + BACK_SECONDS
+    while True:
+        now = measure(stack)
+        if not now.above(before) or time.monotonic() > give_up:
+            return now
+
+
+def fill_pools(stack: Stack) -> None:
+    """Make every pool of threads and connections as large as it gets: all callers wait for one locked table."""
+
+    def ask(port: int) -> None:
+        with Connection([port]) as connection:
+            connection.call("GET", "/orders")
+
+    with closing(psycopg2.connect(stack.database_url)) as connection, connection.cursor() as cursor:
+        cursor.execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
+        ports = CALLERS * [instance.port for instance in stack.instances]
+        with ThreadPoolExecutor(len(ports)) as callers:
+            asked = [callers.submit(ask, port) for port in ports]
+            time.sleep(LOCKED_SECONDS)  # the lock itself
+            connection.rollback()
+            for one in asked:
+                one.result()
+
+
+def log_lines(instances: Sequence[Instance]) -> list[int]:
+    """Return how many lines each instance has logged."""
+    return [instance.log_text().count("\n") for instance in instances]
