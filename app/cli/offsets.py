@@ -66,7 +66,7 @@ def set_offset(partition: int, offset: int, yes: bool, who: str, as_json: bool) 
     """Set the stored offset of one partition: the next command to handle.
 
     Going back is safe: commands that were handled are recognised by their bytes. What is skipped is never handled or
-    answered. A partition that rests goes on within 5 s, another one with its next command.
+    answered. A running service follows within 5 s.
 
     \b
     Examples:

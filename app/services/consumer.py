@@ -135,9 +135,16 @@ class CommandConsumer:
         return bool(polled)
 
     def look_again(self) -> None:
-        """Hold halted partitions against their stored offset again: a person may have set it."""
+        """Hold every partition against its stored offset again: a person may have set it, or a restore of the database.
+
+        Raises DatabaseTrouble and Kafka's errors.
+        """
         for partition in sorted(self._halted):
             self._reconcile(partition)
+        for partition, position in sorted(self._positions.items()):
+            stored = self._store.offset(self._log.topic, partition)
+            if stored is None or stored.next_offset != position:
+                self._reconcile(partition)
 
     @property
     def positions(self) -> Mapping[int, int]:

@@ -2,7 +2,9 @@
 
 A leader sends a batch, waits for every acknowledgement, and only then forgets exactly those rows. A crash between the
 two would leave twins, so whoever takes the lead (and after every failed send that is the same again) first lets
-stray sends land and reads the topic from the last confirmed position: what is there already is not sent again.
+stray sends land and reads the topic from the last confirmed position: what is there already is not sent again. That
+includes records whose rows are not there yet: after the database went back to an older state, commands are done again
+and make the same event ids.
 Decisions are here; input and output are behind Lead and EventLog. It does not use Kafka transactions: their markers
 break the old clients in the field.
 """
@@ -23,6 +25,7 @@ from app.utils.deadline import Deadline
 log = logging.getLogger(__name__)
 
 STOP_PATIENCE_SECONDS = 3.0
+MOST_KNOWN = 200_000  # event ids of the log that are remembered without a row: about 25 MiB
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +141,8 @@ class Relay:
 
     def _run_leading(self, lead: Lead, stop: threading.Event, beat: Beat) -> None:
         with self._open_log() as events:
-            read_back(self.lane, lead, events, lambda: stop.wait(self._settle_seconds))
+            known: set[uuid.UUID] = set()
+            read_back(self.lane, lead, events, lambda: stop.wait(self._settle_seconds), known)
             patience = _Patience(stop)
 
             def keep_on() -> None:
@@ -148,12 +152,12 @@ class Relay:
             while not stop.is_set():
                 beat()
                 self._wake.clear()
-                if not self._step(lead, events, keep_on):
+                if not self._step(lead, events, keep_on, known):
                     self._wake.wait(self._poll_seconds)
 
-    def _step(self, lead: Lead, events: EventLog, keep_on: Callable[[], None]) -> int:
+    def _step(self, lead: Lead, events: EventLog, keep_on: Callable[[], None], known: Collection[uuid.UUID]) -> int:
         try:
-            sent = relay_batch(lead, events, keep_on)
+            sent = relay_batch(lead, events, keep_on, known)
         except RecordRefused as error:
             self._alarms.ring(f"relay_{self.lane}", str(error))
             RELAY_FAILURES.labels(self.lane).inc()
@@ -188,8 +192,10 @@ class _Patience:
             raise SendFailed("stopped while waiting for acknowledgements")
 
 
-def relay_batch(lead: Lead, events: EventLog, keep_on: Callable[[], None] = lambda: None) -> int:
-    """Send the oldest rows and forget them once all are acknowledged; return how many.
+def relay_batch(
+    lead: Lead, events: EventLog, keep_on: Callable[[], None] = lambda: None, known: Collection[uuid.UUID] = ()
+) -> int:
+    """Send the oldest rows but the `known`, and forget them once all are acknowledged; return how many were forgotten.
 
     `keep_on` is called every second of the wait and may raise to end it. Raises SendFailed and LeadLost.
     """
@@ -199,32 +205,47 @@ def relay_batch(lead: Lead, events: EventLog, keep_on: Callable[[], None] = lamb
         keep_on()
 
     batch = lead.next_batch()
+    unsent = [record for record in batch if record.event_id not in known]
     if batch:
-        positions = events.send(batch, lead.check, hold)
+        positions = events.send(unsent, lead.check, hold) if unsent else {}
         lead.confirm([record.id for record in batch], positions)
     return len(batch)
 
 
-def read_back(lane: str, lead: Lead, events: EventLog, settle: Callable[[], object]) -> int:
+def read_back(
+    lane: str, lead: Lead, events: EventLog, settle: Callable[[], object], known: set[uuid.UUID] | None = None
+) -> int:
     """Forget the rows that are in the log already; return how many there were.
 
-    Positions of a topic that nobody has relayed to yet are its ends: nothing of ours can be in it. They are stored
-    before the first send. Blocks for the settling time and the reading.
+    Adds to `known` the event ids in that part of the log, MOST_KNOWN at most. Positions of a topic that nobody has
+    relayed to yet are its ends: nothing of ours can be in it. They are stored before the first send. Blocks for the
+    settling time and the reading.
     """
     if lead.next_batch():
         settle()
     ends = events.ends()
     stored = lead.positions()
+    start = where_to_read(stored, ends) if stored else ends
     removed = 0
-    if stored and lead.next_batch():
+    if any(start[partition].next_offset < end.next_offset for partition, end in ends.items()):
         READ_BACKS.labels(lane).inc()
-        for event_ids in events.event_ids(where_to_read(stored, ends), ends):
+        for event_ids in events.event_ids(start, ends):
             removed += lead.forget(event_ids)
             lead.hold()
+            _remember(known, event_ids)
         READ_BACK_REMOVED.labels(lane).inc(removed)
         log.info("relay %s read back: %s records were in the log already", lane, removed)
     lead.move(ends)
     return removed
+
+
+def _remember(known: set[uuid.UUID] | None, event_ids: Collection[uuid.UUID]) -> None:
+    if known is None:
+        return
+    if len(known) + len(event_ids) > MOST_KNOWN:
+        log.warning("over %s records were written since the stored position; later twins are not seen", MOST_KNOWN)
+        return
+    known.update(event_ids)
 
 
 def where_to_read(stored: Positions, ends: Positions) -> Positions:

@@ -5,7 +5,7 @@ import random
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +16,7 @@ from kafka.errors import KafkaError
 
 from tests.faults.history import COMMANDS, INFO, OK, UNREADABLE, History, Operation, digest
 from tests.faults.load import ORDER_DETAILS, KnownOrders
+from tests.faults.stack import Stack
 
 SENT_TWICE = 0.02
 NOT_READABLE = 0.005
@@ -131,6 +132,20 @@ class CommandProducer(threading.Thread):
         if f == "update_order_status":
             changed["status"] = rng.choice(_STATUSES)
         return command(f, changed, fresh, order_id if rng.random() < 0.5 else None)
+
+
+def publish(stack: Stack, history: History, messages: Iterable[Message], partition: int | None = None) -> None:
+    """Send the messages and wait for the broker; each has its outcome in the history. Raises KafkaError."""
+    with KafkaProducer(bootstrap_servers=stack.broker.bootstrap, linger_ms=5) as producer:
+        started = time.monotonic()
+        sent = [
+            (it, producer.send(stack.commands_topic, value=it.value, key=it.key, partition=partition))
+            for it in messages
+        ]
+        for message, future in sent:
+            future.get(timeout=_FLUSH_SECONDS)
+            value = {"digest": digest(message.value), "correlation_id": message.correlation_id}
+            history.add(Operation("publish", message.f, message.about, value, started, time.monotonic(), OK))
 
 
 @contextmanager

@@ -1,5 +1,9 @@
 """What a fault row runs on: PostgreSQL, Apache Kafka and instances of the service with topics of their own."""
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -8,7 +12,7 @@ from shutil import rmtree
 from tempfile import mkdtemp
 from uuid import uuid4
 
-from tests.faults.service import Instance
+from tests.faults.service import CHECKOUT, Instance
 from tools.stack.broker import Broker
 from tools.stack.postgres import Postgres
 
@@ -89,6 +93,25 @@ class Stack:
         for instance in made:
             instance.start()
         return made
+
+    def operator(self, *arguments: str) -> str:
+        """Run `flask orders …` as a person would and return what it prints. Raises CalledProcessError."""
+        command = [str(Path(sys.executable).with_name("flask")), "orders", *arguments]
+        done = subprocess.run(
+            command,
+            cwd=CHECKOUT,
+            env=os.environ | self.settings,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        return done.stdout
+
+    def alarms(self) -> set[str]:
+        """Return the sentences of the open alarms of all instances."""
+        parts = [json.loads(instance.get("/readyz")[1])["parts"] for instance in self.instances]
+        return {sentence for part in parts for sentence in part["alarms"]["open"].values()}
 
     def read_backs(self) -> list[int]:
         """Return the records removed by each read-back of every instance."""

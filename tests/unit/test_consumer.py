@@ -256,6 +256,22 @@ def test_a_halted_partition_stays_halted_until_a_person_decides() -> None:
     assert (stage.play().handled(), stage.alarms.all()) == ([1], {})
 
 
+def test_a_stored_offset_that_went_back_is_followed_without_a_new_command() -> None:
+    """The database was restored to an older state, or a person set it. [K11]"""
+    stage = Stage({0: [0, 1, 2]}).play()
+    stage.store.offsets[0] = StoredOffset(TOPIC, 1)
+    assert stage.play().handled() == [0, 1, 2]
+    stage.consumer.look_again()
+    assert stage.play().handled() == [0, 1, 2, 1, 2]
+
+
+def test_looking_again_seeks_nothing_where_all_is_as_it_was() -> None:
+    stage = Stage({0: [0, 1], 1: [0]}).play()
+    before = list(stage.log.seeks)
+    stage.consumer.look_again()
+    assert stage.log.seeks == before
+
+
 def test_a_halted_partition_that_a_rebalance_unpaused_handles_nothing() -> None:
     stage = Stage({0: [0, 1]}, {0: 9}).play()
     stage.log.assign(0)

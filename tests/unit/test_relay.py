@@ -124,11 +124,37 @@ def test_the_first_relay_of_a_topic_stores_its_ends_and_reads_nothing() -> None:
     assert (topic.reads, lead.stored) == ([], {0: Position(TOPIC, 2)})
 
 
-def test_an_empty_outbox_neither_settles_nor_reads() -> None:
+def test_an_empty_outbox_does_not_settle() -> None:
     settled: list[str] = []
     lead, topic = lane(0), ScriptedTopic(ids(90))
     assert read_back("events", lead, topic, lambda: settled.append("x")) == 0
-    assert (settled, topic.reads, lead.stored) == ([], [], {0: Position(TOPIC, 1)})
+    assert (settled, topic.reads, lead.stored) == ([], [(0, 1)], {0: Position(TOPIC, 1)})
+
+
+def test_positions_at_the_ends_need_no_reading() -> None:
+    lead, topic = lane(1, stored={0: Position(TOPIC, 2)}), ScriptedTopic(ids(90, 91))
+    assert read_back("events", lead, topic, lambda: None) == 0
+    assert topic.reads == []
+
+
+def test_a_row_that_comes_again_after_the_read_back_is_not_sent_again() -> None:
+    """The database went back to an older state, and a command was done again. [K13]"""
+    lead, topic = lane(0), ScriptedTopic(ids(1, 2))
+    known: set[uuid.UUID] = set()
+    read_back("events", lead, topic, lambda: None, known)
+    lead.rows = [a_row(2), a_row(3)]
+    assert relay_batch(lead, topic, known=known) == 2
+    assert (topic.log, lead.rows) == (ids(1, 2, 3), [])
+    lead.rows = [a_row(1)]
+    assert relay_batch(lead, topic, known=known) == 1
+    assert (topic.log, lead.rows) == (ids(1, 2, 3), [])
+
+
+def test_what_is_remembered_of_the_log_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_KNOWN", 3)
+    known: set[uuid.UUID] = set()
+    read_back("events", lane(0), ScriptedTopic(ids(1, 2, 3, 4)), lambda: None, known)
+    assert known == set(ids(1, 2))
 
 
 def test_stray_sends_land_while_it_settles_and_are_found() -> None:
