@@ -84,6 +84,15 @@ def fill_pools(stack: Stack) -> None:
                 one.result()
 
 
+def memory_of(instance: Instance) -> float:
+    """Return the memory of its largest process in MiB."""
+    sizes = []
+    for process in instance.processes():
+        with suppress(psutil.NoSuchProcess):
+            sizes.append(process.memory_info().rss / 2**20)
+    return max(sizes, default=0.0)
+
+
 def log_lines(instances: Sequence[Instance]) -> list[int]:
     """Return how many lines each instance has logged."""
     return [instance.log_text().count("\n") for instance in instances]

@@ -1,0 +1,52 @@
+"""What a client that found no broker leaves behind: nothing, or a broker that is away costs a thread each attempt."""
+
+import gc
+import os
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import pytest
+from kafka.errors import KafkaError
+
+from app.config.config import Settings
+from app.services import kafka_clients
+from tools.stack.ports import free_port
+
+Open = Callable[[Settings], object]
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    """Leaks that the garbage collector would find in its own time."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def held() -> tuple[int, int]:
+    """Descriptors and threads of this process."""
+    return len(os.listdir("/proc/self/fd")), threading.active_count()
+
+
+@pytest.mark.usefixtures("no_collector")
+@pytest.mark.parametrize(
+    "make",
+    [
+        kafka_clients.group_consumer,
+        kafka_clients.producer,
+        kafka_clients.reader,
+        partial(kafka_clients.ensure_topics, topics=["order_events"]),
+    ],
+)
+def test_an_attempt_without_a_broker_leaves_no_thread_and_no_descriptor(
+    make: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka_clients, "BOOTSTRAP_MS", 500)
+    settings = Settings.load({"KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{free_port()}"})
+    before = held()
+    for _ in range(2):
+        with pytest.raises(KafkaError):
+            make(settings)
+    assert held() == before
