@@ -8,7 +8,7 @@ CODE := app tools tests migrations run.py gunicorn.conf.py
 TWO_AT_A_TIME := -n 2 --dist loadfile
 COMPILE := $(BIN)/uv pip compile --quiet --no-header --generate-hashes --universal --python-version 3.11
 
-.PHONY: run stack test check mutation lint format documents requirements clean help
+.PHONY: run stack test check chaos chaos-quick chaos-ablation mutation lint format documents requirements clean help
 
 run: $(INSTALLED) ## start PostgreSQL, Apache Kafka and the service on port 3000
 	@exec $(BIN)/python -m tools.stack run
@@ -21,6 +21,15 @@ test: $(INSTALLED) ## all tests
 
 check: lint ## format, lint, types, tests with coverage: what CI runs
 	$(BIN)/python -m pytest $(TWO_AT_A_TIME) --cov --cov-report=term --durations=15
+
+chaos: $(INSTALLED) ## the fault matrix, over an hour; ROW=2,17 SECONDS=60 SEED=1 for some of it
+	$(BIN)/python -m tests.faults.matrix $(if $(ROW),--row $(ROW),--write) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
+
+chaos-quick: $(INSTALLED) ## six rows of it in their short form, as in CI
+	$(BIN)/python -m tests.faults.matrix --quick $(if $(SEED),--seed $(SEED))
+
+chaos-ablation: $(INSTALLED) ## one protection taken out at a time: its row must turn red
+	$(BIN)/python -m tests.faults.ablation --write $(if $(SEED),--seed $(SEED))
 
 mutation: $(INSTALLED) ## mutation test of the rules: how many faults their tests would find
 	$(BIN)/mutmut run
@@ -47,7 +56,7 @@ clean: ## remove the environment, the stack with its data, and caches
 	rm -rf .venv .stack .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis mutants htmlcov .coverage .coverage.*
 
 help: ## this list
-	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 14
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 16
 
 $(INSTALLED): requirements.txt requirements-dev.txt tools/install.sh
 	@tools/install.sh

@@ -70,7 +70,15 @@ class CommandProducer(threading.Thread):
     """One producer with a seed of its own; ends soon after `stop` is set, when every send has an outcome."""
 
     def __init__(
-        self, name: str, bootstrap: str, topic: str, known: KnownOrders, history: History, seed: int, per_second: float
+        self,
+        name: str,
+        bootstrap: str,
+        topic: str,
+        known: KnownOrders,
+        history: History,
+        seed: int,
+        per_second: float,
+        unreadable: float,
     ) -> None:
         super().__init__(name=name, daemon=True)
         self._rng = random.Random(f"{seed}-{name}")
@@ -79,7 +87,7 @@ class CommandProducer(threading.Thread):
         self._known = known
         self._history = history
         self._per_second = per_second
-        self._done: list[Message] = []
+        self._unreadable = unreadable
         self.stop = threading.Event()
 
     def run(self) -> None:
@@ -116,7 +124,7 @@ class CommandProducer(threading.Thread):
     def _message(self) -> Message:
         rng = self._rng
         fresh = uuid.UUID(int=rng.getrandbits(128), version=4).hex
-        if rng.random() < NOT_READABLE:
+        if rng.random() < self._unreadable:
             return unreadable(rng.randrange(len(UNREADABLE_WAYS)), fresh)
         f = rng.choices(COMMANDS, (5, 4, 1))[0]
         order_id = self._known.any(rng)
@@ -150,10 +158,19 @@ def publish(stack: Stack, history: History, messages: Iterable[Message], partiti
 
 @contextmanager
 def command_load(
-    bootstrap: str, topic: str, known: KnownOrders, history: History, seed: int, per_second: float
+    bootstrap: str,
+    topic: str,
+    known: KnownOrders,
+    history: History,
+    seed: int,
+    per_second: float,
+    unreadable: float = NOT_READABLE,
 ) -> Iterator[None]:
-    """A producer at work while the body runs; afterwards every send has its outcome in the history."""
-    producer = CommandProducer("kafka-0", bootstrap, topic, known, history, seed, per_second)
+    """A producer at work while the body runs; afterwards every send has its outcome in the history.
+
+    `unreadable`: the share of records that can only become dead letters.
+    """
+    producer = CommandProducer("kafka-0", bootstrap, topic, known, history, seed, per_second, unreadable)
     producer.start()
     try:
         yield

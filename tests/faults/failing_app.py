@@ -1,7 +1,8 @@
 """The service with fail points: this test program's own entry point, which patches the product from outside.
 
 `gunicorn -c gunicorn.conf.py tests.faults.failing_app:app` with FAIL_POINTS=`point:probability,…` and FAIL_STRIKES, a
-file to which each strike adds a line before the process kills itself. The product has no switch for any of it.
+file to which each strike adds a line before the process kills itself; with WITHOUT=`protection` it runs without that
+one (protections.py). The product has no switch for any of it.
 """
 
 import os
@@ -19,6 +20,7 @@ from app.services import command_batch, kafka_clients
 from app.services.kafka_logs import KafkaEventLog
 from app.services.relay_store import PostgresLead
 from run import app
+from tests.faults.protections import take_out
 
 __all__ = ["app"]
 
@@ -168,3 +170,6 @@ def _arm(name: str, probability: float) -> None:
 
 for _part in filter(None, os.environ.get("FAIL_POINTS", "").split(",")):
     _arm(_part.partition(":")[0], float(_part.partition(":")[2]))
+
+if os.environ.get("WITHOUT"):
+    take_out(os.environ["WITHOUT"])

@@ -14,6 +14,8 @@ from tests.faults.rows import ROWS, Fault
 from tests.faults.stack import new_stack
 from tests.faults.trial import Trial
 
+FAILING_APP = "tests.faults.failing_app:app"
+
 
 def load_rows() -> dict[int, Fault]:
     """Return all rows, by number."""
@@ -22,10 +24,15 @@ def load_rows() -> dict[int, Fault]:
     return dict(sorted(ROWS.items()))
 
 
-def run_row(fault: Fault, seed: int, seconds: float, times: int) -> Row:
-    """Run the row on servers of its own and return what came of it. What stops it is a violation too."""
+def run_row(fault: Fault, seed: int, seconds: float, times: int, without: str | None = None) -> Row:
+    """Run the row on servers of its own and return what came of it. What stops it is a violation too.
+
+    `without`: a protection of the product that the test program's own entry point takes out.
+    """
     row = Row(f"{fault.number} {fault.title}")
     with new_stack() as stack:
+        if without:
+            stack.wsgi, stack.added = FAILING_APP, {"WITHOUT": without}
         trial = Trial(stack, row, seed, seconds, times)
         try:
             fault.run(trial)
@@ -45,12 +52,13 @@ def main() -> int:
     parser.add_argument("--seconds", type=float)
     parser.add_argument("--times", type=int)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--without", help="a protection to take out: see failing_app.py")
     parser.add_argument("--result", type=Path)
     options = parser.parse_args()
     fault = ROWS[options.number]
     seconds, times = fault.quick if options.quick else (fault.seconds, fault.times)
     print(f"row {fault.number}, seed {options.seed}", flush=True)
-    row = run_row(fault, options.seed, options.seconds or seconds, options.times or times)
+    row = run_row(fault, options.seed, options.seconds or seconds, options.times or times, options.without)
     if options.result:
         options.result.write_text(json.dumps(result(fault, options.seed, row)))
     return row.finish()

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from tests.faults.checker import TWINS_PER_RECORDS, check, without_twins
-from tests.faults.command_load import command_load
+from tests.faults.command_load import NOT_READABLE, command_load
 from tests.faults.found import Found, find
 from tests.faults.history import COMMANDS, FAIL, INFO, OK, UNREADABLE, History, Operation
 from tests.faults.load import WRITES, KnownOrders, http_load
@@ -78,15 +78,17 @@ class Load:
     seconds: float = 0.0
 
     @contextmanager
-    def running(self, stack: Stack, seed: int, wishes: float = 120, commands: float = 120) -> Iterator[None]:
+    def running(
+        self, stack: Stack, seed: int, wishes: float = 120, commands: float = 120, unreadable: float = NOT_READABLE
+    ) -> Iterator[None]:
         """Both loads at so many HTTP wishes (nine in ten are writes) and commands a second; 0 leaves one out."""
         started = time.monotonic()
         with ExitStack() as loads:
             if wishes:
                 loads.enter_context(http_load(stack.ports, self.known, self.history, seed, wishes))
             if commands:
-                producer = (stack.broker.bootstrap, stack.commands_topic, self.known, self.history, seed, commands)
-                loads.enter_context(command_load(*producer))
+                place = (stack.broker.bootstrap, stack.commands_topic)
+                loads.enter_context(command_load(*place, self.known, self.history, seed, commands, unreadable))
             yield
             self.seconds += time.monotonic() - started
 

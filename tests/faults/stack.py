@@ -39,6 +39,8 @@ class Stack:
     database_url: str
     name: str = field(default_factory=lambda: f"run-{uuid4().hex[:8]}")
     instances: list[Instance] = field(default_factory=list)
+    wsgi: str = "run:app"
+    added: dict[str, str] = field(default_factory=dict)  # to the environment of every instance
     keep: bool = False
 
     @property
@@ -67,6 +69,7 @@ class Stack:
             "KAFKA_DEAD_LETTER_TOPIC": self.dead_letter_topic,
             "KAFKA_GROUP_ID": self.name,
             "KAFKA_SESSION_TIMEOUT_MS": str(SESSION_TIMEOUT_MS),
+            **self.added,
         }
 
     @property
@@ -80,10 +83,10 @@ class Stack:
         self.broker.create_topic(self.events_topic, message_timestamp_type="LogAppendTime")
         self.broker.create_topic(self.dead_letter_topic, max_message_bytes=16 * 1024 * 1024)
 
-    def instance(self, wsgi: str = "run:app", ready_path: str = "/readyz", **extra: str) -> Instance:
+    def instance(self, wsgi: str | None = None, ready_path: str = "/readyz", **extra: str) -> Instance:
         """Return a new instance that is not started yet."""
         folder = self.folder / f"{self.name}-{len(self.instances)}"
-        made = Instance(folder, self.settings | extra, wsgi, ready_path)
+        made = Instance(folder, self.settings | extra, wsgi or self.wsgi, ready_path)
         self.instances.append(made)
         return made
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+from tests.faults.command_load import NOT_READABLE
 from tests.faults.found import Found, await_quiet, query
 from tests.faults.history import INFO, OK, Operation
 from tests.faults.load import WRITES
@@ -55,7 +56,9 @@ class Trial:
         return self.stack.instances
 
     @contextmanager
-    def under_load(self, wishes: float = 120, commands: float = 120) -> Iterator[None]:
+    def under_load(
+        self, wishes: float = 120, commands: float = 120, unreadable: float = NOT_READABLE
+    ) -> Iterator[None]:
         """Both loads run in the body, against two instances unless the row has started others.
 
         What the instances use is measured first, after a moment of load. The body begins when writes are answered.
@@ -65,7 +68,7 @@ class Trial:
         with self.load.running(self.stack, self.seed + 1, wishes, commands):
             self.pause(WARM_SECONDS)
         self.measure()
-        with self.load.running(self.stack, self.seed, wishes, commands):
+        with self.load.running(self.stack, self.seed, wishes, commands, unreadable):
             if wishes:
                 self.await_writes(30)
             yield

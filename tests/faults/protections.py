@@ -1,0 +1,56 @@
+"""The protections that a test can take out of the running service, to show that without them its row turns red.
+
+Each function replaces a piece of the product from outside; the product has no switch for it.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from app.models.database import Session, Statement
+from app.services import command_batch, relay
+from app.services.command_batch import Batch, CommandBatches
+from app.services.relay_store import PostgresLead
+
+_MOVE_ANYWAY = Statement(
+    "move_anyway",
+    ("bigint", "text", "integer"),
+    "UPDATE consumer_offsets SET next_offset = $1 WHERE topic = $2 AND partition = $3",
+)
+
+
+def read_back() -> None:
+    """Who takes the lead sends at once what is in the outbox."""
+    relay.read_back = lambda *_: 0
+
+
+def compare_and_swap() -> None:
+    """A batch commits wherever the stored offset stands."""
+
+    def move(_: CommandBatches, session: Session, batch: Batch) -> None:
+        session.execute(_MOVE_ANYWAY, (batch.next_offset, batch.topic, batch.partition))
+
+    CommandBatches._move_offset = move  # type: ignore[method-assign]
+
+
+def identities() -> None:
+    """The same bytes again are a new command."""
+
+    def claim(_: Session, readings: Sequence[Any]) -> list[Any]:
+        return list(readings)
+
+    command_batch._claim = claim
+
+
+def one_leader() -> None:
+    """Every relay believes that the lead is its own."""
+    PostgresLead.acquire = lambda _: True  # type: ignore[method-assign]
+
+
+PROTECTIONS: dict[str, Callable[[], None]] = {
+    function.__name__: function for function in (read_back, compare_and_swap, identities, one_leader)
+}
+
+
+def take_out(name: str) -> None:
+    """Take the protection out of this process. Raises KeyError for an unknown one."""
+    PROTECTIONS[name]()
