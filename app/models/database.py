@@ -268,7 +268,8 @@ class Pool:
 
     @contextlib.contextmanager
     def _borrowed(self, deadline: Deadline) -> Iterator[Session]:
-        pooled = self._check_out(deadline)
+        pool = self._pool
+        pooled = self._check_out(pool, deadline)
         session = Session(pooled)
         try:
             with self._database.watchdog.guard(session.connection, deadline):
@@ -281,6 +282,8 @@ class Pool:
             raise trouble from error
         finally:
             pooled.close()
+            if pool is not self._pool:
+                pool.dispose()  # it was replaced meanwhile, and would keep the connection open
 
     def _limit(self, session: Session, pooled: PoolProxiedConnection, deadline: Deadline) -> None:
         """Let the server end the statement of a late request: the watchdog takes what it must end for frozen."""
@@ -291,13 +294,13 @@ class Pool:
                 cursor.execute(f"SET statement_timeout = {limit}")
             pooled.info["statement_timeout"] = limit
 
-    def _check_out(self, deadline: Deadline) -> PoolProxiedConnection:
+    def _check_out(self, pool: QueuePool, deadline: Deadline) -> PoolProxiedConnection:
         if not self._database.available:
             raise DatabaseAway("The database is away")
         if deadline.passed:
             raise DatabaseBusy("The request took too long")
         try:
-            return self._pool.connect()
+            return pool.connect()
         except PoolTimeout as error:
             raise DatabaseBusy("All database connections are in use") from error
 

@@ -225,13 +225,8 @@ class CommandConsumer:
 
     def _reconcile(self, partition: int) -> None:
         assert self._topic_id is not None
-        begin, end = self._log.bounds(partition)
-        stored = self._store.offset(self._log.topic, partition)
-        if stored is None:
-            committed = self._log.committed(partition)
-            start = StoredOffset(self._topic_id, begin if committed is None else committed)
-            self._store.first_offset(self._log.topic, partition, start)
-            stored = self._store.offset(self._log.topic, partition) or start
+        stored = self._store.offset(self._log.topic, partition) or self._first_offset(partition, self._topic_id)
+        begin, end = self._log.bounds(partition)  # asked for last: nobody can be beyond an end that is younger
         found = where_to_go_on(stored, self._topic_id, begin, end)
         if isinstance(found, Halt):
             self._positions.pop(partition, None)
@@ -248,6 +243,12 @@ class CommandConsumer:
             self._alarms.clear(f"offset_{partition}")
         self._halted.discard(partition)
         self._seek(partition, found.offset)
+
+    def _first_offset(self, partition: int, topic_id: uuid.UUID) -> StoredOffset:
+        committed = self._log.committed(partition)
+        start = StoredOffset(topic_id, self._log.bounds(partition)[0] if committed is None else committed)
+        self._store.first_offset(self._log.topic, partition, start)
+        return self._store.offset(self._log.topic, partition) or start
 
     def _seek(self, partition: int, offset: int) -> None:
         self._positions[partition] = offset

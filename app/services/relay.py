@@ -25,6 +25,7 @@ from app.utils.deadline import Deadline
 log = logging.getLogger(__name__)
 
 STOP_PATIENCE_SECONDS = 3.0
+STUCK_SECONDS = 20.0  # a relay whose record is refused leads for a few seconds only: longer, and nothing is stuck
 MOST_KNOWN = 200_000  # event ids of the log that are remembered without a row: about 25 MiB
 
 
@@ -129,8 +130,18 @@ class Relay:
         self._wake.set()
 
     def run(self, stop: threading.Event, beat: Beat) -> None:
-        """Stand by until the lead is free, lead until `stop`. Any trouble raises: the next run reads back first."""
-        with self._lead(stop, beat) as lead:
+        """Stand by until the lead is free, lead until `stop`. Any trouble raises: the next run reads back first.
+
+        Who stands by for long takes its own alarm back: the leader got past the record, or rings for it.
+        """
+        others = Deadline(STUCK_SECONDS)
+
+        def stand_by() -> None:
+            beat()
+            if others.passed:
+                self._alarms.clear(f"relay_{self.lane}")
+
+        with self._lead(stop, stand_by) as lead:
             if lead is None:
                 return
             self._show_leading(True)

@@ -87,7 +87,9 @@ class PostgresLead:
 
     def next_batch(self) -> Sequence[Outgoing]:
         """Return the oldest rows, at most the limit and BATCH_BYTES (but always one)."""
-        return [self._outgoing(row) for row in self._call([(self._lane.select, (self._limit, BATCH_BYTES))])]
+        rows = self._call([(self._lane.select, (self._limit, BATCH_BYTES))])
+        self.hold()  # a reading that took long proves too little
+        return [self._outgoing(row) for row in rows]
 
     def confirm(self, ids: Collection[int], positions: Positions) -> None:
         """Forget exactly these rows and move the positions, in one transaction."""
@@ -129,8 +131,12 @@ class PostgresLead:
         ]
 
     def _call(self, statements: Sequence[tuple[str, tuple[Any, ...]]]) -> list[tuple[Any, ...]]:
-        """Run the statements in one transaction and return the rows of the last."""
+        """Run the statements in one transaction and return the rows of the last.
+
+        It proves life as of when it was asked: the answer may be old when a leader that was frozen reads it.
+        """
         rows: list[tuple[Any, ...]] = []
+        asked_at = _boot_time()
         try:
             with self._database.watchdog.guard(self._connection, Deadline(CALL_SECONDS)):
                 self._connection.autocommit = len(statements) < 2
@@ -142,7 +148,7 @@ class PostgresLead:
                     self._connection.commit()
         except psycopg2.Error as error:
             raise LeadLost(f"{type(error).__name__} on the leader's connection") from error
-        self._alive_at = _boot_time()
+        self._alive_at = asked_at
         return rows
 
     def _outgoing(self, row: tuple[Any, ...]) -> Outgoing:

@@ -66,6 +66,17 @@ def test_a_lock_that_outlasts_a_late_request_is_not_taken_for_a_database_that_is
     assert database.available
 
 
+def test_a_connection_in_use_while_the_idle_ones_are_dropped_closes_when_it_comes_back(tables: Tables) -> None:
+    """Else every connection that dies leaves some open until the garbage collector runs."""
+    database = Database(tables.url)
+    pool = database.pool(1)
+    with pool.transaction(Deadline(5)) as session:
+        connection = session.connection
+        database.drop_idle()
+        assert not connection.closed
+    assert connection.closed
+
+
 def test_a_locked_table_is_a_503_for_reads_too(api: Caller, tables: Tables) -> None:
     """[H1]"""
     connection = tables.connect()

@@ -23,6 +23,7 @@ NOT_READABLE = 0.005
 UNKNOWN_ORDER = 0.03
 _STATUSES = ("CREATED", "PLACED", "ON_THE_WAY", "DELIVERED", "CREATED", "NO_SUCH_STATUS")
 _FLUSH_SECONDS = 30.0
+_LARGEST = 2 * 1024 * 1024  # more than the broker takes: it is the one to refuse
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,7 @@ class CommandProducer(threading.Thread):
 
 def publish(stack: Stack, history: History, messages: Iterable[Message], partition: int | None = None) -> None:
     """Send the messages and wait for the broker; each has its outcome in the history. Raises KafkaError."""
-    with KafkaProducer(bootstrap_servers=stack.broker.bootstrap, linger_ms=5) as producer:
+    with KafkaProducer(bootstrap_servers=stack.broker.bootstrap, linger_ms=5, max_request_size=_LARGEST) as producer:
         started = time.monotonic()
         sent = [
             (it, producer.send(stack.commands_topic, value=it.value, key=it.key, partition=partition))

@@ -9,16 +9,21 @@ import os
 import random
 import signal
 import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from kafka import KafkaConsumer
 from kafka.producer.sender import Sender
 
-from app.services import command_batch, kafka_clients
+from app.services import command_batch, kafka_clients, order_service
+from app.services.command_store import PostgresCommandStore
 from app.services.kafka_logs import KafkaEventLog
 from app.services.relay_store import PostgresLead
+from app.utils.ids import saga_order_id
 from run import app
 from tests.faults.protections import take_out
 
@@ -171,5 +176,23 @@ def _arm(name: str, probability: float) -> None:
 for _part in filter(None, os.environ.get("FAIL_POINTS", "").split(",")):
     _arm(_part.partition(":")[0], float(_part.partition(":")[2]))
 
+
+def _jumping_clock(offset: Path) -> None:
+    """Every time that the service takes is so many seconds off as the file says."""
+
+    def now() -> datetime:
+        return datetime.now(UTC) + timedelta(seconds=int(offset.read_text() or 0))
+
+    def new_id() -> uuid.UUID:
+        return uuid.UUID(saga_order_id(uuid.uuid4().hex, int(now().timestamp() * 1000)))
+
+    order_service.new_id = new_id
+    app.extensions["order_service"]._clock = now
+    for taker in (PostgresCommandStore, command_batch.CommandBatches):
+        taker.__init__.__defaults__ = (now,)
+
+
+if os.environ.get("CLOCK_OFFSET"):
+    _jumping_clock(Path(os.environ["CLOCK_OFFSET"]))
 if os.environ.get("WITHOUT"):
     take_out(os.environ["WITHOUT"])

@@ -40,6 +40,7 @@ class Instance(Server):
         self.wsgi = wsgi
         self.ready_path = ready_path
         self.history = self.folder / "service.log"
+        self.checkout = CHECKOUT
 
     @property
     def url(self) -> str:
@@ -118,7 +119,7 @@ class Instance(Server):
         with self.history.open("ab") as lives:
             return subprocess.Popen(
                 command,
-                cwd=CHECKOUT,
+                cwd=self.checkout,
                 stdin=subprocess.DEVNULL,
                 stdout=lives,
                 stderr=lives,

@@ -247,6 +247,20 @@ def test_a_log_that_ends_before_the_stored_offset_halts_its_partition_alone() ->
     assert stage.log.paused == {0}
 
 
+def test_a_partition_that_is_handled_elsewhere_while_it_is_looked_up_does_not_halt() -> None:
+    """The end of the log must not be older than the offset that it is held against."""
+    stage = Stage({0: []}, {0: 0})
+
+    def bounds(partition: int) -> tuple[int, int]:
+        seen = ScriptedLog.bounds(stage.log, partition)
+        stage.log.records[0], stage.store.offsets[0] = [0], StoredOffset(TOPIC, 1)
+        return seen
+
+    stage.log.bounds = bounds  # type: ignore[method-assign]
+    stage.step()
+    assert stage.alarms.all() == {}
+
+
 def test_a_halted_partition_stays_halted_until_a_person_decides() -> None:
     stage = Stage({0: [0, 1]}, {0: 9}).play()
     stage.consumer.look_again()

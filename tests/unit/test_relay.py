@@ -2,7 +2,7 @@
 
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -43,7 +43,9 @@ def recover(lead: ScriptedLead, topic: ScriptedTopic) -> int:
 
 def a_relay(lead: ScriptedLead | None, topic: ScriptedTopic, alarms: Alarms | None = None, **other: float) -> Relay:
     @contextmanager
-    def leading(stop: threading.Event, beat: object) -> Iterator[ScriptedLead | None]:
+    def leading(stop: threading.Event, beat: Callable[[], None]) -> Iterator[ScriptedLead | None]:
+        if lead is None:
+            beat()  # somebody else leads
         yield lead
 
     @contextmanager
@@ -214,6 +216,17 @@ def test_a_wake_up_during_a_step_is_not_lost() -> None:
     topic.on_send = another_commits
     relay.run(stop, lambda: None)
     assert topic.log == ids(1, 2)
+
+
+def test_who_stands_by_for_long_takes_its_own_alarm_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another leader got past the record; nobody else would ever take the alarm back."""
+    alarms, stop, nothing = Alarms(), threading.Event(), ScriptedTopic()
+    alarms.ring("relay_events", "Kafka refuses record 1 for good")
+    a_relay(None, nothing, alarms).run(stop, lambda: None)
+    assert alarms.all()
+    monkeypatch.setattr("app.services.relay.STUCK_SECONDS", 0.0)
+    a_relay(None, nothing, alarms).run(stop, lambda: None)
+    assert not alarms.all()
 
 
 def test_a_record_that_is_refused_for_good_rings_an_alarm_until_it_gets_through() -> None:

@@ -1,0 +1,67 @@
+"""The protections that can be taken out, one at a time, to see that the simulation finds what they protect from.
+
+The test program replaces what a statement does, or a function; the product has no switch for it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from unittest import mock
+
+from app.models import statements as sql
+from app.services import relay
+from app.services.relay_store import PostgresLead
+from tests.simulation.database import Rows, Session
+from tests.simulation.statements import EFFECTS, LEAD, Effect, announce
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """What the statements do without the protection, and which functions do nothing."""
+
+    effects: Mapping[str, Effect] = field(default_factory=dict)
+    functions: Sequence[tuple[Any, str]] = ()
+
+    @contextmanager
+    def taken_out(self) -> Iterator[Mapping[str, Effect]]:
+        """Take the protection out; return what all statements do meanwhile."""
+        with ExitStack() as stack:
+            for place, name in self.functions:
+                stack.enter_context(mock.patch.object(place, name, return_value=0))
+            yield {**EFFECTS, **self.effects}
+
+
+def _move_any_offset(session: Session, parameters: Sequence[Any]) -> Rows:
+    topic, partition, topic_id, _, next_offset = parameters
+    session.lock("consumer_offsets", (topic, partition))
+    session.put("consumer_offsets", (topic, partition), (topic_id, next_offset))
+    return [(1,)]
+
+
+def _claim_all(session: Session, parameters: Sequence[Any]) -> Rows:
+    return [(identity,) for identity in parameters[0]]
+
+
+def _overwrite(session: Session, parameters: Sequence[Any]) -> Rows:
+    row = tuple(parameters[: len(sql.ORDER)])
+    if session.lock("orders", row[0]) is None:
+        return []
+    session.put("orders", row[0], row)
+    return announce(session, parameters)
+
+
+def _lead_anyway(session: Session, parameters: Sequence[Any]) -> Rows:
+    return [(True,)]
+
+
+NOTHING = Ablation()
+ABLATIONS = {
+    "read-back": Ablation(functions=[(relay, "read_back")]),
+    "compare-and-swap": Ablation({sql.MOVE_OFFSET.name: _move_any_offset}),
+    "identities": Ablation({sql.CLAIM_COMMANDS.name: _claim_all}),
+    "version-guard": Ablation({sql.WRITES[False, True, False].name: _overwrite}),
+    "one-leader": Ablation({LEAD: _lead_anyway}),
+    "lease": Ablation(functions=[(PostgresLead, "check")]),
+}
+"""By name. `compare-and-swap` is the one of the stored offset, `version-guard` that of an HTTP change."""

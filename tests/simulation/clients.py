@@ -1,0 +1,118 @@
+"""How the product reaches the simulated server: a pool as models/database.py has it, and a connection as psycopg2's."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+from app.models.database import DatabaseAway, DatabaseBusy, OutcomeUnknown, Statement
+from tests.simulation.database import Gone, LockTimeout, Rows, Server, Session
+from tests.simulation.statements import Effect
+
+
+class Client:
+    """One session, with the statements that the server knows."""
+
+    def __init__(self, server: Server, effects: Mapping[str, Effect], idle_limit: bool = False) -> None:
+        self.session = Session(server, idle_limit)
+        self._effects = effects
+
+    def execute(self, statement: Statement | str, parameters: Sequence[Any] = ()) -> Rows:
+        """Run one of the product's statements. Raises psycopg2's errors."""
+        name = statement if isinstance(statement, str) else statement.name
+        effect = self._effects[name]
+        return self.session.run(effect.__name__.strip("_"), lambda session: effect(session, parameters))
+
+
+class Pool:
+    """One connection, kept until it is lost, and the errors that the product's own pool raises."""
+
+    def __init__(self, server: Server, effects: Mapping[str, Effect]) -> None:
+        self._server = server
+        self._effects = effects
+        self._client: Client | None = None
+
+    def run(self, statement: Statement, parameters: Sequence[Any], deadline: object) -> Rows:
+        """Run one autocommitted statement."""
+        with self._borrowed() as client:
+            return client.execute(statement, parameters)
+
+    @contextmanager
+    def transaction(self, deadline: object) -> Iterator[Client]:
+        """Commit the body's statements together at its end, or roll back when it raises."""
+        with self._borrowed() as client:
+            client.session.begin()
+            try:
+                yield client
+                client.session.commit()
+            except BaseException:
+                client.session.rollback()
+                raise
+
+    @contextmanager
+    def _borrowed(self) -> Iterator[Client]:
+        if self._client is None:
+            try:
+                self._client = Client(self._server, self._effects)
+            except Gone as error:
+                raise DatabaseAway(str(error)) from error
+        try:
+            yield self._client
+        except Gone as error:
+            self._client = None
+            raise OutcomeUnknown(str(error)) from error
+        except LockTimeout as error:
+            raise DatabaseBusy(str(error)) from error
+
+
+class Database:
+    """What relay_store.lead needs of the product's Database."""
+
+    def __init__(self, server: Server, effects: Mapping[str, Effect]) -> None:
+        self.watchdog = self
+        self._server = server
+        self._effects = effects
+
+    def connect(self, **settings: int) -> "Connection":
+        """Open a connection. Raises DatabaseAway."""
+        try:
+            return Connection(Client(self._server, self._effects, idle_limit="idle_session_timeout" in settings))
+        except Gone as error:
+            raise DatabaseAway(str(error)) from error
+
+    def guard(self, connection: object, deadline: object) -> AbstractContextManager[None]:
+        """Guard nothing: the simulated server answers in time."""
+        return nullcontext()
+
+
+class Connection:
+    """A connection and its only cursor, as far as PostgresLead uses them."""
+
+    def __init__(self, client: Client) -> None:
+        self.autocommit = True
+        self.description: object = None
+        self._client = client
+        self._rows: Rows = []
+
+    @contextmanager
+    def cursor(self) -> Iterator["Connection"]:
+        """Return itself."""
+        yield self
+
+    def execute(self, statement: str, parameters: Sequence[Any]) -> None:
+        """Run a statement, in a transaction unless autocommitting. Raises psycopg2's errors."""
+        if not (self.autocommit or self._client.session.in_transaction):
+            self._client.session.begin()
+        self._rows = self._client.execute(statement, parameters)
+        self.description = self._rows or None
+
+    def fetchall(self) -> Rows:
+        """Return the rows of the last statement."""
+        return self._rows
+
+    def commit(self) -> None:
+        """Commit. Raises psycopg2's errors."""
+        self._client.session.commit()
+
+    def close(self) -> None:
+        """Close the session."""
+        self._client.session.close()

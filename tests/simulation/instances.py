@@ -1,0 +1,153 @@
+"""An instance of the service: the product's own consumer, relay and HTTP use cases, wired to the simulated servers."""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from functools import partial
+
+from kafka.errors import KafkaError
+
+from app.config.config import Settings
+from app.models.database import DatabaseTrouble, OutcomeUnknown
+from app.models.rules import Change, Decision
+from app.models.store import Answer, OrderStore, Origin
+from app.services import relay_store
+from app.services.alarms import Alarms
+from app.services.command_store import PostgresCommandStore
+from app.services.consumer import CommandConsumer
+from app.services.kafka_service import LOOK_AGAIN_SECONDS
+from app.services.order_service import Call, OrderService
+from app.services.relay import LeadLost, Relay, SendFailed
+from app.utils.deadline import Deadline
+from tests.simulation.clients import Database, Pool
+from tests.simulation.database import Server
+from tests.simulation.kafka import Broker, CommandTopic, EventTopic
+from tests.simulation.load import START, Request
+from tests.simulation.scheduler import Instance, Scheduler
+from tests.simulation.statements import Effect
+
+RELAY_BATCH = 3
+SETTLE_SECONDS = Settings.load({}).relay_settle_ms / 1000
+LOOK_SECONDS = 0.7  # between two looks of an idle relay
+BACK_OFF_SECONDS = 1.0
+REFUSED_ACCEPT_SECONDS = 15
+FOR_EVER = 1_000_000.0
+
+TROUBLE = (DatabaseTrouble, KafkaError, LeadLost, SendFailed)
+"""What may end the work of a thread; the supervisor starts it again. Anything else is a fault of ours."""
+
+DONE, NOT_DONE, UNKNOWN = "done", "not done", "unknown"
+
+
+class Stop(threading.Event):
+    """Never set; a wait for it takes simulated time."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        super().__init__()
+        self._scheduler = scheduler
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Go on `timeout` seconds later."""
+        self._scheduler.sleep(timeout or 0.0)
+        return False
+
+
+class Quiet(Alarms):
+    """Nothing that these stories tell is for a person: an alarm is a fault."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        super().__init__()
+        self._scheduler = scheduler
+
+    def ring(self, name: str, sentence: str) -> None:
+        """Raise an alarm, and have it reported."""
+        super().ring(name, sentence)
+        self._scheduler.surprises.append(f"alarm {name} on {self._scheduler.instance.name}: {sentence}")
+
+
+class Service:
+    """One instance, which works until the story ends."""
+
+    def __init__(self, instance: Instance, server: Server, broker: Broker, effects: Mapping[str, Effect]) -> None:
+        self.outcomes: dict[str, str] = {}
+        self._instance = instance
+        self._server = server
+        self._broker = broker
+        self._effects = effects
+        self._scheduler = server.scheduler
+        self._alarms = Quiet(self._scheduler)
+
+    def start(self, requests: list[Request]) -> None:
+        """Start its threads; the HTTP door is called as `requests` say."""
+        self._actor("consumer", self._consume)
+        self._actor("relay", self._relay)
+        if requests:
+            waiting = sorted(requests, key=lambda request: request.time)
+            self._actor("http", partial(self._answer, waiting))
+
+    def _actor(self, name: str, work: Callable[[], None]) -> None:
+        self._scheduler.actor(name, self._instance, work, TROUBLE)
+
+    def _consume(self) -> None:
+        """As KafkaService does it."""
+        store = PostgresCommandStore(self._pool(), self._clock)  # type: ignore[arg-type]
+        topic = CommandTopic(self._broker)
+        consumer = CommandConsumer(topic, store, self._alarms)
+        next_look = self._scheduler.now + LOOK_AGAIN_SECONDS
+        try:
+            while True:
+                try:
+                    consumer.step()
+                    if self._scheduler.now > next_look:
+                        next_look = self._scheduler.now + LOOK_AGAIN_SECONDS
+                        consumer.look_again()
+                except DatabaseTrouble as trouble:
+                    self._scheduler.note(f"commands wait: {trouble!r}")
+                    self._scheduler.sleep(BACK_OFF_SECONDS)
+        finally:
+            topic.close()
+
+    def _relay(self) -> None:
+        database = Database(self._server, self._effects)
+        lead = partial(relay_store.lead, database, relay_store.EVENTS, "order_events", RELAY_BATCH)  # type: ignore[arg-type]
+        relay = Relay("events", lead, self._open_events, self._alarms, 0.0, SETTLE_SECONDS)
+        relay.run(Stop(self._scheduler), lambda: self._scheduler.sleep(LOOK_SECONDS))
+
+    @contextmanager
+    def _open_events(self) -> Iterator[EventTopic]:
+        yield EventTopic(self._broker)
+
+    def _answer(self, waiting: list[Request]) -> None:
+        pool = self._pool()
+        store = OrderStore(pool, REFUSED_ACCEPT_SECONDS)  # type: ignore[arg-type]
+        service = OrderService(pool, store, lambda: None, self._clock)  # type: ignore[arg-type]
+        while waiting:
+            self._scheduler.sleep(max(waiting[0].time - self._scheduler.now, 0.0))
+            request = waiting.pop(0)
+            self.outcomes[request.correlation_id] = UNKNOWN  # and stays so when we crash
+            self.outcomes[request.correlation_id] = outcome = _outcome(service, request)
+            self._scheduler.note(f"{request.correlation_id} ({request.command}) is {outcome}")
+        self._scheduler.sleep(FOR_EVER)
+
+    def _pool(self) -> Pool:
+        return Pool(self._server, self._effects)
+
+    def _clock(self) -> datetime:
+        return START + timedelta(seconds=self._scheduler.now)
+
+
+def _outcome(service: OrderService, request: Request) -> str:
+    call = Call(Origin("http", request.correlation_id), Deadline(FOR_EVER), None, _present)
+    try:
+        answer = service.execute(request.command, call)
+    except OutcomeUnknown:
+        return UNKNOWN
+    except DatabaseTrouble:
+        return NOT_DONE
+    return DONE if answer.status == 201 else NOT_DONE
+
+
+def _present(decision: Decision) -> Answer:
+    """201 for a change: this caller wants to know whether there was one."""
+    return Answer(201 if isinstance(decision, Change) else 200, b"")

@@ -1,0 +1,242 @@
+"""What each statement of the product does to the rows of the simulated server, by the statement's name or text.
+
+The texts are the product's own constants: a statement that is renamed or new fails here with its name.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from app.models import statements as sql
+from app.services import relay_store
+from app.services.relay_store import EVENTS
+from tests.simulation.database import Rows, Session
+
+Effect = Callable[[Session, Sequence[Any]], Rows]
+
+_VERSION = list(sql.ORDER).index("version")
+LEAD = "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))"
+_WRITTEN = [*sql.ORDER, "change_id", "kind", "from_status", "concerned", "door", "correlation_id", "type", "payload"]
+
+
+def _find_offset(session: Session, parameters: Sequence[Any]) -> Rows:
+    row = session.find("consumer_offsets", tuple(parameters))
+    return [] if row is None else [row]
+
+
+def _first_offset(session: Session, parameters: Sequence[Any]) -> Rows:
+    topic, partition, *row = parameters
+    if session.lock("consumer_offsets", (topic, partition)) is None:
+        session.put("consumer_offsets", (topic, partition), tuple(row))
+    return []
+
+
+def _reset_offset(session: Session, parameters: Sequence[Any]) -> Rows:
+    topic, partition, old_topic_id, old_offset, topic_id, next_offset = parameters
+    return _swap_offset(session, (topic, partition), (old_topic_id, old_offset), (topic_id, next_offset))
+
+
+def _move_offset(session: Session, parameters: Sequence[Any]) -> Rows:
+    topic, partition, topic_id, expected, next_offset = parameters
+    return _swap_offset(session, (topic, partition), (topic_id, expected), (topic_id, next_offset))
+
+
+def _swap_offset(session: Session, key: tuple[str, int], old: tuple[Any, int], new: tuple[Any, int]) -> Rows:
+    if session.lock("consumer_offsets", key) != old:
+        return []
+    session.put("consumer_offsets", key, new)
+    return [(1,)]
+
+
+def _claim_commands(session: Session, parameters: Sequence[Any]) -> Rows:
+    return _claim(session, "command_identities", [(identity, True) for identity in parameters[0]])
+
+
+def _claim_sagas(session: Session, parameters: Sequence[Any]) -> Rows:
+    return _claim(session, "saga_orders", sorted(zip(*parameters, strict=True)))
+
+
+def _claim(session: Session, table: str, rows: Sequence[tuple[Any, Any]]) -> Rows:
+    claimed: Rows = []
+    for key, row in rows:
+        if session.lock(table, key) is None:
+            session.put(table, key, row)
+            claimed.append((key,))
+    return claimed
+
+
+def _find_sagas(session: Session, parameters: Sequence[Any]) -> Rows:
+    found = [(saga_id, session.find("saga_orders", saga_id)) for saga_id in parameters[0]]
+    return [row for row in found if row[1] is not None]
+
+
+def _load_order(session: Session, parameters: Sequence[Any]) -> Rows:
+    row = session.find("orders", parameters[0])
+    return [] if row is None else [row]
+
+
+def _lock_order(session: Session, parameters: Sequence[Any]) -> Rows:
+    return _lock_orders(session, [parameters])
+
+
+def _lock_orders(session: Session, parameters: Sequence[Any]) -> Rows:
+    there = [order_id for order_id in sorted(parameters[0]) if session.find("orders", order_id) is not None]
+    return [session.lock("orders", order_id) for order_id in there]
+
+
+def _insert_orders(session: Session, parameters: Sequence[Any]) -> Rows:
+    for row in zip(*parameters, strict=True):
+        session.insert("orders", row[0], row, "orders_pkey")
+    return [(1,)] * len(parameters[0])
+
+
+def _update_orders(session: Session, parameters: Sequence[Any]) -> Rows:
+    return [(1,) for *row, guard in zip(*parameters, strict=True) if update_order(session, tuple(row), guard)]
+
+
+def update_order(session: Session, row: tuple[Any, ...], guard: int) -> bool:
+    """Replace an order whose version is `guard`; tell whether it was."""
+    if session.find("orders", row[0]) is None or session.lock("orders", row[0])[_VERSION] != guard:
+        return False
+    session.put("orders", row[0], row)
+    return True
+
+
+def _insert_changes(session: Session, parameters: Sequence[Any]) -> Rows:
+    for row in zip(*parameters, strict=True):
+        _add_change(session, dict(zip(sql.CHANGE, row, strict=True)))
+    return [(1,)] * len(parameters[0])
+
+
+def _add_change(session: Session, change: dict[str, Any]) -> None:
+    session.insert("order_changes", (change["order_id"], change["version"]), change, "order_changes_pkey")
+
+
+def _insert_events(session: Session, parameters: Sequence[Any]) -> Rows:
+    for row in zip(*parameters, strict=True):
+        _add_event(session, dict(zip(sql.EVENT, row, strict=True)))
+    return [(1,)] * len(parameters[0])
+
+
+def _add_event(session: Session, event: dict[str, Any]) -> None:
+    row_id = session.server.next_id()
+    session.put("outbox", row_id, {"id": row_id, **event})
+
+
+def _insert_dead_letters(session: Session, parameters: Sequence[Any]) -> Rows:
+    for row in zip(*parameters, strict=True):
+        letter = dict(zip(sql.DEAD_LETTER, row, strict=True))
+        session.insert("dead_letters", letter["event_id"], letter, "dead_letters_event_id_key")
+    return [(1,)] * len(parameters[0])
+
+
+def _write_new(session: Session, parameters: Sequence[Any]) -> Rows:
+    session.insert("orders", parameters[0], tuple(parameters[: len(sql.ORDER)]), "orders_pkey")
+    return announce(session, parameters)
+
+
+def _write_changed(session: Session, parameters: Sequence[Any]) -> Rows:
+    row = tuple(parameters[: len(sql.ORDER)])
+    return announce(session, parameters) if update_order(session, row, row[_VERSION] - 1) else []
+
+
+def announce(session: Session, parameters: Sequence[Any]) -> Rows:
+    """Write the rest of the chain of an HTTP change: its history line and its event."""
+    written = dict(zip(_WRITTEN, parameters, strict=True))
+    history = {"to_status": written["order_status"], "runner_id": written["concerned"]}
+    _add_change(session, {column: (written | history).get(column) for column in sql.CHANGE})
+    event = {"event_id": written["change_id"], "aggregateid": written["order_id"]}
+    _add_event(session, {column: (written | event)[column] for column in sql.EVENT})
+    return [(written["version"],)]
+
+
+def _find_change(session: Session, parameters: Sequence[Any]) -> Rows:
+    order_id, version, change_id = parameters
+    change = session.find("order_changes", (order_id, version))
+    return [()] if change is not None and change["change_id"] == change_id else []
+
+
+def _remember_refusal(session: Session, parameters: Sequence[Any]) -> Rows:
+    session.lock("refused_accepts", tuple(parameters))
+    session.put("refused_accepts", tuple(parameters), session.server.scheduler.now)
+    return []
+
+
+# The relay's
+
+
+def _lead(session: Session, parameters: Sequence[Any]) -> Rows:
+    return [(session.server.leaders.setdefault(parameters[0], session) is session,)]
+
+
+def _oldest(session: Session, parameters: Sequence[Any]) -> Rows:
+    columns = ("id", "event_id", "aggregateid", "payload", "type", "correlation_id", "version")
+    rows = [tuple(row[column] for column in columns) for row in session.rows("outbox")][: parameters[0]]
+    return [(*row[:2], row[2].encode(), *row[3:6], None if row[6] is None else str(row[6])) for row in rows]
+
+
+def _forget(session: Session, parameters: Sequence[Any]) -> Rows:
+    return _delete(session, [row_id for row_id in parameters[0] if session.find("outbox", row_id) is not None])
+
+
+def _forget_events(session: Session, parameters: Sequence[Any]) -> Rows:
+    gone = _delete(session, [row["id"] for row in session.rows("outbox") if row["event_id"] in parameters[0]])
+    session.server.read_back += len(gone)
+    return gone
+
+
+def _delete(session: Session, row_ids: Sequence[int]) -> Rows:
+    gone = [row_id for row_id in row_ids if session.lock("outbox", row_id) is not None]
+    for row_id in gone:
+        session.put("outbox", row_id, None)
+    return [(1,)] * len(gone)
+
+
+def _positions(session: Session, parameters: Sequence[Any]) -> Rows:
+    return list(session.rows("relay_positions"))
+
+
+def _set_position(session: Session, parameters: Sequence[Any]) -> Rows:
+    topic, *row = parameters
+    session.lock("relay_positions", (topic, row[0]))
+    session.put("relay_positions", (topic, row[0]), tuple(row))
+    return []
+
+
+def _move_position(session: Session, parameters: Sequence[Any]) -> Rows:
+    topic, partition, topic_id, next_offset = parameters
+    known = session.lock("relay_positions", (topic, partition))
+    if known is None or known[1] != topic_id or known[2] < next_offset:
+        session.put("relay_positions", (topic, partition), (partition, topic_id, next_offset))
+    return []
+
+
+EFFECTS: dict[str, Effect] = {
+    sql.FIND_OFFSET.name: _find_offset,
+    sql.FIRST_OFFSET.name: _first_offset,
+    sql.RESET_OFFSET.name: _reset_offset,
+    sql.MOVE_OFFSET.name: _move_offset,
+    sql.CLAIM_COMMANDS.name: _claim_commands,
+    sql.CLAIM_SAGAS.name: _claim_sagas,
+    sql.FIND_SAGAS.name: _find_sagas,
+    sql.LOAD_ORDER.name: _load_order,
+    sql.LOCK_ORDER.name: _lock_order,
+    sql.LOCK_ORDERS.name: _lock_orders,
+    sql.INSERT_ORDERS.name: _insert_orders,
+    sql.UPDATE_ORDERS.name: _update_orders,
+    sql.INSERT_CHANGES.name: _insert_changes,
+    sql.INSERT_EVENTS.name: _insert_events,
+    sql.INSERT_DEAD_LETTERS.name: _insert_dead_letters,
+    sql.WRITES[True, True, False].name: _write_new,
+    sql.WRITES[False, True, False].name: _write_changed,
+    sql.FIND_CHANGE.name: _find_change,
+    sql.REMEMBER_REFUSAL.name: _remember_refusal,
+    "SELECT 1": lambda session, parameters: [(1,)],
+    LEAD: _lead,
+    EVENTS.select: _oldest,
+    EVENTS.forget: _forget,
+    f"{EVENTS.forget_events} RETURNING 1": _forget_events,
+    relay_store._POSITIONS: _positions,
+    relay_store._SET: _set_position,
+    relay_store._MOVE: _move_position,
+}
+"""Every statement of the consumer, the relay of events and the HTTP door without keys."""

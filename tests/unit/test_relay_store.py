@@ -1,0 +1,79 @@
+"""The leader's lease: what a call to the server proves, and until when."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import psycopg2
+import pytest
+
+from app.services import relay_store
+from app.services.relay import LeadLost
+from app.services.relay_store import EVENTS, LEASE_SECONDS, PostgresLead
+
+
+class Server:
+    """An empty outbox behind a connection. The calls take `seconds`, one after the other, then no time at all."""
+
+    def __init__(self, *seconds: float) -> None:
+        self.now = 1_000.0
+        self.ended = False
+        self.autocommit = True
+        self.description = True
+        self.watchdog = self
+        self._seconds = list(seconds)
+
+    def guard(self, connection: object, deadline: object) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    @contextmanager
+    def cursor(self) -> Iterator["Server"]:
+        yield self
+
+    def execute(self, statement: str, parameters: Sequence[Any]) -> None:
+        if self.ended:
+            raise psycopg2.OperationalError("terminating connection due to idle-session timeout")
+        seconds = self._seconds.pop(0) if self._seconds else 0.0
+        self.now += seconds
+        self.ended = seconds > relay_store.IDLE_MS / 1000  # silent for too long once it had answered
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        return []
+
+
+def a_leader(server: Server, monkeypatch: pytest.MonkeyPatch) -> PostgresLead:
+    monkeypatch.setattr(relay_store, "_boot_time", lambda: server.now)
+    return PostgresLead(server, server, EVENTS, "order_events", 10)  # type: ignore[arg-type]
+
+
+def test_a_call_proves_life_for_the_length_of_the_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server()
+    leader = a_leader(server, monkeypatch)
+    server.now += 60.0
+    leader.positions()
+    server.now += LEASE_SECONDS
+    leader.check()
+    server.now += 0.1
+    with pytest.raises(LeadLost):
+        leader.check()
+
+
+def test_a_leader_that_was_frozen_with_the_answer_in_hand_does_not_send(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server counts its silence from the answer on, not from when that is read; another one may lead by now."""
+    leader = a_leader(Server(60.0), monkeypatch)
+    leader.positions()
+    with pytest.raises(LeadLost):
+        leader.check()
+
+
+def test_a_leader_that_was_frozen_while_it_read_the_rows_notices(monkeypatch: pytest.MonkeyPatch) -> None:
+    leader = a_leader(Server(60.0), monkeypatch)
+    with pytest.raises(LeadLost):
+        leader.next_batch()
+
+
+def test_rows_that_took_long_to_read_may_be_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a slow database would stop the relay for good."""
+    leader = a_leader(Server(LEASE_SECONDS + 1), monkeypatch)
+    leader.next_batch()
+    leader.check()
