@@ -30,6 +30,7 @@ class DrainingWorker(ThreadWorker):
 
 bind = f"0.0.0.0:{_settings.port}"
 worker_class = DrainingWorker
+workers = _settings.web_concurrency
 threads = _settings.web_threads
 keepalive = 75
 timeout = 30

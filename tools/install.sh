@@ -33,7 +33,7 @@ fi
 
 echo "Installing the packages of requirements-dev.txt ..." >&2
 pip=(.venv/bin/python -m pip install --quiet --disable-pip-version-check)
-uv=(.venv/bin/python -m uv pip install --quiet --python .venv/bin/python)
+uv=(.venv/bin/python -m uv pip install --quiet --compile-bytecode --python .venv/bin/python)
 # uv is five times as fast; where only pip knows how to reach the packages, pip installs them all.
 if "${pip[@]}" "$(grep -oE '^uv==[0-9.]+' requirements-dev.txt)" && "${uv[@]}" --require-hashes -r requirements-dev.txt; then
     exit

@@ -31,12 +31,12 @@ commands = AppGroup(
     help="""Look at orders, and do what only a person may decide.
 
     Database and broker are those of the service's settings (DATABASE_URL, KAFKA_BOOTSTRAP_SERVERS, …). Every command
-    takes --json and prints one JSON document then. Exit code 1 with a sentence on standard error when something is
-    away or refused. What changes anything leaves a line in the table operator_actions.
+    takes --json at its end and prints one JSON document then. Exit code 1 with a sentence on standard error when
+    something is away or refused. What changes anything leaves a line in the table operator_actions.
 
     \b
     Examples:
-      flask orders list --status created --limit 5
+      flask orders list --status pending --limit 5
       flask orders timeline 01a20435-8cd0-7303-b4d3-9c5bde2f68e3
       flask orders check
     """,

@@ -121,6 +121,7 @@ class Settings:
         "how long a new relay leader lets its predecessor's last sends land before it reads back",
     )
     web_threads: int = _setting("WEB_THREADS", "32", _number(1, 200), "HTTP threads of each gunicorn worker")
+    web_concurrency: int = _setting("WEB_CONCURRENCY", "1", _number(1, 200), "gunicorn worker processes")
     database_pool: int = _setting(
         "DATABASE_POOL", "16", _number(1, 200), "most database connections of the HTTP threads of one process"
     )
@@ -142,7 +143,7 @@ class Settings:
         _choice("debug", "info", "warning", "error"),
         "least severe line that is logged; `debug` has one line a request, command and record sent",
     )
-    log_format: str = _setting("LOG_FORMAT", "text", _choice("text", "json"), "how a line looks")
+    log_format: str = _setting("LOG_FORMAT", "text", _choice("text", "json"), "how a line looks: `text` or `json`")
 
     def __post_init__(self) -> None:
         """Refuse topics that share a name: a dead letter that is a command again would go round for ever."""

@@ -20,6 +20,7 @@ BAD = [
     ("RELAY_POLL_MS", ["", "4", "2001"]),
     ("RELAY_SETTLE_MS", ["", "-1", "10001"]),
     ("WEB_THREADS", ["", "0", "201"]),
+    ("WEB_CONCURRENCY", ["", "0", "two"]),
     ("DATABASE_POOL", ["", "0", "201"]),
     ("GRACEFUL_TIMEOUT", ["", "0", "301"]),
     ("REFUSED_ACCEPT_SECONDS", ["", "-1", "3601"]),

@@ -9,9 +9,11 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from types import FrameType
 
+from dotenv import load_dotenv
+
 from tools.stack.broker import Broker
 from tools.stack.errors import JarsMissing, PortTaken, StackError
-from tools.stack.ports import free_port
+from tools.stack.ports import free_port, require_free
 from tools.stack.postgres import Postgres
 from tools.stack.server import Server
 from tools.stack.service import CHECKOUT, Service
@@ -27,6 +29,7 @@ _EXAMPLE = (
 def main() -> int:
     """Returns the exit code: 0 after Ctrl-C or SIGTERM, 1 with a sentence when something could not be started."""
     arguments = _parser().parse_args()
+    load_dotenv()  # as the service does
     action: Callable[[ExitStack], None] = arguments.action
     for number in _STOPPING:
         signal.signal(number, _interrupt)
@@ -60,8 +63,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(parts: ExitStack) -> None:
+    port = _port("PORT", 3000)
+    Service(_FOLDER / "service", 0, {}).clear_leftover()
+    require_free(port, Service.name)  # before database and broker take their seconds
     settings = _start_stack(parts)
-    service = Service(_FOLDER / "service", _port("PORT", 3000), settings)
+    service = Service(_FOLDER / "service", port, settings)
     _start(parts, service)
     _banner(service, settings)
     while service.running:
@@ -112,8 +118,13 @@ def _start(parts: ExitStack, server: Server) -> None:
 
 def _banner(service: Service, settings: dict[str, str]) -> None:
     curl = f"curl -s {service.url}/createOrder -H 'Content-Type: application/json' -d '{_EXAMPLE}'"
-    addresses = "\n".join(f"  {name:<24} {value}" for name, value in settings.items())
-    _say(f"\nThe order service is ready at {service.url}\n{addresses}\nTry:\n  {curl}\nCtrl-C stops everything.\n")
+    addresses = " ".join(f"{name}={value}" for name, value in settings.items())
+    lines = [
+        f"\nThe order service is ready at {service.url}; to read and try: {service.url}/apidocs/ and /asyncapi",
+        f"For commands in other terminals:\n  export {addresses}",
+        f"Try:\n  {curl}\nCtrl-C stops everything.\n",
+    ]
+    _say("\n".join(lines))
 
 
 def _port(variable: str, default: int) -> int:
