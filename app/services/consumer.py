@@ -163,6 +163,9 @@ class CommandConsumer:
         for partition in self._halted - assigned:
             self._alarms.clear(f"offset_{partition}")  # whoever has it now looks at it anew
         self._halted &= assigned
+        if not assigned:  # no good command can come here and end it
+            self._letters_in_a_row = 0
+            self._alarms.clear("dead_letters")
         for partition in sorted(assigned - set(self._positions) - self._halted):
             self._reconcile(partition)
 

@@ -26,6 +26,7 @@ from app.utils.logging import correlation_id
 log = logging.getLogger(__name__)
 
 POLL_MS = 200
+OVERDUE_SECONDS = 0.05
 LOOK_UP_MS = 5_000
 ACKNOWLEDGE_SECONDS = 60.0  # twice the producer's own limit, which does not count everything
 HOLD_SECONDS = 1.0
@@ -45,7 +46,10 @@ class KafkaCommandLog:
     def poll(self) -> Mapping[int, Sequence[Record]]:
         """Return the next records by partition; blocks up to POLL_MS. Raises KafkaError: then build a new log."""
         self._finish_joining()
-        polled = self._consumer.poll(timeout_ms=POLL_MS)
+        wait_ms = self._wait_ms()
+        polled = self._consumer.poll(timeout_ms=wait_ms)
+        if not wait_ms and not polled:
+            time.sleep(OVERDUE_SECONDS)
         return {place.partition: records for place, records in polled.items()}
 
     def _finish_joining(self) -> None:
@@ -57,6 +61,17 @@ class KafkaCommandLog:
         coordinator = self._consumer._coordinator
         if coordinator.rejoining:
             coordinator.request_rejoin()
+
+    def _wait_ms(self) -> int:
+        """Return how long a poll may wait: until the next heartbeat is due, and not at all while one is not answered.
+
+        kafka-python 3.0.12 would not wait then either, but ask a thousand times a second, and remember each time until
+        the fetch under way ends: a network that swallows everything costs 50 MiB in the 10 s that a request may take.
+        """
+        coordinator = self._consumer._coordinator
+        if coordinator.need_rejoin():
+            return POLL_MS
+        return int(min(POLL_MS, max(coordinator.time_to_next_poll() * 1000, 0)))
 
     def assigned(self) -> set[int]:
         """Return the partitions that are ours at the moment."""

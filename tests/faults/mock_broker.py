@@ -99,6 +99,11 @@ class MockBroker:
         """The address, as KAFKA_BOOTSTRAP_SERVERS takes it."""
         return f"127.0.0.1:{self._front.port}"
 
+    @property
+    def front(self) -> Proxy:
+        """What its clients speak to; its network may be set."""
+        return self._front
+
     def __enter__(self) -> Self:
         call = self._call
         conf = call["conf_new"]()

@@ -5,6 +5,7 @@ wants a row that another transaction has changed, or a key that another one is i
 sees what it left. It knows nothing of SQL: statements.py has what each of the product's statements does to the rows.
 """
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -58,7 +59,7 @@ class Server:
         self.leaders: dict[str, Session] = {}  # session-level advisory locks
         self.sessions: dict[Session, None] = {}
         self.away_until = 0.0
-        self.read_back = 0  # rows that were found in the log
+        self.read_back: Counter[Session] = Counter()  # rows that a leader found in the log
         self._last_id = 0
 
     def table(self, name: str) -> dict[Hashable, Row]:

@@ -180,7 +180,8 @@ def _forget(session: Session, parameters: Sequence[Any]) -> Rows:
 
 def _forget_events(session: Session, parameters: Sequence[Any]) -> Rows:
     gone = _delete(session, [row["id"] for row in session.rows("outbox") if row["event_id"] in parameters[0]])
-    session.server.read_back += len(gone)
+    if gone:
+        session.server.read_back[session] += len(gone)
     return gone
 
 

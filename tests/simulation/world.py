@@ -49,7 +49,8 @@ class World:
         self.figures["steps"] = self.scheduler.points
         self.figures[Kind.ACKNOWLEDGEMENT] = self.broker.unsaid
         self.figures["times that partitions were dealt out"] = self.broker.deals
-        self.figures["rows that a read-back removed"] = self.server.read_back
+        self.figures["read-backs that removed rows"] = len(self.server.read_back)
+        self.figures["rows that a read-back removed"] = sum(self.server.read_back.values())
         return End(
             commands=self.broker.commands,
             events=self.broker.events,
@@ -103,7 +104,7 @@ class World:
             self.server.restart(fault.seconds)
 
     def _strike(self, instance: Instance, label: str) -> None:
-        for place in (label, ANYWHERE):
+        for place in (label, ANYWHERE) if self._at_point else ():
             self._passed[instance, place] += 1
             fault = self._at_point.pop((instance, place, self._passed[instance, place]), None)
             if fault is not None:

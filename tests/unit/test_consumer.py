@@ -233,6 +233,15 @@ def test_many_dead_letters_in_a_row_ring_an_alarm_and_a_good_command_ends_it() -
     assert stage.alarms.all() == {}
 
 
+def test_who_has_no_partition_left_takes_the_alarm_back() -> None:
+    """No good command could end it there; who has the partition now rings for itself."""
+    stage = Stage({0: list(range(DEAD_LETTERS_IN_A_ROW))})
+    stage.store.letters = set(range(DEAD_LETTERS_IN_A_ROW))
+    assert list(stage.play().alarms.all()) == ["dead_letters"]
+    stage.log.assign()
+    assert stage.play(1).alarms.all() == {}
+
+
 def test_dead_letters_among_good_commands_ring_nothing() -> None:
     stage = Stage({0: list(range(200))}, limit=10)
     stage.store.letters = set(range(0, 200, 2))

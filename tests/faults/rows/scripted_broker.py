@@ -4,6 +4,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from kafka import KafkaProducer
 from kafka.errors import (
@@ -15,20 +16,19 @@ from kafka.errors import (
     RequestTimedOutError,
     TopicAuthorizationFailedError,
 )
-from kafka.protocol.consumer.group import HeartbeatRequest, JoinGroupRequest, OffsetCommitRequest, SyncGroupRequest
+from kafka.protocol.consumer.group import HeartbeatRequest, JoinGroupRequest
 from kafka.protocol.producer.produce import ProduceRequest
-from kafka.protocol.producer.transaction import InitProducerIdRequest
 
 from tests.faults.found import await_quiet, read_topic
 from tests.faults.history import OK, Operation
-from tests.faults.load import ORDER_DETAILS, Connection
+from tests.faults.load import ORDER_DETAILS, PATHS, Connection
 from tests.faults.mock_broker import MockBroker, Script
 from tests.faults.rows import row
 from tests.faults.rows.database import answered_in_time
 from tests.faults.trial import Trial, until
 
 PASSING = (NotLeaderForPartitionError, RequestTimedOutError, NotEnoughReplicasError)
-GROUP = (JoinGroupRequest, SyncGroupRequest, HeartbeatRequest, OffsetCommitRequest)
+GROUP = (JoinGroupRequest, HeartbeatRequest)
 MOST = 5
 ALWAYS = 10**9
 
@@ -41,8 +41,8 @@ def errors(trial: Trial) -> None:
             since = time.monotonic()
             passing(trial, mock)
             waited_for(trial, mock, "producing forbidden", TopicAuthorizationFailedError, ProduceRequest)
-            loading = (*GROUP, InitProducerIdRequest)
-            waited_for(trial, mock, "coordinator loading", CoordinatorLoadInProgressError, *loading)
+            with one_more_member(trial):
+                waited_for(trial, mock, "coordinator loading", CoordinatorLoadInProgressError, *GROUP)
         await_quiet(trial.stack, 30)
         one_record_at_a_time(trial)
         with trial.load.running(trial.stack, trial.seed + 2, 60, 0):
@@ -92,6 +92,16 @@ def waited_for(trial: Trial, mock: MockBroker, what: str, error: type[KafkaError
     trial.await_writes(20)
 
 
+@contextmanager
+def one_more_member(trial: Trial) -> Iterator[None]:
+    """A third instance comes, so that the group must join anew, and leaves afterwards."""
+    third = trial.stack.instance(ROLES="worker")
+    third.start()
+    yield
+    third.stop()
+    trial.instances.remove(third)
+
+
 def strike(trial: Trial, what: str, scripts: list[Script]) -> None:
     """Count the errors that were given; each kind of request must have had one."""
     given = sum(script.given for script in scripts)
@@ -113,7 +123,8 @@ def too_large(trial: Trial, mock: MockBroker) -> None:
     """One record is refused for good: the relay stops there until the operator takes it out."""
     stack, cause = trial.stack, uuid.uuid4().hex
     script = mock.answer(ProduceRequest, MessageSizeTooLargeError, ALWAYS, cause.encode())
-    create(trial, cause)
+    order = ask(trial, "create", {"customer_id": "large", "order_details": ORDER_DETAILS}, uuid.uuid4().hex)
+    ask(trial, "complete", {"orderId": order["order_id"]}, cause)  # nobody can change it any more
     sentences = until(lambda: [it for it in stack.alarms() if "for good" in it], "the alarm")
     [(event,)] = trial.query("SELECT id FROM outbox WHERE correlation_id = %s", cause)
     trial.own(f"alarm: {sentences[0].replace(str(event), '…')}", f" {event} " in sentences[0])
@@ -128,15 +139,15 @@ def too_large(trial: Trial, mock: MockBroker) -> None:
     send_by_hand(trial, cause, event)
 
 
-def create(trial: Trial, cause: str) -> None:
-    """Create an order that no other caller knows, under this correlation id."""
-    body = {"customer_id": "large", "order_details": ORDER_DETAILS}
+def ask(trial: Trial, f: str, body: dict[str, object], cause: str) -> Any:
+    """Send one write of the row's own under this correlation id and return its answer."""
     with Connection(trial.stack.ports) as connection:
         started = time.monotonic()
         headers = {"Idempotency-Key": cause, "X-Correlation-ID": cause}
-        status, answer = connection.call("POST", "/createOrder", body, **headers) or (None, None)
+        status, answer = connection.call("POST", PATHS[f], body, **headers) or (None, None)
     value = {"attempt": cause, "correlation_id": cause, "status": status, "answer": answer, "lost": None}
-    trial.load.history.add(Operation("row", "create", cause, value, started, time.monotonic(), OK))
+    trial.load.history.add(Operation("row", f, cause, value, started, time.monotonic(), OK))
+    return answer
 
 
 def records(trial: Trial) -> int:
@@ -146,12 +157,11 @@ def records(trial: Trial) -> int:
 
 def send_by_hand(trial: Trial, cause: str, event: int) -> None:
     """Send what was taken out, from the audit line that keeps its bytes: then nothing is missing."""
-    stack = trial.stack
     [(data,)] = trial.query("SELECT bytes FROM operator_actions WHERE subject = %s", f"outbox {event}")
-    [(order_id, event_id)] = trial.query(
-        "SELECT order_id, change_id::text FROM order_changes WHERE correlation_id = %s", cause
+    [(order_id, event_id, version)] = trial.query(
+        "SELECT order_id, change_id::text, version::text FROM order_changes WHERE correlation_id = %s", cause
     )
-    with KafkaProducer(bootstrap_servers=stack.broker.bootstrap) as producer:
-        headers = [("event_id", str(event_id).encode()), ("version", b"1")]
-        sent = producer.send(stack.events_topic, value=bytes(data), key=str(order_id).encode(), headers=headers)
+    headers = [("event_id", str(event_id).encode()), ("version", str(version).encode())]
+    with KafkaProducer(bootstrap_servers=trial.stack.broker.bootstrap) as producer:
+        sent = producer.send(trial.stack.events_topic, value=bytes(data), key=str(order_id).encode(), headers=headers)
         sent.get(timeout=20)

@@ -2,40 +2,85 @@
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
-from tests.faults.found import query
-from tests.faults.load import ORDER_DETAILS, Connection
+from kafka import KafkaAdminClient
+from kafka.errors import CoordinatorNotAvailableError
+
 from tests.faults.rows import row
+from tests.faults.rows.processes import leads
 from tests.faults.service import CHECKOUT, Instance
 from tests.faults.trial import Trial, until
 
 WORKERS = 16
+LONG_SESSION_MS = "10000"
 HOUR = 3600
 PARTS = ("app", "migrations", "run.py", "gunicorn.conf.py", "pyproject.toml")
+LEAST_WRITES = 50
 
 
-@row(30, "16 workers start on an empty database; an old and a new version start together")
+@row(30, "16 workers start on an empty database; an old and a new version start together", quick=(6.0, 1))
 def starts(trial: Trial) -> None:
-    """One of them migrates; nobody fails."""
-    [many] = trial.stack.start(1, WEB_CONCURRENCY=str(WORKERS))
-    until(lambda: many.log_text().count("starting Settings(") == WORKERS, "all workers")
-    require_served(trial, [many], 2 * WORKERS)
+    """One of them migrates; nobody fails, and all work: a third of the time under load each."""
+    stack, old_checkout = trial.stack, without_newest_migration(trial.stack.folder / "old")
+    [many] = stack.start(1, WEB_CONCURRENCY=str(WORKERS), KAFKA_SESSION_TIMEOUT_MS=LONG_SESSION_MS)
+    until(lambda: members(trial) == WORKERS, f"{WORKERS} members of the group")
     trial.strike(WORKERS)
+    done = [serve(trial, f"{WORKERS} workers")]
     many.stop()
-    old_checkout = without_newest_migration(trial.stack.folder / "old")
-    for number, old_first in enumerate((True, False)):
-        url = trial.stack.postgres.create_database(f"together_{number}")
-        old, new = (trial.stack.instance(DATABASE_URL=url) for _ in range(2))
-        old.checkout = old_checkout
+    done += [together(trial, old_checkout, old_first) for old_first in (True, False)]
+    stack.instances.clear()  # ended: their folders are all that is left of them
+    trial.row.figures |= {name: sum(it[name] for it in done) for name in ("operations", "commands")}
+
+
+def together(trial: Trial, old_checkout: Path, old_first: bool) -> dict[str, int]:
+    """Start both versions on an empty database of their own, one right after the other; return what `serve` does."""
+    name = "old_first" if old_first else "new_first"
+    url = trial.stack.postgres.create_database(name)
+    stack = replace(trial.stack, name=f"{trial.stack.name}-{name}", database_url=url, instances=[])
+    stack.create_topics()
+    old, new = stack.instance(), stack.instance()
+    old.checkout = old_checkout
+    try:
         with ThreadPoolExecutor(2) as starters:
             list(starters.map(Instance.start, (old, new) if old_first else (new, old)))
         trial.strike(2)
-        require_served(trial, [old, new], 8)
-        [(revision,)] = query(url, "SELECT version_num FROM order_service_schema")
-        trial.own(f"old and new together: schema at {revision}", revision == newest_migration().name[:4])
-        old.stop()
-        new.stop()
+        return serve(Trial(stack, trial.row, trial.seed, trial.seconds, trial.times), name.replace("_", " "))
+    finally:
+        trial.stack.keep |= stack.keep
+        stack.kill_instances()
+
+
+def serve(trial: Trial, who: str) -> dict[str, int]:
+    """Put the instances under load and judge it; each must take part, and none may have logged a failure.
+
+    Returns the number of operations and of commands.
+    """
+    with trial.load.running(trial.stack, trial.seed):
+        trial.pause(trial.seconds / 3)
+        trial.await_writes(LEAST_WRITES)
+    trial.no_failures(0.0)
+    trial.settle()
+    for instance in trial.instances:
+        idle = instance.metric("order_http_requests_total") == 0
+        log = instance.log_text()
+        trial.row.require(not idle, f"{who}: {instance.folder.name} has answered nothing")
+        trial.row.require("Traceback" not in log and "failed" not in log, f"{who}: {instance.folder.name} failed")
+    [(revision,)] = trial.query("SELECT version_num FROM order_service_schema")
+    trial.own(f"{who}: schema at {revision}", revision == newest_migration().name[:4])
+    figures = trial.load.figures()
+    return {name: int(str(figures[name])) for name in ("operations", "commands")}
+
+
+def members(trial: Trial) -> int:
+    """Return how many members the group of consumers has; none before the first has made the group."""
+    with KafkaAdminClient(bootstrap_servers=trial.stack.broker.bootstrap) as admin:
+        try:
+            groups = admin.describe_groups([trial.stack.name])
+        except CoordinatorNotAvailableError:
+            return 0
+    return len(groups[trial.stack.name]["members"])
 
 
 def newest_migration() -> Path:
@@ -44,29 +89,13 @@ def newest_migration() -> Path:
 
 
 def without_newest_migration(folder: Path) -> Path:
-    """Return a copy of the service that does not know the newest migration, which only adds a table."""
+    """Return a copy of the service that does not know the newest migration, which its code can do without."""
     folder.mkdir()
     for part in PARTS:
         source = CHECKOUT / part
         (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / part)
     (folder / "migrations" / "versions" / newest_migration().name).unlink()
     return folder
-
-
-def require_served(trial: Trial, instances: list[Instance], orders: int) -> None:
-    """Require that each instance takes orders, and that none has logged a failure."""
-    for instance in instances:
-        answers = []
-        for _ in range(orders):
-            with Connection([instance.port]) as connection:
-                answers.append(
-                    connection.call("POST", "/createOrder", {"customer_id": "c", "order_details": ORDER_DETAILS})
-                )
-        statuses = {answer and answer[0] for answer in answers}
-        trial.row.require(statuses == {201}, f"{instance.folder.name} answered {statuses}")
-        log = instance.log_text()
-        trial.row.require("Traceback" not in log and "failed" not in log, f"{instance.folder.name} logged a failure")
-    trial.own(f"{len(instances)} processes answered {orders} creates each")
 
 
 @row(31, "the clock jumps an hour both ways")
@@ -77,14 +106,40 @@ def clock(trial: Trial) -> None:
     for _ in range(2):
         trial.stack.instance(wsgi="tests.faults.failing_app:app", CLOCK_OFFSET=str(offset)).start()
     with trial.under_load():
+        since = trial.load.history.operations[-1].completed
+        leader = until(lambda: [it for it in trial.instances if leads(it)], "a leader")
+        before = logged(trial)
         while trial.lasts():
             for seconds in (HOUR, 0, -HOUR, 0):
-                offset.write_text(str(seconds))
+                set_clock(offset, seconds)
                 trial.strike()
                 trial.pause(0.5, 2.0)
-    [(earliest, latest)] = trial.query("SELECT min(created_at)::text, max(created_at)::text FROM orders")
-    apart = "SELECT extract(epoch FROM max(created_at) - min(created_at)) FROM orders"
-    [(seconds_apart,)] = trial.query(apart)
-    trial.own(f"orders of {str(earliest)[11:19]} to {str(latest)[11:19]}")
-    trial.row.require_struck(float(str(seconds_apart)) > HOUR, "no order has a time that jumped")
+    trial.no_failures(since)
     trial.settle()
+    trial.own("the leader kept the lead", leader == [it for it in trial.instances if leads(it)])
+    after = logged(trial)
+    trial.own(f"{after - before} changes of lead, rebuilt consumers or restarted threads", after == before)
+    jumped(trial)
+
+
+def set_clock(offset: Path, seconds: int) -> None:
+    """Make every clock of the service jump; a reader finds the old number or the new one."""
+    fresh = offset.with_suffix(".new")
+    fresh.write_text(str(seconds))
+    fresh.replace(offset)
+
+
+def logged(trial: Trial) -> int:
+    """Return how many lines tell of a lead that moved or of a thread that started again."""
+    logs = [instance.log_text() for instance in trial.instances]
+    return sum(log.count(words) for log in logs for words in ("leads\n", "starts again", "Traceback"))
+
+
+def jumped(trial: Trial) -> None:
+    """Require orders whose time is half an hour and more in the future, and as far in the past."""
+    statement = "SELECT count(*) FROM orders WHERE {} > interval '30 minutes'"
+    real = "(now() AT TIME ZONE 'UTC')"
+    [(ahead,)] = trial.query(statement.format(f"created_at - {real}"))
+    [(behind,)] = trial.query(statement.format(f"{real} - created_at"))
+    trial.own(f"{ahead} orders with a time ahead, {behind} behind")
+    trial.row.require_struck(bool(ahead) and bool(behind), "no order has a time that jumped both ways")

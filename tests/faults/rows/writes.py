@@ -21,6 +21,7 @@ from tests.faults.resources import memory_of
 from tests.faults.rows import row
 from tests.faults.rows.broker import PARTITIONS
 from tests.faults.rows.database import answered_in_time, only_503
+from tests.faults.rows.processes import leads
 from tests.faults.service import Instance
 from tests.faults.trial import Trial, until
 
@@ -134,7 +135,7 @@ def backlog(trial: Trial) -> None:
     (instance,) = trial.stack.start(1)
     instance.terminate()
     instance.start()  # the first start, which migrates, needs more memory than any other
-    until(lambda: len(LEADS.findall(instance.log_text())) == 2, "a relay that leads")
+    until(lambda: leads(instance), "a relay that leads")
     before = memory_of(instance)
     instance.terminate()
     rows = trial.times * 1000
@@ -143,8 +144,8 @@ def backlog(trial: Trial) -> None:
     largest = drain(trial, instance, rows, before)
     trial.own(f"memory {largest - before:+.0f} MiB", largest - before <= BACKLOG_MIB)
     times = judge_events(trial, rows)
-    leads = datetime.fromisoformat(LEADS.findall(instance.log_text())[-1].replace(",", ".")).timestamp()
-    first = times[0] / 1000 - leads
+    led_at = datetime.fromisoformat(LEADS.findall(instance.log_text())[-1].replace(",", ".")).timestamp()
+    first = times[0] / 1000 - led_at
     trial.own(f"first send {first:.2f} s after the relay leads", first <= FIRST_SEND_SECONDS)
     rate = rows / max((times[1] - times[0]) / 1000, 0.001)
     trial.own(f"{rate:,.0f} events a second", rate >= EVENTS_A_SECOND)

@@ -1,0 +1,38 @@
+"""A network that swallows everything: what a member of the group does meanwhile."""
+
+import time
+import uuid
+
+import pytest
+from kafka import KafkaConsumer
+
+from app.config.config import Settings
+from app.services import kafka_clients
+from app.services.kafka_logs import POLL_MS, KafkaCommandLog
+from tests.faults.mock_broker import MockBroker
+from tests.faults.proxy import GOOD, Network
+from tests.faults.trial import until
+
+SECONDS = 2.0
+SESSION_MS = 2000
+MOST_ROUNDS = 80  # one each 50 ms are 40; kafka-python by itself makes hundreds
+
+
+def test_a_member_does_not_spin_while_its_heartbeat_is_not_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each round is remembered until the fetch under way ends: 5 MiB a second."""
+    rounds = []
+    once = KafkaConsumer._poll_once
+    with MockBroker() as broker:
+        broker.create_topic("order_commands")
+        environment = {"KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap, "KAFKA_SESSION_TIMEOUT_MS": str(SESSION_MS)}
+        consumer = kafka_clients.group_consumer(Settings.load(environment))
+        commands = KafkaCommandLog(consumer, "order_commands", uuid.uuid4())
+        until(lambda: commands.poll() or commands.assigned(), "an assignment")
+        broker.front.network = Network(black_hole=True)
+        monkeypatch.setattr(KafkaConsumer, "_poll_once", lambda *args, **kw: rounds.append(1) or once(*args, **kw))
+        give_up = time.monotonic() + SECONDS
+        while time.monotonic() < give_up:
+            commands.poll()
+        broker.front.network = GOOD
+        commands.close()
+    assert SECONDS * 1000 / POLL_MS / 2 < len(rounds) < MOST_ROUNDS
