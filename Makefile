@@ -25,7 +25,7 @@ check: lint ## format, lint, types, tests with coverage: what CI runs
 chaos: $(INSTALLED) ## the fault matrix, over an hour; ROW=2,17 SECONDS=60 SEED=1 for some of it
 	$(BIN)/python -m tests.faults.matrix $(if $(ROW),--row $(ROW),--write) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
 
-chaos-quick: $(INSTALLED) ## six rows of it in their short form, as in CI
+chaos-quick: $(INSTALLED) ## six rows of it in their short form, some minutes
 	$(BIN)/python -m tests.faults.matrix --quick $(if $(SEED),--seed $(SEED))
 
 chaos-ablation: $(INSTALLED) ## one protection taken out at a time: its row must turn red
