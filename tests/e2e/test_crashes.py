@@ -9,7 +9,7 @@ from tests.faults import accept_race, fail_points
 from tests.faults.found import await_quiet
 from tests.faults.history import OK, History
 from tests.faults.kill_one import kill_under_load
-from tests.faults.load import WRITES
+from tests.faults.load import GIVEN_UP, WRITES
 from tests.faults.row import Load, Row
 from tests.faults.stack import Stack
 
@@ -27,7 +27,8 @@ def violations(stack: Stack, load: Load) -> list[str]:
 
 
 def statuses(history: History) -> Counter[int | None]:
-    return Counter(it.value["status"] for it in history.operations if "status" in it.value)
+    answered = (it.value for it in history.operations if "status" in it.value and it.value["lost"] != GIVEN_UP)
+    return Counter(value["status"] for value in answered)
 
 
 def await_writes(load: Load, count: int, *statuses: int) -> None:

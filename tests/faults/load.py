@@ -18,7 +18,8 @@ TIMEOUT_SECONDS = 6.0
 TRIES = 40
 PAUSE_SECONDS = 0.1
 SENT_AGAIN = 0.3
-GIVEN_UP = 0.05
+GIVEN_UP_SHARE = 0.05
+GIVEN_UP = "given up"  # what `lost` says where the client itself hung up
 WRITES = ("create", "create_test", "update", "accept", "cancel", "complete")
 PATHS = {
     "create": "/createOrder",
@@ -60,7 +61,7 @@ class Connection:
 
     def give_up(self, method: str, path: str, body: Any, **headers: str) -> None:
         """Send, and hang up without waiting for the answer."""
-        self.lost = "given up"
+        self.lost = GIVEN_UP
         with suppress(OSError, http.client.HTTPException):
             self._send(method, path, body, headers)
         self.close()
@@ -152,7 +153,7 @@ class HttpClient(threading.Thread):
         body, value = _body(f, order_id, attempt, self._rng)
         sends = 2 if self._rng.random() < SENT_AGAIN else 1
         value |= {"attempt": attempt}
-        if self._rng.random() < GIVEN_UP:
+        if self._rng.random() < GIVEN_UP_SHARE:
             self._give_up(f, order_id or attempt, body, value)
             return
         for _ in range(sends):
