@@ -2,19 +2,32 @@
 stop when SIGTERM arrives, not after the HTTP requests have drained."""
 
 import threading
+import time
 
 from gunicorn import util
 from gunicorn.workers.gthread import ThreadWorker
 
 from app.api.server_errors import response_bytes
 from app.config.config import from_environment
+from app.utils.deadline import queued_seconds
 from app.utils.logging import configure
 
 _settings = from_environment()
 
 
 class DrainingWorker(ThreadWorker):
-    """Takes the connections that the kernel has accepted for it before it stops: closing would reset their clients."""
+    """Takes the connections that the kernel has accepted for it before it stops: closing would reset their clients.
+
+    It tells each request how long it has waited for a thread: that is part of the time in which it must be answered.
+    """
+
+    def enqueue_req(self, conn):
+        conn.queued_at = time.monotonic()
+        super().enqueue_req(conn)
+
+    def handle(self, conn):
+        queued_seconds.set(time.monotonic() - conn.queued_at)
+        return super().handle(conn)
 
     def set_accept_enabled(self, enabled):
         super().set_accept_enabled(enabled)

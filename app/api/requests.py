@@ -9,7 +9,7 @@ from flask import g, request
 
 from app.api.errors import Refused
 from app.models.store import IdempotencyKey
-from app.utils.deadline import Deadline
+from app.utils.deadline import Deadline, queued_seconds
 from app.utils.decoder import MAX_BYTES, decode
 from app.utils.logging import correlation_id
 
@@ -25,7 +25,7 @@ _MAX_DIGITS = 15
 
 def begin() -> None:
     """Note when the request must be answered and what it is called."""
-    g.deadline = Deadline(REQUEST_SECONDS)
+    g.deadline = Deadline(REQUEST_SECONDS - queued_seconds.get())
     named = request.headers.get("X-Correlation-ID", "")
     g.correlation_id = named if _CORRELATION_ID.fullmatch(named) else str(uuid.uuid4())
     correlation_id.set(g.correlation_id)
