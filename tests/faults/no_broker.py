@@ -5,6 +5,7 @@ import time
 
 from tests.faults.found import await_quiet
 from tests.faults.history import INFO
+from tests.faults.load import GIVEN_UP
 from tests.faults.row import Load, Row, require_rate, run
 from tests.faults.stack import new_stack
 
@@ -18,7 +19,7 @@ def program(options: argparse.Namespace) -> Row:
         stack.start(2)
         with load.running(stack, options.seed, wishes=130, commands=0):
             time.sleep(options.seconds)
-        failed = load.history.where(lambda it: it.outcome == INFO)
+        failed = load.history.where(lambda it: it.outcome == INFO and it.value["lost"] != GIVEN_UP)
         row.figures["requests that failed"] = len(failed)
         row.require(not failed, f"failed: {[(it.f, it.value) for it in failed[:3]]}")
         row.figures["backlog when the broker comes"] = int(stack.instances[0].metric("order_outbox_depth"))
