@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
-from tests.faults.stack import FaultBroker
+from tests.faults.stack import FaultBroker, Stack
 from tools.stack.errors import AlreadyRunning
 from tools.stack.postgres import Postgres
 
@@ -45,3 +46,12 @@ def database_url(postgres: Postgres) -> Iterator[str]:
     name = f"test_{uuid4().hex}"
     yield postgres.create_database(name)
     postgres.drop_database(name)
+
+
+@pytest.fixture
+def stack(postgres: Postgres, broker: FaultBroker, database_url: str, tmp_path: Path) -> Iterator[Stack]:
+    """Topics of its own and an empty database; the instances that the test starts are killed at the end."""
+    made = Stack(tmp_path, postgres, broker, database_url)
+    made.create_topics()
+    yield made
+    made.kill_instances()

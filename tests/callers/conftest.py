@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -29,15 +28,6 @@ def service(postgres: Postgres, broker: FaultBroker, tmp_path_factory: pytest.Te
 def url(service: Stack) -> str:
     """Where the first instance listens."""
     return service.instances[0].url
-
-
-@pytest.fixture
-def stack(postgres: Postgres, broker: FaultBroker, database_url: str, tmp_path: Path) -> Iterator[Stack]:
-    """A stack for one test alone, without instances; those that it starts are killed at the end."""
-    made = Stack(tmp_path, postgres, broker, database_url)
-    made.create_topics()
-    yield made
-    made.kill_instances()
 
 
 @pytest.fixture(scope="package")

@@ -2,13 +2,11 @@
 
 import time
 import uuid
-from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 
-import psycopg2
-
 from tests.callers.old_client import OldClient, Record
+from tests.faults.found import query
 from tests.faults.stack import Stack
 from tests.integration.world import details
 
@@ -73,24 +71,18 @@ class Orchestrator:
         return str(reply["payload"]["order_id"])
 
 
-def query(stack: Stack, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
-    """Return the rows of a query on the stack's database."""
-    with closing(psycopg2.connect(stack.database_url)) as connection, connection.cursor() as cursor:
-        cursor.execute(statement, parameters)
-        return cursor.fetchall()
-
-
 def await_quiet(stack: Stack, client: OldClient, commands: int, seconds: float = 30.0) -> None:
     """Block until so many commands are on the topic, all are handled, all replies sent, and the client has them."""
     handled = "SELECT coalesce(sum(next_offset), 0) FROM consumer_offsets WHERE topic = %s"
     announced = "SELECT coalesce(sum(next_offset), 0) FROM relay_positions WHERE topic = %s"
     deadline = time.monotonic() + seconds
+    url = stack.database_url
 
     def quiet() -> bool:
         return (
-            query(stack, handled, stack.commands_topic) == [(commands,)]
-            and query(stack, "SELECT count(*) FROM outbox") == [(0,)]
-            and query(stack, announced, stack.events_topic) == [(len(client.records(stack.events_topic)),)]
+            query(url, handled, [stack.commands_topic]) == [(commands,)]
+            and query(url, "SELECT count(*) FROM outbox") == [(0,)]
+            and query(url, announced, [stack.events_topic]) == [(len(client.records(stack.events_topic)),)]
         )
 
     while not quiet():

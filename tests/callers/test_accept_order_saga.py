@@ -2,15 +2,13 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
 
-import psycopg2
 import pytest
 
 from tests.callers.http import GIVES_UP_SECONDS, Answer, new_order, order_of, post, update
 from tests.callers.saga import Orchestrator
+from tests.faults.found import row_locked
 from tests.faults.stack import Stack
 
 RUNNERS = 8
@@ -33,14 +31,6 @@ def run_saga(url: str, order_id: str, runner_id: str, attempts: int = 1) -> bool
         assert answers[-1].body["success"] is False
         assert compensate(url, order_id).status == 200
     return answers[-1].status == 200
-
-
-@contextmanager
-def row_locked(stack: Stack, order_id: str) -> Iterator[None]:
-    """Hold the order's row for the body, as a session that forgot to commit does."""
-    with closing(psycopg2.connect(stack.database_url)) as holder, holder.cursor() as cursor:
-        cursor.execute("SELECT 1 FROM orders WHERE order_id = %s FOR UPDATE", (order_id,))
-        yield
 
 
 def test_a_repeated_accept_is_answered_alike_and_announced_once(url: str, orchestrator: Orchestrator) -> None:
@@ -119,7 +109,7 @@ def test_an_accept_that_cannot_be_done_in_time_is_answered_in_time_and_may_be_re
 ) -> None:
     """[H1]"""
     order_id = new_order(url)
-    with row_locked(service, order_id):
+    with row_locked(service.database_url, order_id):
         started = time.monotonic()
         late = accept(url, order_id, "runner-1")
         assert time.monotonic() - started < GIVES_UP_SECONDS

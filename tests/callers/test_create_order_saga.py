@@ -10,7 +10,8 @@ import pytest
 
 from tests.callers.http import order_of, update
 from tests.callers.old_client import OldClient, Record
-from tests.callers.saga import Orchestrator, a_create, await_quiet, command, new_saga, query
+from tests.callers.saga import Orchestrator, a_create, await_quiet, command, new_saga
+from tests.faults.found import query
 from tests.faults.stack import FaultBroker, Stack
 from tools.stack.postgres import Postgres
 
@@ -76,7 +77,7 @@ def test_a_saga_that_its_producer_sent_twice_is_paid_once(stack: Stack) -> None:
         await_quiet(stack, client, commands=40)
         created = Counter(it["value"]["correlation_id"] for it in client.records(stack.events_topic))
     assert created == {it["correlation_id"]: 1 for it in twice}
-    assert query(stack, "SELECT count(*) FROM orders") == [(20,)]
+    assert query(stack.database_url, "SELECT count(*) FROM orders") == [(20,)]
 
 
 class Sagas(threading.Thread):
@@ -170,7 +171,7 @@ def test_no_saga_hangs_and_none_is_doubled_whatever_dies(tmp_path: Path, broker:
         seen = Counter(
             (it["value"]["correlation_id"], it["value"]["type"]) for it in client.records(stack.events_topic)
         )
-        orders = query(stack, "SELECT count(*), count(DISTINCT saga_id) FROM orders")
+        orders = query(stack.database_url, "SELECT count(*), count(DISTINCT saga_id) FROM orders")
     assert Counter(sagas.ended.values()) == {
         "order.creation_failed": 30,
         "order.status_updated": 180,

@@ -1,20 +1,20 @@
 """Whole processes die under load, and nothing is lost, done twice or announced twice. Short forms of tests/faults."""
 
-import time
 from collections import Counter
 
 import pytest
 
 from tests.faults import accept_race, fail_points
 from tests.faults.found import await_quiet
-from tests.faults.history import OK, History
+from tests.faults.history import History
 from tests.faults.kill_one import kill_under_load
-from tests.faults.load import GIVEN_UP, WRITES
+from tests.faults.load import GIVEN_UP
 from tests.faults.row import Load, Row
 from tests.faults.stack import Stack
 
 SEED = 7
 QUIET_SECONDS = 40.0  # what is proved here is what comes out; how soon, tests/faults measures
+ANSWERED_SECONDS = 20.0
 LOAD = {"wishes": 60.0, "commands": 60.0}
 
 
@@ -29,19 +29,6 @@ def violations(stack: Stack, load: Load) -> list[str]:
 def statuses(history: History) -> Counter[int | None]:
     answered = (it.value for it in history.operations if "status" in it.value and it.value["lost"] != GIVEN_UP)
     return Counter(value["status"] for value in answered)
-
-
-def await_writes(load: Load, count: int, *statuses: int) -> None:
-    """Block until so many more writes were answered, with one of the statuses if any are given."""
-    started, deadline = time.monotonic(), time.monotonic() + 20
-
-    def answered() -> int:
-        wanted = load.history.where(lambda it: it.f in WRITES and it.invoked > started)
-        return sum(it.value["status"] in statuses if statuses else it.outcome == OK for it in wanted)
-
-    while answered() < count:
-        assert time.monotonic() < deadline, f"{answered()} of {count} writes after 20 s"
-        time.sleep(0.02)
 
 
 def test_kill_9_of_one_of_two_instances_loses_nothing_and_doubles_nothing(stack: Stack) -> None:
@@ -78,11 +65,11 @@ def test_every_2xx_survives_a_crash_of_postgresql_and_callers_see_503_only(stack
     load = Load()
     stack.start(2)
     with load.running(stack, SEED, **LOAD):
-        await_writes(load, 50)
+        load.await_writes(50, seconds=ANSWERED_SECONDS)
         stack.postgres.stop("immediate")
-        await_writes(load, 10, 503)
+        load.await_writes(10, 503, seconds=ANSWERED_SECONDS)
         stack.postgres.start()
-        await_writes(load, 50)
+        load.await_writes(50, seconds=ANSWERED_SECONDS)
     assert violations(stack, load) == []
     assert statuses(load.history).keys() <= {200, 201, 400, 404, 409, 503}
 
@@ -93,12 +80,12 @@ def test_callers_notice_nothing_of_a_broker_that_is_killed_and_restarted(stack: 
     stack.start(2)
     with load.running(stack, SEED, wishes=60, commands=0):
         with load.running(stack, SEED + 1, wishes=0, commands=60):
-            await_writes(load, 50)
+            load.await_writes(50, seconds=ANSWERED_SECONDS)
         stack.broker.kill()  # no producer of ours now: kafka-python leaks a socket for each attempt that fails
-        await_writes(load, 50)
+        load.await_writes(50, seconds=ANSWERED_SECONDS)
         stack.broker.start()
         with load.running(stack, SEED + 2, wishes=0, commands=60):
-            await_writes(load, 50)
+            load.await_writes(50, seconds=ANSWERED_SECONDS)
     assert violations(stack, load) == []
     assert statuses(load.history).keys() <= {200, 201, 400, 404, 409}
 
@@ -110,7 +97,7 @@ def test_without_a_broker_http_works_and_the_backlog_drains_when_it_comes(stack:
     try:
         stack.start(2)
         with load.running(stack, SEED, wishes=100, commands=0):
-            await_writes(load, 200)
+            load.await_writes(200, seconds=ANSWERED_SECONDS)
     finally:
         stack.broker.start()
     assert violations(stack, load) == []

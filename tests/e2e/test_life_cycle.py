@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.faults.found import await_quiet, query, read_topic
-from tests.faults.load import ORDER_DETAILS, PATHS, Connection
+from tests.faults.load import GIVEN_UP, ORDER_DETAILS, PATHS, Connection
 from tests.faults.row import Load
 from tests.faults.service import CHECKOUT, Instance
 from tests.faults.stack import Stack
@@ -54,7 +54,7 @@ def test_sigterm_under_load_answers_every_accepted_request_and_ends_by_itself(st
         took = time.monotonic() - started
     unanswered = Counter(it.value.get("lost") for it in load.history.operations)
     assert code == 0
-    assert unanswered.keys() <= {None, "ConnectionRefusedError", "given up"}
+    assert unanswered.keys() <= {None, "ConnectionRefusedError", GIVEN_UP}
     assert took < 30
     log = instance.log_text()
     assert re.search(r"kafka_service.* stopped$", log, re.MULTILINE)

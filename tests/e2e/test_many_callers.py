@@ -1,27 +1,16 @@
 """More callers at once than a process has HTTP threads."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
 from pathlib import Path
 from time import monotonic
 
-import psycopg2
-
+from tests.faults.found import row_locked
 from tests.faults.load import ORDER_DETAILS, Connection
 from tests.faults.service import Instance
 
 THREADS, CALLERS = 4, 12
 ANSWER_SECONDS = 4.0
 NOWHERE = "127.0.0.1:1"
-
-
-@contextmanager
-def locked(database_url: str, order_id: str) -> Iterator[None]:
-    """Somebody holds the order's row while the body runs."""
-    with closing(psycopg2.connect(database_url)) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT 1 FROM orders WHERE order_id = %s FOR UPDATE", (order_id,))
-        yield
 
 
 def post(instance: Instance, path: str, body: object) -> tuple[tuple[int, dict[str, str]] | None, float]:
@@ -40,7 +29,7 @@ def test_the_time_in_which_a_request_waits_for_a_thread_is_part_of_its_4_s(datab
         made, _ = post(instance, "/createOrder", {"customer_id": "c", "order_details": ORDER_DETAILS})
         assert made is not None
         update = {"orderId": made[1]["order_id"], "status": "CREATED"}
-        with locked(database_url, update["orderId"]), ThreadPoolExecutor(CALLERS) as callers:
+        with row_locked(database_url, update["orderId"]), ThreadPoolExecutor(CALLERS) as callers:
             answers = list(callers.map(lambda _: post(instance, "/updateOrderStatus", update), range(CALLERS)))
         assert {answer and answer[0] for answer, _ in answers} == {503}
         assert max(seconds for _, seconds in answers) <= ANSWER_SECONDS

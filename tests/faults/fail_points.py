@@ -1,13 +1,11 @@
-"""python -m tests.faults.fail_points: the service dies at each point that matters, again and again, under load."""
+"""The service dies at each point that matters, again and again, under load."""
 
-import argparse
 import time
 from collections import Counter
 from pathlib import Path
 
-from tests.faults.found import await_quiet
-from tests.faults.row import Load, Row, run
-from tests.faults.stack import Stack, new_stack
+from tests.faults.row import Load
+from tests.faults.stack import Stack
 
 # How likely a passage is to be the last one: often enough to come to an end, seldom enough to get there at all.
 POINTS = {
@@ -49,31 +47,3 @@ def strike_under_load(stack: Stack, load: Load, seed: int, point: str, times: in
             instance.ready_path = "/readyz"
             instance.start()
     return strikes(note)[point]
-
-
-def program(options: argparse.Namespace) -> Row:
-    """Let the service die at each fail point under load, then check every promise."""
-    row, load = Row("fail points"), Load()
-    with new_stack() as stack:
-        for _ in range(2):
-            stack.instance(wsgi="tests.faults.failing_app:app")
-        for number, point in enumerate(POINTS):
-            before = len(stack.read_backs())
-            struck = strike_under_load(stack, load, options.seed + number, point, options.times)
-            row.require_struck(struck >= options.times, f"{point} struck {struck} times only")
-            quiet = await_quiet(stack, QUIET_SECONDS)
-            for instance in stack.instances:
-                instance.stop()
-            removed = stack.read_backs()[before:]
-            figure = f"{struck} strikes, {sum(it > 0 for it in removed)} read-backs removed {sum(removed)} rows"
-            row.figures[point] = f"{figure}, quiet after {quiet:.1f} s"
-            print(f"{point}: {row.figures[point]}", flush=True)
-        read_backs = sum(it > 0 for it in stack.read_backs())
-        row.figures["read-backs that removed rows"] = read_backs
-        row.require_struck(read_backs >= LEAST_READ_BACKS, f"only {read_backs} read-backs removed rows")
-        load.judge(stack, row)
-    return row
-
-
-if __name__ == "__main__":
-    run(program, times=20)

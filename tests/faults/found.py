@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -115,6 +116,15 @@ def query(url: str, statement: str, parameters: Sequence[Any] = ()) -> list[tupl
             return cursor.fetchall() if cursor.description else []
     finally:
         connection.close()
+
+
+@contextmanager
+def row_locked(url: str, order_id: str) -> Iterator[None]:
+    """Somebody else's transaction holds the order's row while the body runs."""
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM orders WHERE order_id = %s FOR UPDATE", (order_id,))
+        yield
+        connection.rollback()
 
 
 def unsent(url: str) -> tuple[int, int]:

@@ -1,14 +1,12 @@
-"""python -m tests.faults.kill_one: kill -9 of one of two instances, again and again, under load."""
+"""kill -9 of one of two instances, again and again, under load."""
 
-import argparse
 import random
 import threading
 import time
 
-from tests.faults.found import await_quiet
-from tests.faults.row import Load, Row, require_rate, run
+from tests.faults.row import Load
 from tests.faults.service import Instance
-from tests.faults.stack import SESSION_TIMEOUT_MS, Stack, new_stack
+from tests.faults.stack import SESSION_TIMEOUT_MS, Stack
 
 QUIET_SECONDS = SESSION_TIMEOUT_MS / 1000 + 5
 PAUSES = (1.0, 2.5)
@@ -64,24 +62,3 @@ def kill_under_load(stack: Stack, load: Load, seed: int, times: int) -> Killer:
             killer.strike()
         killer.heal()
     return killer
-
-
-def program(options: argparse.Namespace) -> Row:
-    """Kill one of two instances under load, then check every promise."""
-    row, load = Row("kill -9 of one of two instances"), Load()
-    with new_stack() as stack:
-        stack.start(2)
-        killer = kill_under_load(stack, load, options.seed, options.times)
-        row.figures["kills"] = killer.kills
-        row.figures["seconds from kill to kill"] = load.seconds / killer.kills
-        row.figures["quiet after, s"] = await_quiet(stack, QUIET_SECONDS)
-        removed = stack.read_backs()
-        row.figures["read-backs, and those that removed rows"] = f"{len(removed)}, {sum(it > 0 for it in removed)}"
-        row.figures["rows removed by read-backs"] = sum(removed)
-        load.judge(stack, row)
-        require_rate(row, load, writes=100, commands=100)
-    return row
-
-
-if __name__ == "__main__":
-    run(program, times=20)

@@ -15,6 +15,7 @@ from tests.faults.found import Found, find
 from tests.faults.history import COMMANDS, FAIL, INFO, OK, UNREADABLE, History, Operation
 from tests.faults.load import WRITES, KnownOrders, http_load
 from tests.faults.stack import Stack
+from tests.faults.waiting import until
 
 SHOWN = 5
 PROMISES = tuple(f"I{number}" for number in range(1, 11))
@@ -91,6 +92,19 @@ class Load:
                 loads.enter_context(command_load(*place, self.known, self.history, seed, commands, unreadable))
             yield
             self.seconds += time.monotonic() - started
+
+    def await_writes(self, count: int, *statuses: int, seconds: float) -> None:
+        """Block until so many more writes were answered, with one of the statuses if any are given.
+
+        Raises TimeoutError.
+        """
+        since = time.monotonic()
+
+        def wanted(it: Operation) -> bool:
+            answered = it.value.get("status") in statuses if statuses else it.outcome == OK
+            return answered and it.f in WRITES and it.invoked >= since
+
+        until(lambda: len(self.history.where(wanted)) >= count, f"{count} writes {statuses or ''}", seconds)
 
     def judge(self, stack: Stack, row: Row, *, twins: bool = False) -> Found:
         """Hold what is there now against the history; the stack must be quiet. `twins`: the row may have some."""

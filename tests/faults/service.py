@@ -11,7 +11,7 @@ import urllib.request
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import psutil
 
@@ -78,10 +78,14 @@ class Instance(Server):
         except OSError:
             return False
 
+    def parts(self) -> dict[str, dict[str, Any]]:
+        """Return what `/readyz` says of each part. Raises OSError where nobody answers."""
+        found: dict[str, dict[str, Any]] = json.loads(self.get("/readyz")[1])["parts"]
+        return found
+
     def stuck_threads(self) -> list[str]:
-        """Return the names of the threads whose heartbeat is too old, as `/readyz` tells."""
-        parts = json.loads(self.get("/readyz")[1])["parts"]
-        return [name for name, part in parts.items() if "seconds_since_beat" in part and not part["ok"]]
+        """Return the names of the threads whose heartbeat is too old."""
+        return [name for name, part in self.parts().items() if "seconds_since_beat" in part and not part["ok"]]
 
     def get(self, path: str) -> tuple[int, str]:
         """Return status and body of a GET. Raises OSError where nobody answers."""

@@ -1,6 +1,5 @@
 """What a fault row runs on: PostgreSQL, Apache Kafka and instances of the service with topics of their own."""
 
-import json
 import os
 import subprocess
 import sys
@@ -113,8 +112,8 @@ class Stack:
 
     def alarms(self) -> set[str]:
         """Return the sentences of the open alarms of all instances."""
-        parts = [json.loads(instance.get("/readyz")[1])["parts"] for instance in self.instances]
-        return {sentence for part in parts for sentence in part["alarms"]["open"].values()}
+        alarms = [instance.parts()["alarms"]["open"] for instance in self.instances]
+        return {sentence for opened in alarms for sentence in opened.values()}
 
     def read_backs(self) -> list[int]:
         """Return the records removed by each read-back of every instance."""

@@ -4,34 +4,21 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
 
 from tests.faults.command_load import NOT_READABLE
 from tests.faults.found import Found, await_quiet, query
-from tests.faults.history import INFO, OK, Operation
-from tests.faults.load import WRITES
+from tests.faults.history import INFO, Operation
+from tests.faults.load import GIVEN_UP
 from tests.faults.resources import Usage, log_lines, measure, measure_back
 from tests.faults.row import Load, Row
 from tests.faults.service import Instance
 from tests.faults.stack import Stack
+from tests.faults.waiting import READY_SECONDS, until
 
 QUIET_SECONDS = 30.0
 MEMORY_MIB = 50.0
 LOG_LINES_A_SECOND = 20.0
-READY_SECONDS = 60.0
 WARM_SECONDS = 2.0
-
-T = TypeVar("T")
-
-
-def until(holds: Callable[[], T], what: str, seconds: float = READY_SECONDS) -> T:
-    """Return what `holds` returns as soon as that is true. Raises TimeoutError after `seconds`."""
-    give_up = time.monotonic() + seconds
-    while not (value := holds()):
-        if time.monotonic() > give_up:
-            raise TimeoutError(f"waited {seconds:.0f} s in vain for {what}")
-        time.sleep(0.05)
-    return value
 
 
 class Trial:
@@ -98,13 +85,8 @@ class Trial:
         return self.load.history.where(lambda it: it.invoked >= since and test(it))
 
     def await_writes(self, count: int, *statuses: int, seconds: float = READY_SECONDS) -> None:
-        """Block until so many more writes were answered, with one of the statuses if any are given."""
-        since = time.monotonic()
-
-        def answered(it: Operation) -> bool:
-            return it.f in WRITES and (it.value["status"] in statuses if statuses else it.outcome == OK)
-
-        until(lambda: len(self.operations(since, answered)) >= count, f"{count} writes {statuses or ''}", seconds)
+        """As the load's: block until so many more writes were answered."""
+        self.load.await_writes(count, *statuses, seconds=seconds)
 
     def own(self, sentence: str, holds: bool = True) -> None:
         """Note a figure of the row's own, and a violation where it is not as promised."""
@@ -113,7 +95,7 @@ class Trial:
 
     def no_failures(self, since: float, allowed: int = 0, *lost: str) -> None:
         """Require that at most so many requests since then failed; `lost` names ends that are the client's own."""
-        own_ends = {"given up", *lost}
+        own_ends = {GIVEN_UP, *lost}
         failed = self.operations(
             since, lambda it: it.outcome == INFO and "status" in it.value and it.value["lost"] not in own_ends
         )

@@ -11,7 +11,7 @@ from app.services import kafka_clients
 from app.services.kafka_logs import POLL_MS, KafkaCommandLog
 from tests.faults.mock_broker import MockBroker
 from tests.faults.proxy import GOOD, Network
-from tests.faults.trial import until
+from tests.faults.waiting import until
 
 SECONDS = 2.0
 SESSION_MS = 2000

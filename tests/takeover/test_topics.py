@@ -4,32 +4,21 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
 from tests.callers.http import post, update
 from tests.callers.old_client import OldClient, Record, commit
-from tests.callers.saga import a_create, await_quiet, command, new_saga, query
+from tests.callers.saga import a_create, await_quiet, command, new_saga
+from tests.faults.found import query
 from tests.faults.stack import Stack
 from tests.integration.world import details
 from tests.takeover.predecessor import leave_behind
-from tools.stack.broker import Broker
-from tools.stack.postgres import Postgres
 
 LEFT_ROWS = 100
 COMMANDS = 60
 PARTITIONS = 3
 SESSION_MS = "6000"  # the shortest that this broker grants
-
-
-@pytest.fixture
-def stack(postgres: Postgres, broker: Broker, database_url: str, tmp_path: Path) -> Iterator[Stack]:
-    """Topics of its own and an empty database, no instance yet."""
-    made = Stack(tmp_path, postgres, broker, database_url)
-    made.create_topics()
-    yield made
-    made.kill_instances()
 
 
 @pytest.fixture
@@ -77,7 +66,7 @@ def test_commands_before_the_committed_offset_are_done_and_none_after_it_is_skip
     replies = [it["value"] for it in client.records(stack.events_topic)]
     assert Counter(it["correlation_id"] for it in replies if "event_id" in it) == dict.fromkeys(waiting, 1)
     assert len(replies) == COMMANDS
-    assert query(stack, "SELECT count(*) FROM orders") == [(len(left) + len(waiting),)]
+    assert query(stack.database_url, "SELECT count(*) FROM orders") == [(len(left) + len(waiting),)]
 
 
 def test_commands_without_keys_reach_the_orders_that_were_taken_over(stack: Stack, client: OldClient) -> None:

@@ -36,6 +36,7 @@ def main() -> int:
     try:
         with ExitStack() as parts:
             try:
+                Service(_FOLDER / "service", 0, {}).clear_leftover()  # first: it uses the other two
                 action(parts)
             except KeyboardInterrupt:
                 _say("Stopping ...")
@@ -64,7 +65,6 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(parts: ExitStack) -> None:
     port = _port("PORT", 3000)
-    Service(_FOLDER / "service", 0, {}).clear_leftover()
     require_free(port, Service.name)  # before database and broker take their seconds
     settings = _start_stack(parts)
     service = Service(_FOLDER / "service", port, settings)
@@ -86,7 +86,7 @@ def _start_stack(parts: ExitStack) -> dict[str, str]:
     """Start both, topics included, and return the service's settings. Without a broker its address is left out."""
     postgres = Postgres(_FOLDER / "postgres", _port("PGPORT", 5432))
     broker = Broker(_FOLDER / "broker", _port("KAFKA_PORT", 9092))
-    for leftover in (Service(_FOLDER / "service", 0, {}), broker, postgres):
+    for leftover in (broker, postgres):
         leftover.clear_leftover()
     _start_anywhere(parts, postgres)
     settings = {"DATABASE_URL": postgres.url()}

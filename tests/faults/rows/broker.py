@@ -14,7 +14,8 @@ from tests.faults.load import ORDER_DETAILS
 from tests.faults.resources import measure
 from tests.faults.rows import row
 from tests.faults.stack import Stack
-from tests.faults.trial import Trial, until
+from tests.faults.trial import Trial
+from tests.faults.waiting import until
 
 AWAY_MIB = 20.0
 DRAINED_SECONDS = 60.0

@@ -19,7 +19,8 @@ from tests.faults.http_calls import call_at_once
 from tests.faults.load import ORDER_DETAILS
 from tests.faults.rows import row
 from tests.faults.rows.broker import PARTITIONS, WAIT_SECONDS, alarmed, longest_wait, replies
-from tests.faults.trial import Trial, until
+from tests.faults.trial import Trial
+from tests.faults.waiting import until
 from tests.takeover.predecessor import leave_behind, read_rows
 
 LARGEST = 1_048_588 - 61 - 11  # message.max.bytes, without what surrounds the value of a record without a key

@@ -15,9 +15,10 @@ import psycopg2
 from tests.faults.command_load import command, publish
 from tests.faults.found import await_quiet
 from tests.faults.history import Operation
-from tests.faults.load import ORDER_DETAILS
+from tests.faults.load import GIVEN_UP, ORDER_DETAILS
 from tests.faults.rows import row
-from tests.faults.trial import Trial, until
+from tests.faults.trial import Trial
+from tests.faults.waiting import until
 
 ANSWER_SECONDS = 4.0
 FROZEN_SECONDS = 10.0
@@ -229,7 +230,7 @@ def only_503(trial: Trial, since: float) -> None:
     """Require that callers saw no other failure than 503."""
     statuses = {it.value["status"] for it in trial.operations(since) if "status" in it.value}
     trial.own(f"statuses {sorted(filter(None, statuses))}", statuses <= {None, 200, 201, 400, 404, 409, 503})
-    lost = {it.value["lost"] for it in trial.operations(since) if "lost" in it.value} - {None, "given up"}
+    lost = {it.value["lost"] for it in trial.operations(since) if "lost" in it.value} - {None, GIVEN_UP}
     trial.row.require(not lost, f"requests without an answer: {lost}")
 
 

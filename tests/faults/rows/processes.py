@@ -11,7 +11,8 @@ from tests.faults.kill_one import Killer
 from tests.faults.rows import row
 from tests.faults.service import Instance
 from tests.faults.stack import SESSION_TIMEOUT_MS
-from tests.faults.trial import Trial, until
+from tests.faults.trial import Trial
+from tests.faults.waiting import until
 
 RECOVERED_SECONDS = SESSION_TIMEOUT_MS / 1000 + 5
 ON_TOPIC_MS = 250.0
@@ -182,7 +183,7 @@ def percentile(values: list[float], percent: int) -> float:
 
 def leads(instance: Instance) -> bool:
     """Whether the instance leads the relay of events."""
-    return '"leads":["events"' in instance.get("/readyz")[1].replace(" ", "")
+    return "events" in instance.parts()["relay"]["leads"]
 
 
 def by_lead(instances: list[Instance]) -> tuple[Instance, Instance]:

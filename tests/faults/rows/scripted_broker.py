@@ -25,7 +25,8 @@ from tests.faults.load import ORDER_DETAILS, PATHS, Connection
 from tests.faults.mock_broker import MockBroker, Script
 from tests.faults.rows import row
 from tests.faults.rows.database import answered_in_time
-from tests.faults.trial import Trial, until
+from tests.faults.trial import Trial
+from tests.faults.waiting import until
 
 PASSING = (NotLeaderForPartitionError, RequestTimedOutError, NotEnoughReplicasError)
 GROUP = (JoinGroupRequest, HeartbeatRequest)

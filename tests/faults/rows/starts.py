@@ -11,7 +11,8 @@ from kafka.errors import CoordinatorNotAvailableError
 from tests.faults.rows import row
 from tests.faults.rows.processes import leads
 from tests.faults.service import CHECKOUT, Instance
-from tests.faults.trial import Trial, until
+from tests.faults.trial import Trial
+from tests.faults.waiting import until
 
 WORKERS = 16
 LONG_SESSION_MS = "10000"

@@ -6,24 +6,25 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-import psycopg2
 from kafka import KafkaConsumer, TopicPartition
 
 from tests.faults.command_load import command, publish
+from tests.faults.found import row_locked
 from tests.faults.history import Operation
 from tests.faults.http_calls import Answered, call, call_at_once
-from tests.faults.load import ORDER_DETAILS, PATHS, Connection, HttpClient, outcome_of
+from tests.faults.load import GIVEN_UP, ORDER_DETAILS, PATHS, Connection, HttpClient, outcome_of
 from tests.faults.resources import memory_of
 from tests.faults.rows import row
 from tests.faults.rows.broker import PARTITIONS
 from tests.faults.rows.database import answered_in_time, only_503
 from tests.faults.rows.processes import leads
 from tests.faults.service import Instance
-from tests.faults.trial import Trial, until
+from tests.faults.trial import Trial
+from tests.faults.waiting import until
 
 LOCKED_SECONDS = 10.0
 WRITERS = 50
@@ -58,7 +59,7 @@ def one_order(trial: Trial) -> None:
         since = time.monotonic()
         with writers(trial, order_id):
             while trial.lasts():
-                with locked(trial, order_id):
+                with row_locked(trial.stack.database_url, order_id):
                     publish(trial.stack, trial.load.history, updates(order_id))
                     until(lambda: count(trial, WAITING) >= LEAST_WAITING, "writers that wait for the lock")
                     trial.strike()
@@ -118,15 +119,6 @@ def writers(trial: Trial, order_id: str) -> Iterator[None]:
             client.stop.set()
         for client in clients:
             client.join(30)
-
-
-@contextmanager
-def locked(trial: Trial, order_id: str) -> Iterator[None]:
-    """Somebody else's transaction holds the order's row while the body runs."""
-    with closing(psycopg2.connect(trial.stack.database_url)) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT 1 FROM orders WHERE order_id = %s FOR UPDATE", (order_id,))
-        yield
-        connection.rollback()
 
 
 @row(25, "1,000,000 rows of backlog", times=1000, quick=(10.0, 20), limit=600)
@@ -278,7 +270,7 @@ def client_gone(trial: Trial, f: str) -> None:
     with Connection(trial.stack.ports, first=trial.rng.randrange(2)) as connection:
         connection.give_up("POST", PATHS[f], body, **headers, **{"Content-Length": "4096"})
         connection.give_up("POST", PATHS[f], body, **headers)
-    value = {"attempt": attempt, "correlation_id": gone, "status": None, "answer": None, "lost": "given up"}
+    value = {"attempt": attempt, "correlation_id": gone, "status": None, "answer": None, "lost": GIVEN_UP}
     value |= {"runner": body.get("runner_id")}
     trial.load.history.add(Operation(f"gone-{key}", f, key, value, started, time.monotonic(), outcome_of(None)))
     answers = [call(trial, f, key, body, attempt, caller) for caller in range(2)]
