@@ -198,3 +198,7 @@ def as_markdown() -> str:
     rows = (setting.metadata for setting in fields(Settings))
     lines = [f"| `{row['variable']}` | `{row['default']}` | {row['meaning']} |" for row in rows]
     return "\n".join(["| variable | default | meaning |", "| --- | --- | --- |", *lines])
+
+
+if __name__ == "__main__":  # `python app/config/config.py`: a sentence and exit code 1, or nothing
+    from_environment()

@@ -135,7 +135,13 @@ def test_every_request_is_answered_within_4_s_while_postgresql_is_frozen(stack: 
 
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [("PORT", "many"), ("DATABASE_URL", "mysql://u:secret@h/d"), ("KAFKA_BOOTSTRAP_SERVERS", ""), ("ROLES", "king")],
+    [
+        ("PORT", "many"),
+        ("DATABASE_URL", "mysql://u:secret@h/d"),
+        ("KAFKA_BOOTSTRAP_SERVERS", ""),
+        ("ROLES", "king"),
+        ("WEB_CONCURRENCY", "two"),
+    ],
 )
 def test_a_bad_setting_stops_the_start_with_a_sentence_that_names_it(variable: str, value: str) -> None:
     done = subprocess.run(

@@ -3,9 +3,11 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
 
@@ -14,12 +16,14 @@ import psycopg2
 import pytest
 from kafka import KafkaConsumer, KafkaProducer
 
+from tools.stack import __main__ as program
 from tools.stack import jars
 from tools.stack.broker import Broker
-from tools.stack.errors import AlreadyRunning, JarsMissing, PortTaken
+from tools.stack.errors import AlreadyRunning, JarsMissing, PortTaken, StackError
 from tools.stack.postgres import Postgres
 from tools.stack.record import Mark, Record
 from tools.stack.server import Server
+from tools.stack.service import CHECKOUT, Service
 
 OWNER = """
 import pathlib, signal, sys
@@ -188,13 +192,60 @@ def test_root_without_namespaces_runs_postgresql_as_another_account(
         shutil.rmtree(own_postgres.installation.home)
 
 
-def test_a_bad_port_setting_gives_a_sentence() -> None:
+@pytest.mark.parametrize("place", ["environment", ".env"])
+def test_a_bad_port_setting_gives_a_sentence(tmp_path: Path, place: str) -> None:
+    shutil.copytree(CHECKOUT / "tools", tmp_path / "tools", ignore=shutil.ignore_patterns("__pycache__"))
+    if place == ".env":
+        (tmp_path / ".env").write_text("PGPORT=many\n")
     done = subprocess.run(
         [sys.executable, "-m", "tools.stack", "up"],
-        env=os.environ | {"PGPORT": "many"},
+        cwd=tmp_path,
+        env=os.environ | ({"PGPORT": "many"} if place == "environment" else {}),
         capture_output=True,
         text=True,
         timeout=20,
     )
     assert done.returncode == 1
     assert done.stderr == "PGPORT must be a port between 1 and 65535, not 'many'.\n"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("PORT", "abc"), ("WEB_THREADS", "lots"), ("ROLES", "apis"), ("LOG_FORMAT", "xml"), ("WEB_CONCURRENCY", "two")],
+)
+def test_a_bad_setting_of_the_service_is_found_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setattr(program, "_FOLDER", tmp_path)
+    monkeypatch.setenv(variable, value)
+    with ExitStack() as parts, pytest.raises(StackError, match=rf"^The service cannot start: {variable} must .*\.$"):
+        program._run(parts)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_taken_port_of_the_service_is_found_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(program, "_FOLDER", tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setenv("PORT", str(port))
+        with (
+            ExitStack() as parts,
+            pytest.raises(PortTaken, match=rf"^Port {port} .* the order service, is taken .*\.$"),
+        ):
+            program._run(parts)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_banner_has_addresses_that_can_be_pasted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    addresses = {"DATABASE_URL": "postgresql://h/d", "KAFKA_BOOTSTRAP_SERVERS": "h:9"}
+    program._banner(Service(tmp_path, 3100, addresses), addresses)
+    shown = capsys.readouterr().err
+    [export] = [line for line in shown.splitlines() if "export" in line]
+    names = [*addresses, "ORDER_SERVICE"]
+    pasted = subprocess.run(
+        ["sh", "-c", f"{export}; printenv {' '.join(names)}"], capture_output=True, text=True, timeout=5
+    )
+    assert pasted.stdout.splitlines() == [*addresses.values(), "http://127.0.0.1:3100"]
+    assert {"http://127.0.0.1:3100/apidocs/", "http://127.0.0.1:3100/asyncapi"} <= set(shown.split())

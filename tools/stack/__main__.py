@@ -16,7 +16,7 @@ from tools.stack.errors import JarsMissing, PortTaken, StackError
 from tools.stack.ports import free_port, require_free
 from tools.stack.postgres import Postgres
 from tools.stack.server import Server
-from tools.stack.service import CHECKOUT, Service
+from tools.stack.service import CHECKOUT, Service, check_settings
 
 _FOLDER = CHECKOUT / ".stack"
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -36,7 +36,6 @@ def main() -> int:
     try:
         with ExitStack() as parts:
             try:
-                Service(_FOLDER / "service", 0, {}).clear_leftover()  # first: it uses the other two
                 action(parts)
             except KeyboardInterrupt:
                 _say("Stopping ...")
@@ -53,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tools.stack",
         description="The service's own PostgreSQL and Apache Kafka on 127.0.0.1, without docker.",
-        epilog="Environment: PGPORT (5432) and KAFKA_PORT (9092), another one is chosen when it is taken; PORT (3000).",
+        epilog="Environment or .env: PGPORT (5432) and KAFKA_PORT (9092), another one when it is taken; PORT (3000).",
     )
     commands = parser.add_subparsers(required=True, metavar="run|up")
     run = commands.add_parser("run", help="database, broker and the service; Ctrl-C stops all")
@@ -64,64 +63,89 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(parts: ExitStack) -> None:
+    postgres, broker = _servers()
+    check_settings(_addresses(postgres, broker))  # what would stop the service is found before anything starts
     port = _port("PORT", 3000)
-    require_free(port, Service.name)  # before database and broker take their seconds
-    settings = _start_stack(parts)
-    service = Service(_FOLDER / "service", port, settings)
-    _start(parts, service)
-    _banner(service, settings)
+    _clear_leftovers(postgres, broker)
+    require_free(port, Service.name)
+    addresses = _start_stack(parts, postgres, broker)
+    service = Service(_FOLDER / "service", port, addresses)
+    began = _launch(parts, service)
+    _await(service, began)
+    _banner(service, addresses)
     while service.running:
         time.sleep(0.5)
     raise StackError("The order service ended by itself; its log above says why.")
 
 
 def _up(parts: ExitStack) -> None:
-    for name, value in _start_stack(parts).items():
+    servers = _servers()
+    _clear_leftovers(*servers)
+    for name, value in _start_stack(parts, *servers).items():
         print(f"{name}={value}", flush=True)
     _say("Ctrl-C stops database and broker.")
     signal.pause()
 
 
-def _start_stack(parts: ExitStack) -> dict[str, str]:
-    """Start both, topics included, and return the service's settings. Without a broker its address is left out."""
+def _servers() -> tuple[Postgres, Broker]:
     postgres = Postgres(_FOLDER / "postgres", _port("PGPORT", 5432))
-    broker = Broker(_FOLDER / "broker", _port("KAFKA_PORT", 9092))
-    for leftover in (broker, postgres):
+    return postgres, Broker(_FOLDER / "broker", _port("KAFKA_PORT", 9092))
+
+
+def _clear_leftovers(postgres: Postgres, broker: Broker) -> None:
+    for leftover in (Service(_FOLDER / "service", 0, {}), broker, postgres):
         leftover.clear_leftover()
-    _start_anywhere(parts, postgres)
-    settings = {"DATABASE_URL": postgres.url()}
+
+
+def _addresses(postgres: Postgres, broker: Broker) -> dict[str, str]:
+    return {"DATABASE_URL": postgres.url(), "KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap}
+
+
+def _start_stack(parts: ExitStack, postgres: Postgres, broker: Broker) -> dict[str, str]:
+    """Start both at once, topics included, and return their addresses. Without a broker its address is left out."""
+    began = _launch_anywhere(parts, postgres)
     try:
-        _start_anywhere(parts, broker)
+        broker_began = _launch_anywhere(parts, broker)
     except JarsMissing as error:
         _say(f"{error} Going on without a broker.")
-        return settings
+        _await(postgres, began)
+        return {"DATABASE_URL": postgres.url()}
+    _await(postgres, began)
+    _await(broker, broker_began)
     broker.create_service_topics()
-    return settings | {"KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap}
+    return _addresses(postgres, broker)
 
 
-def _start_anywhere(parts: ExitStack, server: Server) -> None:
+def _launch_anywhere(parts: ExitStack, server: Server) -> float:
     try:
-        _start(parts, server)
+        return _launch(parts, server)
     except PortTaken as error:
         server.port = free_port()
         _say(f"{error} Using {server.port} instead.")
-        _start(parts, server)
+        return _launch(parts, server)
 
 
-def _start(parts: ExitStack, server: Server) -> None:
-    """Start it, and have it stopped in the end."""
+def _launch(parts: ExitStack, server: Server) -> float:
+    """Start it without waiting, have it stopped in the end, and return when that began."""
     began = time.monotonic()
-    server.start()
+    server.launch()
     parts.callback(server.stop)
+    return began
+
+
+def _await(server: Server, began: float) -> None:
+    server.await_answer()
     _say(f"Started {server.name} on 127.0.0.1:{server.port} in {time.monotonic() - began:.1f} s.")
 
 
-def _banner(service: Service, settings: dict[str, str]) -> None:
+def _banner(service: Service, addresses: dict[str, str]) -> None:
     curl = f"curl -s {service.url}/createOrder -H 'Content-Type: application/json' -d '{_EXAMPLE}'"
-    addresses = " ".join(f"{name}={value}" for name, value in settings.items())
+    exports = " ".join(f"{name}={value}" for name, value in (addresses | {"ORDER_SERVICE": service.url}).items())
     lines = [
-        f"\nThe order service is ready at {service.url}; to read and try: {service.url}/apidocs/ and /asyncapi",
-        f"For commands in other terminals:\n  export {addresses}",
+        f"\nThe order service is ready at {service.url}",
+        f"Its calls, to read and to try: {service.url}/apidocs/",
+        f"Its commands and events: {service.url}/asyncapi",
+        f"Addresses for commands in other terminals:\n  export {exports}",
         f"Try:\n  {curl}\nCtrl-C stops everything.\n",
     ]
     _say("\n".join(lines))

@@ -37,9 +37,9 @@ class Postgres(Server):
         """The address of a database, as DATABASE_URL takes it."""
         return f"postgresql://postgres:{_PASSWORD}@127.0.0.1:{self.port}/{database}"
 
-    def start(self) -> None:
-        """As Server.start; `order_db` is there afterwards."""
-        super().start()
+    def await_answer(self) -> None:
+        """As Server.await_answer; `order_db` is there afterwards."""
+        super().await_answer()
         with self._maintenance() as cursor:
             cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,))
             missing = cursor.fetchone() is None

@@ -61,10 +61,15 @@ class Server(ABC):
         return self._main() is not None
 
     def start(self) -> None:
-        """Start and block until it answers, at most `start_seconds` beside the preparation.
+        """`launch` and `await_answer`. Raises what they raise."""
+        self.launch()
+        self.await_answer()
+
+    def launch(self) -> None:
+        """Start the process; blocks for its preparation only.
 
         What an earlier, killed run left in the folder is stopped first. Raises AlreadyRunning when its owner is alive,
-        PortTaken, or StackError with the end of the log; then nothing is left running.
+        PortTaken, or StackError; then nothing is left running.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         self.clear_leftover()
@@ -77,6 +82,13 @@ class Server(ABC):
             self._child = self._spawn(command, log)
         try:
             Record(Mark.of(self._child.pid), Mark.of()).write(self._record)
+        except BaseException:
+            self.kill()
+            raise
+
+    def await_answer(self) -> None:
+        """Block until it answers, at most `start_seconds`. Else it is killed: StackError with the end of its log."""
+        try:
             self._await_answer()
         except BaseException:
             self.kill()
