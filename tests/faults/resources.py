@@ -1,20 +1,23 @@
 """What an instance uses: memory, threads, descriptors, connections to PostgreSQL, log lines [I10]."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass
 
 import psutil
 import psycopg2
+from psycopg2.extensions import cursor as Cursor
 
 from tests.faults.load import Connection
 from tests.faults.service import Instance
 from tests.faults.stack import Stack
 
 CALLERS = 48  # more than an instance has threads: its pools are then as large as they get
-LOCKED_SECONDS = 0.7
+LOCKED_SECONDS = 1.5  # under the 2 s after which the service gives a lock up
+STEADY_LOOKS = 4
+WAITING = "SELECT count(*) FROM pg_locks WHERE relation = 'orders'::regclass AND NOT granted"
 BACK_SECONDS = 20.0
 SPARE_DESCRIPTORS = 4  # a Kafka client holds one connection to a broker or two, depending on how it got there
 
@@ -78,10 +81,25 @@ def fill_pools(stack: Stack) -> None:
         ports = CALLERS * [instance.port for instance in stack.instances]
         with ThreadPoolExecutor(len(ports)) as callers:
             asked = [callers.submit(ask, port) for port in ports]
-            time.sleep(LOCKED_SECONDS)  # the lock itself
+            await_steady(lambda: number_of(cursor, WAITING))
             connection.rollback()
             for one in asked:
                 one.result()
+
+
+def number_of(cursor: Cursor, statement: str) -> int:
+    """Return the one number that the statement asks for."""
+    cursor.execute(statement)
+    return int(cursor.fetchone()[0])
+
+
+def await_steady(number: Callable[[], int]) -> None:
+    """Return when the number is above 0 and no longer grows, after LOCKED_SECONDS whatever it is."""
+    give_up = time.monotonic() + LOCKED_SECONDS
+    seen: list[int] = []
+    while time.monotonic() < give_up and (not seen or not seen[-1] or seen[-STEADY_LOOKS:] != STEADY_LOOKS * seen[-1:]):
+        time.sleep(0.1)
+        seen.append(number())
 
 
 def memory_of(instance: Instance) -> float:
