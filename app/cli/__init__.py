@@ -5,7 +5,7 @@ import logging
 import click
 from flask.cli import AppGroup
 
-from app.cli import check, dead_letters, offsets, orders, outbox, send_command
+from app.cli import check, dead_letters, offsets, orders, outbox, recount, send_command
 
 
 def _silence_kafka() -> None:
@@ -27,6 +27,7 @@ commands = AppGroup(
         outbox.group,
         offsets.group,
         check.check,
+        recount.recount,
     ],
     help="""Look at orders, and do what only a person may decide.
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Subquery, cast, exists, func, not_, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, Subquery, cast, column, exists, func, not_, or_, select, text
 from sqlalchemy import Text as SqlText
 
 from app.models.models import Order, dead_letters, order_changes, outbox, saga_orders
@@ -14,6 +14,14 @@ from app.services.replies import FAILURE_TYPES
 EXAMPLES = 3
 
 _orders = Order.__table__
+_KINDS = "kinds_of_order(order_status, cust_id, runner_id, created_at) AS kinds"
+_MISCOUNTED = text(
+    "SELECT concat(kind, ' ', value, ' (', sum(counted), ', there are ', sum(found), ')') AS example FROM ("
+    "SELECT kind, value, orders AS counted, 0 AS found FROM order_counts "
+    f"UNION ALL SELECT kinds.kind, kinds.value, sign, 0 FROM order_count_deltas, {_KINDS} "
+    f"UNION ALL SELECT kinds.kind, kinds.value, 0, 1 FROM orders, {_KINDS}"
+    ") AS both_ways GROUP BY kind, value HAVING sum(counted) <> sum(found)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +65,7 @@ def _checks(late: timedelta) -> Mapping[str, tuple[str, Select[Any]]]:
         .group_by(order_changes.c.order_id)
         .subquery()
     )
-    return {**_of_history(history), **_of_outbox(late), **_of_sagas(), **_of_dead_letters(late)}
+    return {**_of_history(history), **_of_outbox(late), **_of_sagas(), **_of_dead_letters(late), **_of_counts()}
 
 
 def _of_history(history: Subquery) -> dict[str, tuple[str, Select[Any]]]:
@@ -140,6 +148,13 @@ def _of_dead_letters(late: timedelta) -> dict[str, tuple[str, Select[Any]]]:
                 letters.sent_at.is_(None), letters.created_at < func.now() - late
             ),
         )
+    }
+
+
+def _of_counts() -> dict[str, tuple[str, Select[Any]]]:
+    miscounted = _MISCOUNTED.columns(column("example", SqlText)).subquery("miscounted")
+    return {
+        "count": ("The number of orders of a list is wrong (see `flask orders recount`)", select(miscounted.c.example))
     }
 
 

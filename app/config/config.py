@@ -134,6 +134,15 @@ class Settings:
         _number(0, 3600),
         "how long a refused accept is remembered, for the bare `/clearRunner` that follows it",
     )
+    idempotency_key_hours: int = _setting(
+        "IDEMPOTENCY_KEY_HOURS", "48", _number(24, 8760), "how long the answer to an `Idempotency-Key` is kept"
+    )
+    command_identity_days: int = _setting(
+        "COMMAND_IDENTITY_DAYS",
+        "30",
+        _number(1, 3650),
+        "how long a command is known by its bytes; longer where Kafka keeps its topic longer",
+    )
     cors_origins: tuple[str, ...] = _setting(
         "CORS_ORIGINS", "http://localhost:5173", _origins, "browser origins that may call, a comma list"
     )

@@ -207,6 +207,29 @@ relay_positions = Table(
     comment="Up to where each topic holds nothing that is still in the outbox: read-back starts here",
 )
 
+order_counts = Table(
+    "order_counts",
+    db.metadata,
+    Column("kind", String(10), nullable=False),
+    Column("value", String(255, collation="C"), nullable=False),
+    Column("orders", BigInteger, nullable=False),
+    PrimaryKeyConstraint("kind", "value"),
+    comment="How many orders have a status, customer, runner, or were made on a day or in a minute (UTC), "
+    "but for what is in order_count_deltas",
+)
+
+order_count_deltas = Table(
+    "order_count_deltas",
+    db.metadata,
+    Column("sign", SmallInteger, nullable=False),
+    Column("order_status", String(10), nullable=False),
+    Column("cust_id", String(255), nullable=False),
+    Column("runner_id", String(255)),
+    Column("created_at", DateTime, nullable=False),
+    comment="What changed since: an order came (1) or went (-1) with this status, customer, runner and "
+    "time; folded into order_counts every second",
+)
+
 operator_actions = Table(
     "operator_actions",
     db.metadata,

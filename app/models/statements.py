@@ -34,63 +34,41 @@ EVENT = _columns(outbox, "id", "aggregatetype", "created_at")
 DEAD_LETTER = _columns(dead_letters, "id", "sent_at", "created_at", "resolution", "resolved_at")
 KEY = _columns(idempotency_keys, "created_at")
 
-_ORDER_LIST = ", ".join(ORDER)
+ORDER_LIST = ", ".join(ORDER)
 
 
-def _statement(name: str, parameters: Mapping[str, str], sql: str) -> Statement:
+def named(name: str, parameters: Mapping[str, str], sql: str) -> Statement:
+    """Return the statement in which `{parameter}` stands for its place; the mapping has the types in that order."""
     places = {parameter: f"${place}" for place, parameter in enumerate(parameters, 1)}
     return Statement(name, tuple(parameters.values()), sql.format(**places))
 
 
 # Reading
 
-LOAD_ORDER = _statement(
-    "load_order", {"order_id": "text"}, f"SELECT {_ORDER_LIST} FROM orders WHERE order_id = {{order_id}}"
-)
+LOAD_ORDER = named("load_order", {"order_id": "text"}, f"SELECT {ORDER_LIST} FROM orders WHERE order_id = {{order_id}}")
 LOCK_ORDER = Statement("lock_order", LOAD_ORDER.types, LOAD_ORDER.sql + " FOR UPDATE")
-LOCK_ORDERS = _statement(
+LOCK_ORDERS = named(
     "lock_orders",
     {"order_ids": "text[]"},
-    f"SELECT {_ORDER_LIST} FROM orders WHERE order_id = ANY ({{order_ids}}) ORDER BY order_id FOR UPDATE",
+    f"SELECT {ORDER_LIST} FROM orders WHERE order_id = ANY ({{order_ids}}) ORDER BY order_id FOR UPDATE",
 )
-IS_FORGIVABLE = _statement(
+IS_FORGIVABLE = named(
     "is_forgivable",
     {"order_id": "text", "seconds": "integer"},
     "SELECT EXISTS (SELECT FROM refused_accepts WHERE order_id = {order_id} "
     "AND refused_at > now() - make_interval(secs => {seconds}))",
 )
-FIND_ANSWER = _statement(
+FIND_ANSWER = named(
     "find_answer",
     {"path": "text", "key": "text"},
     "SELECT body_hash, status, body FROM idempotency_keys WHERE path = {path} AND key = {key}",
 )
-FIND_CHANGE = _statement(
+FIND_CHANGE = named(
     "find_change",
     {"order_id": "text", "version": "integer", "change_id": "uuid"},
     "SELECT FROM order_changes WHERE order_id = {order_id} AND version = {version} AND change_id = {change_id}",
 )
 PING = Statement("ping", (), "SELECT 1")
-
-
-def _page(filters: tuple[str, ...]) -> Statement:
-    # Count and rows from one snapshot: a page never contradicts its own total.
-    condition = " AND ".join(f"{column} = {{{column}}}" for column in filters) or "true"
-    return _statement(
-        "_".join(("page", *filters)),
-        {**dict.fromkeys(filters, "text"), "limit": "bigint", "offset": "bigint"},
-        f"SELECT matching.total, page.* FROM (SELECT count(*) AS total FROM orders WHERE {condition}) AS matching "
-        f"LEFT JOIN LATERAL (SELECT {_ORDER_LIST} FROM orders WHERE {condition} "
-        "ORDER BY created_at DESC, order_id DESC LIMIT {limit} OFFSET {offset}) AS page ON true "
-        "ORDER BY page.created_at DESC, page.order_id DESC",
-    )
-
-
-FILTERS = ("order_status", "runner_id", "cust_id")
-PAGES = {
-    chosen: _page(chosen)
-    for switches in product((False, True), repeat=len(FILTERS))
-    for chosen in [tuple(name for name, on in zip(FILTERS, switches, strict=True) if on)]
-}
 
 
 # Writing one change (HTTP)
@@ -114,7 +92,7 @@ def _write(*, new: bool, announced: bool, keyed: bool) -> Statement:
     source = "claim" if keyed else "(SELECT) AS always"
     values = ", ".join(f"{{{column}}}" for column in ORDER)
     if new:
-        changed = f"INSERT INTO orders ({_ORDER_LIST}) SELECT {values} FROM {source}"
+        changed = f"INSERT INTO orders ({ORDER_LIST}) SELECT {values} FROM {source}"
     else:
         settings = ", ".join(f"{column} = {{{column}}}" for column in ORDER if column != "order_id")
         changed = f"UPDATE orders SET {settings} FROM {source} WHERE order_id = {{order_id}} "
@@ -135,27 +113,27 @@ def _write(*, new: bool, announced: bool, keyed: bool) -> Statement:
         parameters |= _ANSWER
         parts.append(f"stored AS ({_STORE} changed)")
     name = "_".join(["insert" if new else "update", *["event"] * announced, *["key"] * keyed])
-    return _statement(name, parameters, f"WITH {_CLAIM * keyed}{', '.join(parts)} SELECT version FROM changed")
+    return named(name, parameters, f"WITH {_CLAIM * keyed}{', '.join(parts)} SELECT version FROM changed")
 
 
 WRITES = {
     (new, announced, keyed): _write(new=new, announced=announced, keyed=keyed)
     for new, announced, keyed in product((False, True), repeat=3)
 }
-KEEP_ANSWER = _statement("keep_answer", _ANSWER, f"WITH {_CLAIM[:-2]} {_STORE} claim")
-CLAIM_KEY = _statement(
+KEEP_ANSWER = named("keep_answer", _ANSWER, f"WITH {_CLAIM[:-2]} {_STORE} claim")
+CLAIM_KEY = named(
     "claim_key",
     {"path": "text", "key": "text"},
     "SELECT pg_advisory_xact_lock(hashtextextended({path} || ' ' || {key}, 0))",
 )
 TRY_CLAIM_KEY = Statement("try_claim_key", CLAIM_KEY.types, CLAIM_KEY.sql.replace("pg_adv", "pg_try_adv"))
-REMEMBER_REFUSAL = _statement(
+REMEMBER_REFUSAL = named(
     "remember_refusal",
     {"order_id": "text", "runner_id": "text"},
     "INSERT INTO refused_accepts (order_id, runner_id) VALUES ({order_id}, {runner_id}) "
     "ON CONFLICT (order_id, runner_id) DO UPDATE SET refused_at = now()",
 )
-USE_UP_REFUSAL = _statement(
+USE_UP_REFUSAL = named(
     "use_up_refusal",
     {"order_id": "text", "seconds": "integer"},
     "DELETE FROM refused_accepts WHERE (order_id, runner_id) = (SELECT order_id, runner_id FROM refused_accepts "
@@ -184,50 +162,50 @@ def _insert_many(name: str, table: str, columns: Mapping[str, str]) -> Statement
     names = ", ".join(_quoted(columns))
     # The order of the list is the order of the identity column.
     sql = f"INSERT INTO {table} ({names}) SELECT {names} FROM {_unnest(columns)} ORDER BY place RETURNING 1"
-    return _statement(name, _arrays(columns), sql)
+    return named(name, _arrays(columns), sql)
 
 
 INSERT_ORDERS = _insert_many("insert_orders", "orders", ORDER)
 INSERT_CHANGES = _insert_many("insert_changes", "order_changes", CHANGE)
 INSERT_EVENTS = _insert_many("insert_events", "outbox", EVENT)
 INSERT_DEAD_LETTERS = _insert_many("insert_dead_letters", "dead_letters", DEAD_LETTER)
-UPDATE_ORDERS = _statement(
+UPDATE_ORDERS = named(
     "update_orders",
     _arrays({**ORDER, "guard": "integer"}),
     f"UPDATE orders AS o SET {', '.join(f'{column} = n.{column}' for column in ORDER if column != 'order_id')} "
     f"FROM {_unnest({**ORDER, 'guard': 'integer'})} "
     "WHERE o.order_id = n.order_id AND o.version = n.guard RETURNING 1",
 )
-CLAIM_COMMANDS = _statement(
+CLAIM_COMMANDS = named(
     "claim_commands",
     {"hashes": "bytea[]"},
     "INSERT INTO command_identities (hash) SELECT hash FROM unnest({hashes}) AS n (hash) ORDER BY hash "
     "ON CONFLICT DO NOTHING RETURNING hash",
 )
-CLAIM_SAGAS = _statement(
+CLAIM_SAGAS = named(
     "claim_sagas",
     {"saga_ids": "text[]", "order_ids": "text[]"},
     "INSERT INTO saga_orders (saga_id, order_id) SELECT saga_id, order_id "
     "FROM unnest({saga_ids}, {order_ids}) AS n (saga_id, order_id) ORDER BY saga_id "
     "ON CONFLICT DO NOTHING RETURNING saga_id",
 )
-FIND_SAGAS = _statement(
+FIND_SAGAS = named(
     "find_sagas",
     {"saga_ids": "text[]"},
     "SELECT saga_id, order_id FROM saga_orders WHERE saga_id = ANY ({saga_ids})",
 )
-FIND_OFFSET = _statement(
+FIND_OFFSET = named(
     "find_offset",
     {"topic": "text", "partition": "integer"},
     "SELECT topic_id, next_offset FROM consumer_offsets WHERE topic = {topic} AND partition = {partition}",
 )
-FIRST_OFFSET = _statement(
+FIRST_OFFSET = named(
     "first_offset",
     {"topic": "text", "partition": "integer", "topic_id": "uuid", "next_offset": "bigint"},
     "INSERT INTO consumer_offsets (topic, partition, topic_id, next_offset) "
     "VALUES ({topic}, {partition}, {topic_id}, {next_offset}) ON CONFLICT DO NOTHING",
 )
-RESET_OFFSET = _statement(
+RESET_OFFSET = named(
     "reset_offset",
     {
         "topic": "text",
@@ -241,7 +219,7 @@ RESET_OFFSET = _statement(
     "WHERE topic = {topic} AND partition = {partition} AND topic_id = {old_topic_id} "
     "AND next_offset = {old_offset} RETURNING 1",
 )
-MOVE_OFFSET = _statement(
+MOVE_OFFSET = named(
     "move_offset",
     {"topic": "text", "partition": "integer", "topic_id": "uuid", "expected": "bigint", "next_offset": "bigint"},
     "UPDATE consumer_offsets SET next_offset = {next_offset}, updated_at = now() WHERE topic = {topic} "

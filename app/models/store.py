@@ -8,6 +8,7 @@ from typing import Any
 import psycopg2
 from psycopg2.errorcodes import UNIQUE_VIOLATION
 
+from app.models import lists
 from app.models import statements as sql
 from app.models.database import DatabaseAway, DatabaseBusy, OutcomeUnknown, Pool, Session, Statement
 from app.models.order import OrderState
@@ -103,9 +104,8 @@ class OrderStore:
         self, filters: dict[str, str], limit: int, offset: int, deadline: Deadline
     ) -> tuple[int, list[OrderState]]:
         """Return the number of matching orders and those of one page, newest first. Raises DatabaseTrouble."""
-        statement = sql.PAGES[tuple(name for name in sql.FILTERS if name in filters)]
-        values = [filters[name] for name in sql.FILTERS if name in filters]
-        rows = self.read(statement, [*values, limit, offset], deadline)
+        values = [filters[name] for name in lists.FILTERS if name in filters]
+        rows = self.read(lists.page(filters, offset), [*values, limit, offset], deadline)
         return rows[0][0], [to_state(row[1:]) for row in rows if row[1] is not None]
 
     def stored_answer(self, key: IdempotencyKey, deadline: Deadline) -> tuple[bytes, Answer] | None:

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from typing import Any, TypeVar
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 from kafka.net.compat import KafkaNetClient
 from kafka.net.inet import KafkaNetSocket
@@ -137,6 +138,26 @@ def ensure_topics(settings: Settings, topics: Sequence[str]) -> dict[str, uuid.U
         return {topic: uuid.UUID(str(described[topic].get("topic_id") or uuid.UUID(int=0))) for topic in topics}
     finally:
         admin.close()
+
+
+def retention_seconds(settings: Settings, topic: str) -> float | None:
+    """Return how long the topic can keep a record, None where that is for ever or not told.
+
+    A record goes with its segment, which may be one segment's time younger than its newest record. Blocks up to some
+    seconds; raises KafkaError.
+    """
+    admin = _open(KafkaAdminClient, settings)
+    try:
+        names = ["cleanup.policy", "retention.ms", "segment.ms"]
+        described = admin.describe_configs(
+            [ConfigResource(ConfigResourceType.TOPIC, topic, names)], config_filter="all"
+        )
+    finally:
+        admin.close()
+    found = {name: config["value"] for name, config in described.get("topic", {}).get(topic, {}).items()}
+    if found.get("cleanup.policy") != "delete" or int(found["retention.ms"]) < 0:
+        return None
+    return (int(found["retention.ms"]) + int(found["segment.ms"])) / 1000
 
 
 def _create(admin: KafkaAdminClient, topic: str, settings: Settings) -> None:

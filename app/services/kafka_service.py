@@ -4,15 +4,17 @@ import logging
 import threading
 from functools import partial
 
+from kafka.errors import KafkaError
 from sqlalchemy.exc import OperationalError
 
 from app.config.config import Settings
 from app.models import schema
 from app.models.database import Database, DatabaseTrouble
-from app.services import kafka_logs, relay_store
+from app.services import kafka_clients, kafka_logs, relay_store
 from app.services.alarms import Alarms
 from app.services.command_store import PostgresCommandStore
 from app.services.consumer import CommandConsumer
+from app.services.housekeeping import Housekeeping
 from app.services.relay import Relay
 from app.services.supervisor import Beat, SupervisedThread
 from app.utils.deadline import Deadline
@@ -24,6 +26,7 @@ DATABASE_PAUSE_SECONDS = 1.0
 LOOK_AGAIN_SECONDS = 5.0
 DEAD_LETTER_POLL_SECONDS = 0.5  # nobody waits for one
 STOP_SECONDS = 15.0
+HOUR, DAY = 3600.0, 86400.0
 
 
 class KafkaService:
@@ -34,6 +37,7 @@ class KafkaService:
         self._database = database
         self._alarms = alarms
         self._commands = database.pool(2, CONSUMER_STATEMENT_MS)
+        self._housekeeping = Housekeeping(database.pool(1, CONSUMER_STATEMENT_MS), self._ages)
         self._at_head = threading.Event()
         self.relays = [
             self._relay(relay_store.EVENTS, settings.events_topic, settings.relay_poll_ms / 1000),
@@ -42,6 +46,7 @@ class KafkaService:
         self.threads = [SupervisedThread("schema", self._keep_schema)]
         if settings.consumes:
             self.threads.append(SupervisedThread("consumer", self._consume))
+            self.threads.append(SupervisedThread("housekeeping", self._keep_house))
             self.threads += [
                 SupervisedThread(f"relay-{relay.lane}", partial(self._relay_when_ready, relay)) for relay in self.relays
             ]
@@ -114,6 +119,26 @@ class KafkaService:
     def _relay_when_ready(self, relay: Relay, stop: threading.Event, beat: Beat) -> None:
         if self._when_ready(stop, beat):
             relay.run(stop, beat)
+
+    def _keep_house(self, stop: threading.Event, beat: Beat) -> None:
+        while self._when_ready(stop, beat):
+            try:
+                self._housekeeping.run(stop, beat)
+            except DatabaseTrouble as trouble:
+                log.info("housekeeping waits: %s", trouble)
+                stop.wait(DATABASE_PAUSE_SECONDS)
+
+    def _ages(self) -> dict[str, float | None]:
+        settings = self._settings
+        try:
+            retention = kafka_clients.retention_seconds(settings, settings.commands_topic)
+        except KafkaError:
+            retention = None  # not known now: another time
+        return {
+            "idempotency_keys": settings.idempotency_key_hours * HOUR,
+            "refused_accepts": settings.refused_accept_seconds + HOUR,
+            "command_identities": retention and max(retention + DAY, settings.command_identity_days * DAY),
+        }
 
     def _consume(self, stop: threading.Event, beat: Beat) -> None:
         """Consume until `stop`. Whatever Kafka raises ends it: the next run begins with a new client."""

@@ -48,6 +48,7 @@ DAMAGE = {
     "saga_without_order": "INSERT INTO saga_orders VALUES ('saga-1', 'gone')",
     "order_without_saga": "UPDATE orders SET saga_id = 'saga-1'",
     "late_dead_letter": A_LETTER.format(90),
+    "count": "INSERT INTO order_counts VALUES ('customer', 'customer-1', 1)",
 }
 
 

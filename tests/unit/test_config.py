@@ -24,6 +24,8 @@ BAD = [
     ("DATABASE_POOL", ["", "0", "201"]),
     ("GRACEFUL_TIMEOUT", ["", "0", "301"]),
     ("REFUSED_ACCEPT_SECONDS", ["", "-1", "3601"]),
+    ("IDEMPOTENCY_KEY_HOURS", ["", "23", "8761"]),
+    ("COMMAND_IDENTITY_DAYS", ["", "0", "3651"]),
     ("LOG_LEVEL", ["", "verbose", "10"]),
     ("LOG_FORMAT", ["", "xml"]),
 ]
@@ -38,6 +40,8 @@ GOOD = [
     ("KAFKA_SESSION_TIMEOUT_MS", "1000", "session_timeout_ms", 1000),
     ("RELAY_SETTLE_MS", "0", "relay_settle_ms", 0),
     ("REFUSED_ACCEPT_SECONDS", "3600", "refused_accept_seconds", 3600),
+    ("IDEMPOTENCY_KEY_HOURS", "24", "idempotency_key_hours", 24),
+    ("COMMAND_IDENTITY_DAYS", "3650", "command_identity_days", 3650),
     ("CORS_ORIGINS", "http://a/, http://b", "cors_origins", ("http://a", "http://b")),
     ("CORS_ORIGINS", "", "cors_origins", ()),
     ("LOG_LEVEL", "Debug", "log_level", "debug"),

@@ -1,0 +1,38 @@
+"""The statements that keep the tables small: counts are folded, what nobody asks for any more is deleted.
+
+Each takes a bounded number of rows, and waits for nobody: who writes orders never touches `order_counts`.
+"""
+
+from app.models.database import Statement
+from app.models.statements import named
+
+# In one transaction with the work: two processes that fold at once would stand in each other's way.
+ONE_AT_A_TIME = named("one_at_a_time", {}, "SELECT pg_try_advisory_xact_lock(hashtextextended('housekeeping', 0))")
+FOLD_COUNTS = named(
+    "fold_counts",
+    {"limit": "bigint"},
+    "WITH taken AS (DELETE FROM order_count_deltas WHERE ctid = ANY (ARRAY("
+    "SELECT ctid FROM order_count_deltas LIMIT {limit})) RETURNING *), "
+    "folded AS (INSERT INTO order_counts AS known (kind, value, orders) SELECT kinds.kind, kinds.value, sum(sign) "
+    "FROM taken, kinds_of_order(order_status, cust_id, runner_id, created_at) AS kinds "
+    "GROUP BY kinds.kind, kinds.value HAVING sum(sign) <> 0 "
+    "ON CONFLICT (kind, value) DO UPDATE SET orders = known.orders + excluded.orders) "
+    "SELECT count(*) FROM taken",
+)
+
+
+def _prune(table: str, time: str) -> Statement:
+    return named(
+        f"prune_{table}",
+        {"seconds": "bigint", "limit": "bigint"},
+        f"WITH gone AS (DELETE FROM {table} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {table} "
+        f"WHERE {time} < now() - make_interval(secs => {{seconds}}) ORDER BY {time} LIMIT {{limit}} "
+        "FOR UPDATE SKIP LOCKED)) RETURNING 1) SELECT count(*) FROM gone",
+    )
+
+
+PRUNE = {
+    "idempotency_keys": _prune("idempotency_keys", "created_at"),
+    "command_identities": _prune("command_identities", "created_at"),
+    "refused_accepts": _prune("refused_accepts", "refused_at"),
+}

@@ -1,0 +1,189 @@
+"""Totals of lists and places of deep pages are exact, whoever changes the orders and whenever they are folded."""
+
+import random
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from app.models import lists
+from app.models.housekeeping import FOLD_COUNTS
+from app.models.schema import migrate
+from tests.contract.builders import STATUSES, Caller, at_once, unique
+from tests.contract.conftest import Tables, make_app
+
+ROW = (
+    "INSERT INTO orders (order_id, cust_id, runner_id, order_description, food_fee, delivery_fee, delivery_location, "
+    "order_status, created_at, updated_at) VALUES (%s, %s, %s, '[]', 1, 1, 'Dorm', %s, %s, %s)"
+)
+NOON = datetime.fromisoformat("2026-11-22T12:00:00")  # in UTC, as the table has it
+FILTERS = ({}, {"status": "CREATED"}, {"runnerId": "runner-1"}, {"status": "ACCEPTED", "runnerId": "runner-1"})
+
+
+@pytest.fixture
+def own_app(database_url: str) -> Flask:
+    """An app with an empty database of its own."""
+    app = make_app(database_url)
+    migrate(app.extensions["settings"].database_url)
+    return app
+
+
+@pytest.fixture
+def own(own_app: Flask) -> Caller:
+    return Caller(own_app.test_client())
+
+
+@pytest.fixture
+def own_tables(own_app: Flask, database_url: str) -> Any:
+    found = Tables(database_url)
+    yield found
+    found.close()
+
+
+def fold(tables: Tables, limit: int = 1000) -> int:
+    """Fold so many rows; return how many there were."""
+    return int(tables.one(FOLD_COUNTS.sql.replace("$1", str(limit))))
+
+
+def totals(caller: Caller) -> list[int]:
+    answers = [caller.get("/orders", **filters) for filters in FILTERS] + [caller.get("/orders/customer/customer-1")]
+    return [answer.json["total"] for answer in answers]
+
+
+def counted(tables: Tables) -> list[int]:
+    """The same totals, by counting."""
+    conditions = (
+        "true",
+        "order_status = 'CREATED'",
+        "runner_id = 'runner-1'",
+        "order_status = 'ACCEPTED' AND runner_id = 'runner-1'",
+        "cust_id = 'customer-1'",
+    )
+    return [tables.one(f"SELECT count(*) FROM orders WHERE {condition}") for condition in conditions]
+
+
+def load(tables: Tables, times: list[datetime]) -> None:
+    for number, made in enumerate(times):
+        tables.rows(ROW, f"order-{number:04}", "customer-1", None, "CREATED", made, made)
+
+
+def test_totals_follow_every_change_folded_or_not(own: Caller, own_tables: Tables) -> None:
+    """[H3] [H5]"""
+    rng = random.Random(7)
+    orders: list[str] = []
+    for step in range(60):
+        if len(orders) < 5 or rng.random() < 0.3:
+            orders.append(own.new(rng.choice(STATUSES[:3]), customer_id=f"customer-{rng.randrange(2)}"))
+        else:
+            own.update(rng.choice(orders), rng.choice(STATUSES[:4]))
+        if step % 7 == 0:
+            fold(own_tables, rng.choice((1, 3, 1000)))
+        assert totals(own) == counted(own_tables)
+    while fold(own_tables):
+        pass
+    assert totals(own) == counted(own_tables)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE orders SET order_status = 'PLACED', runner_id = 'runner-1'",
+        "UPDATE orders SET cust_id = 'customer-2', created_at = created_at - interval '3 days'",
+        "DELETE FROM orders WHERE order_id = 'order-0001'",
+        "TRUNCATE orders",
+    ],
+)
+def test_what_others_do_to_the_table_is_counted_too(own: Caller, own_tables: Tables, change: str) -> None:
+    """[H3] The service before this one, an older version beside it, a person."""
+    load(own_tables, [NOON + timedelta(hours=number) for number in range(4)])
+    fold(own_tables)
+    own_tables.rows(change)
+    assert totals(own) == counted(own_tables)
+    fold(own_tables)
+    assert totals(own) == counted(own_tables)
+    assert own_tables.rows("SELECT * FROM order_count_deltas") == []
+
+
+def test_a_change_that_is_undone_is_not_counted(own: Caller, own_tables: Tables) -> None:
+    """[H3]"""
+    load(own_tables, [NOON])
+    own_tables.rows("BEGIN; DELETE FROM orders; ROLLBACK")
+    assert totals(own) == counted(own_tables) == [1, 1, 0, 0, 1]
+
+
+@pytest.mark.parametrize("folded", [0, 5, 1000])
+@pytest.mark.parametrize("spread", [timedelta(0), timedelta(seconds=7), timedelta(minutes=13), timedelta(hours=9)])
+def test_every_page_is_where_it_would_be_by_walking(
+    own: Caller, own_tables: Tables, monkeypatch: pytest.MonkeyPatch, spread: timedelta, folded: int
+) -> None:
+    """[H3] In one minute, in some minutes, over hours, over days."""
+    monkeypatch.setattr(lists, "DEEP", 1)
+    load(own_tables, [NOON + number * spread for number in range(25)])
+    fold(own_tables, folded)
+    wanted = [
+        row["order_id"] for row in own_tables.rows("SELECT * FROM orders ORDER BY created_at DESC, order_id DESC")
+    ]
+    for limit in (1, 4, 10):
+        pages = [own.get("/orders", page=number, limit=limit).json for number in range(1, 25 // limit + 3)]
+        assert [order["orderId"] for page in pages for order in page["items"]] == wanted
+        assert {page["total"] for page in pages} == {25}
+
+
+def test_an_old_minute_that_lost_its_orders_is_passed_over(
+    own: Caller, own_tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """[H3]"""
+    monkeypatch.setattr(lists, "DEEP", 1)
+    load(own_tables, [NOON + timedelta(days=number) for number in range(6)])
+    fold(own_tables)
+    own_tables.rows("DELETE FROM orders WHERE order_id IN ('order-0002', 'order-0003')")
+    pages = [own.get("/orders", page=number, limit=1).json for number in range(1, 6)]
+    assert [[order["orderId"] for order in page["items"]] for page in pages] == [
+        ["order-0005"], ["order-0004"], ["order-0001"], ["order-0000"], [],
+    ]  # fmt: skip
+
+
+def test_a_table_that_is_taken_over_is_counted_once(database_url: str) -> None:
+    """[H3] Orders that were there before the counts."""
+    app = make_app(database_url)
+    address = app.extensions["settings"].database_url
+    migrate(address)
+    tables, caller = Tables(database_url), Caller(app.test_client())
+    load(tables, [NOON, NOON])
+    tables.rows("DELETE FROM order_counts; DELETE FROM order_count_deltas")
+    tables.rows("SELECT recount_orders()")
+    assert totals(caller) == counted(tables)
+    tables.close()
+
+
+def test_a_page_never_contradicts_its_total_while_others_write_and_fold(
+    own: Caller, own_app: Flask, own_tables: Tables, database_url: str
+) -> None:
+    """[H3] One snapshot for both."""
+    name, stop = unique("customer"), threading.Event()
+
+    def write() -> None:
+        caller = Caller(own_app.test_client())
+        while not stop.is_set():
+            caller.new(customer_id=name)
+
+    def fold_on() -> None:
+        tables = Tables(database_url)
+        while not stop.is_set():
+            fold(tables, 3)
+        tables.close()
+
+    def read() -> None:
+        try:
+            for _ in range(40):
+                page = own.get(f"/orders/customer/{name}", limit=1000).json
+                assert page["total"] == len(page["items"])
+        finally:
+            stop.set()
+
+    calls: list[Callable[[], None]] = [write, fold_on, read]
+    at_once(calls)
+    assert totals(own) == counted(own_tables)

@@ -1,0 +1,112 @@
+"""Housekeeping deletes what is past its time and nothing else, in bites, one process at a time, in nobody's way."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
+import psycopg2
+import pytest
+from kafka import KafkaAdminClient
+from kafka.admin import ConfigResource, ConfigResourceType
+
+from app.config.config import Settings
+from app.models.database import Database, Pool
+from app.services import housekeeping, kafka_clients
+from app.services.housekeeping import Housekeeping
+from tests.integration.world import World, wait_for
+
+HOUR = 3600.0
+TABLES = {
+    "idempotency_keys": "INSERT INTO idempotency_keys (path, key, body_hash, status, body, created_at) "
+    "SELECT '/p', n::text, '', 200, '', now() - %s * interval '1 hour' FROM generate_series(1, %s) AS n",
+    "command_identities": "INSERT INTO command_identities (hash, created_at) "
+    "SELECT sha256(n::text::bytea), now() - %s * interval '1 hour' FROM generate_series(1, %s) AS n",
+    "refused_accepts": "INSERT INTO refused_accepts (order_id, runner_id, refused_at) "
+    "SELECT n::text, 'r', now() - %s * interval '1 hour' FROM generate_series(1, %s) AS n",
+}
+Run = Callable[..., list[tuple[object, ...]]]
+
+
+@pytest.fixture
+def run(database_url: str) -> Iterator[Run]:
+    """Runs a statement behind the service's back."""
+    with closing(psycopg2.connect(database_url)) as connection:
+        connection.autocommit = True
+
+        def execute(sql: str, *parameters: object) -> list[tuple[object, ...]]:
+            with connection.cursor() as cursor:
+                cursor.execute(sql, parameters or None)
+                return cursor.fetchall() if cursor.description else []
+
+        yield execute
+
+
+@pytest.fixture
+def pool(database_url: str) -> Iterator[Pool]:
+    made = Database(Settings.load({"DATABASE_URL": database_url}).database_url).pool(1)
+    yield made
+    made.drop_idle()
+
+
+def prune(pool: Pool, **ages: float | None) -> dict[str, int]:
+    return Housekeeping(pool, lambda: ages).prune(threading.Event(), lambda: None)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_what_is_past_its_time_goes_in_bites_and_the_rest_stays(
+    pool: Pool, run: Run, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(housekeeping, "PRUNE_LIMIT", 3)
+    run(TABLES[table], 50, 10)
+    run(TABLES[table].replace("n::text", "(n + 100)::text"), 47, 2)
+    assert prune(pool, **{table: 48 * HOUR}) == {table: 10}
+    assert run(f"SELECT count(*) FROM {table}") == [(2,)]
+
+
+def test_without_an_age_nothing_goes(pool: Pool, run: Run) -> None:
+    run(TABLES["command_identities"], 10_000, 3)
+    assert prune(pool, command_identities=None) == {}
+    assert run("SELECT count(*) FROM command_identities") == [(3,)]
+
+
+def test_a_row_that_somebody_holds_is_left_for_another_time(pool: Pool, run: Run, database_url: str) -> None:
+    run(TABLES["idempotency_keys"], 50, 3)
+    with closing(psycopg2.connect(database_url)) as holder, holder.cursor() as cursor:
+        cursor.execute("SELECT FROM idempotency_keys WHERE key = '2' FOR UPDATE")
+        assert prune(pool, idempotency_keys=HOUR) == {"idempotency_keys": 2}
+    assert prune(pool, idempotency_keys=HOUR) == {"idempotency_keys": 1}
+
+
+def test_who_finds_another_at_work_does_nothing(pool: Pool, run: Run, database_url: str) -> None:
+    run(TABLES["idempotency_keys"], 50, 3)
+    with closing(psycopg2.connect(database_url)) as other, other.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('housekeeping', 0))")
+        assert prune(pool, idempotency_keys=HOUR) == {"idempotency_keys": 0}
+    assert prune(pool, idempotency_keys=HOUR) == {"idempotency_keys": 3}
+
+
+def test_a_running_service_folds_its_counts(running: World) -> None:
+    running.create()
+    by_status = "SELECT value, orders FROM order_counts WHERE kind = 'status'"
+    assert wait_for(lambda: running.query(by_status), "the counts") == [("PENDING", 1)]
+    assert running.query("SELECT * FROM order_count_deltas") == []
+
+
+@pytest.mark.parametrize(
+    ("configs", "seconds"),
+    [
+        ({"retention.ms": "86400000", "segment.ms": "3600000"}, 90_000.0),
+        ({"retention.ms": "-1"}, None),
+        ({"cleanup.policy": "compact"}, None),
+    ],
+)
+def test_how_long_a_topic_keeps_a_record_is_known(
+    world: World, admin: KafkaAdminClient, configs: dict[str, str], seconds: float | None
+) -> None:
+    admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, world.commands, configs)])
+    found = wait_for(lambda: [kafka_clients.retention_seconds(world.settings(), world.commands)], "the answer")
+    assert found == [seconds]
+
+
+def test_of_a_topic_that_is_not_there_nothing_is_known(untouched: World) -> None:
+    assert kafka_clients.retention_seconds(untouched.settings(), "nowhere") is None
