@@ -168,6 +168,20 @@ def _insert_many(name: str, table: str, columns: Mapping[str, str]) -> Statement
 INSERT_ORDERS = _insert_many("insert_orders", "orders", ORDER)
 INSERT_CHANGES = _insert_many("insert_changes", "order_changes", CHANGE)
 INSERT_EVENTS = _insert_many("insert_events", "outbox", EVENT)
+_NEW = {**ORDER, **_HISTORY, "type": "text", "payload": "bytea"}
+# New orders of many requests at once, without keys: nothing in it can wait for anybody.
+INSERT_NEW = named(
+    "insert_new",
+    _arrays(_NEW),
+    f"WITH new AS (SELECT * FROM {_unnest(_NEW)}), "
+    f"made AS (INSERT INTO orders ({ORDER_LIST}) SELECT {ORDER_LIST} FROM new ORDER BY place), "
+    "history AS (INSERT INTO order_changes (order_id, version, change_id, kind, from_status, to_status, "
+    "payment_status, runner_id, door, correlation_id) SELECT order_id, version, change_id, kind, from_status, "
+    "order_status, payment_status, concerned, door, correlation_id FROM new) "
+    "INSERT INTO outbox (event_id, aggregateid, type, correlation_id, version, payload) "
+    "SELECT change_id, order_id, type, correlation_id, version, payload FROM new "
+    "WHERE payload IS NOT NULL ORDER BY place",
+)
 INSERT_DEAD_LETTERS = _insert_many("insert_dead_letters", "dead_letters", DEAD_LETTER)
 UPDATE_ORDERS = named(
     "update_orders",

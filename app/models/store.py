@@ -11,6 +11,7 @@ from psycopg2.errorcodes import UNIQUE_VIOLATION
 from app.models import lists
 from app.models import statements as sql
 from app.models.database import DatabaseAway, DatabaseBusy, OutcomeUnknown, Pool, Session, Statement
+from app.models.group_commit import GroupCommit
 from app.models.order import OrderState
 from app.models.rows import to_row, to_state
 from app.models.rules import Change
@@ -68,12 +69,19 @@ class Write:
 
     def parameters(self) -> list[Any]:
         """Return the statement's parameters."""
-        before = self.change.before.order_status if self.change.before else None
-        history = [self.change_id, self.change.kind, before, self.change.runner_id]
-        values = [*to_row(self.change.order), *history, self.origin.door, self.origin.correlation_id]
+        values = self._values()
         if self.event is not None:
             values += [self.event.type, self.event.payload]
         return values if self.key is None else values + _answer_parameters(self.key, self.answer)
+
+    def row(self) -> list[Any]:
+        """Return the values of a row of INSERT_NEW."""
+        return [*self._values(), *((None, None) if self.event is None else (self.event.type, self.event.payload))]
+
+    def _values(self) -> list[Any]:
+        before = self.change.before.order_status if self.change.before else None
+        history = [self.change_id, self.change.kind, before, self.change.runner_id]
+        return [*to_row(self.change.order), *history, self.origin.door, self.origin.correlation_id]
 
 
 class KeyTaken(Exception):
@@ -90,6 +98,7 @@ class OrderStore:
     def __init__(self, pool: Pool, refused_accept_seconds: int) -> None:
         self._pool = pool
         self._memory = refused_accept_seconds
+        self._creates = GroupCommit(self._create_all)
 
     def load(self, order_id: str, deadline: Deadline) -> OrderState | None:
         """Return the order as it is now, or None. Raises DatabaseTrouble."""
@@ -131,6 +140,8 @@ class OrderStore:
         KeyInUse and DatabaseTrouble.
         """
         try:
+            if write.change.before is None and write.key is None:
+                return self._created(write, deadline)
             return self._written(write, deadline)
         except OutcomeUnknown as lost:
             try:
@@ -185,6 +196,20 @@ class OrderStore:
             session.execute(sql.CLAIM_KEY, (key.path, key.key))
         rows = session.execute(sql.LOCK_ORDER, (order_id,))
         return to_state(rows[0]) if rows else None
+
+    def _created(self, write: Write, deadline: Deadline) -> bool:
+        """Commit a new order together with others; alone where they failed, for it may have been one of them."""
+        try:
+            self._creates.submit(write, deadline)
+        except (psycopg2.Error, DatabaseBusy):
+            return self._written(write, deadline)
+        return True
+
+    def _create_all(self, writes: Sequence[Write], deadline: Deadline) -> None:
+        if len(writes) == 1:
+            self._written(writes[0], deadline)
+            return
+        self._pool.run(sql.INSERT_NEW, [list(column) for column in zip(*map(Write.row, writes), strict=True)], deadline)
 
     def _written(self, write: Write, deadline: Deadline) -> bool:
         try:

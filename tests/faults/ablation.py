@@ -6,8 +6,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tests.faults.matrix import run_in_process, summary, write
+from tests.faults.matrix import DOCUMENT, run_in_process, summary
 from tests.faults.one_row import load_rows
+from tools.sections import write_section
 
 # Protection: the row that must turn red without it, and how long or often its faults then strike.
 ROWS: Mapping[str, tuple[int, tuple[str, ...]]] = {
@@ -51,7 +52,7 @@ def main() -> int:
     lines = [*summary([it for _, it in results], options.seed), *table(results)]
     print("\n" + "\n".join(lines))
     if options.write:
-        write("ablation", lines)
+        write_section(DOCUMENT, "ablation", lines)
     return 0 if all(red(it) for _, it in results) else 1
 
 

@@ -2,28 +2,23 @@
 
 import argparse
 import json
-import os
-import platform
 import random
 import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-
-import psutil
 
 from tests.faults.one_row import load_rows
 from tests.faults.row import PROMISES
 from tests.faults.rows import Fault
 from tests.faults.service import CHECKOUT
+from tools.sections import markdown_table, when_and_where, write_section
 
 QUICK = (2, 4, 8, 17, 28, 29)
 DOCUMENT = CHECKOUT / "docs" / "reliability.md"
-BEGIN, END = "<!-- {} begins -->", "<!-- {} ends -->"
 EXPLAINED = 5
 
 Result = Mapping[str, Any]
@@ -52,44 +47,27 @@ def _broken(fault: Fault, reason: str) -> dict[str, Any]:
 def table(results: Iterable[Result]) -> list[str]:
     """Return the lines of the table in Markdown."""
     head = ["row", "fault", "struck", "operations", "commands", *PROMISES, "own figure", "verdict"]
-    lines = [_line(head), _line(["---"] * len(head))]
+    rows = []
     for it in results:
         counts = [str(it["counts"].get(mark, "-")) for mark in PROMISES]
         own = "; ".join(it["own"]) or "-"
         numbers = [f"{it[name]:,}" for name in ("struck", "operations", "commands")]
-        lines.append(_line([str(it["number"]), it["title"], *numbers, *counts, own, it["verdict"]]))
-    return lines
-
-
-def _line(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
+        rows.append([str(it["number"]), it["title"], *numbers, *counts, own, it["verdict"]])
+    return markdown_table(head, rows)
 
 
 def summary(results: Sequence[Result], seed: int) -> list[str]:
     """Return what the run was: when, where, with which seed, and its totals."""
     verdicts = [it["verdict"] for it in results]
     violations = sum(sum(it["counts"].values()) for it in results)
-    memory = psutil.virtual_memory().total / 2**30
     return [
-        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} "
-        f"{platform.release()}, Python {platform.python_version()}, seed {seed}. "
+        f"{when_and_where()}, seed {seed}. "
         f"{len(results)} rows in {sum(it['took'] for it in results) / 60:.0f} minutes: "
         f"{verdicts.count('pass')} pass, {verdicts.count('FAIL')} fail, {verdicts.count('void')} void; "
         f"{sum(it['operations'] for it in results):,} operations, {sum(it['commands'] for it in results):,} of them "
         f"commands, {violations} violations of I1-I10.",
         "",
     ]
-
-
-def write(name: str, lines: Iterable[str]) -> None:
-    """Replace what stands between the marks of that name in docs/reliability.md."""
-    begin, end = BEGIN.format(name), END.format(name)
-    text = DOCUMENT.read_text()
-    before, _, rest = text.partition(begin)
-    _, _, after = rest.partition(end)
-    if not after and end not in text:
-        raise ValueError(f"{DOCUMENT.name} has no place for {name}")
-    DOCUMENT.write_text("\n".join([f"{before}{begin}", *lines, f"{end}{after}"]))
 
 
 def main() -> int:
@@ -111,7 +89,7 @@ def main() -> int:
         for sentence in (*it["voids"], *it["violations"][:EXPLAINED]):
             print(f"row {it['number']}: {sentence}")
     if options.write:
-        write("table", lines)
+        write_section(DOCUMENT, "table", lines)
     return 0 if all(it["verdict"] == "pass" or _may_be_void(it) for it in results) else 1
 
 

@@ -1,0 +1,169 @@
+"""Group commit: everybody's item is committed once, in company where there is some, within everybody's deadline."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+
+from app.models.database import DatabaseBusy, OutcomeUnknown
+from app.models.group_commit import HURRIED_SECONDS, MOST_AT_ONCE, GroupCommit
+from app.utils.deadline import Deadline
+
+
+class Log:
+    """Commits by noting the groups; `gate` closed holds the commits back."""
+
+    def __init__(self) -> None:
+        self.groups: list[list[str]] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.error: Exception | None = None
+        self.began = threading.Semaphore(0)
+
+    def commit(self, items: Sequence[str], deadline: Deadline) -> None:
+        self.began.release()
+        assert self.gate.wait(10)
+        if self.error is not None:
+            raise self.error
+        self.groups.append(list(items))
+
+
+@pytest.fixture
+def log() -> Log:
+    return Log()
+
+
+@pytest.fixture
+def group(log: Log) -> GroupCommit[str]:
+    return GroupCommit(log.commit)
+
+
+@pytest.fixture
+def threads() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(MOST_AT_ONCE + 20) as made:
+        yield made
+
+
+def submit_all(
+    group: GroupCommit[str], threads: ThreadPoolExecutor, items: Sequence[str], seconds: float = 10
+) -> list[Future[None]]:
+    return [threads.submit(group.submit, item, Deadline(seconds)) for item in items]
+
+
+def await_waiting(group: GroupCommit[str], members: int) -> None:
+    """Block until so many members wait to be committed."""
+    until(lambda: len(group._waiting) == members)
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = Deadline(5)
+    while not holds():
+        assert not deadline.passed
+        time.sleep(0.005)
+
+
+def test_a_lone_caller_is_committed_at_once(group: GroupCommit[str], log: Log) -> None:
+    for item in "abc":
+        group.submit(item, Deadline(10))
+    assert log.groups == [["a"], ["b"], ["c"]]
+
+
+def test_who_comes_during_a_commit_is_the_next_group(
+    group: GroupCommit[str], log: Log, threads: ThreadPoolExecutor
+) -> None:
+    log.gate.clear()
+    first = threads.submit(group.submit, "first", Deadline(10))
+    assert log.began.acquire(timeout=5)
+    others = submit_all(group, threads, "abcdef")
+    await_waiting(group, 6)
+    log.gate.set()
+    for done in (first, *others):
+        done.result(5)
+    assert [sorted(items) for items in log.groups] == [["first"], list("abcdef")]
+
+
+def test_a_group_has_its_bound(group: GroupCommit[str], log: Log, threads: ThreadPoolExecutor) -> None:
+    log.gate.clear()
+    first = threads.submit(group.submit, "first", Deadline(10))
+    assert log.began.acquire(timeout=5)
+    others = submit_all(group, threads, [str(number) for number in range(MOST_AT_ONCE + 10)])
+    await_waiting(group, MOST_AT_ONCE + 10)
+    log.gate.set()
+    for done in (first, *others):
+        done.result(5)
+    assert [len(items) for items in log.groups] == [1, MOST_AT_ONCE, 10]
+
+
+def test_under_load_everything_is_committed_exactly_once(
+    group: GroupCommit[str], log: Log, threads: ThreadPoolExecutor
+) -> None:
+    items = [str(number) for number in range(3000)]
+    for done in submit_all(group, threads, items):
+        done.result(10)
+    assert sorted(item for items in log.groups for item in items) == sorted(items)
+
+
+def test_a_failure_is_the_failure_of_the_whole_group_and_of_no_other(
+    group: GroupCommit[str], log: Log, threads: ThreadPoolExecutor
+) -> None:
+    log.gate.clear()
+    first = threads.submit(group.submit, "first", Deadline(10))
+    assert log.began.acquire(timeout=5)
+    others = submit_all(group, threads, "ab")
+    await_waiting(group, 2)
+    log.error = DatabaseBusy("The database is busy")
+    log.gate.set()
+    for done in (first, *others):
+        assert isinstance(done.exception(5), DatabaseBusy)
+    log.error = None
+    group.submit("next", Deadline(10))
+    assert log.groups == [["next"]]
+
+
+def test_who_never_got_a_turn_is_told_that_nothing_was_done_and_the_rest_go_on(
+    group: GroupCommit[str], log: Log, threads: ThreadPoolExecutor
+) -> None:
+    log.gate.clear()
+    first = threads.submit(group.submit, "first", Deadline(10))
+    assert log.began.acquire(timeout=5)
+    hurried = threads.submit(group.submit, "hurried", Deadline(HURRIED_SECONDS + 0.1))
+    await_waiting(group, 1)
+    patient = threads.submit(group.submit, "patient", Deadline(10))
+    assert isinstance(hurried.exception(5), DatabaseBusy)
+    log.gate.set()
+    first.result(5)
+    patient.result(5)
+    assert log.groups == [["first"], ["patient"]]
+
+
+def test_who_waits_for_a_leader_that_does_not_come_back_does_not_know(
+    group: GroupCommit[str], log: Log, threads: ThreadPoolExecutor
+) -> None:
+    log.gate.clear()
+    first = threads.submit(group.submit, "first", Deadline(10))
+    assert log.began.acquire(timeout=5)
+    second = threads.submit(group.submit, "second", Deadline(10))
+    await_waiting(group, 1)
+    third = threads.submit(group.submit, "third", Deadline(1.0))
+    await_waiting(group, 2)
+    held, log.gate = log.gate, threading.Event()
+    held.set()
+    first.result(5)
+    assert log.began.acquire(timeout=5)
+    assert isinstance(third.exception(5), OutcomeUnknown)
+    log.gate.set()
+    second.result(5)
+
+
+def test_who_has_little_time_left_goes_alone(group: GroupCommit[str], log: Log, threads: ThreadPoolExecutor) -> None:
+    log.gate.clear()
+    first = threads.submit(group.submit, "first", Deadline(10))
+    assert log.began.acquire(timeout=5)
+    late = threads.submit(group.submit, "late", Deadline(HURRIED_SECONDS / 2))
+    assert log.began.acquire(timeout=5)
+    log.gate.set()
+    late.result(5)
+    first.result(5)
+    assert sorted(log.groups) == [["first"], ["late"]]
