@@ -45,6 +45,9 @@ class CommandLog(Protocol):
     def bounds(self, partition: int) -> tuple[int, int]:
         """Return the first offset in the log and the one after the last."""
 
+    def known_end(self, partition: int) -> int | None:
+        """Return the offset after the last as the last answer had it, None before the first; asks nobody."""
+
     def committed(self, partition: int) -> int | None:
         """Return the group's committed offset."""
 
@@ -135,15 +138,17 @@ class CommandConsumer:
         return bool(polled)
 
     def look_again(self) -> None:
-        """Hold every partition against its stored offset again: a person may have set it, or a restore of the database.
+        """Hold every partition against its stored offset and the log again.
 
-        Raises DatabaseTrouble and Kafka's errors.
+        A person may have set the offset, or a restore of the database; a restore of the broker may have cut the log,
+        and its client goes to the cut without a word. Raises DatabaseTrouble and Kafka's errors.
         """
         for partition in sorted(self._halted):
             self._reconcile(partition)
         for partition, position in sorted(self._positions.items()):
             stored = self._store.offset(self._log.topic, partition)
-            if stored is None or stored.next_offset != position:
+            end = self._log.known_end(partition)
+            if stored is None or stored.next_offset != position or (end is not None and end < position):
                 self._reconcile(partition)
 
     @property

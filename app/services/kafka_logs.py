@@ -92,6 +92,11 @@ class KafkaCommandLog:
         begin = self._consumer.beginning_offsets([place], timeout_ms=LOOK_UP_MS)[place]
         return begin, self._consumer.end_offsets([place], timeout_ms=LOOK_UP_MS)[place]
 
+    def known_end(self, partition: int) -> int | None:
+        """Return the offset after the last as the last fetch had it, None before the first; asks nobody."""
+        end: int | None = self._consumer.highwater(self._place(partition)) if partition in self.assigned() else None
+        return end
+
     def committed(self, partition: int) -> int | None:
         """Return the group's committed offset. Blocks up to LOOK_UP_MS; raises KafkaError."""
         offset: int | None = self._consumer.committed(self._place(partition), timeout_ms=LOOK_UP_MS)
@@ -111,7 +116,7 @@ class KafkaCommandLog:
         """Tell the group how far we are, for displays of lag; nobody waits for it."""
         place = self._place(partition)
         self._consumer.commit_async({place: OffsetAndMetadata(offset, "", -1)}, callback=_note_commit)
-        end = self._consumer.highwater(place)
+        end = self.known_end(partition)
         if end is not None:
             LAG.labels(partition).set(max(end - offset, 0))
 

@@ -182,6 +182,10 @@ class CommandTopic:
         bounds: tuple[int, int] = self._scheduler.call("bounds", lambda: (0, self._broker.end(partition)))
         return bounds
 
+    def known_end(self, partition: int) -> int | None:
+        """Return the end of the log."""
+        return self._broker.end(partition)
+
     def committed(self, partition: int) -> int | None:
         """Return the group's offset."""
         offset: int | None = self._scheduler.call("committed", lambda: self._broker.group.committed.get(partition))

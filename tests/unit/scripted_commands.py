@@ -58,6 +58,9 @@ class ScriptedLog:
         begin = self.begins.get(partition, 0)
         return begin, max([it + 1 for it in self.records[partition]], default=begin)
 
+    def known_end(self, partition: int) -> int | None:
+        return self.bounds(partition)[1]
+
     def committed(self, partition: int) -> int | None:
         return self.group.get(partition)
 

@@ -288,6 +288,16 @@ def test_a_stored_offset_that_went_back_is_followed_without_a_new_command() -> N
     assert stage.play().handled() == [0, 1, 2, 1, 2]
 
 
+def test_a_log_that_was_cut_is_noticed_without_a_new_command() -> None:
+    """The broker was restored to an older state; its client goes back to the cut by itself. [K11]"""
+    stage = Stage({0: [0, 1, 2]}).play()
+    stage.log.records[0] = [0]
+    stage.log._positions[0] = 1
+    stage.consumer.look_again()
+    assert stage.alarms.all() == {"offset_0": "The log ends at 1, before the stored offset 3"}
+    assert stage.log.paused == {0}
+
+
 def test_looking_again_seeks_nothing_where_all_is_as_it_was() -> None:
     stage = Stage({0: [0, 1], 1: [0]}).play()
     before = list(stage.log.seeks)
