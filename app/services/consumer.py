@@ -7,7 +7,7 @@ zombie that wakes up late changes nothing. Decisions are here, input and output 
 
 import logging
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,6 +18,7 @@ from app.services.command_batch import Batch, OffsetMoved, Record
 log = logging.getLogger(__name__)
 
 DEAD_LETTERS_IN_A_ROW = 100  # so many say that a producer is broken, not a message
+BATCH_BYTES = 2 * 1024 * 1024  # a statement takes some times the memory of what it writes
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,17 @@ def where_to_go_on(stored: StoredOffset, topic_id: uuid.UUID, begin: int, end: i
     return GoOn(stored.next_offset)
 
 
+def portions(records: Sequence[Record]) -> Iterator[Sequence[Record]]:
+    """Cut the records into batches of at most BATCH_BYTES, but of one record at least."""
+    begin, size = 0, 0
+    for place, record in enumerate(records):
+        size += len(record.value or b"")
+        if size > BATCH_BYTES and place > begin:
+            yield records[begin:place]
+            begin, size = place, len(record.value or b"")
+    yield records[begin:]
+
+
 class CommandConsumer:
     """Handles what the log has, partition by partition. One `step` polls once; use from one thread."""
 
@@ -184,7 +196,11 @@ class CommandConsumer:
             self._reconcile(partition)
             return
         try:
-            self._handle(partition, expected, records)
+            for portion in portions(records):
+                self._handle(partition, expected, portion)
+                expected = portion[-1].offset + 1
+                if self._positions.get(partition) != expected:
+                    return  # it failed, and comes again
         except OffsetMoved:
             log.warning("partition %s was handled up to elsewhere by another instance", partition)
             self._reconcile(partition)

@@ -114,7 +114,6 @@ def group_consumer(settings: Settings) -> KafkaConsumer:
         session_timeout_ms=settings.session_timeout_ms,
         heartbeat_interval_ms=max(settings.session_timeout_ms // 4, 300),
         isolation_level="read_committed",
-        max_partition_fetch_bytes=4 * 1024 * 1024,
         metrics_enabled=False,
     )
 

@@ -25,7 +25,7 @@ STANDBY_SECONDS = 0.5
 CALL_SECONDS = 10.0
 LEASE_SECONDS = 5.0  # under IDLE_MS, with room for a slow statement
 HOLD_SECONDS = 1.0
-BATCH_BYTES = 8 * 1024 * 1024
+BATCH_BYTES = 2 * 1024 * 1024  # reading and sending take some times as much memory
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,16 +6,19 @@ from collections.abc import Callable
 import pytest
 
 from app.models.database import DatabaseTrouble
+from app.services import consumer
 from app.services.alarms import Alarms
 from app.services.consumer import (
+    BATCH_BYTES,
     DEAD_LETTERS_IN_A_ROW,
     CommandConsumer,
     GoOn,
     Halt,
     StoredOffset,
+    portions,
     where_to_go_on,
 )
-from tests.unit.scripted_commands import OTHER_TOPIC, TOPIC, ScriptedLog, ScriptedStore
+from tests.unit.scripted_commands import OTHER_TOPIC, TOPIC, ScriptedLog, ScriptedStore, Sent
 
 
 class Stage:
@@ -77,6 +80,35 @@ def test_every_command_is_handled_once_and_in_order() -> None:
     assert (stage.handled(0), stage.handled(1)) == (list(range(25)), list(range(7)))
     assert stage.consumer.positions == {0: 25, 1: 7}
     assert stage.log.group == {0: 25, 1: 7}
+
+
+@pytest.mark.parametrize(
+    ("sizes", "cut"),
+    [
+        ([1, 1, 1], [3]),
+        ([BATCH_BYTES, 1], [1, 1]),
+        ([BATCH_BYTES + 1], [1]),
+        ([1, BATCH_BYTES + 1, 1, BATCH_BYTES - 1, 1], [1, 1, 2, 1]),
+        ([None, BATCH_BYTES, None], [3]),
+    ],
+)
+def test_a_batch_is_bounded_in_bytes_and_has_one_record_at_least(sizes: list[int | None], cut: list[int]) -> None:
+    records = [Sent(it, value=None if size is None else bytes(size)) for it, size in enumerate(sizes)]
+    found = list(portions(records))
+    assert [len(portion) for portion in found] == cut
+    assert [record for portion in found for record in portion] == records
+
+
+@pytest.mark.parametrize("bugs", [set(), {0}, {2}, {4}])
+def test_large_commands_are_handled_once_and_in_order_in_several_batches(
+    bugs: set[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer, "BATCH_BYTES", 4)  # two of the scripted commands
+    stage = Stage({0: [0, 1, 2, 3, 4, 6]})
+    stage.store.bugs = bugs
+    assert stage.play().handled() == [0, 1, 2, 3, 4, 6]
+    assert stage.store.given_up == sorted(bugs)
+    assert max(stage.store.sizes) == 2
 
 
 def test_a_step_tells_whether_anything_came() -> None:
