@@ -5,7 +5,28 @@ import logging
 import click
 from flask.cli import AppGroup
 
-from app.cli import check, dead_letters, offsets, orders, outbox, recount, send_command
+
+class AtFirstUse(AppGroup):
+    """Imports its commands when one is looked for: a server that starts has no use for them."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """Return the names of the commands."""
+        self._load()
+        return super().list_commands(context)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """Return the command of that name."""
+        self._load()
+        return super().get_command(context, name)
+
+    def _load(self) -> None:
+        if self.commands:
+            return
+        from app.cli import check, dead_letters, offsets, orders, outbox, recount, send_command
+
+        found = [orders.list_orders, orders.show_order, orders.timeline, send_command.send_command, dead_letters.group]
+        for command in [*found, outbox.group, offsets.group, check.check, recount.recount]:
+            self.add_command(command)
 
 
 def _silence_kafka() -> None:
@@ -15,20 +36,9 @@ def _silence_kafka() -> None:
     client.setLevel(logging.CRITICAL)
 
 
-commands = AppGroup(
+commands = AtFirstUse(
     "orders",
     callback=_silence_kafka,
-    commands=[
-        orders.list_orders,
-        orders.show_order,
-        orders.timeline,
-        send_command.send_command,
-        dead_letters.group,
-        outbox.group,
-        offsets.group,
-        check.check,
-        recount.recount,
-    ],
     help="""Look at orders, and do what only a person may decide.
 
     Database and broker are those of the service's settings (DATABASE_URL, KAFKA_BOOTSTRAP_SERVERS, …). Every command

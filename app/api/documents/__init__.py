@@ -1,11 +1,13 @@
-"""The documents for callers: OpenAPI and AsyncAPI, as JSON and as pages that load nothing from elsewhere."""
+"""The documents for callers: OpenAPI and AsyncAPI, as JSON and as pages that load nothing from elsewhere.
+
+What makes them is imported by the first who asks: most starts of the service never need it.
+"""
 
 from pathlib import Path
 from typing import Any
 
 from flask import Blueprint, Response, current_app, render_template, request, send_from_directory
 
-from app.api.documents import asyncapi, openapi, page
 from app.utils.encoder import encode
 
 STATIC = Path(__file__).with_name("static")
@@ -21,6 +23,8 @@ documents = Blueprint("documents", __name__, template_folder="templates")
 @documents.get("/openapi.json")
 def openapi_json() -> Response:
     """The OpenAPI document."""
+    from app.api.documents import openapi
+
     return _document(encode(openapi.document()), "application/json")
 
 
@@ -33,6 +37,8 @@ def asyncapi_json() -> Response:
 @documents.get("/asyncapi")
 def asyncapi_page() -> Response:
     """The AsyncAPI document as a page to read."""
+    from app.api.documents import page
+
     document = _asyncapi()
     operations = page.operations(document)
     html = render_template(
@@ -61,6 +67,8 @@ def asset(name: str) -> Response:
 
 
 def _asyncapi() -> dict[str, Any]:
+    from app.api.documents import asyncapi
+
     return asyncapi.document(current_app.extensions["settings"])
 
 

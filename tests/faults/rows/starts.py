@@ -19,44 +19,54 @@ LONG_SESSION_MS = "10000"
 HOUR = 3600
 PARTS = ("app", "migrations", "run.py", "gunicorn.conf.py", "pyproject.toml")
 LEAST_WRITES = 50
+NEXT = """
+from alembic import op
+
+revision, down_revision, branch_labels, depends_on = "{number}", "{last}", None, None
+
+
+def upgrade():
+    op.execute("ALTER TABLE orders ADD COLUMN next_version integer NOT NULL DEFAULT 0")
+"""
 
 
 @row(30, "16 workers start on an empty database; an old and a new version start together", quick=(6.0, 1))
 def starts(trial: Trial) -> None:
     """One of them migrates; nobody fails, and all work: a third of the time under load each."""
-    stack, old_checkout = trial.stack, without_newest_migration(trial.stack.folder / "old")
+    stack, newer = trial.stack, with_one_more_migration(trial.stack.folder / "newer")
     [many] = stack.start(1, WEB_CONCURRENCY=str(WORKERS), KAFKA_SESSION_TIMEOUT_MS=LONG_SESSION_MS)
     until(lambda: members(trial) == WORKERS, f"{WORKERS} members of the group")
     trial.strike(WORKERS)
-    done = [serve(trial, f"{WORKERS} workers")]
+    done = [serve(trial, f"{WORKERS} workers", newest_revision(CHECKOUT))]
     many.stop()
-    done += [together(trial, old_checkout, old_first) for old_first in (True, False)]
+    done += [together(trial, newer, old_first) for old_first in (True, False)]
     stack.instances.clear()  # ended: their folders are all that is left of them
     trial.row.figures |= {name: sum(it[name] for it in done) for name in ("operations", "commands")}
 
 
-def together(trial: Trial, old_checkout: Path, old_first: bool) -> dict[str, int]:
+def together(trial: Trial, newer: Path, old_first: bool) -> dict[str, int]:
     """Start both versions on an empty database of their own, one right after the other; return what `serve` does."""
     name = "old_first" if old_first else "new_first"
     url = trial.stack.postgres.create_database(name)
     stack = replace(trial.stack, name=f"{trial.stack.name}-{name}", database_url=url, instances=[])
     stack.create_topics()
     old, new = stack.instance(), stack.instance()
-    old.checkout = old_checkout
+    new.checkout = newer
     try:
         with ThreadPoolExecutor(2) as starters:
             list(starters.map(Instance.start, (old, new) if old_first else (new, old)))
         trial.strike(2)
-        return serve(Trial(stack, trial.row, trial.seed, trial.seconds, trial.times), name.replace("_", " "))
+        both = Trial(stack, trial.row, trial.seed, trial.seconds, trial.times)
+        return serve(both, name.replace("_", " "), newest_revision(newer))
     finally:
         trial.stack.keep |= stack.keep
         stack.kill_instances()
 
 
-def serve(trial: Trial, who: str) -> dict[str, int]:
+def serve(trial: Trial, who: str, expected: str) -> dict[str, int]:
     """Put the instances under load and judge it; each must take part, and none may have logged a failure.
 
-    Returns the number of operations and of commands.
+    `expected`: the revision that the schema must have come to. Returns the number of operations and of commands.
     """
     with trial.load.running(trial.stack, trial.seed):
         trial.pause(trial.seconds / 3)
@@ -64,12 +74,13 @@ def serve(trial: Trial, who: str) -> dict[str, int]:
     trial.no_failures(0.0)
     trial.settle()
     for instance in trial.instances:
-        idle = instance.metric("order_http_requests_total") == 0
+        # Metrics are those of one worker: where an instance has many, it is alone and all answers are its own.
+        idle = len(trial.instances) > 1 and instance.metric("order_http_requests_total") == 0
         log = instance.log_text()
         trial.row.require(not idle, f"{who}: {instance.folder.name} has answered nothing")
         trial.row.require("Traceback" not in log and "failed" not in log, f"{who}: {instance.folder.name} failed")
     [(revision,)] = trial.query("SELECT version_num FROM order_service_schema")
-    trial.own(f"{who}: schema at {revision}", revision == newest_migration().name[:4])
+    trial.own(f"{who}: schema at {revision}", revision == expected)
     figures = trial.load.figures()
     return {name: int(str(figures[name])) for name in ("operations", "commands")}
 
@@ -84,18 +95,20 @@ def members(trial: Trial) -> int:
     return len(groups[trial.stack.name]["members"])
 
 
-def newest_migration() -> Path:
-    """Return the file of the newest migration."""
-    return max((CHECKOUT / "migrations" / "versions").glob("[0-9]*.py"))
+def newest_revision(checkout: Path) -> str:
+    """Return the number of the newest migration of a checkout."""
+    return max(file.name for file in (checkout / "migrations" / "versions").glob("[0-9]*.py"))[:4]
 
 
-def without_newest_migration(folder: Path) -> Path:
-    """Return a copy of the service that does not know the newest migration, which its code can do without."""
+def with_one_more_migration(folder: Path) -> Path:
+    """Return a copy of the service as its next version will be: the table of orders has one column more."""
     folder.mkdir()
     for part in PARTS:
         source = CHECKOUT / part
         (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / part)
-    (folder / "migrations" / "versions" / newest_migration().name).unlink()
+    last = newest_revision(CHECKOUT)
+    number = f"{int(last) + 1:04}"
+    (folder / "migrations" / "versions" / f"{number}_next.py").write_text(NEXT.format(number=number, last=last))
     return folder
 
 
