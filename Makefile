@@ -8,7 +8,7 @@ CODE := app tools tests migrations run.py gunicorn.conf.py
 TWO_AT_A_TIME := -n 2 --dist loadfile
 COMPILE := $(BIN)/uv pip compile --quiet --no-header --generate-hashes --universal --python-version 3.11
 
-.PHONY: run stack test check chaos chaos-quick chaos-ablation mutation lint format documents requirements clean help
+.PHONY: run stack test check bench chaos chaos-quick chaos-ablation mutation lint format documents requirements clean help
 
 run: $(INSTALLED) ## start PostgreSQL, Apache Kafka and the service on port 3000
 	@exec $(BIN)/python -m tools.stack run
@@ -21,6 +21,9 @@ test: $(INSTALLED) ## all tests
 
 check: lint ## format, lint, types, tests with coverage: what CI runs
 	$(BIN)/python -m pytest $(TWO_AT_A_TIME) --cov --cov-report=term --durations=15
+
+bench: $(INSTALLED) ## this service beside its peers, a quarter of an hour; CASE=create,get for some, growth and scaling too
+	$(BIN)/python -m tests.benchmarks --write $(if $(CASE),--case $(CASE))
 
 chaos: $(INSTALLED) ## the fault matrix, over an hour; ROW=2,17 SECONDS=60 SEED=1 for some of it
 	$(BIN)/python -m tests.faults.matrix $(if $(ROW),--row $(ROW),--write) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
@@ -51,6 +54,7 @@ documents: $(INSTALLED) ## write docs/openapi.json and docs/asyncapi.json anew
 requirements: $(INSTALLED) ## compile requirements*.in; UPGRADE=--upgrade takes newer versions
 	$(COMPILE) $(UPGRADE) requirements.in -o requirements.txt
 	$(COMPILE) $(UPGRADE) requirements-dev.in -o requirements-dev.txt
+	$(COMPILE) $(UPGRADE) tests/benchmarks/requirements.in -o tests/benchmarks/requirements.txt
 
 clean: ## remove the environment, the stack with its data, and caches
 	rm -rf .venv .stack .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis mutants htmlcov .coverage .coverage.*

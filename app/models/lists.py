@@ -53,7 +53,8 @@ def _bucket(kind: str, form: str, offset: str, within: str = "true") -> str:
     return (
         "SELECT value, newer FROM ("
         "SELECT value, sum(orders) AS orders, sum(sum(orders)) OVER (ORDER BY value DESC) - sum(orders) AS newer FROM ("
-        f"SELECT value, orders FROM order_counts WHERE kind = '{kind}' UNION ALL "
+        # Of one type on both sides, or the days and minutes that are not asked for are read too.
+        f"SELECT value::text AS value, orders FROM order_counts WHERE kind = '{kind}' UNION ALL "
         f"SELECT to_char(created_at, '{form}') COLLATE \"C\", sign FROM order_count_deltas"
         f") AS counted WHERE {within} GROUP BY value) AS placed WHERE newer <= {offset} AND {offset} < newer + orders"
     )

@@ -1,6 +1,7 @@
 """Totals of lists and places of deep pages are exact, whoever changes the orders and whenever they are folded."""
 
 import random
+import re
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -130,6 +131,20 @@ def test_every_page_is_where_it_would_be_by_walking(
         pages = [own.get("/orders", page=number, limit=limit).json for number in range(1, 25 // limit + 3)]
         assert [order["orderId"] for page in pages for order in page["items"]] == wanted
         assert {page["total"] for page in pages} == {25}
+
+
+def test_a_deep_page_reads_the_minutes_of_its_day_alone(own_tables: Tables) -> None:
+    """[H3] Or it would be slower the longer the service has been in use."""
+    load(own_tables, [NOON])
+    own_tables.rows(
+        "INSERT INTO order_counts SELECT 'minute', to_char(at, 'YYYY-MM-DD HH24:MI'), 1 "
+        "FROM generate_series('2026-01-01', '2026-01-20', interval '1 minute') AS at; ANALYZE order_counts"
+    )
+    own_tables.rows("INSERT INTO order_counts VALUES ('day', '2026-01-10', 1440)")
+    query = lists.DEEP_PAGE.sql.replace("$1", "10").replace("$2", "700")
+    plan = "\n".join(row["QUERY PLAN"] for row in own_tables.rows(f"EXPLAIN ANALYZE {query}"))
+    read_in_vain = [int(rows) for rows in re.findall(r"Rows Removed by Filter: (\d+)", plan)]
+    assert sum(read_in_vain) < 2 * 24 * 60
 
 
 def test_an_old_minute_that_lost_its_orders_is_passed_over(

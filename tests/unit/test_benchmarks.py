@@ -1,6 +1,6 @@
 """What the benchmarks' tables say follows from their figures, and a wrong event does not pass."""
 
-import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.benchmarks.check import FIELDS, event_differs
+from tests.benchmarks.check import FIELDS, Announced, event_differs
 from tests.benchmarks.measure import Sample, interleaved, median, percentile
 from tests.benchmarks.peers.orders import change_event
 from tests.benchmarks.table import Target, rates, ratio_table, times
@@ -51,8 +51,13 @@ def test_a_figure_that_is_missing_is_no_ratio() -> None:
 
 
 def test_the_table_has_both_sides_and_the_verdict() -> None:
-    line = ratio_table([rates("get", Sample(rate=3000.0), Sample(rate=1500.0))])[-1]
+    line = ratio_table([rates("get", Sample(rate=3000.0), Sample(rate=1500.0))], 20_000)[-1]
     assert line == "| getOrderDetails ÷ ORM | 3,000 /s | 1,500 /s | 2.00 | 2 | 3 | reached |"
+
+
+def test_a_title_says_how_many_orders_there_were() -> None:
+    line = ratio_table([times("list_deep", Sample(p50=1.0), Sample(p50=50.0))], 20_000)[-1]
+    assert line.startswith("| list page 1,000 with exact total at 20,000 orders ÷ OFFSET + count, time |")
 
 
 @pytest.mark.parametrize(("share", "value"), [(50, 50), (99, 99), (99.5, 100), (0, 1)])
@@ -77,23 +82,25 @@ def test_sides_take_turns_after_a_short_round_that_does_not_count() -> None:
     assert found == {"a": Sample(rate=3.0), "b": Sample(rate=3.0)}
 
 
-def test_an_event_that_tells_the_row_passes() -> None:
+def created() -> Announced:
     event = change_event(SimpleNamespace(**row()), "ORDER_CREATED", "created", "id")
-    assert event_differs(event.key.encode(), event.payload, row(), "ORDER_CREATED") == {}
+    return Announced(str(event.event_id), event.key, event.payload)
+
+
+def test_an_event_that_tells_the_row_passes() -> None:
+    assert event_differs(created(), row(), "ORDER_CREATED") == {}
 
 
 @pytest.mark.parametrize(
     ("column", "value"), [("food_fee", Decimal("19.76")), ("version", 2), ("runner_id", "r-1"), ("updated_at", LATER)]
 )
 def test_an_event_that_tells_another_row_is_found(column: str, value: object) -> None:
-    event = change_event(SimpleNamespace(**row()), "ORDER_CREATED", "created", "id")
-    assert event_differs(event.key.encode(), event.payload, row(**{column: value}), "ORDER_CREATED")
+    assert event_differs(created(), row(**{column: value}), "ORDER_CREATED")
 
 
-def test_an_event_of_another_order_or_kind_is_found() -> None:
-    event = change_event(SimpleNamespace(**row()), "ORDER_CREATED", "created", "id")
-    assert set(event_differs(b"o-2", event.payload, row(), "ORDER_ACCEPTED")) == {"key", "type"}
-    assert json.loads(event.payload)["payload"]["status"] == "created"
+def test_an_event_of_another_order_or_kind_or_id_is_found() -> None:
+    other = replace(created(), order_id="o-2", event_id="another")
+    assert set(event_differs(other, row(), "ORDER_ACCEPTED")) == {"key", "type", "event_id"}
 
 
 def test_a_section_is_replaced_between_its_marks_only(tmp_path: Path) -> None:

@@ -1,0 +1,33 @@
+"""createOrder: this service, the usual way, the same with an outbox, FastAPI + asyncpg, and pgbench as the limit."""
+
+from tests.benchmarks.bench import Bench
+from tests.benchmarks.cases import case
+from tests.benchmarks.measure import Side, interleaved
+from tests.benchmarks.pgbench import Pgbench
+from tests.benchmarks.rounds import CREATE, ON_THE_TOPIC, Writes
+from tests.benchmarks.table import Result, rates
+
+PEERS = {"usual_way": True, "usual_outbox": True, "fastapi_asyncpg": False}  # whether their events reach the topic
+LIMITS = ("two_statements", "one_statement")
+
+
+@case("create")
+def create(bench: Bench) -> Result:
+    """Each round: all of them, one after the other."""
+    ours = Writes(bench, bench.ours(bench.database("create_ours")), CREATE, "ORDER_CREATED")
+    sides: list[Side] = [ours]
+    for kind, relayed in PEERS.items():
+        served = bench.peer(kind, bench.database(f"create_{kind}", counted=False))
+        sides.append(Writes(bench, served, CREATE, "ORDER_CREATED", relayed=relayed))
+    for script in LIMITS:
+        sides.append(Pgbench(bench, script, bench.database(f"create_{script}", counted=False)))
+    found = interleaved(sides, bench.options.rounds, bench.options.seconds)
+    ours.served.events.require_end()
+    answered, announced = found["this service"], found[f"this service, {ON_THE_TOPIC}"]
+    rows = [
+        rates("create_event", announced, found[f"usual_way, {ON_THE_TOPIC}"]),
+        rates("create_outbox", announced, found[f"usual_outbox, {ON_THE_TOPIC}"]),
+        rates("create_fastapi", answered, found["fastapi_asyncpg"]),
+        rates("create_pgbench", answered, found["pgbench two_statements"]),
+    ]
+    return Result(rows, {f"createOrder: {name}": sample for name, sample in found.items()})
