@@ -46,6 +46,15 @@ def threads() -> Iterator[ThreadPoolExecutor]:
         yield made
 
 
+@pytest.fixture
+def first(group: GroupCommit[str], log: Log, threads: ThreadPoolExecutor) -> Future[None]:
+    """A commit that is under way until the gate opens."""
+    log.gate.clear()
+    done = threads.submit(group.submit, "first", Deadline(10))
+    assert log.began.acquire(timeout=5)
+    return done
+
+
 def submit_all(
     group: GroupCommit[str], threads: ThreadPoolExecutor, items: Sequence[str], seconds: float = 10
 ) -> list[Future[None]]:
@@ -71,11 +80,8 @@ def test_a_lone_caller_is_committed_at_once(group: GroupCommit[str], log: Log) -
 
 
 def test_who_comes_during_a_commit_is_the_next_group(
-    group: GroupCommit[str], log: Log, threads: ThreadPoolExecutor
+    group: GroupCommit[str], log: Log, threads: ThreadPoolExecutor, first: Future[None]
 ) -> None:
-    log.gate.clear()
-    first = threads.submit(group.submit, "first", Deadline(10))
-    assert log.began.acquire(timeout=5)
     others = submit_all(group, threads, "abcdef")
     await_waiting(group, 6)
     log.gate.set()
@@ -84,10 +90,9 @@ def test_who_comes_during_a_commit_is_the_next_group(
     assert [sorted(items) for items in log.groups] == [["first"], list("abcdef")]
 
 
-def test_a_group_has_its_bound(group: GroupCommit[str], log: Log, threads: ThreadPoolExecutor) -> None:
-    log.gate.clear()
-    first = threads.submit(group.submit, "first", Deadline(10))
-    assert log.began.acquire(timeout=5)
+def test_a_group_has_its_bound(
+    group: GroupCommit[str], log: Log, threads: ThreadPoolExecutor, first: Future[None]
+) -> None:
     others = submit_all(group, threads, [str(number) for number in range(MOST_AT_ONCE + 10)])
     await_waiting(group, MOST_AT_ONCE + 10)
     log.gate.set()
@@ -106,11 +111,8 @@ def test_under_load_everything_is_committed_exactly_once(
 
 
 def test_a_failure_is_the_failure_of_the_whole_group_and_of_no_other(
-    group: GroupCommit[str], log: Log, threads: ThreadPoolExecutor
+    group: GroupCommit[str], log: Log, threads: ThreadPoolExecutor, first: Future[None]
 ) -> None:
-    log.gate.clear()
-    first = threads.submit(group.submit, "first", Deadline(10))
-    assert log.began.acquire(timeout=5)
     others = submit_all(group, threads, "ab")
     await_waiting(group, 2)
     log.error = DatabaseBusy("The database is busy")
@@ -123,11 +125,8 @@ def test_a_failure_is_the_failure_of_the_whole_group_and_of_no_other(
 
 
 def test_who_never_got_a_turn_is_told_that_nothing_was_done_and_the_rest_go_on(
-    group: GroupCommit[str], log: Log, threads: ThreadPoolExecutor
+    group: GroupCommit[str], log: Log, threads: ThreadPoolExecutor, first: Future[None]
 ) -> None:
-    log.gate.clear()
-    first = threads.submit(group.submit, "first", Deadline(10))
-    assert log.began.acquire(timeout=5)
     hurried = threads.submit(group.submit, "hurried", Deadline(HURRIED_SECONDS + 0.1))
     await_waiting(group, 1)
     patient = threads.submit(group.submit, "patient", Deadline(10))
@@ -139,11 +138,8 @@ def test_who_never_got_a_turn_is_told_that_nothing_was_done_and_the_rest_go_on(
 
 
 def test_who_waits_for_a_leader_that_does_not_come_back_does_not_know(
-    group: GroupCommit[str], log: Log, threads: ThreadPoolExecutor
+    group: GroupCommit[str], log: Log, threads: ThreadPoolExecutor, first: Future[None]
 ) -> None:
-    log.gate.clear()
-    first = threads.submit(group.submit, "first", Deadline(10))
-    assert log.began.acquire(timeout=5)
     second = threads.submit(group.submit, "second", Deadline(10))
     await_waiting(group, 1)
     third = threads.submit(group.submit, "third", Deadline(1.0))
@@ -157,10 +153,9 @@ def test_who_waits_for_a_leader_that_does_not_come_back_does_not_know(
     second.result(5)
 
 
-def test_who_has_little_time_left_goes_alone(group: GroupCommit[str], log: Log, threads: ThreadPoolExecutor) -> None:
-    log.gate.clear()
-    first = threads.submit(group.submit, "first", Deadline(10))
-    assert log.began.acquire(timeout=5)
+def test_who_has_little_time_left_goes_alone(
+    group: GroupCommit[str], log: Log, threads: ThreadPoolExecutor, first: Future[None]
+) -> None:
     late = threads.submit(group.submit, "late", Deadline(HURRIED_SECONDS / 2))
     assert log.began.acquire(timeout=5)
     log.gate.set()
