@@ -25,7 +25,7 @@ SECONDS = click.IntRange(1, 86_400)
 def check(context: click.Context, late: int, deadline: int, as_json: bool) -> None:
     """Compare all that is stored, and say what is wrong.
 
-    That is orders, history, outbox, sagas, dead letters, and the offsets with the log.
+    That is orders, history, outbox, sagas, counts, dead letters, and the offsets with the log.
 
     Exit code 1 when something is. It only reads, at one instant, while the service runs; where the broker or
     the topic is away, the offsets are left out and that is said.
