@@ -158,10 +158,10 @@ def _arrays(columns: Mapping[str, str]) -> dict[str, str]:
     return {column: f"{kind}[]" for column, kind in columns.items()}
 
 
-def _insert_many(name: str, table: str, columns: Mapping[str, str]) -> Statement:
+def _insert_many(name: str, table: str, columns: Mapping[str, str], returning: str = "RETURNING 1") -> Statement:
     names = ", ".join(_quoted(columns))
     # The order of the list is the order of the identity column.
-    sql = f"INSERT INTO {table} ({names}) SELECT {names} FROM {_unnest(columns)} ORDER BY place RETURNING 1"
+    sql = f"INSERT INTO {table} ({names}) SELECT {names} FROM {_unnest(columns)} ORDER BY place {returning}"
     return named(name, _arrays(columns), sql)
 
 
@@ -182,7 +182,13 @@ INSERT_NEW = named(
     "SELECT change_id, order_id, type, correlation_id, version, payload FROM new "
     "WHERE payload IS NOT NULL ORDER BY place",
 )
-INSERT_DEAD_LETTERS = _insert_many("insert_dead_letters", "dead_letters", DEAD_LETTER)
+# One that is there already comes back as it is: an operator set the stored offset back over it.
+INSERT_DEAD_LETTERS = _insert_many(
+    "insert_dead_letters",
+    "dead_letters",
+    DEAD_LETTER,
+    "ON CONFLICT (event_id) DO UPDATE SET event_id = excluded.event_id RETURNING 1",
+)
 UPDATE_ORDERS = named(
     "update_orders",
     _arrays({**ORDER, "guard": "integer"}),

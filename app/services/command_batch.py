@@ -165,7 +165,7 @@ def _sagas(session: Session, fresh: Sequence[tuple[Record, Reading]]) -> dict[st
 
 
 def _note(work: _Work, batch: Batch, record: Record, reading: Reading, decision: Decision, now: datetime) -> None:
-    event_id = reply_id(batch.topic_id, batch.partition, record.offset)
+    event_id = reply_id(batch.topic_id, batch.partition, record.offset, record.timestamp)
     outcome = "refused" if isinstance(decision, Refusal) else "unchanged"
     if isinstance(decision, Change):
         outcome = "done"
@@ -208,7 +208,7 @@ def _write(session: Session, batch: Batch, work: _Work, letters: Sequence[tuple[
     events = [(it.event_id, it.key, it.type, it.correlation_id, it.version, it.payload) for it in work.replies]
     dead = [
         (
-            reply_id(batch.topic_id, batch.partition, record.offset),
+            reply_id(batch.topic_id, batch.partition, record.offset, record.timestamp),
             batch.topic,
             batch.partition,
             record.offset,

@@ -24,6 +24,10 @@ def saga_order_id(saga_id: str, timestamp_ms: int) -> str:
     return str(uuid.UUID(int=high | 0b10 << 62 | digest & ((1 << 62) - 1)))
 
 
-def reply_id(topic_id: uuid.UUID, partition: int, offset: int) -> uuid.UUID:
-    """Return the event id of the reply, or dead letter, to the command at this place of the log."""
-    return uuid.uuid5(_REPLIES, f"{topic_id}/{partition}/{offset}")
+def reply_id(topic_id: uuid.UUID, partition: int, offset: int, timestamp_ms: int) -> uuid.UUID:
+    """Return the event id of the reply, or dead letter, to the record at this place of the log.
+
+    The same record has the same one however often it is handled. Its timestamp tells it from another one that has its
+    place after the broker was restored from an older copy.
+    """
+    return uuid.uuid5(_REPLIES, f"{topic_id}/{partition}/{offset}/{timestamp_ms}")

@@ -143,6 +143,18 @@ def test_a_row_behind_the_position_is_followed_back_and_nothing_is_done_twice(ru
     assert running.count("orders") == 5
 
 
+def test_a_row_set_back_over_a_dead_letter_is_no_trouble(running: World) -> None:
+    """It is in the dead letter topic once, and its neighbours go on. [K10] [K11]"""
+    first, second = creates(1), creates(1)
+    running.ask(*first, b"no JSON", partition=0)
+    store(running, 0)
+    running.send(*second, partition=0)
+    wait_for(lambda: stored(running) == 3, "the way back to the end")
+    running.settle()
+    assert set(by_correlation(running.replies())) == ids(first + second)
+    assert len(running.dead_letters()) == running.count("dead_letters") == 1
+
+
 def test_a_row_ahead_of_the_position_means_that_another_instance_was_faster(running: World) -> None:
     """[K11]"""
     running.ask(*creates(1), partition=0)

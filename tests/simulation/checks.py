@@ -60,7 +60,9 @@ def _one_reply_each(end: End) -> Iterator[str]:
         if replies[correlation_id] != 1:
             yield f"command {correlation_id} has {replies[correlation_id]} replies"
     made = {change["change_id"] for change in _changes(end)}
-    made |= {reply_id(COMMANDS, partition, it.offset) for partition, log in end.commands.items() for it in log}
+    made |= {
+        reply_id(COMMANDS, partition, it.offset, it.timestamp) for partition, log in end.commands.items() for it in log
+    }
     for partition, record in _events(end):
         if record.event_id not in made:
             yield f"nothing made the event {record.event_id} in partition {partition}"

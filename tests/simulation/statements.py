@@ -125,7 +125,8 @@ def _add_event(session: Session, event: dict[str, Any]) -> None:
 def _insert_dead_letters(session: Session, parameters: Sequence[Any]) -> Rows:
     for row in zip(*parameters, strict=True):
         letter = dict(zip(sql.DEAD_LETTER, row, strict=True))
-        session.insert("dead_letters", letter["event_id"], letter, "dead_letters_event_id_key")
+        if session.find("dead_letters", letter["event_id"]) is None:
+            session.insert("dead_letters", letter["event_id"], letter, "uq_dead_letters_event_id")
     return [(1,)] * len(parameters[0])
 
 

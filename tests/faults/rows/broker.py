@@ -167,6 +167,10 @@ def cut(trial: Trial) -> None:
     for place, end in ends(stack).items():
         stack.operator("offsets", "set", "--partition", str(place.partition), "--offset", str(end - EACH), "--yes")
     answered(trial, "after the operator's decision", waiting)
+    records = read_topic(stack.broker.bootstrap, stack.events_topic)
+    trial.row.require(
+        len({it.header("event_id") for it in records}) == len(records), "an event id was used twice", "I5"
+    )
     trial.row.require(not (known.keys() & waiting), "an answer came before the decision", "I6")
 
 
