@@ -43,6 +43,9 @@ class CommandLog(Protocol):
     def topic_id(self) -> uuid.UUID:
         """Return the id of the topic, another one once it was deleted and made anew."""
 
+    def ask_topic_id(self) -> uuid.UUID:
+        """Return the topic's id as the broker has it now."""
+
     def bounds(self, partition: int) -> tuple[int, int]:
         """Return the first offset in the log and the one after the last."""
 
@@ -60,6 +63,10 @@ class CommandLog(Protocol):
 
     def commit(self, partition: int, offset: int) -> None:
         """Tell the group how far we are; for displays of lag only."""
+
+
+class StaleTopic(Exception):
+    """What this client knows of the topic is older than what is stored: build a new one."""
 
 
 class CommandStore(Protocol):
@@ -134,7 +141,7 @@ class CommandConsumer:
     def step(self) -> bool:
         """Poll once and handle what came; tell whether anything did.
 
-        Raises DatabaseTrouble (nothing is lost) and Kafka's errors.
+        Raises DatabaseTrouble (nothing is lost), StaleTopic and Kafka's errors.
         """
         polled = {partition: records for partition, records in self._log.poll().items() if records}
         after_seek = self._sought & polled.keys()
@@ -153,7 +160,7 @@ class CommandConsumer:
         """Hold every partition against its stored offset and the log again.
 
         A person may have set the offset, or a restore of the database; a restore of the broker may have cut the log,
-        and its client goes to the cut without a word. Raises DatabaseTrouble and Kafka's errors.
+        and its client goes to the cut without a word. Raises DatabaseTrouble, StaleTopic and Kafka's errors.
         """
         for partition in sorted(self._halted):
             self._reconcile(partition)
@@ -250,6 +257,8 @@ class CommandConsumer:
     def _reconcile(self, partition: int) -> None:
         assert self._topic_id is not None
         stored = self._store.offset(self._log.topic, partition) or self._first_offset(partition, self._topic_id)
+        if stored.topic_id != self._topic_id and self._log.ask_topic_id() != self._topic_id:
+            raise StaleTopic(f"partition {partition} is stored with a newer topic than this client knows")
         begin, end = self._log.bounds(partition)  # asked for last: nobody can be beyond an end that is younger
         found = where_to_go_on(stored, self._topic_id, begin, end)
         if isinstance(found, Halt):

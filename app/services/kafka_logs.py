@@ -41,8 +41,9 @@ _NEVER = (MessageSizeTooLargeError, RecordListTooLargeError, InvalidRecordError)
 class KafkaCommandLog:
     """One membership of the commands' group, in one thread, from opening to closing."""
 
-    def __init__(self, consumer: KafkaConsumer, topic: str, topic_id: uuid.UUID) -> None:
-        self.topic = topic
+    def __init__(self, settings: Settings, consumer: KafkaConsumer, topic_id: uuid.UUID) -> None:
+        self.topic = settings.commands_topic
+        self._settings = settings
         self._consumer = consumer
         self._topic_id = topic_id
 
@@ -85,6 +86,10 @@ class KafkaCommandLog:
         # There is no public way to it on a consumer, and asking an admin client every time would block.
         self._topic_id = self._consumer._cluster.topic_id(self.topic) or self._topic_id
         return self._topic_id
+
+    def ask_topic_id(self) -> uuid.UUID:
+        """Return the topic's id as the broker has it now. Blocks for seconds; raises KafkaError and TopicsMissing."""
+        return kafka_clients.ensure_topics(self._settings, [self.topic])[self.topic]
 
     def bounds(self, partition: int) -> tuple[int, int]:
         """Return the first offset in the log and the one after the last. Blocks up to LOOK_UP_MS; raises KafkaError."""
@@ -136,7 +141,7 @@ def open_commands(settings: Settings) -> Iterator[KafkaCommandLog]:
     """Join the group, and leave it at the end. Raises KafkaError and TopicsMissing."""
     topic = settings.commands_topic
     topic_id = kafka_clients.ensure_topics(settings, [topic])[topic]
-    commands = KafkaCommandLog(kafka_clients.group_consumer(settings), topic, topic_id)
+    commands = KafkaCommandLog(settings, kafka_clients.group_consumer(settings), topic_id)
     try:
         yield commands
     finally:

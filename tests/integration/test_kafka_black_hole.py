@@ -25,8 +25,8 @@ def test_a_member_does_not_spin_while_its_heartbeat_is_not_answered(monkeypatch:
     with MockBroker() as broker:
         broker.create_topic("order_commands")
         environment = {"KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap, "KAFKA_SESSION_TIMEOUT_MS": str(SESSION_MS)}
-        consumer = kafka_clients.group_consumer(Settings.load(environment))
-        commands = KafkaCommandLog(consumer, "order_commands", uuid.uuid4())
+        settings = Settings.load(environment)
+        commands = KafkaCommandLog(settings, kafka_clients.group_consumer(settings), uuid.uuid4())
         until(lambda: commands.poll() or commands.assigned(), "an assignment")
         broker.front.network = Network(black_hole=True)
         monkeypatch.setattr(KafkaConsumer, "_poll_once", lambda *args, **kw: rounds.append(1) or once(*args, **kw))

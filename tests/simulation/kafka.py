@@ -177,6 +177,8 @@ class CommandTopic:
         """Return the topic's id."""
         return COMMANDS
 
+    ask_topic_id = topic_id
+
     def bounds(self, partition: int) -> tuple[int, int]:
         """Return the first offset and the one after the last."""
         bounds: tuple[int, int] = self._scheduler.call("bounds", lambda: (0, self._broker.end(partition)))

@@ -29,6 +29,7 @@ class ScriptedLog:
     group: dict[int, int] = field(default_factory=dict)
     limit: int = 100
     id: uuid.UUID = TOPIC
+    newest_id: uuid.UUID | None = None
     topic: str = "order_commands"
     paused: set[int] = field(default_factory=set)
     seeks: list[tuple[int, int]] = field(default_factory=list)
@@ -53,6 +54,9 @@ class ScriptedLog:
 
     def topic_id(self) -> uuid.UUID:
         return self.id
+
+    def ask_topic_id(self) -> uuid.UUID:
+        return self.newest_id or self.id
 
     def bounds(self, partition: int) -> tuple[int, int]:
         begin = self.begins.get(partition, 0)

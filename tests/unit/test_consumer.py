@@ -14,6 +14,7 @@ from app.services.consumer import (
     CommandConsumer,
     GoOn,
     Halt,
+    StaleTopic,
     StoredOffset,
     portions,
     where_to_go_on,
@@ -67,6 +68,16 @@ def test_where_to_go_on(
 def test_a_topic_that_was_made_anew_is_handled_from_its_beginning() -> None:
     found = where_to_go_on(StoredOffset(TOPIC, 5), OTHER_TOPIC, 2, 3)
     assert found == GoOn(2, "The topic was made anew; handling it from its beginning", changed=True)
+
+
+def test_a_client_that_still_knows_the_old_topic_does_not_bring_it_back() -> None:
+    """Another instance has stored the new topic's id already."""
+    stage = Stage({0: [0]}, newest_id=OTHER_TOPIC)
+    stage.store.offsets[0] = StoredOffset(OTHER_TOPIC, 7)
+    with pytest.raises(StaleTopic):
+        stage.consumer.step()
+    assert stage.store.offsets[0] == StoredOffset(OTHER_TOPIC, 7)
+    assert (stage.handled(), stage.alarms.all()) == ([], {})
 
 
 def test_what_retention_deleted_is_told() -> None:
