@@ -17,7 +17,7 @@ from app.utils.deadline import Deadline
 log = logging.getLogger(__name__)
 
 FOLD_SECONDS = 1.0
-FOLD_LIMIT = 5000
+FOLD_LIMIT = 20_000
 PRUNE_SECONDS = 300.0
 PRUNE_LIMIT = 1000
 BREATH_SECONDS = 0.05  # between two bites, for those who write
