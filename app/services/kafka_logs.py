@@ -33,7 +33,7 @@ LOOK_UP_MS = 5_000
 ACKNOWLEDGE_SECONDS = 60.0  # twice the producer's own limit, which does not count everything
 HOLD_SECONDS = 1.0
 READ_BACK_SECONDS = 60.0
-KEYS_REMEMBERED = 10_000  # orders whose partition is known: 2 MiB
+KEYS_REMEMBERED = 2_000  # orders whose partition is known: half a MiB
 
 _NEVER = (MessageSizeTooLargeError, RecordListTooLargeError, InvalidRecordError)
 
