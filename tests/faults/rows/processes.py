@@ -145,9 +145,14 @@ def slow_handler(trial: Trial) -> None:
     slow = {"FAIL_POINTS": "slow_batch:0.05", "FAIL_STRIKES": str(trial.stack.folder / "strikes")}
     for _ in range(2):
         trial.stack.instance(wsgi="tests.faults.failing_app:app", **slow).start()
-    with trial.under_load(unreadable=0.1):  # they have no identity: only the stored offset keeps them apart
+    before, went_back = stored_offsets(trial), 0
+    with trial.under_load():
         while trial.lasts():
-            trial.pause(0.2)
+            trial.pause(0.02)
+            now = stored_offsets(trial)
+            went_back += sum(now[partition] < offset for partition, offset in before.items())
+            before = now
+    trial.row.require(not went_back, f"a stored offset went back {went_back} times: its commands came again", "I6")
     for instance in trial.instances:
         instance.kill()
         instance.settings["FAIL_POINTS"] = ""
@@ -158,6 +163,13 @@ def slow_handler(trial: Trial) -> None:
     trial.strike(strikes)
     trial.own(f"{strikes} slow batches, {moved} of them found the offset moved")
     trial.row.require_struck(moved > 0, "no batch found its offset moved")
+
+
+def stored_offsets(trial: Trial) -> dict[int, int]:
+    """Return the next offset to handle, by partition."""
+    return {
+        int(str(it[0])): int(str(it[1])) for it in trial.query("SELECT partition, next_offset FROM consumer_offsets")
+    }
 
 
 def own_read_backs(trial: Trial) -> int:
