@@ -150,7 +150,7 @@ def test_a_bad_setting_stops_the_start_with_a_sentence_that_names_it(variable: s
         env=os.environ | {variable: value},
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
     )
     assert done.returncode == 1
     assert done.stderr.startswith(f"The service cannot start: {variable} must ")
