@@ -17,9 +17,16 @@ POINTS = {
     "after_delete": "after_delete:0.05",
     "amid_read_back": "after_acknowledgement:0.1,amid_read_back:0.9",
 }
+NEEDS = {"amid_read_back": "read_back"}
+"""Points that are never passed where this protection is taken out."""
 LONGEST_SECONDS = 600.0
 QUIET_SECONDS = 15.0
 LEAST_READ_BACKS = 5
+
+
+def passed_points(without: str | None) -> list[str]:
+    """Return the points that a service without this protection passes, all of them for the whole service."""
+    return [point for point in POINTS if without is None or NEEDS.get(point) != without]
 
 
 def strikes(note: Path) -> Counter[str]:

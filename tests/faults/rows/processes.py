@@ -5,7 +5,7 @@ import signal
 import time
 
 from tests.faults.checker import REPLY_TYPES
-from tests.faults.fail_points import POINTS, strike_under_load
+from tests.faults.fail_points import passed_points, strike_under_load
 from tests.faults.found import Found, await_quiet
 from tests.faults.kill_one import Killer
 from tests.faults.rows import row
@@ -67,7 +67,8 @@ def fail_points(trial: Trial) -> None:
     """The points are set from outside, by the test program's own entry point."""
     for _ in range(2):
         trial.stack.instance(wsgi="tests.faults.failing_app:app")
-    for number, point in enumerate(POINTS):
+    points = passed_points(trial.stack.added.get("WITHOUT"))
+    for number, point in enumerate(points):
         struck = strike_under_load(trial.stack, trial.load, trial.seed + number, point, trial.times)
         trial.strike(struck)
         trial.row.require_struck(struck >= trial.times, f"{point} struck {struck} times only")
@@ -77,7 +78,7 @@ def fail_points(trial: Trial) -> None:
     for instance in trial.instances:
         instance.start()
     trial.settle()
-    trial.own(f"{len(POINTS)} points, {trial.row.struck} crashes")
+    trial.own(f"{len(points)} points, {trial.row.struck} crashes")
     removed = own_read_backs(trial)
     trial.row.require_struck(removed >= LEAST_READ_BACKS, f"only {removed} read-backs removed rows")
 
