@@ -122,6 +122,12 @@ class Settings:
     )
     web_threads: int = _setting("WEB_THREADS", "32", _number(1, 200), "HTTP threads of each gunicorn worker")
     web_concurrency: int = _setting("WEB_CONCURRENCY", "1", _number(1, 200), "gunicorn worker processes")
+    cpu_affinity: str = _setting(
+        "CPU_AFFINITY",
+        "one",
+        _choice("one", "any"),
+        "`one`: each worker process keeps to one CPU at a time, the freest; `any`: the system spreads its threads",
+    )
     database_pool: int = _setting(
         "DATABASE_POOL", "16", _number(1, 200), "most database connections of the HTTP threads of one process"
     )

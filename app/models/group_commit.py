@@ -16,17 +16,19 @@ from app.models.database import DatabaseBusy, DatabaseTrouble, OutcomeUnknown
 from app.utils.deadline import Deadline
 
 MOST_AT_ONCE = 64
-HURRIED_SECONDS = 0.5  # who has less left would cut the others short
+MOST_BYTES = 2 * 1024 * 1024  # a statement takes some times the memory of what it writes
+HURRIED_SECONDS = 0.5  # who has less left would cut short those that he leads
 LATE_SECONDS = 0.2  # a leader's call ends at its deadline, give or take the watchdog's look
 
 T = TypeVar("T")
 
 
 class _Member(Generic[T]):
-    __slots__ = ("deadline", "error", "item", "leads", "woken")
+    __slots__ = ("deadline", "error", "item", "leads", "size", "woken")
 
-    def __init__(self, item: T, deadline: Deadline) -> None:
+    def __init__(self, item: T, size: int, deadline: Deadline) -> None:
         self.item = item
+        self.size = size
         self.deadline = deadline
         self.woken = threading.Event()
         self.leads = False
@@ -44,8 +46,8 @@ class GroupCommit(Generic[T]):
         self._waiting: deque[_Member[T]] = deque()
         self._led = False
 
-    def submit(self, item: T, deadline: Deadline) -> None:
-        """Return once the item is committed; blocks until `deadline` at the longest.
+    def submit(self, item: T, size: int, deadline: Deadline) -> None:
+        """Return once the item, of `size` bytes, is committed; blocks until `deadline` at the longest.
 
         Raises what `commit` raised, the same for the whole group; DatabaseBusy where there was no time to begin, and
         OutcomeUnknown where the leader did not come back in time.
@@ -53,24 +55,29 @@ class GroupCommit(Generic[T]):
         if deadline.remaining < HURRIED_SECONDS:
             self._commit([item], deadline)
             return
-        mine = _Member(item, deadline)
+        mine = _Member(item, size, deadline)
         with self._lock:
             self._waiting.append(mine)
             mine.leads, self._led = not self._led, True
         if not mine.leads and not mine.woken.wait(deadline.remaining + LATE_SECONDS):
             self._give_up(mine)
         if mine.leads:
-            self._lead()
+            self._lead(mine)
         if mine.error is not None:
             raise mine.error
 
-    def _lead(self) -> None:
-        """Commit the members that wait, the caller among them, and let one of those that came meanwhile go on."""
-        with self._lock:
-            group = [self._waiting.popleft() for _ in range(min(len(self._waiting), MOST_AT_ONCE))]
+    def _lead(self, mine: _Member[T]) -> None:
+        """Commit the members that wait, `mine` the first of them, and let one of those that came meanwhile go on.
+
+        Within the leader's time: who has less waits no longer than his own, who has more tries again by himself.
+        """
+        hurried = mine.deadline.remaining < HURRIED_SECONDS
+        group = self._next_group(1 if hurried else MOST_AT_ONCE)
+        if hurried:
+            self._hand_over()
         error: Exception | None = OutcomeUnknown("The commit was not finished")
         try:
-            self._commit([member.item for member in group], min((it.deadline for it in group), key=lambda it: it.at))
+            self._commit([member.item for member in group], mine.deadline)
             error = None
         except (DatabaseTrouble, psycopg2.Error) as raised:
             error = raised
@@ -79,7 +86,18 @@ class GroupCommit(Generic[T]):
             for member in group:
                 member.error = error
                 member.woken.set()
-            self._hand_over()
+            if not hurried:
+                self._hand_over()
+
+    def _next_group(self, most: int) -> list[_Member[T]]:
+        """Take the first that waits, and those after it as long as there is room."""
+        with self._lock:
+            group = [self._waiting.popleft()]
+            size = group[0].size
+            while self._waiting and len(group) < most and size + self._waiting[0].size <= MOST_BYTES:
+                size += self._waiting[0].size
+                group.append(self._waiting.popleft())
+        return group
 
     def _hand_over(self) -> None:
         with self._lock:

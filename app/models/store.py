@@ -78,6 +78,11 @@ class Write:
         """Return the values of a row of INSERT_NEW."""
         return [*self._values(), *((None, None) if self.event is None else (self.event.type, self.event.payload))]
 
+    @property
+    def size(self) -> int:
+        """About how many bytes it writes."""
+        return len(self.change.order.order_description) + (0 if self.event is None else len(self.event.payload))
+
     def _values(self) -> list[Any]:
         before = self.change.before.order_status if self.change.before else None
         history = [self.change_id, self.change.kind, before, self.change.runner_id]
@@ -200,7 +205,7 @@ class OrderStore:
     def _created(self, write: Write, deadline: Deadline) -> bool:
         """Commit a new order together with others; alone where they failed, for it may have been one of them."""
         try:
-            self._creates.submit(write, deadline)
+            self._creates.submit(write, write.size, deadline)
         except (psycopg2.Error, DatabaseBusy):
             return self._written(write, deadline)
         return True

@@ -117,10 +117,11 @@ def portions(records: Sequence[Record]) -> Iterator[Sequence[Record]]:
     """Cut the records into batches of at most BATCH_BYTES, but of one record at least."""
     begin, size = 0, 0
     for place, record in enumerate(records):
-        size += len(record.value or b"")
+        bytes_of_it = len(record.key or b"") + len(record.value or b"")
+        size += bytes_of_it
         if size > BATCH_BYTES and place > begin:
             yield records[begin:place]
-            begin, size = place, len(record.value or b"")
+            begin, size = place, bytes_of_it
     yield records[begin:]
 
 

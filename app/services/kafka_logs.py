@@ -34,6 +34,7 @@ ACKNOWLEDGE_SECONDS = 60.0  # twice the producer's own limit, which does not cou
 HOLD_SECONDS = 1.0
 READ_BACK_SECONDS = 60.0
 KEYS_REMEMBERED = 2_000  # orders whose partition is known: half a MiB
+LONGEST_KEY = 255  # of an order; a dead letter's is its sender's, and may have a MiB
 
 _NEVER = (MessageSizeTooLargeError, RecordListTooLargeError, InvalidRecordError)
 
@@ -197,6 +198,7 @@ class KafkaEventLog:
         """Send all, wait for all; return the positions after them. Raises SendFailed and RecordRefused."""
         futures = []
         for record in records:
+            hold()
             check()
             value = TOMBSTONE if record.value is None else record.value
             headers = list(record.headers)
@@ -226,9 +228,12 @@ class KafkaEventLog:
         return positions
 
     def _partition(self, key: bytes | None) -> int | None:
-        """Return the default partitioner's choice [K2]: its hash in pure Python is a third of the cost of a send."""
-        partitions = self._producer._metadata.partitions_for_topic(self._topic) if key is not None else None
-        return _hash(key) % len(partitions) if key is not None and partitions else None
+        """Return the default partitioner's choice [K2], None where that is left to the producer: its hash in pure
+        Python is a third of the cost of a send."""
+        if key is None or len(key) > LONGEST_KEY:
+            return None
+        partitions = self._producer._metadata.partitions_for_topic(self._topic)
+        return _hash(key) % len(partitions) if partitions else None
 
     def _places(self, reader: KafkaConsumer) -> list[TopicPartition]:
         partitions = reader.partitions_for_topic(self._topic)

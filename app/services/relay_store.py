@@ -55,9 +55,10 @@ EVENTS = Lane(
 DEAD_LETTERS = Lane(
     "dead_letters",
     select='SELECT id, event_id, key, value, error, topic, partition::text, "offset"::text '
-    "FROM (SELECT *, sum(octet_length(value)) OVER (ORDER BY id) AS bytes "
+    "FROM (SELECT *, "
+    "sum(coalesce(octet_length(key), 0) + coalesce(octet_length(value), 0)) OVER (ORDER BY id) AS bytes "
     "FROM (SELECT * FROM dead_letters WHERE sent_at IS NULL ORDER BY id LIMIT %s) AS oldest) AS bounded "
-    "WHERE coalesce(bytes, 0) <= %s OR id = (SELECT min(id) FROM dead_letters WHERE sent_at IS NULL) ORDER BY id",
+    "WHERE bytes <= %s OR id = (SELECT min(id) FROM dead_letters WHERE sent_at IS NULL) ORDER BY id",
     forget="UPDATE dead_letters SET sent_at = now() WHERE id = ANY (%s)",
     forget_events="UPDATE dead_letters SET sent_at = now() WHERE event_id = ANY (%s) AND sent_at IS NULL",
 )

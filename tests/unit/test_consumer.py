@@ -110,6 +110,11 @@ def test_a_batch_is_bounded_in_bytes_and_has_one_record_at_least(sizes: list[int
     assert [record for portion in found for record in portion] == records
 
 
+def test_keys_count_too() -> None:
+    records = [Sent(it, key=bytes(BATCH_BYTES // 2), value=b"{}") for it in range(2)]
+    assert [len(portion) for portion in portions(records)] == [1, 1]
+
+
 @pytest.mark.parametrize("bugs", [set(), {0}, {2}, {4}])
 def test_large_commands_are_handled_once_and_in_order_in_several_batches(
     bugs: set[int], monkeypatch: pytest.MonkeyPatch

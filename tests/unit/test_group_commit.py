@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from app.models.database import DatabaseBusy, OutcomeUnknown
-from app.models.group_commit import HURRIED_SECONDS, MOST_AT_ONCE, GroupCommit
+from app.models.group_commit import HURRIED_SECONDS, MOST_AT_ONCE, MOST_BYTES, GroupCommit
 from app.utils.deadline import Deadline
 
 
@@ -17,6 +17,7 @@ class Log:
 
     def __init__(self) -> None:
         self.groups: list[list[str]] = []
+        self.deadlines: list[float] = []
         self.gate = threading.Event()
         self.gate.set()
         self.error: Exception | None = None
@@ -28,6 +29,7 @@ class Log:
         if self.error is not None:
             raise self.error
         self.groups.append(list(items))
+        self.deadlines.append(deadline.at)
 
 
 @pytest.fixture
@@ -50,7 +52,7 @@ def threads() -> Iterator[ThreadPoolExecutor]:
 def first(group: GroupCommit[str], log: Log, threads: ThreadPoolExecutor) -> Future[None]:
     """A commit that is under way until the gate opens."""
     log.gate.clear()
-    done = threads.submit(group.submit, "first", Deadline(10))
+    done = threads.submit(group.submit, "first", 1, Deadline(10))
     assert log.began.acquire(timeout=5)
     return done
 
@@ -58,7 +60,7 @@ def first(group: GroupCommit[str], log: Log, threads: ThreadPoolExecutor) -> Fut
 def submit_all(
     group: GroupCommit[str], threads: ThreadPoolExecutor, items: Sequence[str], seconds: float = 10
 ) -> list[Future[None]]:
-    return [threads.submit(group.submit, item, Deadline(seconds)) for item in items]
+    return [threads.submit(group.submit, item, 1, Deadline(seconds)) for item in items]
 
 
 def await_waiting(group: GroupCommit[str], members: int) -> None:
@@ -75,7 +77,7 @@ def until(holds: Callable[[], bool]) -> None:
 
 def test_a_lone_caller_is_committed_at_once(group: GroupCommit[str], log: Log) -> None:
     for item in "abc":
-        group.submit(item, Deadline(10))
+        group.submit(item, 1, Deadline(10))
     assert log.groups == [["a"], ["b"], ["c"]]
 
 
@@ -120,16 +122,16 @@ def test_a_failure_is_the_failure_of_the_whole_group_and_of_no_other(
     for done in (first, *others):
         assert isinstance(done.exception(5), DatabaseBusy)
     log.error = None
-    group.submit("next", Deadline(10))
+    group.submit("next", 1, Deadline(10))
     assert log.groups == [["next"]]
 
 
 def test_who_never_got_a_turn_is_told_that_nothing_was_done_and_the_rest_go_on(
     group: GroupCommit[str], log: Log, threads: ThreadPoolExecutor, first: Future[None]
 ) -> None:
-    hurried = threads.submit(group.submit, "hurried", Deadline(HURRIED_SECONDS + 0.1))
+    hurried = threads.submit(group.submit, "hurried", 1, Deadline(HURRIED_SECONDS + 0.1))
     await_waiting(group, 1)
-    patient = threads.submit(group.submit, "patient", Deadline(10))
+    patient = threads.submit(group.submit, "patient", 1, Deadline(10))
     assert isinstance(hurried.exception(5), DatabaseBusy)
     log.gate.set()
     first.result(5)
@@ -140,9 +142,9 @@ def test_who_never_got_a_turn_is_told_that_nothing_was_done_and_the_rest_go_on(
 def test_who_waits_for_a_leader_that_does_not_come_back_does_not_know(
     group: GroupCommit[str], log: Log, threads: ThreadPoolExecutor, first: Future[None]
 ) -> None:
-    second = threads.submit(group.submit, "second", Deadline(10))
+    second = threads.submit(group.submit, "second", 1, Deadline(10))
     await_waiting(group, 1)
-    third = threads.submit(group.submit, "third", Deadline(1.0))
+    third = threads.submit(group.submit, "third", 1, Deadline(1.0))
     await_waiting(group, 2)
     held, log.gate = log.gate, threading.Event()
     held.set()
@@ -156,9 +158,53 @@ def test_who_waits_for_a_leader_that_does_not_come_back_does_not_know(
 def test_who_has_little_time_left_goes_alone(
     group: GroupCommit[str], log: Log, threads: ThreadPoolExecutor, first: Future[None]
 ) -> None:
-    late = threads.submit(group.submit, "late", Deadline(HURRIED_SECONDS / 2))
+    late = threads.submit(group.submit, "late", 1, Deadline(HURRIED_SECONDS / 2))
     assert log.began.acquire(timeout=5)
     log.gate.set()
     late.result(5)
     first.result(5)
     assert sorted(log.groups) == [["first"], ["late"]]
+
+
+def test_a_group_has_its_bound_in_bytes_too(
+    group: GroupCommit[str], log: Log, threads: ThreadPoolExecutor, first: Future[None]
+) -> None:
+    half = MOST_BYTES // 2
+    others = []
+    for number, size in enumerate((half, half, 1, MOST_BYTES + 1, 1)):
+        others.append(threads.submit(group.submit, str(number), size, Deadline(10)))
+        await_waiting(group, number + 1)
+    log.gate.set()
+    for done in (first, *others):
+        done.result(5)
+    assert log.groups == [["first"], ["0", "1"], ["2"], ["3"], ["4"]]
+
+
+def test_who_has_less_time_does_not_cut_the_others_short(
+    group: GroupCommit[str], log: Log, threads: ThreadPoolExecutor, first: Future[None]
+) -> None:
+    """The group has the time of its leader; the other gives up for himself alone."""
+    patient = threads.submit(group.submit, "patient", 1, Deadline(10))
+    await_waiting(group, 1)
+    hurried = threads.submit(group.submit, "hurried", 1, Deadline(HURRIED_SECONDS + 0.4))
+    await_waiting(group, 2)
+    log.gate.set()
+    for done in (first, patient, hurried):
+        done.result(5)
+    assert log.groups == [["first"], ["patient", "hurried"]]
+    assert log.deadlines[1] >= log.deadlines[0]  # not the hurried one's, which is nine seconds earlier
+
+
+def test_a_leader_whose_time_has_run_down_leads_nobody(
+    group: GroupCommit[str], log: Log, threads: ThreadPoolExecutor, first: Future[None]
+) -> None:
+    deadline = Deadline(HURRIED_SECONDS + 0.3)
+    hurried = threads.submit(group.submit, "hurried", 1, deadline)
+    await_waiting(group, 1)
+    patient = threads.submit(group.submit, "patient", 1, Deadline(10))
+    await_waiting(group, 2)
+    until(lambda: deadline.remaining < HURRIED_SECONDS)
+    log.gate.set()
+    for done in (first, hurried, patient):
+        done.result(5)
+    assert sorted(log.groups) == [["first"], ["hurried"], ["patient"]]

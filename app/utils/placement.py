@@ -1,0 +1,91 @@
+"""Keeps a worker process on one CPU, the one that others leave the most of.
+
+Python's threads take turns at one lock. Spread over several CPUs they wake each other across them at every system call:
+25,000 context switches a second were seen under 32 callers. On one CPU a thread that comes back from a short call most
+often just goes on (docs/performance.md has what that gives). A process takes no more than one CPU's time either way.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0
+WORTH_MOVING = 0.25  # so much more of another CPU's time must be free: less would be paid for by cold caches
+TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+_IDLE = (3, 4)  # the columns `idle` and `iowait` of /proc/stat
+
+
+def parse_stat(text: str) -> dict[int, float]:
+    """Return how many seconds each CPU has been busy since boot, from the text of /proc/stat."""
+    busy = {}
+    for name, *columns in (line.split() for line in text.splitlines() if line.startswith("cpu")):
+        if name != "cpu":
+            ticks = [int(column) for column in columns[:8]]
+            busy[int(name.removeprefix("cpu"))] = (sum(ticks) - sum(ticks[it] for it in _IDLE)) / TICKS_A_SECOND
+    return busy
+
+
+def where_to_be(current: int, others: Mapping[int, float]) -> int:
+    """Return the CPU to be on. `others`: by CPU the share of its time that other processes took."""
+    best = min(others, key=lambda cpu: (others[cpu], cpu != current))
+    return best if others.get(current, 1.0) - others[best] > WORTH_MOVING else current
+
+
+class Placement:
+    """The CPU of this process. Use from one thread."""
+
+    def __init__(self, number: int, busy_seconds: Callable[[], Mapping[int, float]] | None = None) -> None:
+        """`number`: of the worker among its siblings, so that they begin on different CPUs. `busy_seconds`: by CPU.
+
+        Does nothing where the system does not tell, or lets the process run on one CPU only.
+        """
+        self._allowed: list[int] = []
+        self._busy_seconds = busy_seconds or _busy_seconds
+        try:
+            allowed = sorted(os.sched_getaffinity(0))
+            self._seen = time.monotonic(), time.process_time(), self._busy_seconds()
+        except (AttributeError, OSError):  # not Linux, or a sandbox without /proc
+            log.info("not kept on one CPU: this system does not tell how busy they are")
+            return
+        if len(allowed) < 2 or not self._seen[2].keys() >= set(allowed):
+            return
+        self._allowed = allowed
+        self.cpu = allowed[number % len(allowed)]
+        self._move(self.cpu)
+
+    def look(self) -> None:
+        """Move where another CPU has become much freer; looks once in LOOK_SECONDS. Does not block, raises nothing."""
+        if not self._allowed or time.monotonic() - self._seen[0] < LOOK_SECONDS:
+            return
+        try:
+            better = where_to_be(self.cpu, self._others())
+            if better != self.cpu:
+                self._move(better)
+        except OSError as error:  # the CPUs that it may use were changed
+            self._allowed = []
+            log.warning("no longer kept on one CPU: %s", error.strerror)
+
+    def _others(self) -> dict[int, float]:
+        """Return the share of each CPU's time that others took since the last look."""
+        then, own_then, busy_then = self._seen
+        now, own, busy = self._seen = time.monotonic(), time.process_time(), self._busy_seconds()
+        known = [cpu for cpu in self._allowed if cpu in busy and cpu in busy_then]
+        ours = {self.cpu: own - own_then}
+        return {cpu: (busy[cpu] - busy_then[cpu] - ours.get(cpu, 0.0)) / (now - then) for cpu in known}
+
+    def _move(self, cpu: int) -> None:
+        self.cpu = cpu
+        for thread in os.listdir("/proc/self/task"):
+            try:
+                os.sched_setaffinity(int(thread), {cpu})
+            except ProcessLookupError:
+                log.debug("thread %s has ended meanwhile", thread)
+        log.debug("on CPU %s", cpu)
+
+
+def _busy_seconds() -> dict[int, float]:
+    return parse_stat(Path("/proc/stat").read_text())

@@ -1,0 +1,76 @@
+"""What the relay's leader reads at once is bounded in rows and in bytes, and always has a row."""
+
+import threading
+import uuid
+from contextlib import closing
+
+import psycopg2
+import pytest
+from psycopg2.extras import execute_values
+
+from app.config.config import Settings
+from app.models import schema
+from app.models.database import Database
+from app.services.relay_store import BATCH_BYTES, DEAD_LETTERS, EVENTS, Lane, lead
+
+HALF = BATCH_BYTES // 2
+LETTERS = 'INSERT INTO dead_letters (event_id, topic, partition, "offset", key, value, error) VALUES %s'
+OUTBOX = "INSERT INTO outbox (event_id, aggregateid, type, correlation_id, payload) VALUES %s"
+
+
+def portions(url: str, lane: Lane, limit: int) -> list[int]:
+    """Return how many rows each reading has until none is left."""
+    database, found = Database(url), []
+    with lead(database, lane, "topic", limit, threading.Event(), lambda: None) as leader:
+        assert leader is not None
+        while batch := leader.next_batch():
+            leader.confirm([record.id for record in batch], {})
+            found.append(len(batch))
+    return found
+
+
+@pytest.fixture
+def url(database_url: str) -> str:
+    """The address of a database at head, as the service has it."""
+    settings = Settings.load({"DATABASE_URL": database_url})
+    schema.migrate(settings.database_url)
+    return settings.database_url
+
+
+@pytest.mark.parametrize(
+    ("rows", "cut"),
+    [
+        ([(1, 1)] * 5, [3, 2]),
+        ([(0, HALF), (0, HALF), (0, HALF), (0, 1)], [2, 2]),
+        ([(HALF, None), (HALF, None), (1, None), (None, None)], [2, 2]),
+        ([(HALF, HALF), (None, 1), (BATCH_BYTES, 1), (None, None)], [1, 1, 1, 1]),
+    ],
+)
+def test_dead_letters_count_with_their_keys(
+    url: str, database_url: str, rows: list[tuple[int | None, int | None]], cut: list[int]
+) -> None:
+    """Keys are their senders', and as large as they like."""
+    values = [
+        (
+            str(uuid.uuid4()),
+            "commands",
+            0,
+            place,
+            *(None if size is None else bytes(size) for size in sizes),
+            "unreadable",
+        )
+        for place, sizes in enumerate(rows)
+    ]
+    with closing(psycopg2.connect(database_url)) as connection, connection, connection.cursor() as cursor:
+        execute_values(cursor, LETTERS, values)
+    assert portions(url, DEAD_LETTERS, 3) == cut
+
+
+@pytest.mark.parametrize(
+    ("sizes", "cut"), [([1] * 5, [3, 2]), ([HALF, HALF, 1], [2, 1]), ([BATCH_BYTES + 1, 1, 1], [1, 2])]
+)
+def test_events_are_read_in_portions(url: str, database_url: str, sizes: list[int], cut: list[int]) -> None:
+    values = [(str(uuid.uuid4()), "order", "ORDER_CREATED", "correlation", bytes(size)) for size in sizes]
+    with closing(psycopg2.connect(database_url)) as connection, connection, connection.cursor() as cursor:
+        execute_values(cursor, OUTBOX, values)
+    assert portions(url, EVENTS, 3) == cut
