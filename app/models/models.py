@@ -223,9 +223,9 @@ order_count_deltas = Table(
     db.metadata,
     Column("sign", SmallInteger, nullable=False),
     Column("order_status", String(10), nullable=False),
-    Column("cust_id", String(255), nullable=False),
+    Column("cust_id", String(255)),
     Column("runner_id", String(255)),
-    Column("created_at", DateTime, nullable=False),
+    Column("created_at", DateTime),
     comment="What changed since: an order came (1) or went (-1) with this status, customer, runner and "
     "time; folded into order_counts every second",
 )

@@ -2,14 +2,20 @@
 
 Saga ids, history, dead letters and audit lines are kept for ever. The hash of a command is kept longer than Kafka can
 keep its record: were it forgotten before, a reset offset would do the command again.
+
+What fails keeps nothing else from being done, and is tried again at its next time. When it has failed for a while an
+alarm by the name of its statement rings, until it works again.
 """
 
 import logging
 import threading
 from collections.abc import Callable
 
-from app.models.database import Pool, Statement
+import psycopg2
+
+from app.models.database import DatabaseAway, DatabaseTrouble, Pool, Statement
 from app.models.housekeeping import FOLD_COUNTS, ONE_AT_A_TIME, PRUNE
+from app.services.alarms import Alarms
 from app.services.metrics import PRUNED
 from app.services.supervisor import Beat
 from app.utils.deadline import Deadline
@@ -22,6 +28,7 @@ PRUNE_SECONDS = 300.0
 PRUNE_LIMIT = 1000
 BREATH_SECONDS = 0.05  # between two bites, for those who write
 STEP_SECONDS = 10.0
+FAILING_SECONDS = 60.0  # before anybody hears of it: what passes by itself is over by then
 
 Ages = Callable[[], dict[str, float | None]]
 
@@ -29,14 +36,16 @@ Ages = Callable[[], dict[str, float | None]]
 class Housekeeping:
     """The work of one thread. However many processes have one, one at a time does something."""
 
-    def __init__(self, pool: Pool, ages: Ages) -> None:
+    def __init__(self, pool: Pool, ages: Ages, alarms: Alarms) -> None:
         """`ages`: seconds after which rows of a table go, None where none may; asked before each pruning."""
         self._pool = pool
         self._ages = ages
+        self._alarms = alarms
+        self._failing: dict[str, Deadline] = {}  # by statement: when its failing becomes an alarm
         self._next_pruning = Deadline(PRUNE_SECONDS)
 
     def run(self, stop: threading.Event, beat: Beat) -> None:
-        """Keep house until `stop`. Raises DatabaseTrouble, and then nothing is lost."""
+        """Keep house until `stop`. Raises DatabaseAway, and then nothing is lost."""
         while not stop.wait(FOLD_SECONDS):
             beat()
             self.fold(stop, beat)
@@ -64,10 +73,33 @@ class Housekeeping:
     ) -> int:
         total = 0
         while True:
-            with self._pool.transaction(Deadline(STEP_SECONDS)) as session:
-                ours = session.execute(ONE_AT_A_TIME)[0][0]
-                done = session.execute(statement, (*parameters, limit))[0][0] if ours else 0
+            done = self._bite(statement, (*parameters, limit))
             total += done
             beat()
             if done < limit or stop.wait(BREATH_SECONDS):
                 return total
+
+    def _bite(self, statement: Statement, parameters: tuple[int, ...]) -> int:
+        """Return how many rows the statement took: none where another process is at work, or where it failed."""
+        try:
+            with self._pool.transaction(Deadline(STEP_SECONDS)) as session:
+                if not session.execute(ONE_AT_A_TIME)[0][0]:
+                    return 0
+                done: int = session.execute(statement, parameters)[0][0]
+        except DatabaseAway:
+            self._failing.clear()  # another trouble, with signs of its own
+            raise
+        except (DatabaseTrouble, psycopg2.Error) as error:
+            self._failed(statement.name, error)
+            return 0
+        self._failing.pop(statement.name, None)
+        self._alarms.clear(statement.name)
+        return done
+
+    def _failed(self, name: str, error: Exception) -> None:
+        reason = str(error).partition("\n")[0]
+        sentence = f"Housekeeping fails: {reason}"
+        if name not in self._failing:
+            log.warning("%s: %s", name, sentence)
+        if self._failing.setdefault(name, Deadline(FAILING_SECONDS)).passed:
+            self._alarms.ring(name, sentence)

@@ -9,7 +9,7 @@ from sqlalchemy.exc import OperationalError
 
 from app.config.config import Settings
 from app.models import schema
-from app.models.database import Database, DatabaseTrouble
+from app.models.database import Database, DatabaseAway, DatabaseTrouble
 from app.services import kafka_clients, kafka_logs, relay_store
 from app.services.alarms import Alarms
 from app.services.command_store import PostgresCommandStore
@@ -37,7 +37,7 @@ class KafkaService:
         self._database = database
         self._alarms = alarms
         self._commands = database.pool(2, CONSUMER_STATEMENT_MS)
-        self._housekeeping = Housekeeping(database.pool(1, CONSUMER_STATEMENT_MS), self._ages)
+        self._housekeeping = Housekeeping(database.pool(1, CONSUMER_STATEMENT_MS), self._ages, alarms)
         self._at_head = threading.Event()
         self.relays = [
             self._relay(relay_store.EVENTS, settings.events_topic, settings.relay_poll_ms / 1000),
@@ -124,7 +124,7 @@ class KafkaService:
         while self._when_ready(stop, beat):
             try:
                 self._housekeeping.run(stop, beat)
-            except DatabaseTrouble as trouble:
+            except DatabaseAway as trouble:
                 log.info("housekeeping waits: %s", trouble)
                 stop.wait(DATABASE_PAUSE_SECONDS)
 

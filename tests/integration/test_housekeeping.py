@@ -10,8 +10,9 @@ from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 
 from app.config.config import Settings
-from app.models.database import Database, Pool
+from app.models.database import Database, DatabaseAway, Pool
 from app.services import housekeeping, kafka_clients
+from app.services.alarms import Alarms
 from app.services.housekeeping import Housekeeping
 from tests.integration.world import World, wait_for
 
@@ -25,6 +26,9 @@ TABLES = {
     "SELECT n::text, 'r', now() - %s * interval '1 hour' FROM generate_series(1, %s) AS n",
 }
 Run = Callable[..., list[tuple[object, ...]]]
+ADD_A_DELTA = "INSERT INTO order_count_deltas VALUES (1, 'CREATED', 'customer-1', NULL, now())"
+BREAK_THE_FOLD = "ALTER TABLE order_counts ADD CONSTRAINT ck_broken CHECK (orders < 0)"
+MEND_THE_FOLD = "ALTER TABLE order_counts DROP CONSTRAINT ck_broken"
 
 
 @pytest.fixture
@@ -49,7 +53,15 @@ def pool(database_url: str) -> Iterator[Pool]:
 
 
 def prune(pool: Pool, **ages: float | None) -> dict[str, int]:
-    return Housekeeping(pool, lambda: ages).prune(threading.Event(), lambda: None)
+    return keeper(pool, Alarms(), **ages).prune(threading.Event(), lambda: None)
+
+
+def keeper(pool: Pool, alarms: Alarms, **ages: float | None) -> Housekeeping:
+    return Housekeeping(pool, lambda: ages, alarms)
+
+
+def fold(keeper: Housekeeping) -> int:
+    return keeper.fold(threading.Event(), lambda: None)
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -92,6 +104,49 @@ def test_a_running_service_folds_its_counts(running: World) -> None:
     assert running.query("SELECT * FROM order_count_deltas") == []
 
 
+def test_a_fold_that_fails_keeps_nothing_from_being_pruned(
+    pool: Pool, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(housekeeping, "PRUNE_SECONDS", 0.0)
+    run(f"{BREAK_THE_FOLD}; {ADD_A_DELTA}")
+    run(TABLES["refused_accepts"], 50, 3)
+    alarms, stop = Alarms(), threading.Event()
+
+    def until_pruned() -> None:
+        if run("SELECT count(*) FROM refused_accepts") == [(0,)]:
+            stop.set()
+
+    keeper(pool, alarms, refused_accepts=HOUR).run(stop, until_pruned)
+    assert run("SELECT count(*) FROM order_count_deltas") == [(1,)]
+    assert alarms.all() == {}
+
+
+def test_what_has_failed_for_a_while_rings_an_alarm_until_it_works(
+    pool: Pool, run: Run, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That another process is at work is no sign that it does."""
+    monkeypatch.setattr(housekeeping, "FAILING_SECONDS", 0.0)
+    run(f"{BREAK_THE_FOLD}; {ADD_A_DELTA}")
+    alarms = Alarms()
+    ours = keeper(pool, alarms)
+    assert fold(ours) == 0
+    assert '"ck_broken"' in alarms.all()["fold_counts"]
+    run(MEND_THE_FOLD)
+    with closing(psycopg2.connect(database_url)) as other, other.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('housekeeping', 0))")
+        fold(ours)
+    assert "fold_counts" in alarms.all()
+    assert (fold(ours), alarms.all()) == (1, {})
+
+
+def test_a_database_that_is_away_is_no_alarm_of_housekeeping(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(housekeeping, "FAILING_SECONDS", 0.0)
+    alarms = Alarms()
+    with pytest.raises(DatabaseAway):
+        fold(keeper(Database("postgresql://127.0.0.1:1/nowhere").pool(1), alarms))
+    assert alarms.all() == {}
+
+
 @pytest.mark.parametrize(
     ("configs", "seconds"),
     [
@@ -104,8 +159,8 @@ def test_how_long_a_topic_keeps_a_record_is_known(
     world: World, admin: KafkaAdminClient, configs: dict[str, str], seconds: float | None
 ) -> None:
     admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, world.commands, configs)])
-    found = wait_for(lambda: [kafka_clients.retention_seconds(world.settings(), world.commands)], "the answer")
-    assert found == [seconds]
+    settings = world.settings()
+    wait_for(lambda: kafka_clients.retention_seconds(settings, world.commands) == seconds, "what was set")
 
 
 def test_of_a_topic_that_is_not_there_nothing_is_known(untouched: World) -> None:

@@ -1,0 +1,140 @@
+"""The triggers that count orders stop no writer, whoever it is, and lend nobody their owner's rights."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import Any
+
+import pytest
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import create_engine
+from sqlalchemy.pool import NullPool
+
+from app.cli.consistency import examine
+from app.config.config import Settings
+from app.models import lists
+from app.models.housekeeping import FOLD_COUNTS
+from app.models.schema import MIGRATIONS, is_at_head, migrate
+from tests.contract.conftest import Tables, await_waiting
+
+BEFORE = "0004"
+AN_ORDER = (
+    "INSERT INTO public.orders (order_id, cust_id, order_description, food_fee, delivery_fee, delivery_location, "
+    "order_status, created_at, updated_at) VALUES ('{}', {}, '[]', 1, 1, 'Dorm', 'CREATED', {}, now())"
+)
+KNOWN = AN_ORDER.format("known", "'customer-1'", "now()")
+UNKNOWN = AN_ORDER.format("unknown", "NULL", "NULL")
+ALLOW_NULLS = "ALTER TABLE orders ALTER COLUMN cust_id DROP NOT NULL, ALTER COLUMN created_at DROP NOT NULL"
+FOLD = FOLD_COUNTS.sql.replace("$1", "1000")
+_PAGE = lists.PAGES[frozenset()].sql.replace("$1", "0").replace("$2", "0")
+TOTAL = f"SELECT total FROM ({_PAGE}) AS page"
+WITHOUT_IDENTITY = """
+    SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relreplident <> 'f'
+    AND NOT EXISTS (SELECT FROM pg_index WHERE indrelid = pg_class.oid AND indisprimary)
+"""
+A_TRAP = """
+    CREATE ROLE writer;
+    GRANT INSERT ON orders TO writer;
+    CREATE SCHEMA trap AUTHORIZATION writer;
+    SET SESSION AUTHORIZATION writer;
+    CREATE FUNCTION trap.same(text, text) RETURNS boolean LANGUAGE plpgsql AS
+        $$ BEGIN RAISE EXCEPTION 'run by %', current_user; END $$;
+    CREATE OPERATOR trap.= (FUNCTION = trap.same, LEFTARG = text, RIGHTARG = text);
+    SET search_path = trap, pg_catalog, public;
+"""
+
+
+@pytest.fixture
+def address(database_url: str) -> str:
+    """An empty database at head, as SQLAlchemy takes its address."""
+    found = Settings.load({"DATABASE_URL": database_url}).database_url
+    migrate(found)
+    return found
+
+
+@pytest.fixture
+def tables(address: str, database_url: str) -> Iterator[Tables]:
+    with closing(Tables(database_url)) as found:
+        yield found
+
+
+def back_to(address: str, revision: str) -> None:
+    with create_engine(address, poolclass=NullPool).begin() as connection:
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", str(MIGRATIONS))
+        command.downgrade(config, revision)
+
+
+def miscounted(address: str) -> list[str]:
+    """What `flask orders check` finds wrong with the counts."""
+    with create_engine(address, poolclass=NullPool).connect() as connection:
+        return [str(found) for found in examine(connection, 60) if found.check == "count"]
+
+
+def nullable(tables: Tables) -> list[Any]:
+    query = "SELECT attname FROM pg_attribute WHERE attrelid = 'order_count_deltas'::regclass AND attnum > 0"
+    return [row["attname"] for row in tables.rows(f"{query} AND NOT attnotnull ORDER BY attnum")]
+
+
+def test_every_table_can_be_published(tables: Tables) -> None:
+    """As a change data capture does; rows without an identity could no longer be deleted."""
+    assert tables.rows(WITHOUT_IDENTITY) == []
+    tables.rows("CREATE PUBLICATION everything FOR ALL TABLES")
+    tables.rows(KNOWN)
+    assert tables.one(FOLD) == 1
+    tables.rows("UPDATE orders SET runner_id = 'runner-1'; SELECT recount_orders(); TRUNCATE orders")
+    assert tables.one(TOTAL) == 0
+
+
+def test_an_operator_of_the_caller_is_not_run_by_the_owner(tables: Tables) -> None:
+    tables.rows(A_TRAP)
+    try:
+        with pytest.raises(Exception, match="run by writer"):
+            tables.rows("SELECT 'a'::text = 'a'::text")
+        tables.rows(KNOWN)
+    finally:
+        tables.rows("RESET SESSION AUTHORIZATION; RESET search_path; DROP OWNED BY writer CASCADE; DROP ROLE writer")
+    assert tables.rows("SELECT cust_id FROM order_count_deltas") == [{"cust_id": "customer-1"}]
+
+
+def test_orders_without_customer_or_time_are_counted_too(tables: Tables, address: str) -> None:
+    """[H3] A table that is taken over may have such ones."""
+    tables.rows(ALLOW_NULLS)
+    for change, total in (
+        (f"{KNOWN}; {UNKNOWN}", 2),
+        ("UPDATE orders SET order_status = 'ACCEPTED', runner_id = 'runner-1' WHERE order_id = 'unknown'", 2),
+        ("UPDATE orders SET cust_id = 'customer-1', created_at = now() WHERE order_id = 'unknown'", 2),
+        ("UPDATE orders SET cust_id = NULL, created_at = NULL", 2),
+        ("DELETE FROM orders WHERE order_id = 'unknown'", 1),
+    ):
+        tables.rows(change)
+        assert (tables.one(TOTAL), miscounted(address)) == (total, [])
+        tables.rows(FOLD)
+        assert (tables.one(TOTAL), miscounted(address)) == (total, [])
+
+
+def test_the_way_back_and_forth_loses_no_count(tables: Tables, address: str) -> None:
+    """[H3] Also of what the deltas of the revision before cannot hold."""
+    assert nullable(tables) == ["cust_id", "runner_id", "created_at"]
+    tables.rows(f"{ALLOW_NULLS}; {KNOWN}; {UNKNOWN}")
+    back_to(address, BEFORE)
+    assert (nullable(tables), miscounted(address)) == (["runner_id"], [])
+    migrate(address)
+    assert (nullable(tables), miscounted(address)) == (["cust_id", "runner_id", "created_at"], [])
+
+
+def test_orders_are_written_while_the_migration_waits_for_a_reader(tables: Tables, address: str) -> None:
+    """A dump or a check reads the deltas to its end, and older instances must not stand still so long."""
+    back_to(address, BEFORE)
+    with ThreadPoolExecutor(1) as other, closing(tables.connect()) as reader, reader.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM order_count_deltas")
+        migration = other.submit(migrate, address)
+        await_waiting(tables, 1)
+        tables.rows("SET lock_timeout = '2s'")  # as the service has it
+        tables.rows(KNOWN)
+        assert not is_at_head(address)
+        reader.rollback()
+        migration.result(30)
+    assert is_at_head(address)
+    assert miscounted(address) == []
