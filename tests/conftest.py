@@ -24,7 +24,7 @@ def _no_leftovers(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    """A running PostgreSQL. A test that stops it starts it again."""
+    """A running PostgreSQL that nobody stops: many tests keep connections to it."""
     server = Postgres(tmp_path_factory.mktemp("Postgres"))
     server.start()
     yield server

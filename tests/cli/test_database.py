@@ -57,6 +57,6 @@ def test_a_row_that_somebody_holds_is_one_sentence(
 @contextlib.contextmanager
 def locked(world: World, table: str) -> Iterator[None]:
     """Hold the table, as a migration does."""
-    with contextlib.closing(psycopg2.connect(world.database_url)) as holder, holder.cursor() as cursor:
+    with contextlib.closing(psycopg2.connect(world.database_url)) as holder, holder, holder.cursor() as cursor:
         cursor.execute(f"LOCK TABLE {table}")
         yield

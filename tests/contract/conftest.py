@@ -52,7 +52,7 @@ class Tables:
     @contextlib.contextmanager
     def row_locked(self, order_id: str) -> Iterator[None]:
         """Hold the lock of an order's row for the body, as a person in psql may."""
-        with contextlib.closing(self.connect()) as holder, holder.cursor() as cursor:
+        with contextlib.closing(self.connect()) as holder, holder, holder.cursor() as cursor:
             cursor.execute("SELECT 1 FROM orders WHERE order_id = %s FOR UPDATE", (order_id,))
             assert cursor.fetchone() is not None
             yield

@@ -83,7 +83,7 @@ def test_without_an_age_nothing_goes(pool: Pool, run: Run) -> None:
 
 def test_a_row_that_somebody_holds_is_left_for_another_time(pool: Pool, run: Run, database_url: str) -> None:
     run(TABLES["idempotency_keys"], 50, 3)
-    with closing(psycopg2.connect(database_url)) as holder, holder.cursor() as cursor:
+    with closing(psycopg2.connect(database_url)) as holder, holder, holder.cursor() as cursor:
         cursor.execute("SELECT FROM idempotency_keys WHERE key = '2' FOR UPDATE")
         assert prune(pool, idempotency_keys=HOUR) == {"idempotency_keys": 2}
     assert prune(pool, idempotency_keys=HOUR) == {"idempotency_keys": 1}
@@ -91,7 +91,7 @@ def test_a_row_that_somebody_holds_is_left_for_another_time(pool: Pool, run: Run
 
 def test_who_finds_another_at_work_does_nothing(pool: Pool, run: Run, database_url: str) -> None:
     run(TABLES["idempotency_keys"], 50, 3)
-    with closing(psycopg2.connect(database_url)) as other, other.cursor() as cursor:
+    with closing(psycopg2.connect(database_url)) as other, other, other.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('housekeeping', 0))")
         assert prune(pool, idempotency_keys=HOUR) == {"idempotency_keys": 0}
     assert prune(pool, idempotency_keys=HOUR) == {"idempotency_keys": 3}
@@ -132,7 +132,7 @@ def test_what_has_failed_for_a_while_rings_an_alarm_until_it_works(
     assert fold(ours) == 0
     assert '"ck_broken"' in alarms.all()["fold_counts"]
     run(MEND_THE_FOLD)
-    with closing(psycopg2.connect(database_url)) as other, other.cursor() as cursor:
+    with closing(psycopg2.connect(database_url)) as other, other, other.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('housekeeping', 0))")
         fold(ours)
     assert "fold_counts" in alarms.all()

@@ -21,6 +21,7 @@ BAD = [
     ("RELAY_SETTLE_MS", ["", "-1", "10001"]),
     ("WEB_THREADS", ["", "0", "201"]),
     ("WEB_CONCURRENCY", ["", "0", "two"]),
+    ("CPU_AFFINITY", ["", "all", "0", "one,any"]),
     ("DATABASE_POOL", ["", "0", "201"]),
     ("GRACEFUL_TIMEOUT", ["", "0", "301"]),
     ("REFUSED_ACCEPT_SECONDS", ["", "-1", "3601"]),
@@ -44,6 +45,7 @@ GOOD = [
     ("COMMAND_IDENTITY_DAYS", "3650", "command_identity_days", 3650),
     ("CORS_ORIGINS", "http://a/, http://b", "cors_origins", ("http://a", "http://b")),
     ("CORS_ORIGINS", "", "cors_origins", ()),
+    ("CPU_AFFINITY", "Any", "cpu_affinity", "any"),
     ("LOG_LEVEL", "Debug", "log_level", "debug"),
     ("LOG_FORMAT", "JSON", "log_format", "json"),
 ]
