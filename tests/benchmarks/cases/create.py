@@ -1,4 +1,7 @@
-"""createOrder: this service, the usual way, the same with an outbox, FastAPI + asyncpg, and pgbench as the limit."""
+"""createOrder: this service, the usual way, the same with an outbox, FastAPI + asyncpg, and pgbench as the limit.
+
+What leaves its events in the outbox is compared with this service doing the same: `ROLES=api`, the relay elsewhere.
+"""
 
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.cases import case
@@ -8,6 +11,7 @@ from tests.benchmarks.rounds import CREATE, ON_THE_TOPIC, Writes
 from tests.benchmarks.table import Result, rates
 
 PEERS = {"usual_way": True, "usual_outbox": True, "fastapi_asyncpg": False}  # whether their events reach the topic
+API = "this service, ROLES=api"
 LIMITS = ("two_statements", "one_statement")
 
 
@@ -15,7 +19,8 @@ LIMITS = ("two_statements", "one_statement")
 def create(bench: Bench) -> Result:
     """Each round: all of them, one after the other."""
     ours = Writes(bench, bench.ours(bench.database("create_ours")), CREATE, "ORDER_CREATED")
-    sides: list[Side] = [ours]
+    api = bench.ours(bench.database("create_api"), API, ROLES="api")
+    sides: list[Side] = [ours, Writes(bench, api, CREATE, "ORDER_CREATED", relayed=False)]
     for kind, relayed in PEERS.items():
         served = bench.peer(kind, bench.database(f"create_{kind}", counted=False))
         sides.append(Writes(bench, served, CREATE, "ORDER_CREATED", relayed=relayed))
@@ -23,7 +28,7 @@ def create(bench: Bench) -> Result:
         sides.append(Pgbench(bench, script, bench.database(f"create_{script}", counted=False)))
     found = interleaved(sides, bench.options.rounds, bench.options.seconds)
     ours.served.events.require_end()
-    answered, announced = found["this service"], found[f"this service, {ON_THE_TOPIC}"]
+    answered, announced = found[API], found[f"this service, {ON_THE_TOPIC}"]
     rows = [
         rates("create_event", announced, found[f"usual_way, {ON_THE_TOPIC}"]),
         rates("create_outbox", announced, found[f"usual_outbox, {ON_THE_TOPIC}"]),
