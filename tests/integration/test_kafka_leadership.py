@@ -11,9 +11,11 @@ from app.services.kafka_logs import KafkaEventLog
 from app.services.relay import LeadLost, Relay
 from tests.integration.world import World, a_create, service_of, wait_for
 
+# Housekeeping has an advisory lock too, for moments.
 LOCKS = """
 SELECT pid FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database
-WHERE locktype = 'advisory' AND granted AND datname = current_database()
+WHERE locktype = 'advisory' AND granted AND datname = current_database() AND classid::bigint << 32 | objid::bigint
+    IN (hashtextextended('relay:events', 0), hashtextextended('relay:dead_letters', 0))
 """
 LANES = 2
 
