@@ -96,6 +96,11 @@ class Session:
             cursor.execute(statement.call, parameters)
             return cursor.fetchall() if cursor.description else []
 
+    def set_autocommit(self, wanted: bool) -> None:
+        """Begin transactions or not; psycopg2 lets other threads go first even where it is so already."""
+        if self.connection.autocommit is not wanted:
+            self.connection.autocommit = wanted
+
     def forget_plans(self) -> None:
         """Drop every prepared statement: the schema moved under them."""
         with self.connection.cursor() as cursor:
@@ -239,7 +244,7 @@ class Pool:
         and psycopg2's error for what the statement itself did wrong (a taken key, a bug).
         """
         with self._borrowed(deadline) as session:
-            session.connection.autocommit = True
+            session.set_autocommit(True)
             try:
                 return session.execute(statement, parameters)
             except psycopg2.Error as error:
@@ -252,7 +257,7 @@ class Pool:
     def transaction(self, deadline: Deadline) -> Iterator[Session]:
         """Commit the body's statements together at its end, or roll back when it raises. Raises as `run`."""
         with self._borrowed(deadline) as session:
-            session.connection.autocommit = False
+            session.set_autocommit(False)
             try:
                 yield session
                 session.connection.commit()
@@ -289,7 +294,7 @@ class Pool:
         """Let the server end the statement of a late request: the watchdog takes what it must end for frozen."""
         limit = min(self._statement_ms, max(int(deadline.remaining * 1000) - LEEWAY_MS, 1))
         if limit != pooled.info.get("statement_timeout", self._statement_ms):
-            session.connection.autocommit = True
+            session.set_autocommit(True)
             with session.connection.cursor() as cursor:
                 cursor.execute(f"SET statement_timeout = {limit}")
             pooled.info["statement_timeout"] = limit

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import fields
 from datetime import UTC
+from operator import attrgetter
 from typing import Any
 
 from app.models.order import OrderState, OrderStatus, PaymentStatus
@@ -11,6 +12,8 @@ from app.models.statements import ORDER
 _TIMES = tuple(place for place, kind in enumerate(ORDER.values()) if kind == "timestamp")
 _STATUS = list(ORDER).index("order_status")
 _PAYMENT = list(ORDER).index("payment_status")
+
+_in_order = attrgetter(*ORDER)
 
 assert set(ORDER) == {field.name for field in fields(OrderState)}
 
@@ -28,4 +31,4 @@ def to_state(row: Sequence[Any]) -> OrderState:
 
 def to_row(order: OrderState) -> list[Any]:
     """Return the values of an order in the order of the columns ORDER."""
-    return [getattr(order, column) for column in ORDER]
+    return list(_in_order(order))

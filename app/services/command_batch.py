@@ -8,6 +8,7 @@ written once, in its last state and guarded on its first version; its history an
 import hashlib
 import logging
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -232,6 +233,6 @@ def _write(session: Session, batch: Batch, work: _Work, letters: Sequence[tuple[
 
 
 def _count(outcomes: Iterable[tuple[str, str]], dead_letters: int) -> None:
-    for command_type, outcome in outcomes:
-        COMMANDS.labels(command_type, outcome).inc()
+    for (command_type, outcome), count in Counter(outcomes).items():
+        COMMANDS.labels(command_type, outcome).inc(count)
     DEAD_LETTERS.inc(dead_letters)

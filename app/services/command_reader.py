@@ -81,7 +81,10 @@ def read(value: bytes | None) -> Reading | DeadLetter:
         return DeadLetter(f"The command is larger than {MAX_BYTES} bytes")
     if too_deep(value):
         return DeadLetter(f"The command is nested deeper than {MAX_DEPTH} levels")
-    seen = decode_leniently(value)
+    try:
+        seen, unreadable = decode(value), None
+    except Unreadable as error:
+        seen, unreadable = decode_leniently(value), Refusal(error.code, str(error))
     if not isinstance(seen, dict):
         return DeadLetter("The command is not a JSON object")
     command_type = seen.get("type")
@@ -95,23 +98,17 @@ def read(value: bytes | None) -> Reading | DeadLetter:
         correlation_id = saga_id
     if correlation_id is None:
         return DeadLetter("The command has no usable correlation_id")
-    return Reading(command_type, correlation_id, _command(command_type, value), _usable(named.get("order_id")), saga_id)
+    command = unreadable or _command(command_type, {} if payload is None else payload)
+    return Reading(command_type, correlation_id, command, _usable(named.get("order_id")), saga_id)
 
 
-def _command(command_type: str, value: bytes) -> Command | Refusal:
-    try:
-        return fields.read(PAYLOADS[command_type], _payload(decode(value))).command()
-    except (Unreadable, InvalidFields) as error:
-        return Refusal(error.code, str(error))
-
-
-def _payload(envelope: Any) -> Any:
-    payload = envelope.get("payload")
-    if payload is None:
-        return {}
+def _command(command_type: str, payload: Any) -> Command | Refusal:
     if not isinstance(payload, dict):
-        raise InvalidFields("invalid_field", "payload must be an object")
-    return payload
+        return Refusal("invalid_field", "payload must be an object")
+    try:
+        return fields.read(PAYLOADS[command_type], payload).command()
+    except InvalidFields as error:
+        return Refusal(error.code, str(error))
 
 
 def _usable(text: Any) -> str | None:

@@ -47,18 +47,18 @@ EVENTS = Lane(
     "events",
     select="SELECT id, event_id, convert_to(aggregateid, 'UTF8'), payload, type, correlation_id, version::text "
     "FROM (SELECT *, sum(octet_length(payload)) OVER (ORDER BY id) AS bytes "
-    "FROM (SELECT * FROM outbox ORDER BY id LIMIT %s) AS oldest) AS bounded WHERE bytes <= %s "
-    "OR id = (SELECT min(id) FROM outbox) ORDER BY id",
+    "FROM (SELECT * FROM outbox ORDER BY id LIMIT %s) AS oldest) AS bounded "
+    "WHERE bytes <= %s OR bytes = octet_length(payload) ORDER BY id",
     forget="DELETE FROM outbox WHERE id = ANY (%s)",
     forget_events="DELETE FROM outbox WHERE event_id = ANY (%s)",
 )
 DEAD_LETTERS = Lane(
     "dead_letters",
     select='SELECT id, event_id, key, value, error, topic, partition::text, "offset"::text '
-    "FROM (SELECT *, "
-    "sum(coalesce(octet_length(key), 0) + coalesce(octet_length(value), 0)) OVER (ORDER BY id) AS bytes "
-    "FROM (SELECT * FROM dead_letters WHERE sent_at IS NULL ORDER BY id LIMIT %s) AS oldest) AS bounded "
-    "WHERE bytes <= %s OR id = (SELECT min(id) FROM dead_letters WHERE sent_at IS NULL) ORDER BY id",
+    "FROM (SELECT *, sum(size) OVER (ORDER BY id) AS bytes "
+    "FROM (SELECT *, coalesce(octet_length(key), 0) + coalesce(octet_length(value), 0) AS size "
+    "FROM dead_letters WHERE sent_at IS NULL ORDER BY id LIMIT %s) AS oldest) AS bounded "
+    "WHERE bytes <= %s OR bytes = size ORDER BY id",
     forget="UPDATE dead_letters SET sent_at = now() WHERE id = ANY (%s)",
     forget_events="UPDATE dead_letters SET sent_at = now() WHERE event_id = ANY (%s) AND sent_at IS NULL",
 )
@@ -88,33 +88,34 @@ class PostgresLead:
 
     def next_batch(self) -> Sequence[Outgoing]:
         """Return the oldest rows, at most the limit and BATCH_BYTES (but always one)."""
-        rows = self._call([(self._lane.select, (self._limit, BATCH_BYTES))])
+        rows = self._call((self._lane.select, (self._limit, BATCH_BYTES)))
         self.hold()  # a reading that took long proves too little
         return [self._outgoing(row) for row in rows]
 
     def confirm(self, ids: Collection[int], positions: Positions) -> None:
         """Forget exactly these rows and move the positions, in one transaction."""
-        self._call([(self._lane.forget, (list(ids),)), *self._moves(positions)])
+        self._call((self._lane.forget, (list(ids),)), *self._moves(_MOVE, positions))
 
     def forget(self, event_ids: Collection[uuid.UUID]) -> int:
         """Forget the rows with these event ids; return how many there were."""
         if not event_ids:
             return 0
-        return len(self._call([(f"{self._lane.forget_events} RETURNING 1", (list(event_ids),))]))
+        return len(self._call((f"{self._lane.forget_events} RETURNING 1", (list(event_ids),))))
 
     def positions(self) -> Positions:
         """Return the stored positions."""
-        rows = self._call([(_POSITIONS, (self._topic,))])
+        rows = self._call((_POSITIONS, (self._topic,)))
         return {partition: Position(topic_id, offset) for partition, topic_id, offset in rows}
 
     def move(self, positions: Positions) -> None:
         """Store the positions as they are: a log that was cut ends before the stored ones."""
-        self._call([(_SET, parameters) for _, parameters in self._moves(positions)])
+        if positions:
+            self._call(*self._moves(_SET, positions))
 
     def hold(self) -> None:
         """Prove that the leader lives, unless that was done in the last second."""
         if _boot_time() - self._alive_at > HOLD_SECONDS:
-            self._call([("SELECT 1", ())])
+            self._call(("SELECT 1", ()))
 
     def check(self) -> None:
         """Raise LeadLost when the last proof of life is too old; that clock also runs while the machine sleeps."""
@@ -123,30 +124,29 @@ class PostgresLead:
 
     def acquire(self) -> bool:
         """Try to take the lead; returns at once."""
-        return bool(self._call([("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (self._lane.lock,))])[0][0])
+        return bool(self._call(("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (self._lane.lock,)))[0][0])
 
-    def _moves(self, positions: Positions) -> list[tuple[str, tuple[Any, ...]]]:
+    def _moves(self, statement: str, positions: Positions) -> list[tuple[str, tuple[Any, ...]]]:
         return [
-            (_MOVE, (self._topic, partition, position.topic_id, position.next_offset))
+            (statement, (self._topic, partition, position.topic_id, position.next_offset))
             for partition, position in sorted(positions.items())
         ]
 
-    def _call(self, statements: Sequence[tuple[str, tuple[Any, ...]]]) -> list[tuple[Any, ...]]:
-        """Run the statements in one transaction and return the rows of the last.
+    def _call(self, *statements: tuple[str, tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        """Run the statements in one transaction, sent as one message, and return the rows of the last.
 
         It proves life as of when it was asked: the answer may be old when a leader that was frozen reads it.
         """
-        rows: list[tuple[Any, ...]] = []
         asked_at = _boot_time()
+        message = "; ".join(statement for statement, _ in statements)
+        parameters = [value for _, values in statements for value in values]
         try:
-            with self._database.watchdog.guard(self._connection, Deadline(CALL_SECONDS)):
-                self._connection.autocommit = len(statements) < 2
-                with self._connection.cursor() as cursor:
-                    for statement, parameters in statements:
-                        cursor.execute(statement, parameters)
-                        rows = cursor.fetchall() if cursor.description else []
-                if len(statements) > 1:
-                    self._connection.commit()
+            with (
+                self._database.watchdog.guard(self._connection, Deadline(CALL_SECONDS)),
+                self._connection.cursor() as cursor,
+            ):
+                cursor.execute(message, parameters)
+                rows = cursor.fetchall() if cursor.description else []
         except psycopg2.Error as error:
             raise LeadLost(f"{type(error).__name__} on the leader's connection") from error
         self._alive_at = asked_at

@@ -71,7 +71,7 @@ def too_deep(body: bytes) -> bool:
 
 def is_storable(text: str) -> bool:
     """Tell whether PostgreSQL and UTF-8 can hold the text: no NUL, no lone surrogate."""
-    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+    return "\0" not in text and (text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text))
 
 
 def _refuse_unstorable(value: Any) -> None:

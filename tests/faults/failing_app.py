@@ -10,7 +10,7 @@ import random
 import signal
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -45,16 +45,6 @@ def strike(name: str, probability: float) -> None:
             time.sleep(SLOW_SECONDS)
         else:
             os.kill(os.getpid(), signal.SIGKILL)
-
-
-class _ThenDie(list[Any]):
-    """Statements, and death after the last of them was executed: before the commit."""
-
-    point: Point
-
-    def __iter__(self) -> Iterator[Any]:
-        yield from super().__iter__()
-        self.point()
 
 
 def after_commit(point: Point) -> None:
@@ -120,11 +110,12 @@ def after_delete(point: Point) -> None:
     """The rows are deleted and the positions moved, and nothing is committed."""
     called = PostgresLead._call
 
-    def call(self: Any, statements: Sequence[Any]) -> Any:
-        if len(statements) > 1 and statements[0][0] == self._lane.forget:
-            statements = _ThenDie(statements)
-            statements.point = point
-        return called(self, statements)
+    def call(self: Any, *statements: Any) -> Any:
+        if statements[0][0] != self._lane.forget:
+            return called(self, *statements)
+        called(self, ("BEGIN", ()), *statements)
+        point()
+        return called(self, ("COMMIT", ()))
 
     PostgresLead._call = call  # type: ignore[method-assign]
 

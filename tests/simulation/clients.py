@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import islice
 from typing import Any
 
 from app.models.database import DatabaseAway, DatabaseBusy, OutcomeUnknown, Statement
@@ -85,10 +86,9 @@ class Database:
 
 
 class Connection:
-    """A connection and its only cursor, as far as PostgresLead uses them."""
+    """An autocommitting connection and its only cursor, as far as PostgresLead uses them."""
 
     def __init__(self, client: Client) -> None:
-        self.autocommit = True
         self.description: object = None
         self._client = client
         self._rows: Rows = []
@@ -98,20 +98,21 @@ class Connection:
         """Return itself."""
         yield self
 
-    def execute(self, statement: str, parameters: Sequence[Any]) -> None:
-        """Run a statement, in a transaction unless autocommitting. Raises psycopg2's errors."""
-        if not (self.autocommit or self._client.session.in_transaction):
+    def execute(self, message: str, parameters: Sequence[Any]) -> None:
+        """Run the statements of a message, several of them in one transaction. Raises psycopg2's errors."""
+        statements = message.split("; ")
+        if len(statements) > 1:
             self._client.session.begin()
-        self._rows = self._client.execute(statement, parameters)
+        given = iter(parameters)
+        for statement in statements:
+            self._rows = self._client.execute(statement, list(islice(given, statement.count("%s"))))
+        if len(statements) > 1:
+            self._client.session.commit()
         self.description = self._rows or None
 
     def fetchall(self) -> Rows:
         """Return the rows of the last statement."""
         return self._rows
-
-    def commit(self) -> None:
-        """Commit. Raises psycopg2's errors."""
-        self._client.session.commit()
 
     def close(self) -> None:
         """Close the session."""
