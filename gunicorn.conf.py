@@ -12,6 +12,7 @@ from app.api.server_errors import response_bytes
 from app.config.config import from_environment
 from app.utils.deadline import queued_seconds
 from app.utils.logging import configure
+from app.utils.memory import give_back_what_is_free
 from app.utils.placement import Placement
 
 _settings = from_environment()
@@ -81,8 +82,9 @@ util.write_error = _write_json_error
 
 
 def on_starting(server):
-    """Let the master log the same way."""
+    """Let the master log the same way, and its workers take less memory."""
     configure(_settings.log_level, _settings.log_format)
+    give_back_what_is_free()
 
 
 def post_worker_init(worker):

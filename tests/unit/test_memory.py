@@ -1,0 +1,42 @@
+"""Threads that allocate one after the other do not need an arena each."""
+
+import subprocess
+import sys
+
+import pytest
+
+THREADS = 12
+PROGRAM = f"""
+import ctypes, sys, threading
+from app.utils.memory import give_back_what_is_free
+if sys.argv[1] == "tuned":
+    give_back_what_is_free()
+together = threading.Barrier({THREADS} + 1)
+def allocate():
+    kept = [bytes(5000) for _ in range(100)]
+    together.wait(20)
+    together.wait(20)
+threads = [threading.Thread(target=allocate) for _ in range({THREADS})]
+for thread in threads:
+    thread.start()
+together.wait(20)
+libc = ctypes.CDLL(None)
+libc.fopen.restype = ctypes.c_void_p
+report = ctypes.c_void_p(libc.fopen(sys.argv[2].encode(), b"w"))
+libc.malloc_info(0, report)
+libc.fclose(report)
+together.wait(20)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's arenas")
+def test_threads_share_two_arenas(tmp_path_factory: pytest.TempPathFactory) -> None:
+    assert arenas(tmp_path_factory, "as it is") > 2  # or this test proves nothing
+    assert arenas(tmp_path_factory, "tuned") <= 2
+
+
+def arenas(folders: pytest.TempPathFactory, how: str) -> int:
+    """Return how many arenas a process has whose threads have all allocated."""
+    report = folders.mktemp("arenas") / "report.xml"
+    subprocess.run([sys.executable, "-c", PROGRAM, how, str(report)], check=True, timeout=60)
+    return report.read_text().count("<heap nr=")
