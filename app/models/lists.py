@@ -1,8 +1,8 @@
 """The statements of the lists: a page of orders with the exact number of all that match, in one snapshot.
 
 Nothing is counted that is not new: triggers keep signed rows (migration 0004), and a total is a stored number plus the
-few rows that are not folded into it yet. A deep page does not walk to its place: days and minutes are counted too, so
-it begins in the right minute.
+few rows that are not folded into it yet. A deep page does not walk to its place: days, hours and minutes are counted
+too, so it begins in the right minute.
 """
 
 from collections.abc import Collection
@@ -52,27 +52,35 @@ def _bucket(kind: str, form: str, offset: str, within: str = "true") -> str:
     """Return the query for the bucket that holds the order at the offset, and how many orders newer buckets hold."""
     return (
         "SELECT value, newer FROM ("
-        "SELECT value, sum(orders) AS orders, sum(sum(orders)) OVER (ORDER BY value DESC) - sum(orders) AS newer FROM ("
-        # Of one type on both sides, or the days and minutes that are not asked for are read too.
+        # As integers: the window's sum over numeric takes four times as long.
+        "SELECT value, sum(orders)::int AS orders, "
+        "sum(sum(orders)::int) OVER (ORDER BY value DESC) - sum(orders)::int AS newer FROM ("
+        # Of one type on both sides, or the buckets that are not asked for are read too.
         f"SELECT value::text AS value, orders FROM order_counts WHERE kind = '{kind}' UNION ALL "
         f"SELECT to_char(created_at, '{form}') COLLATE \"C\", sign FROM order_count_deltas"
         f") AS counted WHERE {within} GROUP BY value) AS placed WHERE newer <= {offset} AND {offset} < newer + orders"
     )
 
 
+def _within(larger: str, kind: str, form: str) -> str:
+    """Return the query for the bucket inside of a larger one, whose name its own name begins with."""
+    inside = f"value >= {larger}.value AND value < {larger}.value || '~'"
+    return (
+        f"SELECT found.value, {larger}.newer + found.newer AS newer FROM {larger}, "
+        f"LATERAL ({_bucket(kind, form, f'({{offset}} - {larger}.newer)', inside)}) AS found"
+    )
+
+
 _DAY = _bucket("day", "YYYY-MM-DD", "{offset}")
-_IN_DAY = "value >= day.value AND value < day.value || '~'"
-_MINUTE = (
-    "SELECT found.value::timestamp AS starts, day.newer + found.newer AS newer FROM day, LATERAL ("
-    f"{_bucket('minute', 'YYYY-MM-DD HH24:MI', '({offset} - day.newer)', _IN_DAY)}) AS found"
-)
+_HOUR = _within("day", "hour", "YYYY-MM-DD HH24")
+_MINUTE = _within("hour", "minute", "YYYY-MM-DD HH24:MI")
 DEEP_PAGE = named(
     "deep_page",
     {"limit": "bigint", "offset": "bigint"},
-    f"WITH day AS MATERIALIZED ({_DAY}), minute AS MATERIALIZED ({_MINUTE}) "
+    f"WITH day AS MATERIALIZED ({_DAY}), hour AS MATERIALIZED ({_HOUR}), minute AS MATERIALIZED ({_MINUTE}) "
     f"SELECT matching.total, page.* FROM ({_total(())}) AS matching (total) LEFT JOIN LATERAL ("
     f"SELECT {ORDER_LIST} FROM minute, LATERAL (SELECT {ORDER_LIST} FROM orders "
-    f"WHERE created_at < minute.starts + interval '1 minute' {_NEWEST_FIRST} "
+    f"WHERE created_at < minute.value::timestamp + interval '1 minute' {_NEWEST_FIRST} "
     "LIMIT {limit} OFFSET {offset} - minute.newer) AS found) AS page ON true "
     "ORDER BY page.created_at DESC, page.order_id DESC",
 )

@@ -214,7 +214,7 @@ order_counts = Table(
     Column("value", String(255, collation="C"), nullable=False),
     Column("orders", BigInteger, nullable=False),
     PrimaryKeyConstraint("kind", "value"),
-    comment="How many orders have a status, customer, runner, or were made on a day or in a minute (UTC), "
+    comment="How many orders have a status, customer, runner, or were made on a day, in an hour or in a minute (UTC), "
     "but for what is in order_count_deltas",
 )
 

@@ -19,6 +19,7 @@ from app.models.schema import MIGRATIONS, is_at_head, migrate
 from tests.contract.conftest import Tables, await_waiting
 
 BEFORE = "0004"
+WITHOUT_HOURS = "0005"
 AN_ORDER = (
     "INSERT INTO public.orders (order_id, cust_id, order_description, food_fee, delivery_fee, delivery_location, "
     "order_status, created_at, updated_at) VALUES ('{}', {}, '[]', 1, 1, 'Dorm', 'CREATED', {}, now())"
@@ -75,6 +76,11 @@ def miscounted(address: str) -> list[str]:
 def nullable(tables: Tables) -> list[Any]:
     query = "SELECT attname FROM pg_attribute WHERE attrelid = 'order_count_deltas'::regclass AND attnum > 0"
     return [row["attname"] for row in tables.rows(f"{query} AND NOT attnotnull ORDER BY attnum")]
+
+
+def hours(tables: Tables) -> int:
+    """How many orders are counted by hour."""
+    return int(tables.one("SELECT coalesce(sum(orders), 0) FROM order_counts WHERE kind = 'hour'"))
 
 
 def test_every_table_can_be_published(tables: Tables) -> None:
@@ -138,3 +144,37 @@ def test_orders_are_written_while_the_migration_waits_for_a_reader(tables: Table
         migration.result(30)
     assert is_at_head(address)
     assert miscounted(address) == []
+
+
+def test_hours_are_added_up_from_what_is_counted(tables: Tables, address: str) -> None:
+    """[H3] What is not folded yet brings its hour by itself."""
+    back_to(address, WITHOUT_HOURS)
+    tables.rows(AN_ORDER.format("old", "'customer-1'", "now() - interval '5 days'"))
+    tables.rows(KNOWN)
+    tables.rows(FOLD)
+    tables.rows(AN_ORDER.format("new", "'customer-1'", "now()"))
+    assert (hours(tables), miscounted(address)) == (0, [])
+    migrate(address)
+    assert (hours(tables), miscounted(address)) == (2, [])
+    tables.rows(FOLD)
+    assert (hours(tables), miscounted(address)) == (3, [])
+    back_to(address, WITHOUT_HOURS)
+    assert (hours(tables), miscounted(address)) == (0, [])
+
+
+def test_orders_come_and_are_folded_while_hours_are_added(tables: Tables, address: str, database_url: str) -> None:
+    """[H3] An older version does so, which prepared its statements before."""
+    back_to(address, WITHOUT_HOURS)
+    tables.rows(f"PREPARE fold AS {FOLD}; EXECUTE fold")
+    with ThreadPoolExecutor(1) as other, closing(tables.connect()) as holder, holder.cursor() as cursor:
+        cursor.execute("LOCK TABLE order_counts IN ROW EXCLUSIVE MODE")  # as a fold under way does
+        migration = other.submit(migrate, address)
+        with closing(Tables(database_url)) as watching:
+            await_waiting(watching, 1)
+        tables.rows(KNOWN)
+        holder.rollback()
+        tables.rows("EXECUTE fold")
+        migration.result(30)
+    tables.rows(AN_ORDER.format("later", "'customer-1'", "now()"))
+    tables.rows("EXECUTE fold")
+    assert (hours(tables), miscounted(address)) == (2, [])
