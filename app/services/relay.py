@@ -98,7 +98,7 @@ class EventLog(Protocol):
         """Yield the event ids between two positions, in portions."""
 
     def send(self, records: Sequence[Outgoing], check: Callable[[], None], hold: Callable[[], None]) -> Positions:
-        """Send, wait for every acknowledgement and return the positions after them; `check` before each send.
+        """Send, wait for every acknowledgement and return the positions after them; `check` before whatever leaves.
 
         `hold` is called every second of the wait. Raises SendFailed and RecordRefused.
         """

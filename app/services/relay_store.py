@@ -3,6 +3,9 @@
 When the leader's session dies, PostgreSQL gives the lock to the next one; when the leader freezes, the kernel still
 acknowledges for it, so the server ends a session that is silent for 8 s, and the leader does not send when its last
 proof of life is older than that could allow.
+
+What is forgotten need not be on the disk yet: rows that a crash of the server brings back come with the positions from
+before them, so they are read back from the log.
 """
 
 import contextlib
@@ -167,7 +170,9 @@ def lead(
 
     Raises DatabaseAway and LeadLost.
     """
-    connection = database.connect(idle_session_timeout=IDLE_MS, statement_timeout=int(CALL_SECONDS * 1000))
+    connection = database.connect(
+        idle_session_timeout=IDLE_MS, statement_timeout=int(CALL_SECONDS * 1000), synchronous_commit="off"
+    )
     try:
         leader = PostgresLead(database, connection, lane, topic, limit)
         while not stop.is_set():

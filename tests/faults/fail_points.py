@@ -11,7 +11,7 @@ from tests.faults.stack import Stack
 POINTS = {
     "after_commit": "after_commit:0.3",
     "before_commit": "before_commit:0.3",
-    "amid_send": "amid_send:0.01",
+    "amid_send": "amid_send:0.02",
     "after_send": "after_send:0.03",
     "after_acknowledgement": "after_acknowledgement:0.05",
     "after_delete": "after_delete:0.05",

@@ -82,7 +82,7 @@ def after_send(point: Point) -> None:
 
 
 def amid_send(point: Point) -> None:
-    """Some records of a batch were given to the producer, others not yet."""
+    """A batch is with the producer: about to leave, or on its way."""
     sent = KafkaEventLog.send
 
     def send(self: Any, records: Any, check: Point, hold: Point) -> Any:
