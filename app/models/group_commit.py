@@ -21,10 +21,11 @@ HURRIED_SECONDS = 0.5  # who has less left would cut short those that he leads
 LATE_SECONDS = 0.2  # a leader's call ends at its deadline, give or take the watchdog's look
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
-class _Member(Generic[T]):
-    __slots__ = ("deadline", "error", "item", "leads", "size", "woken")
+class _Member(Generic[T, R]):
+    __slots__ = ("deadline", "error", "item", "leads", "result", "size", "woken")
 
     def __init__(self, item: T, size: int, deadline: Deadline) -> None:
         self.item = item
@@ -32,30 +33,30 @@ class _Member(Generic[T]):
         self.deadline = deadline
         self.woken = threading.Event()
         self.leads = False
+        self.result: R
         self.error: Exception | None = None
 
 
-class GroupCommit(Generic[T]):
+class GroupCommit(Generic[T, R]):
     """Commits items in groups. `submit` may be called from any thread."""
 
-    def __init__(self, commit: Callable[[Sequence[T], Deadline], None]) -> None:
-        """`commit` commits all the items or none, and blocks until the deadline at the longest; it raises
-        DatabaseTrouble and psycopg2's errors."""
+    def __init__(self, commit: Callable[[Sequence[T], Deadline], Sequence[R]]) -> None:
+        """`commit` is one commit and returns what became of each item; it blocks until the deadline at the longest, and
+        raises DatabaseTrouble and psycopg2's errors."""
         self._commit = commit
         self._lock = threading.Lock()
-        self._waiting: deque[_Member[T]] = deque()
+        self._waiting: deque[_Member[T, R]] = deque()
         self._led = False
 
-    def submit(self, item: T, size: int, deadline: Deadline) -> None:
-        """Return once the item, of `size` bytes, is committed; blocks until `deadline` at the longest.
+    def submit(self, item: T, size: int, deadline: Deadline) -> R:
+        """Return what became of the item, of `size` bytes, in its commit; blocks until `deadline` at the longest.
 
         Raises what `commit` raised, the same for the whole group; DatabaseBusy where there was no time to begin, and
         OutcomeUnknown where the leader did not come back in time.
         """
         if deadline.remaining < HURRIED_SECONDS:
-            self._commit([item], deadline)
-            return
-        mine = _Member(item, size, deadline)
+            return self._commit([item], deadline)[0]
+        mine: _Member[T, R] = _Member(item, size, deadline)
         with self._lock:
             self._waiting.append(mine)
             mine.leads, self._led = not self._led, True
@@ -65,8 +66,9 @@ class GroupCommit(Generic[T]):
             self._lead(mine)
         if mine.error is not None:
             raise mine.error
+        return mine.result
 
-    def _lead(self, mine: _Member[T]) -> None:
+    def _lead(self, mine: _Member[T, R]) -> None:
         """Commit the members that wait, `mine` the first of them, and let one of those that came meanwhile go on.
 
         Within the leader's time: who has less waits no longer than his own, who has more tries again by himself.
@@ -77,7 +79,9 @@ class GroupCommit(Generic[T]):
             self._hand_over()
         error: Exception | None = OutcomeUnknown("The commit was not finished")
         try:
-            self._commit([member.item for member in group], mine.deadline)
+            results = self._commit([member.item for member in group], mine.deadline)
+            for member, result in zip(group, results, strict=True):
+                member.result = result
             error = None
         except (DatabaseTrouble, psycopg2.Error) as raised:
             error = raised
@@ -89,7 +93,7 @@ class GroupCommit(Generic[T]):
             if not hurried:
                 self._hand_over()
 
-    def _next_group(self, most: int) -> list[_Member[T]]:
+    def _next_group(self, most: int) -> list[_Member[T, R]]:
         """Take the first that waits, and those after it as long as there is room."""
         with self._lock:
             group = [self._waiting.popleft()]
@@ -106,7 +110,7 @@ class GroupCommit(Generic[T]):
                 self._waiting[0].leads = True
                 self._waiting[0].woken.set()
 
-    def _give_up(self, mine: _Member[T]) -> None:
+    def _give_up(self, mine: _Member[T, R]) -> None:
         """Leave the group. Raises DatabaseBusy or OutcomeUnknown, unless the member was woken at the last moment."""
         with self._lock:
             waiting = mine in self._waiting

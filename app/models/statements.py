@@ -168,19 +168,38 @@ def _insert_many(name: str, table: str, columns: Mapping[str, str], returning: s
 INSERT_ORDERS = _insert_many("insert_orders", "orders", ORDER)
 INSERT_CHANGES = _insert_many("insert_changes", "order_changes", CHANGE)
 INSERT_EVENTS = _insert_many("insert_events", "outbox", EVENT)
-_NEW = {**ORDER, **_HISTORY, "type": "text", "payload": "bytea"}
-# New orders of many requests at once, without keys: nothing in it can wait for anybody.
-INSERT_NEW = named(
-    "insert_new",
-    _arrays(_NEW),
-    f"WITH new AS (SELECT * FROM {_unnest(_NEW)}), "
-    f"made AS (INSERT INTO orders ({ORDER_LIST}) SELECT {ORDER_LIST} FROM new ORDER BY place), "
+_WRITTEN = {**ORDER, **_HISTORY, "type": "text", "payload": "bytea"}
+_HISTORY_OF_MANY = (
     "history AS (INSERT INTO order_changes (order_id, version, change_id, kind, from_status, to_status, "
     "payment_status, runner_id, door, correlation_id) SELECT order_id, version, change_id, kind, from_status, "
-    "order_status, payment_status, concerned, door, correlation_id FROM new) "
+    "order_status, payment_status, concerned, door, correlation_id FROM {source})"
+)
+_EVENTS_OF_MANY = (
     "INSERT INTO outbox (event_id, aggregateid, type, correlation_id, version, payload) "
-    "SELECT change_id, order_id, type, correlation_id, version, payload FROM new "
-    "WHERE payload IS NOT NULL ORDER BY place",
+    "SELECT change_id, order_id, type, correlation_id, version, payload FROM {source} "
+    "WHERE payload IS NOT NULL ORDER BY place"
+)
+# What many requests write at once, without keys: nothing in these two can wait for anybody.
+INSERT_NEW = named(
+    "insert_new",
+    _arrays(_WRITTEN),
+    f"WITH new AS (SELECT * FROM {_unnest(_WRITTEN)}), "
+    f"made AS (INSERT INTO orders ({ORDER_LIST}) SELECT {ORDER_LIST} FROM new ORDER BY place), "
+    f"{_HISTORY_OF_MANY.format(source='new')} {_EVENTS_OF_MANY.format(source='new')}",
+)
+# Each order once. Returns the ids of those that were as expected and that nobody else held.
+UPDATE_FREE = named(
+    "update_free",
+    _arrays(_WRITTEN),
+    f"WITH new AS (SELECT * FROM {_unnest(_WRITTEN)}), "
+    "free AS MATERIALIZED (SELECT o.order_id FROM orders AS o JOIN new ON o.order_id = new.order_id "
+    "WHERE o.version = new.version - 1 FOR UPDATE OF o SKIP LOCKED), "
+    f"changed AS (UPDATE orders AS o SET {', '.join(f'{it} = new.{it}' for it in ORDER if it != 'order_id')} "
+    "FROM new JOIN free USING (order_id) WHERE o.order_id = new.order_id AND o.version = new.version - 1 "
+    "RETURNING o.order_id), "
+    "done AS (SELECT new.* FROM new JOIN changed USING (order_id)), "
+    f"{_HISTORY_OF_MANY.format(source='done')}, events AS ({_EVENTS_OF_MANY.format(source='done')}) "
+    "SELECT order_id FROM changed",
 )
 # One that is there already comes back as it is: an operator set the stored offset back over it.
 INSERT_DEAD_LETTERS = _insert_many(

@@ -75,7 +75,7 @@ class Write:
         return values if self.key is None else values + _answer_parameters(self.key, self.answer)
 
     def row(self) -> list[Any]:
-        """Return the values of a row of INSERT_NEW."""
+        """Return the values of a row of INSERT_NEW and UPDATE_FREE."""
         return [*self._values(), *((None, None) if self.event is None else (self.event.type, self.event.payload))]
 
     @property
@@ -104,6 +104,7 @@ class OrderStore:
         self._pool = pool
         self._memory = refused_accept_seconds
         self._creates = GroupCommit(self._create_all)
+        self._changes = GroupCommit(self._update_free)
 
     def load(self, order_id: str, deadline: Deadline) -> OrderState | None:
         """Return the order as it is now, or None. Raises DatabaseTrouble."""
@@ -145,9 +146,7 @@ class OrderStore:
         KeyInUse and DatabaseTrouble.
         """
         try:
-            if write.change.before is None and write.key is None:
-                return self._created(write, deadline)
-            return self._written(write, deadline)
+            return self._together(write, deadline) if write.key is None else self._written(write, deadline)
         except OutcomeUnknown as lost:
             try:
                 return self._written(write, deadline) or self._committed(write, deadline)
@@ -202,19 +201,35 @@ class OrderStore:
         rows = session.execute(sql.LOCK_ORDER, (order_id,))
         return to_state(rows[0]) if rows else None
 
-    def _created(self, write: Write, deadline: Deadline) -> bool:
-        """Commit a new order together with others; alone where they failed, for it may have been one of them."""
+    def _together(self, write: Write, deadline: Deadline) -> bool:
+        """Commit a change together with others; alone where they failed, for it may have been one of them, and where
+        somebody else holds the order."""
         try:
-            self._creates.submit(write, write.size, deadline)
+            if write.change.before is None:
+                return self._creates.submit(write, write.size, deadline)
+            done = self._changes.submit(write, write.size, deadline)
         except (psycopg2.Error, DatabaseBusy):
-            return self._written(write, deadline)
-        return True
+            done = None
+        return self._written(write, deadline) if done is None else done
 
-    def _create_all(self, writes: Sequence[Write], deadline: Deadline) -> None:
+    def _create_all(self, writes: Sequence[Write], deadline: Deadline) -> Sequence[bool]:
         if len(writes) == 1:
-            self._written(writes[0], deadline)
-            return
-        self._pool.run(sql.INSERT_NEW, [list(column) for column in zip(*map(Write.row, writes), strict=True)], deadline)
+            return [self._written(writes[0], deadline)]
+        self._pool.run(sql.INSERT_NEW, _columns(writes), deadline)
+        return [True] * len(writes)
+
+    def _update_free(self, writes: Sequence[Write], deadline: Deadline) -> Sequence[bool | None]:
+        """Commit the changes that need not wait for anybody: True done, False the order moved on, None not tried."""
+        first: dict[str, Write] = {}
+        for write in writes:
+            first.setdefault(write.change.order.order_id, write)
+        changed = {row[0] for row in self._pool.run(sql.UPDATE_FREE, _columns(list(first.values())), deadline)}
+
+        def outcome(write: Write) -> bool | None:
+            order_id = write.change.order.order_id
+            return first[order_id] is write if order_id in changed else None
+
+        return [outcome(write) for write in writes]
 
     def _written(self, write: Write, deadline: Deadline) -> bool:
         try:
@@ -236,6 +251,10 @@ class OrderStore:
         """After a lock time-out: was it the key's twin that held us up?"""
         if key is not None and not self.read(sql.TRY_CLAIM_KEY, (key.path, key.key), deadline)[0][0]:
             raise KeyInUse
+
+
+def _columns(writes: Sequence[Write]) -> list[list[Any]]:
+    return [list(column) for column in zip(*map(Write.row, writes), strict=True)]
 
 
 def _raise_if_taken(error: psycopg2.Error) -> None:

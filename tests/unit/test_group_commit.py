@@ -23,13 +23,14 @@ class Log:
         self.error: Exception | None = None
         self.began = threading.Semaphore(0)
 
-    def commit(self, items: Sequence[str], deadline: Deadline) -> None:
+    def commit(self, items: Sequence[str], deadline: Deadline) -> Sequence[str]:
         self.began.release()
         assert self.gate.wait(10)
         if self.error is not None:
             raise self.error
         self.groups.append(list(items))
         self.deadlines.append(deadline.at)
+        return [f"{item} done" for item in items]
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def log() -> Log:
 
 
 @pytest.fixture
-def group(log: Log) -> GroupCommit[str]:
+def group(log: Log) -> GroupCommit[str, str]:
     return GroupCommit(log.commit)
 
 
@@ -49,7 +50,7 @@ def threads() -> Iterator[ThreadPoolExecutor]:
 
 
 @pytest.fixture
-def first(group: GroupCommit[str], log: Log, threads: ThreadPoolExecutor) -> Future[None]:
+def first(group: GroupCommit[str, str], log: Log, threads: ThreadPoolExecutor) -> Future[str]:
     """A commit that is under way until the gate opens."""
     log.gate.clear()
     done = threads.submit(group.submit, "first", 1, Deadline(10))
@@ -58,12 +59,12 @@ def first(group: GroupCommit[str], log: Log, threads: ThreadPoolExecutor) -> Fut
 
 
 def submit_all(
-    group: GroupCommit[str], threads: ThreadPoolExecutor, items: Sequence[str], seconds: float = 10
-) -> list[Future[None]]:
+    group: GroupCommit[str, str], threads: ThreadPoolExecutor, items: Sequence[str], seconds: float = 10
+) -> list[Future[str]]:
     return [threads.submit(group.submit, item, 1, Deadline(seconds)) for item in items]
 
 
-def await_waiting(group: GroupCommit[str], members: int) -> None:
+def await_waiting(group: GroupCommit[str, str], members: int) -> None:
     """Block until so many members wait to be committed."""
     until(lambda: len(group._waiting) == members)
 
@@ -75,14 +76,14 @@ def until(holds: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-def test_a_lone_caller_is_committed_at_once(group: GroupCommit[str], log: Log) -> None:
+def test_a_lone_caller_is_committed_at_once(group: GroupCommit[str, str], log: Log) -> None:
     for item in "abc":
         group.submit(item, 1, Deadline(10))
     assert log.groups == [["a"], ["b"], ["c"]]
 
 
 def test_who_comes_during_a_commit_is_the_next_group(
-    group: GroupCommit[str], log: Log, threads: ThreadPoolExecutor, first: Future[None]
+    group: GroupCommit[str, str], log: Log, threads: ThreadPoolExecutor, first: Future[str]
 ) -> None:
     others = submit_all(group, threads, "abcdef")
     await_waiting(group, 6)
@@ -92,8 +93,18 @@ def test_who_comes_during_a_commit_is_the_next_group(
     assert [sorted(items) for items in log.groups] == [["first"], list("abcdef")]
 
 
+def test_everybody_is_told_what_became_of_his_own_item(
+    group: GroupCommit[str, str], log: Log, threads: ThreadPoolExecutor, first: Future[str]
+) -> None:
+    others = submit_all(group, threads, ["second", "third"])
+    await_waiting(group, 2)
+    log.gate.set()
+    assert [future.result(5) for future in [first, *others]] == ["first done", "second done", "third done"]
+    assert group.submit("hurried", 1, Deadline(HURRIED_SECONDS / 2)) == "hurried done"
+
+
 def test_a_group_has_its_bound(
-    group: GroupCommit[str], log: Log, threads: ThreadPoolExecutor, first: Future[None]
+    group: GroupCommit[str, str], log: Log, threads: ThreadPoolExecutor, first: Future[str]
 ) -> None:
     others = submit_all(group, threads, [str(number) for number in range(MOST_AT_ONCE + 10)])
     await_waiting(group, MOST_AT_ONCE + 10)
@@ -104,7 +115,7 @@ def test_a_group_has_its_bound(
 
 
 def test_under_load_everything_is_committed_exactly_once(
-    group: GroupCommit[str], log: Log, threads: ThreadPoolExecutor
+    group: GroupCommit[str, str], log: Log, threads: ThreadPoolExecutor
 ) -> None:
     items = [str(number) for number in range(3000)]
     for done in submit_all(group, threads, items):
@@ -113,7 +124,7 @@ def test_under_load_everything_is_committed_exactly_once(
 
 
 def test_a_failure_is_the_failure_of_the_whole_group_and_of_no_other(
-    group: GroupCommit[str], log: Log, threads: ThreadPoolExecutor, first: Future[None]
+    group: GroupCommit[str, str], log: Log, threads: ThreadPoolExecutor, first: Future[str]
 ) -> None:
     others = submit_all(group, threads, "ab")
     await_waiting(group, 2)
@@ -127,7 +138,7 @@ def test_a_failure_is_the_failure_of_the_whole_group_and_of_no_other(
 
 
 def test_who_never_got_a_turn_is_told_that_nothing_was_done_and_the_rest_go_on(
-    group: GroupCommit[str], log: Log, threads: ThreadPoolExecutor, first: Future[None]
+    group: GroupCommit[str, str], log: Log, threads: ThreadPoolExecutor, first: Future[str]
 ) -> None:
     hurried = threads.submit(group.submit, "hurried", 1, Deadline(HURRIED_SECONDS + 0.1))
     await_waiting(group, 1)
@@ -140,7 +151,7 @@ def test_who_never_got_a_turn_is_told_that_nothing_was_done_and_the_rest_go_on(
 
 
 def test_who_waits_for_a_leader_that_does_not_come_back_does_not_know(
-    group: GroupCommit[str], log: Log, threads: ThreadPoolExecutor, first: Future[None]
+    group: GroupCommit[str, str], log: Log, threads: ThreadPoolExecutor, first: Future[str]
 ) -> None:
     second = threads.submit(group.submit, "second", 1, Deadline(10))
     await_waiting(group, 1)
@@ -156,7 +167,7 @@ def test_who_waits_for_a_leader_that_does_not_come_back_does_not_know(
 
 
 def test_who_has_little_time_left_goes_alone(
-    group: GroupCommit[str], log: Log, threads: ThreadPoolExecutor, first: Future[None]
+    group: GroupCommit[str, str], log: Log, threads: ThreadPoolExecutor, first: Future[str]
 ) -> None:
     late = threads.submit(group.submit, "late", 1, Deadline(HURRIED_SECONDS / 2))
     assert log.began.acquire(timeout=5)
@@ -167,7 +178,7 @@ def test_who_has_little_time_left_goes_alone(
 
 
 def test_a_group_has_its_bound_in_bytes_too(
-    group: GroupCommit[str], log: Log, threads: ThreadPoolExecutor, first: Future[None]
+    group: GroupCommit[str, str], log: Log, threads: ThreadPoolExecutor, first: Future[str]
 ) -> None:
     half = MOST_BYTES // 2
     others = []
@@ -181,7 +192,7 @@ def test_a_group_has_its_bound_in_bytes_too(
 
 
 def test_who_has_less_time_does_not_cut_the_others_short(
-    group: GroupCommit[str], log: Log, threads: ThreadPoolExecutor, first: Future[None]
+    group: GroupCommit[str, str], log: Log, threads: ThreadPoolExecutor, first: Future[str]
 ) -> None:
     """The group has the time of its leader; the other gives up for himself alone."""
     patient = threads.submit(group.submit, "patient", 1, Deadline(10))
@@ -196,7 +207,7 @@ def test_who_has_less_time_does_not_cut_the_others_short(
 
 
 def test_a_leader_whose_time_has_run_down_leads_nobody(
-    group: GroupCommit[str], log: Log, threads: ThreadPoolExecutor, first: Future[None]
+    group: GroupCommit[str, str], log: Log, threads: ThreadPoolExecutor, first: Future[str]
 ) -> None:
     deadline = Deadline(HURRIED_SECONDS + 0.3)
     hurried = threads.submit(group.submit, "hurried", 1, deadline)
