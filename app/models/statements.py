@@ -45,8 +45,11 @@ def named(name: str, parameters: Mapping[str, str], sql: str) -> Statement:
 
 # Reading
 
-LOAD_ORDER = named("load_order", {"order_id": "text"}, f"SELECT {ORDER_LIST} FROM orders WHERE order_id = {{order_id}}")
-LOCK_ORDER = Statement("lock_order", LOAD_ORDER.types, LOAD_ORDER.sql + " FOR UPDATE")
+LOAD_ORDERS = named(
+    "load_orders",
+    {"order_ids": "text[]"},
+    f"SELECT {ORDER_LIST} FROM orders WHERE order_id = ANY ({{order_ids}})",
+)
 LOCK_ORDERS = named(
     "lock_orders",
     {"order_ids": "text[]"},

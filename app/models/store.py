@@ -10,8 +10,8 @@ from psycopg2.errorcodes import UNIQUE_VIOLATION
 
 from app.models import lists
 from app.models import statements as sql
+from app.models.coalescer import Coalescer
 from app.models.database import DatabaseAway, DatabaseBusy, OutcomeUnknown, Pool, Session, Statement
-from app.models.group_commit import GroupCommit
 from app.models.order import OrderState
 from app.models.rows import to_row, to_state
 from app.models.rules import Change
@@ -103,13 +103,16 @@ class OrderStore:
     def __init__(self, pool: Pool, refused_accept_seconds: int) -> None:
         self._pool = pool
         self._memory = refused_accept_seconds
-        self._creates = GroupCommit(self._create_all)
-        self._changes = GroupCommit(self._update_free)
+        self._loads = Coalescer(self._load_all)
+        self._creates = Coalescer(self._create_all)
+        self._changes = Coalescer(self._update_free)
 
     def load(self, order_id: str, deadline: Deadline) -> OrderState | None:
         """Return the order as it is now, or None. Raises DatabaseTrouble."""
-        rows = self.read(sql.LOAD_ORDER, (order_id,), deadline)
-        return to_state(rows[0]) if rows else None
+        try:
+            return self._loads.submit(order_id, len(order_id), deadline)
+        except (DatabaseBusy, OutcomeUnknown):
+            return self._load_all([order_id], deadline)[0]
 
     def is_forgivable(self, order_id: str, deadline: Deadline) -> bool:
         """Tell whether a refused accept of this order is still remembered [R8]. Raises DatabaseTrouble."""
@@ -198,7 +201,7 @@ class OrderStore:
         """Lock and return the order in a transaction; the key first, as the one-statement write does."""
         if key is not None:
             session.execute(sql.CLAIM_KEY, (key.path, key.key))
-        rows = session.execute(sql.LOCK_ORDER, (order_id,))
+        rows = session.execute(sql.LOCK_ORDERS, ([order_id],))
         return to_state(rows[0]) if rows else None
 
     def _together(self, write: Write, deadline: Deadline) -> bool:
@@ -211,6 +214,12 @@ class OrderStore:
         except (psycopg2.Error, DatabaseBusy):
             done = None
         return self._written(write, deadline) if done is None else done
+
+    def _load_all(self, order_ids: Sequence[str], deadline: Deadline) -> Sequence[OrderState | None]:
+        """Several ask for the same order: it is read once, and what is handed out does not change."""
+        rows = self._pool.run(sql.LOAD_ORDERS, (sorted(set(order_ids)),), deadline)
+        found = {order.order_id: order for order in map(to_state, rows)}
+        return [found.get(order_id) for order_id in order_ids]
 
     def _create_all(self, writes: Sequence[Write], deadline: Deadline) -> Sequence[bool]:
         if len(writes) == 1:

@@ -8,7 +8,7 @@ import pytest
 
 from app.models.database import Database, DatabaseBusy
 from app.models.schema import migrate
-from app.models.statements import LOCK_ORDER
+from app.models.statements import LOCK_ORDERS
 from app.utils.deadline import Deadline
 from tests.contract.builders import POSTS, Caller, create_body, unique
 from tests.contract.conftest import Tables, make_app
@@ -62,7 +62,7 @@ def test_a_lock_that_outlasts_a_late_request_is_not_taken_for_a_database_that_is
     database = Database(tables.url)
     order_id = api.new("CREATED")
     with tables.row_locked(order_id), pytest.raises(DatabaseBusy):
-        database.pool(1).run(LOCK_ORDER, (order_id,), Deadline(0.5))
+        database.pool(1).run(LOCK_ORDERS, ([order_id],), Deadline(0.5))
     assert database.available
 
 

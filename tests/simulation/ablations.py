@@ -13,7 +13,7 @@ from app.models import statements as sql
 from app.services import relay
 from app.services.relay_store import PostgresLead
 from tests.simulation.database import Rows, Session
-from tests.simulation.statements import EFFECTS, LEAD, Effect, announce
+from tests.simulation.statements import EFFECTS, LEAD, Effect, announce, update_free
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,10 @@ def _overwrite(session: Session, parameters: Sequence[Any]) -> Rows:
     return announce(session, parameters)
 
 
+def _overwrite_free(session: Session, parameters: Sequence[Any]) -> Rows:
+    return update_free(session, parameters, _overwrite)
+
+
 def _lead_anyway(session: Session, parameters: Sequence[Any]) -> Rows:
     return [(True,)]
 
@@ -60,7 +64,7 @@ ABLATIONS = {
     "read-back": Ablation(functions=[(relay, "read_back")]),
     "compare-and-swap": Ablation({sql.MOVE_OFFSET.name: _move_any_offset}),
     "identities": Ablation({sql.CLAIM_COMMANDS.name: _claim_all}),
-    "version-guard": Ablation({sql.WRITES[False, True, False].name: _overwrite}),
+    "version-guard": Ablation({sql.WRITES[False, True, False].name: _overwrite, sql.UPDATE_FREE.name: _overwrite_free}),
     "one-leader": Ablation({LEAD: _lead_anyway}),
     "lease": Ablation(functions=[(PostgresLead, "check")]),
 }

@@ -177,11 +177,15 @@ class Session:
         place = (table, key)
         return self._changes[place] if place in self._changes else self.server.table(table).get(key)
 
+    def is_free(self, table: str, key: Hashable) -> bool:
+        """Tell whether nobody else holds the row."""
+        return self.server.holders.get((table, key), self) is self
+
     def lock(self, table: str, key: Hashable) -> Row:
         """Wait until nobody else holds the row, hold it, and return it as it is now, or None."""
         scheduler = self.server.scheduler
         give_up = scheduler.now + LOCK_SECONDS
-        while self.server.holders.get((table, key), self) is not self:
+        while not self.is_free(table, key):
             scheduler.sleep(LOOK_SECONDS)
             if self.ended:
                 raise Gone("the session was ended")

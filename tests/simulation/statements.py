@@ -69,13 +69,9 @@ def _find_sagas(session: Session, parameters: Sequence[Any]) -> Rows:
     return [row for row in found if row[1] is not None]
 
 
-def _load_order(session: Session, parameters: Sequence[Any]) -> Rows:
-    row = session.find("orders", parameters[0])
-    return [] if row is None else [row]
-
-
-def _lock_order(session: Session, parameters: Sequence[Any]) -> Rows:
-    return _lock_orders(session, [parameters])
+def _load_orders(session: Session, parameters: Sequence[Any]) -> Rows:
+    rows = [session.find("orders", order_id) for order_id in parameters[0]]
+    return [row for row in rows if row is not None]
 
 
 def _lock_orders(session: Session, parameters: Sequence[Any]) -> Rows:
@@ -138,6 +134,12 @@ def _write_new(session: Session, parameters: Sequence[Any]) -> Rows:
 def _write_changed(session: Session, parameters: Sequence[Any]) -> Rows:
     row = tuple(parameters[: len(sql.ORDER)])
     return announce(session, parameters) if update_order(session, row, row[_VERSION] - 1) else []
+
+
+def update_free(session: Session, parameters: Sequence[Any], write: Effect = _write_changed) -> Rows:
+    """Change the orders that nobody else holds; return the ids of those that were changed."""
+    rows = [row for row in zip(*parameters, strict=True) if session.is_free("orders", row[0])]
+    return [(row[0],) for row in rows if write(session, row)]
 
 
 def announce(session: Session, parameters: Sequence[Any]) -> Rows:
@@ -220,8 +222,7 @@ EFFECTS: dict[str, Effect] = {
     sql.CLAIM_COMMANDS.name: _claim_commands,
     sql.CLAIM_SAGAS.name: _claim_sagas,
     sql.FIND_SAGAS.name: _find_sagas,
-    sql.LOAD_ORDER.name: _load_order,
-    sql.LOCK_ORDER.name: _lock_order,
+    sql.LOAD_ORDERS.name: _load_orders,
     sql.LOCK_ORDERS.name: _lock_orders,
     sql.INSERT_ORDERS.name: _insert_orders,
     sql.UPDATE_ORDERS.name: _update_orders,
@@ -230,6 +231,7 @@ EFFECTS: dict[str, Effect] = {
     sql.INSERT_DEAD_LETTERS.name: _insert_dead_letters,
     sql.WRITES[True, True, False].name: _write_new,
     sql.WRITES[False, True, False].name: _write_changed,
+    sql.UPDATE_FREE.name: update_free,
     sql.FIND_CHANGE.name: _find_change,
     sql.REMEMBER_REFUSAL.name: _remember_refusal,
     "SELECT 1": lambda session, parameters: [(1,)],

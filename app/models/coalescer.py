@@ -1,6 +1,6 @@
-"""Group commit: what several threads want to commit at the same time goes into one statement and one commit.
+"""Coalescing: what several threads ask of the database at the same time goes into one statement, and one commit.
 
-There is no thread for it and no waiting for company: the first thread commits what is there, its own item alone, and
+There is no thread for it and no waiting for company: the first thread asks for what is there, its own item alone, and
 whoever comes meanwhile is the next group, led by one of them. So a lone caller pays nothing, and the busier it gets the
 larger the groups become.
 """
@@ -37,25 +37,25 @@ class _Member(Generic[T, R]):
         self.error: Exception | None = None
 
 
-class GroupCommit(Generic[T, R]):
-    """Commits items in groups. `submit` may be called from any thread."""
+class Coalescer(Generic[T, R]):
+    """Asks for items in groups. `submit` may be called from any thread."""
 
-    def __init__(self, commit: Callable[[Sequence[T], Deadline], Sequence[R]]) -> None:
-        """`commit` is one commit and returns what became of each item; it blocks until the deadline at the longest, and
-        raises DatabaseTrouble and psycopg2's errors."""
-        self._commit = commit
+    def __init__(self, ask: Callable[[Sequence[T], Deadline], Sequence[R]]) -> None:
+        """`ask` is one statement, of all the items or of none, and returns what became of each; it blocks until the
+        deadline at the longest, and raises DatabaseTrouble and psycopg2's errors."""
+        self._ask = ask
         self._lock = threading.Lock()
         self._waiting: deque[_Member[T, R]] = deque()
         self._led = False
 
     def submit(self, item: T, size: int, deadline: Deadline) -> R:
-        """Return what became of the item, of `size` bytes, in its commit; blocks until `deadline` at the longest.
+        """Return what became of the item, of `size` bytes, in its group; blocks until `deadline` at the longest.
 
-        Raises what `commit` raised, the same for the whole group; DatabaseBusy where there was no time to begin, and
+        Raises what `ask` raised, the same for the whole group; DatabaseBusy where there was no time to begin, and
         OutcomeUnknown where the leader did not come back in time.
         """
         if deadline.remaining < HURRIED_SECONDS:
-            return self._commit([item], deadline)[0]
+            return self._ask([item], deadline)[0]
         mine: _Member[T, R] = _Member(item, size, deadline)
         with self._lock:
             self._waiting.append(mine)
@@ -69,7 +69,7 @@ class GroupCommit(Generic[T, R]):
         return mine.result
 
     def _lead(self, mine: _Member[T, R]) -> None:
-        """Commit the members that wait, `mine` the first of them, and let one of those that came meanwhile go on.
+        """Ask for the members that wait, `mine` the first of them, and let one of those that came meanwhile go on.
 
         Within the leader's time: who has less waits no longer than his own, who has more tries again by himself.
         """
@@ -77,9 +77,9 @@ class GroupCommit(Generic[T, R]):
         group = self._next_group(1 if hurried else MOST_AT_ONCE)
         if hurried:
             self._hand_over()
-        error: Exception | None = OutcomeUnknown("The commit was not finished")
+        error: Exception | None = OutcomeUnknown("The statement was not finished")
         try:
-            results = self._commit([member.item for member in group], mine.deadline)
+            results = self._ask([member.item for member in group], mine.deadline)
             for member, result in zip(group, results, strict=True):
                 member.result = result
             error = None

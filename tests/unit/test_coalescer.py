@@ -7,8 +7,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
+from app.models.coalescer import HURRIED_SECONDS, MOST_AT_ONCE, MOST_BYTES, Coalescer
 from app.models.database import DatabaseBusy, OutcomeUnknown
-from app.models.group_commit import HURRIED_SECONDS, MOST_AT_ONCE, MOST_BYTES, GroupCommit
 from app.utils.deadline import Deadline
 
 
@@ -39,8 +39,8 @@ def log() -> Log:
 
 
 @pytest.fixture
-def group(log: Log) -> GroupCommit[str, str]:
-    return GroupCommit(log.commit)
+def group(log: Log) -> Coalescer[str, str]:
+    return Coalescer(log.commit)
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def threads() -> Iterator[ThreadPoolExecutor]:
 
 
 @pytest.fixture
-def first(group: GroupCommit[str, str], log: Log, threads: ThreadPoolExecutor) -> Future[str]:
+def first(group: Coalescer[str, str], log: Log, threads: ThreadPoolExecutor) -> Future[str]:
     """A commit that is under way until the gate opens."""
     log.gate.clear()
     done = threads.submit(group.submit, "first", 1, Deadline(10))
@@ -59,12 +59,12 @@ def first(group: GroupCommit[str, str], log: Log, threads: ThreadPoolExecutor) -
 
 
 def submit_all(
-    group: GroupCommit[str, str], threads: ThreadPoolExecutor, items: Sequence[str], seconds: float = 10
+    group: Coalescer[str, str], threads: ThreadPoolExecutor, items: Sequence[str], seconds: float = 10
 ) -> list[Future[str]]:
     return [threads.submit(group.submit, item, 1, Deadline(seconds)) for item in items]
 
 
-def await_waiting(group: GroupCommit[str, str], members: int) -> None:
+def await_waiting(group: Coalescer[str, str], members: int) -> None:
     """Block until so many members wait to be committed."""
     until(lambda: len(group._waiting) == members)
 
@@ -76,14 +76,14 @@ def until(holds: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-def test_a_lone_caller_is_committed_at_once(group: GroupCommit[str, str], log: Log) -> None:
+def test_a_lone_caller_is_committed_at_once(group: Coalescer[str, str], log: Log) -> None:
     for item in "abc":
         group.submit(item, 1, Deadline(10))
     assert log.groups == [["a"], ["b"], ["c"]]
 
 
 def test_who_comes_during_a_commit_is_the_next_group(
-    group: GroupCommit[str, str], log: Log, threads: ThreadPoolExecutor, first: Future[str]
+    group: Coalescer[str, str], log: Log, threads: ThreadPoolExecutor, first: Future[str]
 ) -> None:
     others = submit_all(group, threads, "abcdef")
     await_waiting(group, 6)
@@ -94,7 +94,7 @@ def test_who_comes_during_a_commit_is_the_next_group(
 
 
 def test_everybody_is_told_what_became_of_his_own_item(
-    group: GroupCommit[str, str], log: Log, threads: ThreadPoolExecutor, first: Future[str]
+    group: Coalescer[str, str], log: Log, threads: ThreadPoolExecutor, first: Future[str]
 ) -> None:
     others = submit_all(group, threads, ["second", "third"])
     await_waiting(group, 2)
@@ -104,7 +104,7 @@ def test_everybody_is_told_what_became_of_his_own_item(
 
 
 def test_a_group_has_its_bound(
-    group: GroupCommit[str, str], log: Log, threads: ThreadPoolExecutor, first: Future[str]
+    group: Coalescer[str, str], log: Log, threads: ThreadPoolExecutor, first: Future[str]
 ) -> None:
     others = submit_all(group, threads, [str(number) for number in range(MOST_AT_ONCE + 10)])
     await_waiting(group, MOST_AT_ONCE + 10)
@@ -115,7 +115,7 @@ def test_a_group_has_its_bound(
 
 
 def test_under_load_everything_is_committed_exactly_once(
-    group: GroupCommit[str, str], log: Log, threads: ThreadPoolExecutor
+    group: Coalescer[str, str], log: Log, threads: ThreadPoolExecutor
 ) -> None:
     items = [str(number) for number in range(3000)]
     for done in submit_all(group, threads, items):
@@ -124,7 +124,7 @@ def test_under_load_everything_is_committed_exactly_once(
 
 
 def test_a_failure_is_the_failure_of_the_whole_group_and_of_no_other(
-    group: GroupCommit[str, str], log: Log, threads: ThreadPoolExecutor, first: Future[str]
+    group: Coalescer[str, str], log: Log, threads: ThreadPoolExecutor, first: Future[str]
 ) -> None:
     others = submit_all(group, threads, "ab")
     await_waiting(group, 2)
@@ -138,7 +138,7 @@ def test_a_failure_is_the_failure_of_the_whole_group_and_of_no_other(
 
 
 def test_who_never_got_a_turn_is_told_that_nothing_was_done_and_the_rest_go_on(
-    group: GroupCommit[str, str], log: Log, threads: ThreadPoolExecutor, first: Future[str]
+    group: Coalescer[str, str], log: Log, threads: ThreadPoolExecutor, first: Future[str]
 ) -> None:
     hurried = threads.submit(group.submit, "hurried", 1, Deadline(HURRIED_SECONDS + 0.1))
     await_waiting(group, 1)
@@ -151,7 +151,7 @@ def test_who_never_got_a_turn_is_told_that_nothing_was_done_and_the_rest_go_on(
 
 
 def test_who_waits_for_a_leader_that_does_not_come_back_does_not_know(
-    group: GroupCommit[str, str], log: Log, threads: ThreadPoolExecutor, first: Future[str]
+    group: Coalescer[str, str], log: Log, threads: ThreadPoolExecutor, first: Future[str]
 ) -> None:
     second = threads.submit(group.submit, "second", 1, Deadline(10))
     await_waiting(group, 1)
@@ -167,7 +167,7 @@ def test_who_waits_for_a_leader_that_does_not_come_back_does_not_know(
 
 
 def test_who_has_little_time_left_goes_alone(
-    group: GroupCommit[str, str], log: Log, threads: ThreadPoolExecutor, first: Future[str]
+    group: Coalescer[str, str], log: Log, threads: ThreadPoolExecutor, first: Future[str]
 ) -> None:
     late = threads.submit(group.submit, "late", 1, Deadline(HURRIED_SECONDS / 2))
     assert log.began.acquire(timeout=5)
@@ -178,7 +178,7 @@ def test_who_has_little_time_left_goes_alone(
 
 
 def test_a_group_has_its_bound_in_bytes_too(
-    group: GroupCommit[str, str], log: Log, threads: ThreadPoolExecutor, first: Future[str]
+    group: Coalescer[str, str], log: Log, threads: ThreadPoolExecutor, first: Future[str]
 ) -> None:
     half = MOST_BYTES // 2
     others = []
@@ -192,7 +192,7 @@ def test_a_group_has_its_bound_in_bytes_too(
 
 
 def test_who_has_less_time_does_not_cut_the_others_short(
-    group: GroupCommit[str, str], log: Log, threads: ThreadPoolExecutor, first: Future[str]
+    group: Coalescer[str, str], log: Log, threads: ThreadPoolExecutor, first: Future[str]
 ) -> None:
     """The group has the time of its leader; the other gives up for himself alone."""
     patient = threads.submit(group.submit, "patient", 1, Deadline(10))
@@ -207,7 +207,7 @@ def test_who_has_less_time_does_not_cut_the_others_short(
 
 
 def test_a_leader_whose_time_has_run_down_leads_nobody(
-    group: GroupCommit[str, str], log: Log, threads: ThreadPoolExecutor, first: Future[str]
+    group: Coalescer[str, str], log: Log, threads: ThreadPoolExecutor, first: Future[str]
 ) -> None:
     deadline = Deadline(HURRIED_SECONDS + 0.3)
     hurried = threads.submit(group.submit, "hurried", 1, deadline)
