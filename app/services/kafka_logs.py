@@ -283,7 +283,7 @@ class _Gate:
         self._check = None
 
     def open(self, check: Callable[[], None]) -> None:
-        """Let everything out as long as `check` does not raise LeadLost."""
+        """Let everything out whenever `check` does not raise LeadLost."""
         self._check = check
         self._sender.wakeup()
 
@@ -294,8 +294,7 @@ class _Gate:
             return SHUT_MS
         try:
             check()
-        except LeadLost:
-            self.shut()
+        except LeadLost:  # until the lead is proved again, or given up
             return SHUT_MS
         wait_ms: float = self._send()
         return wait_ms

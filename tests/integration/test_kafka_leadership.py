@@ -1,14 +1,16 @@
 """One relay leads, however many instances run, and another takes over when it is gone [K13]."""
 
 import threading
+import time
+import uuid
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from flask import Flask
 
-from app.services.kafka_logs import KafkaEventLog
-from app.services.relay import LeadLost, Relay
+from app.services.kafka_logs import KafkaEventLog, open_events
+from app.services.relay import LeadLost, Outgoing, Relay
 from tests.integration.world import World, a_create, service_of, wait_for
 
 # Housekeeping has an advisory lock too, for moments.
@@ -118,3 +120,23 @@ def test_a_leader_that_is_silent_for_eight_seconds_loses_the_lead_and_sends_noth
     wake.set()
     wait_for(lambda: not leader.leading, "the end of the old lead")
     assert_no_twin(world, 21)
+
+
+def test_a_leader_that_was_frozen_for_less_sends_as_soon_as_it_has_proved_its_lead_again(untouched: World) -> None:
+    """[K13] The lease is over, its session is not: nobody else can have led."""
+    settings = untouched.settings()
+    untouched.wire.create_topics(settings.events_topic)
+    checks = [LeadLost("the lease ran out")] * 3
+
+    def check() -> None:
+        if checks:
+            raise checks.pop()
+
+    event_id = uuid.uuid4()
+    record = Outgoing(1, event_id, b"order-1", b"{}", (("event_id", str(event_id).encode()),))
+    with open_events(settings, settings.events_topic) as events:
+        began = time.monotonic()
+        positions = events.send([record], check, lambda: None)
+    assert time.monotonic() - began < 10
+    assert not checks
+    assert sum(position.next_offset for position in positions.values()) == 1
