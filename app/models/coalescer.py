@@ -6,6 +6,7 @@ larger the groups become.
 """
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
@@ -18,6 +19,7 @@ from app.utils.deadline import Deadline
 MOST_AT_ONCE = 64
 MOST_BYTES = 2 * 1024 * 1024  # a statement takes some times the memory of what it writes
 HURRIED_SECONDS = 0.5  # who has less left would cut short those that he leads
+PATIENCE_SECONDS = 0.25  # a leader that takes longer, on a dead connection or a slow disk, is not waited for
 LATE_SECONDS = 0.2  # a leader's call ends at its deadline, give or take the watchdog's look
 
 T = TypeVar("T")
@@ -25,14 +27,14 @@ R = TypeVar("R")
 
 
 class _Member(Generic[T, R]):
-    __slots__ = ("deadline", "error", "item", "leads", "result", "size", "woken")
+    __slots__ = ("deadline", "error", "item", "leads_since", "result", "size", "woken")
 
     def __init__(self, item: T, size: int, deadline: Deadline) -> None:
         self.item = item
         self.size = size
         self.deadline = deadline
         self.woken = threading.Event()
-        self.leads = False
+        self.leads_since: float | None = None
         self.result: R
         self.error: Exception | None = None
 
@@ -46,7 +48,7 @@ class Coalescer(Generic[T, R]):
         self._ask = ask
         self._lock = threading.Lock()
         self._waiting: deque[_Member[T, R]] = deque()
-        self._led = False
+        self._leading: list[_Member[T, R]] = []
 
     def submit(self, item: T, size: int, deadline: Deadline) -> R:
         """Return what became of the item, of `size` bytes, in its group; blocks until `deadline` at the longest.
@@ -59,24 +61,37 @@ class Coalescer(Generic[T, R]):
         mine: _Member[T, R] = _Member(item, size, deadline)
         with self._lock:
             self._waiting.append(mine)
-            mine.leads, self._led = not self._led, True
-        if not mine.leads and not mine.woken.wait(deadline.remaining + LATE_SECONDS):
-            self._give_up(mine)
-        if mine.leads:
+            if not self._is_led():
+                self._give_lead(mine)
+        self._await_turn(mine)
+        if mine.leads_since is not None:
             self._lead(mine)
         if mine.error is not None:
             raise mine.error
         return mine.result
 
+    def _await_turn(self, mine: _Member[T, R]) -> None:
+        """Block until the member leads, or a leader has asked for it. Raises DatabaseBusy and OutcomeUnknown."""
+        while mine.leads_since is None:
+            left = mine.deadline.remaining + LATE_SECONDS
+            if mine.woken.wait(max(min(left, PATIENCE_SECONDS), 0)):
+                return
+            with self._lock:
+                waiting = mine in self._waiting and mine.leads_since is None
+                if waiting and left > PATIENCE_SECONDS and not self._is_led():
+                    self._give_lead(mine)
+                elif left <= PATIENCE_SECONDS and not mine.woken.is_set():
+                    self._give_up(mine)
+
     def _lead(self, mine: _Member[T, R]) -> None:
-        """Ask for the members that wait, `mine` the first of them, and let one of those that came meanwhile go on.
+        """Ask for `mine` and those that wait, and let one of those that came meanwhile go on.
 
         Within the leader's time: who has less waits no longer than his own, who has more tries again by himself.
         """
         hurried = mine.deadline.remaining < HURRIED_SECONDS
-        group = self._next_group(1 if hurried else MOST_AT_ONCE)
+        group = self._next_group(mine, 1 if hurried else MOST_AT_ONCE)
         if hurried:
-            self._hand_over()
+            self._hand_over(mine)
         error: Exception | None = OutcomeUnknown("The statement was not finished")
         try:
             results = self._ask([member.item for member in group], mine.deadline)
@@ -91,35 +106,41 @@ class Coalescer(Generic[T, R]):
                 member.error = error
                 member.woken.set()
             if not hurried:
-                self._hand_over()
+                self._hand_over(mine)
 
-    def _next_group(self, most: int) -> list[_Member[T, R]]:
-        """Take the first that waits, and those after it as long as there is room."""
+    def _next_group(self, mine: _Member[T, R], most: int) -> list[_Member[T, R]]:
+        """Take `mine`, and the longest that wait as long as there is room."""
         with self._lock:
-            group = [self._waiting.popleft()]
-            size = group[0].size
-            while self._waiting and len(group) < most and size + self._waiting[0].size <= MOST_BYTES:
-                size += self._waiting[0].size
-                group.append(self._waiting.popleft())
+            self._waiting.remove(mine)
+            group, size = [mine], mine.size
+            for member in [member for member in self._waiting if member.leads_since is None]:
+                if len(group) == most or size + member.size > MOST_BYTES:
+                    break
+                size += member.size
+                group.append(member)
+                self._waiting.remove(member)
         return group
 
-    def _hand_over(self) -> None:
-        with self._lock:
-            self._led = bool(self._waiting)
-            if self._led:
-                self._waiting[0].leads = True
-                self._waiting[0].woken.set()
+    def _is_led(self) -> bool:
+        """Whether somebody leads who may soon come back; called with the lock."""
+        now = time.monotonic()
+        return any(now - (member.leads_since or now) < PATIENCE_SECONDS for member in self._leading)
+
+    def _give_lead(self, member: _Member[T, R]) -> None:
+        member.leads_since = time.monotonic()
+        self._leading.append(member)
+        member.woken.set()
 
     def _give_up(self, mine: _Member[T, R]) -> None:
-        """Leave the group. Raises DatabaseBusy or OutcomeUnknown, unless the member was woken at the last moment."""
+        """Leave; called with the lock. Raises DatabaseBusy or OutcomeUnknown."""
+        if mine not in self._waiting:
+            raise OutcomeUnknown("Whether the change was made is not known")
+        self._waiting.remove(mine)
+        raise DatabaseBusy("The request took too long")
+
+    def _hand_over(self, mine: _Member[T, R]) -> None:
         with self._lock:
-            waiting = mine in self._waiting
-            if mine.woken.is_set() and not waiting:
-                return
-            if waiting:
-                self._waiting.remove(mine)
-        if mine.leads:
-            self._hand_over()
-        if waiting:
-            raise DatabaseBusy("The request took too long")
-        raise OutcomeUnknown("Whether the change was made is not known")
+            self._leading.remove(mine)
+            following = next((member for member in self._waiting if member.leads_since is None), None)
+            if following is not None and not self._is_led():
+                self._give_lead(following)

@@ -227,7 +227,8 @@ class Pool:
     """Connections for one kind of work, and the two ways to use one.
 
     Each statement is planned once a connection: all go by an index whatever their values, and planning a page each time
-    took longer than reading it.
+    took longer than reading it. On a table that is still empty, the planner would choose to read all of it, and stay
+    with that until the table is analyzed: so it must take an index where there is one.
     """
 
     def __init__(self, database: Database, size: int, statement_ms: int) -> None:
@@ -236,7 +237,10 @@ class Pool:
 
         def creator() -> Any:
             return database.connect(
-                statement_timeout=statement_ms, lock_timeout=LOCK_MS, plan_cache_mode="force_generic_plan"
+                statement_timeout=statement_ms,
+                lock_timeout=LOCK_MS,
+                plan_cache_mode="force_generic_plan",
+                enable_seqscan="off",
             )
 
         self._pool = QueuePool(

@@ -182,7 +182,7 @@ _EVENTS_OF_MANY = (
     "SELECT change_id, order_id, type, correlation_id, version, payload FROM {source} "
     "WHERE payload IS NOT NULL ORDER BY place"
 )
-# What many requests write at once, without keys: nothing in these two can wait for anybody.
+# What many requests write at once, without keys: nothing in these two waits for a row that somebody holds.
 INSERT_NEW = named(
     "insert_new",
     _arrays(_WRITTEN),

@@ -1,4 +1,4 @@
-"""Orders in PostgreSQL, one change at a time: read, compare-and-swap, stored answers. Commits what it writes."""
+"""Orders in PostgreSQL for the HTTP door: read, compare-and-swap, stored answers. Commits what it writes."""
 
 import uuid
 from collections.abc import Sequence
@@ -111,7 +111,7 @@ class OrderStore:
         """Return the order as it is now, or None. Raises DatabaseTrouble."""
         try:
             return self._loads.submit(order_id, len(order_id), deadline)
-        except (DatabaseBusy, OutcomeUnknown):
+        except (psycopg2.Error, DatabaseBusy, OutcomeUnknown):
             return self._load_all([order_id], deadline)[0]
 
     def is_forgivable(self, order_id: str, deadline: Deadline) -> bool:

@@ -205,11 +205,15 @@ class KafkaEventLog:
         """
         self._gate.shut()
         futures = [(record, self._append(record)) for record in records]
+        for record, sent in futures:
+            sent.add_errback(self._gate.fail, record)
         self._gate.open(check)
         offsets: dict[int, int] = {}
         give_up = time.monotonic() + ACKNOWLEDGE_SECONDS
         for record, sent in futures:
             while not sent.is_done:
+                if self._gate.failure is not None:
+                    raise self._gate.failure
                 if time.monotonic() > give_up:
                     raise SendFailed("Kafka acknowledged too late")
                 with contextlib.suppress(KafkaError):  # the wait ended, or the send failed: the future tells which
@@ -268,8 +272,8 @@ class _Gate:
     """Between a producer's records and its thread that sends them; shut at first.
 
     What was appended meanwhile leaves together: without it the thread would fight for Python's lock to send a record
-    or two at a time. And whoever froze with records in hand asks whether he still leads when he wakes, before one
-    leaves. kafka-python 3.0.12 has no public way to either.
+    or two at a time. Whoever froze with records in hand asks whether he still leads when he wakes, before one leaves.
+    And after a failure nothing leaves any more. kafka-python 3.0.12 has no public way to any of it.
     """
 
     def __init__(self, producer: KafkaProducer) -> None:
@@ -277,6 +281,7 @@ class _Gate:
         self._send = self._sender._send_producer_data
         self._sender._send_producer_data = self._send_if_open
         self._check: Callable[[], None] | None = None
+        self.failure: SendFailed | None = None
 
     def shut(self) -> None:
         """Let nothing out."""
@@ -284,8 +289,14 @@ class _Gate:
 
     def open(self, check: Callable[[], None]) -> None:
         """Let everything out whenever `check` does not raise LeadLost."""
-        self._check = check
-        self._sender.wakeup()
+        if self.failure is None:
+            self._check = check
+            self._sender.wakeup()
+
+    def fail(self, record: Outgoing, error: BaseException) -> None:
+        """Shut for good: what comes after a record that was given up may belong to the same order."""
+        self.failure = self.failure or _failed(record, error)
+        self.shut()
 
     def _send_if_open(self) -> float:
         """Return the milliseconds that the thread may wait for answers and for being woken."""

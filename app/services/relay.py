@@ -26,8 +26,6 @@ log = logging.getLogger(__name__)
 
 STOP_PATIENCE_SECONDS = 3.0
 STUCK_SECONDS = 20.0  # a relay whose record is refused leads for a few seconds only: longer, and nothing is stuck
-GATHER_SECONDS = 0.025  # under load: a batch of a few costs nearly as much as one of many, and so do its turns
-GATHERED = 100
 MOST_KNOWN = 200_000  # event ids of the log that are remembered without a row: about 25 MiB
 
 
@@ -165,11 +163,8 @@ class Relay:
             while not stop.is_set():
                 beat()
                 self._wake.clear()
-                sent = self._step(lead, events, keep_on, known)
-                if not sent:
+                if not self._step(lead, events, keep_on, known):
                     self._wake.wait(self._poll_seconds)
-                elif 1 < sent < GATHERED:
-                    stop.wait(GATHER_SECONDS)
 
     def _step(self, lead: Lead, events: EventLog, keep_on: Callable[[], None], known: Collection[uuid.UUID]) -> int:
         try:

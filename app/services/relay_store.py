@@ -75,6 +75,7 @@ _SET = (
     "INSERT INTO relay_positions AS p (topic, partition, topic_id, next_offset) VALUES (%s, %s, %s, %s) "
     "ON CONFLICT (topic, partition) DO UPDATE SET topic_id = excluded.topic_id, next_offset = excluded.next_offset"
 )
+_DURABLY = "SET LOCAL synchronous_commit = on"
 _MOVE = f"{_SET} WHERE p.topic_id <> excluded.topic_id OR p.next_offset < excluded.next_offset"
 
 
@@ -111,9 +112,9 @@ class PostgresLead:
         return {partition: Position(topic_id, offset) for partition, topic_id, offset in rows}
 
     def move(self, positions: Positions) -> None:
-        """Store the positions as they are: a log that was cut ends before the stored ones."""
+        """Store the positions as they are, on the disk too: a log that was cut ends before the stored ones."""
         if positions:
-            self._call(*self._moves(_SET, positions))
+            self._call((_DURABLY, ()), *self._moves(_SET, positions))
 
     def hold(self) -> None:
         """Prove that the leader lives, unless that was done in the last second."""

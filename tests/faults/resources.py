@@ -19,6 +19,8 @@ LOCKED_SECONDS = 1.5  # under the 2 s after which the service gives a lock up
 STEADY_LOOKS = 4
 WAITING = "SELECT count(*) FROM pg_locks WHERE relation = 'orders'::regclass AND NOT granted"
 BACK_SECONDS = 20.0
+THREADS_SECONDS = 30.0
+CALM_SECONDS = 4.0  # twice the longest pause before a thread begins anew
 SPARE_DESCRIPTORS = 4  # a Kafka client holds one connection to a broker or two, depending on how it got there
 
 
@@ -58,6 +60,23 @@ def _measure(instances: Sequence[Instance], database_port: int) -> Usage:
             peers = [it.raddr for it in process.net_connections("tcp") if it.status == psutil.CONN_ESTABLISHED]
             connections += sum(peer.port == database_port for peer in peers)
     return Usage(memory, threads, descriptors, connections)
+
+
+def await_threads(instances: Sequence[Instance]) -> None:
+    """Block until no thread of them begins anew, THREADS_SECONDS at the longest.
+
+    librdkafka's mock broker turns members away while a group forms: a consumer between two tries has neither client nor
+    connection yet.
+    """
+    give_up = time.monotonic() + THREADS_SECONDS
+    before, restarts = None, _restarts(instances)
+    while restarts != before and any(restarts) and time.monotonic() < give_up:
+        time.sleep(CALM_SECONDS)
+        before, restarts = restarts, _restarts(instances)
+
+
+def _restarts(instances: Sequence[Instance]) -> list[int]:
+    return [part.get("restarts", 0) for instance in instances for part in instance.parts().values()]
 
 
 def measure_back(stack: Stack, before: Usage) -> Usage:

@@ -9,7 +9,7 @@ from tests.faults.command_load import NOT_READABLE
 from tests.faults.found import Found, await_quiet, query
 from tests.faults.history import INFO, Operation
 from tests.faults.load import GIVEN_UP
-from tests.faults.resources import Usage, log_lines, measure, measure_back
+from tests.faults.resources import Usage, await_threads, log_lines, measure, measure_back
 from tests.faults.row import Load, Row
 from tests.faults.service import Instance
 from tests.faults.stack import Stack
@@ -62,6 +62,7 @@ class Trial:
 
     def measure(self) -> None:
         """Remember what the instances use now, to compare with at the end."""
+        await_threads(self.instances)
         self._before = measure(self.stack)
         self._lines = log_lines(self.instances)
         self._measured_at = time.monotonic()

@@ -239,6 +239,7 @@ EFFECTS: dict[str, Effect] = {
     EVENTS.select: _oldest,
     EVENTS.forget: _forget,
     f"{EVENTS.forget_events} RETURNING 1": _forget_events,
+    relay_store._DURABLY: lambda session, parameters: [],
     relay_store._POSITIONS: _positions,
     relay_store._SET: _set_position,
     relay_store._MOVE: _move_position,

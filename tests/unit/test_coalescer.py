@@ -1,4 +1,4 @@
-"""Group commit: everybody's item is committed once, in company where there is some, within everybody's deadline."""
+"""Coalescing: everybody's item is committed once, in company where there is some, within everybody's deadline."""
 
 import threading
 import time
@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
+from app.models import coalescer
 from app.models.coalescer import HURRIED_SECONDS, MOST_AT_ONCE, MOST_BYTES, Coalescer
 from app.models.database import DatabaseBusy, OutcomeUnknown
 from app.utils.deadline import Deadline
@@ -31,6 +32,12 @@ class Log:
         self.groups.append(list(items))
         self.deadlines.append(deadline.at)
         return [f"{item} done" for item in items]
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow this machine is, nobody grows impatient."""
+    monkeypatch.setattr(coalescer, "PATIENCE_SECONDS", 60.0)
 
 
 @pytest.fixture
@@ -219,3 +226,24 @@ def test_a_leader_whose_time_has_run_down_leads_nobody(
     for done in (first, hurried, patient):
         done.result(5)
     assert sorted(log.groups) == [["first"], ["hurried"], ["patient"]]
+
+
+def test_a_leader_that_is_stuck_is_not_waited_for(
+    group: Coalescer[str, str],
+    log: Log,
+    threads: ThreadPoolExecutor,
+    first: Future[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(coalescer, "PATIENCE_SECONDS", 0.1)
+    stuck, log.gate = log.gate, threading.Event()
+    log.gate.set()
+    others = submit_all(group, threads, "abcdef")
+    assert [future.result(5) for future in others] == [f"{item} done" for item in "abcdef"]
+    assert not first.done()
+    assert group.submit("late", 1, Deadline(10)) == "late done"
+    stuck.set()
+    assert first.result(5) == "first done"
+    assert sorted(item for items in log.groups for item in items) == sorted([*"abcdef", "first", "late"])
+    assert group._leading == []
+    assert not group._waiting
