@@ -21,6 +21,7 @@ from psycopg2.extensions import connection as Connection
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
+from app.models.arrays import array_literal
 from app.utils.deadline import Deadline
 
 log = logging.getLogger(__name__)
@@ -87,13 +88,14 @@ class Session:
         self.connection: Connection = pooled.dbapi_connection  # type: ignore[assignment]
 
     def execute(self, statement: Statement, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Return the rows (none where the statement yields none). Raises psycopg2's errors."""
+        """Return the rows (none where the statement yields none); lists are arrays. Raises psycopg2's errors."""
+        values = [array_literal(value) if isinstance(value, list) else value for value in parameters]
         prepared: set[str] = self._pooled.info.setdefault("prepared", set())
         with self.connection.cursor() as cursor:
             if statement.name not in prepared:
                 cursor.execute(statement.prepare)
                 prepared.add(statement.name)
-            cursor.execute(statement.call, parameters)
+            cursor.execute(statement.call, values)
             return cursor.fetchall() if cursor.description else []
 
     def set_autocommit(self, wanted: bool) -> None:

@@ -8,7 +8,9 @@ import psycopg2
 import pytest
 from kafka import KafkaAdminClient
 
+from app.config.config import Settings
 from app.models import schema
+from app.models.database import Database, Pool
 from tests.integration.world import Wire, World
 from tools.stack.broker import Broker
 from tools.stack.postgres import Postgres
@@ -66,3 +68,11 @@ def running(world: World) -> World:
     """The same with one running service; commands may be sent at once."""
     world.start()
     return world
+
+
+@pytest.fixture
+def pool(database_url: str) -> Iterator[Pool]:
+    """One connection to the test's own database."""
+    made = Database(Settings.load({"DATABASE_URL": database_url}).database_url).pool(1)
+    yield made
+    made.drop_idle()

@@ -9,7 +9,6 @@ import pytest
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 
-from app.config.config import Settings
 from app.models.database import Database, DatabaseAway, Pool
 from app.services import housekeeping, kafka_clients
 from app.services.alarms import Alarms
@@ -43,13 +42,6 @@ def run(database_url: str) -> Iterator[Run]:
                 return cursor.fetchall() if cursor.description else []
 
         yield execute
-
-
-@pytest.fixture
-def pool(database_url: str) -> Iterator[Pool]:
-    made = Database(Settings.load({"DATABASE_URL": database_url}).database_url).pool(1)
-    yield made
-    made.drop_idle()
 
 
 def prune(pool: Pool, **ages: float | None) -> dict[str, int]:
