@@ -15,6 +15,8 @@ log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
 WORTH_MOVING = 0.25  # so much more of another CPU's time must be free: less would be paid for by cold caches
+SHARED = 0.4  # what a second process leaves of a CPU that both could fill, and a little room
+FULL = 0.95
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 _IDLE = (3, 4)  # the columns `idle` and `iowait` of /proc/stat
 
@@ -29,10 +31,17 @@ def parse_stat(text: str) -> dict[int, float]:
     return busy
 
 
-def where_to_be(current: int, others: Mapping[int, float]) -> int:
-    """Return the CPU to be on. `others`: by CPU the share of its time that other processes took."""
-    best = min(others, key=lambda cpu: (others[cpu], cpu != current))
-    return best if others.get(current, 1.0) - others[best] > WORTH_MOVING else current
+def where_to_be(current: int, others: Mapping[int, float], own: float) -> int:
+    """Return the CPU to be on. `others`: by CPU the share of its time that other processes took; `own`: what we took.
+
+    Another one must be freer; or have room while somebody who is kept to one CPU too shares ours: what takes half of it
+    then would take all, and looks no busier than what the system can put anywhere.
+    """
+    elsewhere = min((cpu for cpu in others if cpu != current), key=lambda cpu: others[cpu], default=current)
+    here, there = others.get(current, 1.0), others.get(elsewhere, 1.0)
+    freer = here - there > WORTH_MOVING
+    shared = here > SHARED and own + here > FULL and 1 - there > WORTH_MOVING
+    return elsewhere if freer or shared else current
 
 
 class Placement:
@@ -62,20 +71,21 @@ class Placement:
         if not self._allowed or time.monotonic() - self._seen[0] < LOOK_SECONDS:
             return
         try:
-            better = where_to_be(self.cpu, self._others())
+            better = where_to_be(self.cpu, *self._shares())
             if better != self.cpu:
                 self._move(better)
         except OSError as error:  # the CPUs that it may use were changed
             self._allowed = []
             log.warning("no longer kept on one CPU: %s", error.strerror)
 
-    def _others(self) -> dict[int, float]:
-        """Return the share of each CPU's time that others took since the last look."""
+    def _shares(self) -> tuple[dict[int, float], float]:
+        """Return the share of each CPU's time that others took since the last look, and what we took of ours."""
         then, own_then, busy_then = self._seen
         now, own, busy = self._seen = time.monotonic(), time.process_time(), self._busy_seconds()
         known = [cpu for cpu in self._allowed if cpu in busy and cpu in busy_then]
         ours = {self.cpu: own - own_then}
-        return {cpu: (busy[cpu] - busy_then[cpu] - ours.get(cpu, 0.0)) / (now - then) for cpu in known}
+        others = {cpu: (busy[cpu] - busy_then[cpu] - ours.get(cpu, 0.0)) / (now - then) for cpu in known}
+        return others, (own - own_then) / (now - then)
 
     def _move(self, cpu: int) -> None:
         self.cpu = cpu

@@ -33,11 +33,28 @@ def test_busy_is_all_but_idle_and_waiting() -> None:
         (2, {0: 0.5, 1: 0.1, 2: 0.9}, 1),
         (5, {0: 0.5, 1: 0.4}, 1),
         (5, {0: 0.9, 1: 0.8}, 5),
+        (0, {0: 0.9}, 0),
     ],
 )
 def test_it_moves_only_where_that_pays(current: int, others: dict[int, float], expected: int) -> None:
-    """The last two: its CPU is not among those that are told of; it counts as full."""
-    assert where_to_be(current, others) == expected
+    """The CPU 5 is not among those that are told of; it counts as full."""
+    assert where_to_be(current, others, 0.1) == expected
+
+
+@pytest.mark.parametrize(
+    ("own", "others", "expected"),
+    [
+        (0.5, {0: 0.5, 1: 0.6}, 1),  # two of us on one CPU, the rest of the system on the other
+        (0.5, {0: 0.5, 1: 0.8}, 0),
+        (0.4, {0: 0.5, 1: 0.6}, 0),
+        (0.7, {0: 0.3, 1: 0.2}, 0),
+        (0.3, {0: 0.7, 1: 0.9, 2: 0.7}, 2),
+        (0.9, {0: 0.5}, 0),
+    ],
+)
+def test_two_that_fill_a_cpu_part_where_there_is_room(own: float, others: dict[int, float], expected: int) -> None:
+    """With a CPU that is not full, or hardly shared, nobody moves."""
+    assert where_to_be(0, others, own) == expected
 
 
 @pytest.fixture

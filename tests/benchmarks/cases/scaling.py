@@ -3,6 +3,7 @@
 All on the same cores: what more instances cost and share, not what more machines would give.
 """
 
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -47,11 +48,12 @@ def _with(bench: Bench, count: int) -> list[str]:
     database.settle_loaded()
     parts = (apis, workers, [bench.postgres], [bench.broker])
     _create((), apis, bench.options.seconds / 3)  # warm up
-    created, busy = _create(parts, apis, bench.options.seconds)
+    rounds, seconds = bench.options.rounds, bench.options.seconds
+    created, busy = _medians(rounds, lambda: _create(parts, apis, seconds))
     commands = Commands(bench, workers[0])
-    commands(bench.options.seconds)  # finds out how many a round takes
+    commands(seconds)  # finds out how many a round takes
     before = [_handled(it) for it in workers]
-    rate, busy_with_commands = _handle(parts, commands, int(commands.rate * bench.options.seconds))
+    rate, busy_with_commands = _medians(rounds, lambda: _handle(parts, commands, int(commands.rate * seconds)))
     shares = [f"{_handled(it) - old:,.0f}" for it, old in zip(workers, before, strict=True)]
     lags = _lags(bench, commands, rate / 2)
     relays = [it.name for it in workers if "events" in get(it, "/readyz")["parts"]["relay"]["leads"]]
@@ -60,15 +62,22 @@ def _with(bench: Bench, count: int) -> list[str]:
     return [f"{created:,.0f}", busy, f"{rate:,.0f}", busy_with_commands, lag, ", ".join(shares), relays[0]]
 
 
-def _busy(parts: Parts, act: Callable[[], T]) -> tuple[T, str]:
+def _medians(rounds: int, measure: Callable[[], tuple[float, Sequence[float]]]) -> tuple[float, str]:
+    """Return the median rate of so many rounds, and those of the cores that each part kept busy."""
+    rates, busy = zip(*(measure() for _ in range(rounds)), strict=True)
+    parts = [statistics.median(part) for part in zip(*busy, strict=True)]
+    return statistics.median(rates), ", ".join(f"{cores:.2f}" for cores in parts)
+
+
+def _busy(parts: Parts, act: Callable[[], T]) -> tuple[T, Sequence[float]]:
     """Return what `act` returns, and how many cores each part kept busy meanwhile."""
     began, before = time.monotonic(), [sum(map(cpu_seconds, servers)) for servers in parts]
     result = act()
     seconds, after = time.monotonic() - began, [sum(map(cpu_seconds, servers)) for servers in parts]
-    return result, ", ".join(f"{(now - then) / seconds:.2f}" for now, then in zip(after, before, strict=True))
+    return result, [(now - then) / seconds for now, then in zip(after, before, strict=True)]
 
 
-def _create(parts: Parts, apis: Sequence[Served], seconds: float) -> tuple[float, str]:
+def _create(parts: Parts, apis: Sequence[Served], seconds: float) -> tuple[float, Sequence[float]]:
     """Return the orders a second, events included, from a client for each instance, and who is busy."""
     events, database = apis[0].events, apis[0].database
     before = database.number(ALL)
@@ -88,7 +97,7 @@ def _create(parts: Parts, apis: Sequence[Served], seconds: float) -> tuple[float
     return count / (ended - min(it.began for it in answers)), busy
 
 
-def _handle(parts: Parts, commands: Commands, count: int) -> tuple[float, str]:
+def _handle(parts: Parts, commands: Commands, count: int) -> tuple[float, Sequence[float]]:
     """Return the commands a second from their topic to the last reply, and who is busy."""
     before, sent = commands.served.database.number(ALL), commands.commands(count)
 
