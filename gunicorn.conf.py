@@ -13,7 +13,7 @@ from app.config.config import from_environment
 from app.utils.deadline import queued_seconds
 from app.utils.logging import configure
 from app.utils.memory import give_back_what_is_free
-from app.utils.placement import Placement
+from app.utils.placement import Placement, take_turns
 
 _settings = from_environment()
 
@@ -89,7 +89,10 @@ def on_starting(server):
 
 def post_worker_init(worker):
     """Start the background threads of this worker, and one that stops them as soon as the worker is told to stop."""
-    placement = Placement(worker.age) if _settings.cpu_affinity == "one" else None
+    placement = None
+    if _settings.cpu_affinity == "one":
+        take_turns()
+        placement = Placement(worker.age)
     service = worker.wsgi.extensions["kafka_service"]
     service.start()
 

@@ -1,4 +1,4 @@
-"""Keeps a worker process on one CPU, the one that others leave the most of.
+"""Keeps a worker process on one CPU, the one that others leave the most of, and lets its threads take turns there.
 
 Python's threads take turns at one lock. Spread over several CPUs they wake each other across them at every system call:
 25,000 context switches a second were seen under 32 callers. On one CPU a thread that comes back from a short call most
@@ -19,6 +19,18 @@ SHARED = 0.4  # what a second process leaves of a CPU that both could fill, and 
 FULL = 0.95
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 _IDLE = (3, 4)  # the columns `idle` and `iowait` of /proc/stat
+
+
+def take_turns() -> None:
+    """Let a thread of ours that wakes wait until the CPU's running thread blocks, or has had its time.
+
+    For the calling thread and those that it starts from now on (SCHED_BATCH, see sched(7)). A thread that wakes another
+    holds Python's lock: the other one, running at once, could only stop and wait for it. Raises nothing.
+    """
+    try:
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    except (AttributeError, OSError) as error:  # not Linux, or a sandbox that forbids it
+        log.info("threads do not take turns: %s", error)
 
 
 def parse_stat(text: str) -> dict[int, float]:

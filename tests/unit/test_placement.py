@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from app.utils import placement
-from app.utils.placement import Placement, parse_stat, where_to_be
+from app.utils.placement import Placement, parse_stat, take_turns, where_to_be
 
 STAT = """cpu  300 0 100 1000 50 5 5 20 0 0
 cpu0 100 10 50 500 40 3 3 14 7 7
@@ -149,3 +149,40 @@ def test_when_its_cpus_are_taken_away_it_lets_go(allowed: list[int], caplog: pyt
     kept.look()
     assert "no longer kept on one CPU: Invalid argument" in caplog.text
     kept.look()
+
+
+def test_a_thread_and_those_that_it_starts_take_turns() -> None:
+    """Other threads of the process go on as they were; the service's main thread asks before it starts any."""
+    found = []
+
+    def look() -> None:
+        found.append(os.sched_getscheduler(0))
+
+    def first() -> None:
+        take_turns()
+        look()
+        second = threading.Thread(target=look)
+        second.start()
+        second.join()
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    thread.join()
+    assert found == [os.SCHED_BATCH, os.SCHED_BATCH]
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
+
+
+def test_where_taking_turns_is_forbidden_it_goes_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Some sandboxes forbid the call, some systems have none."""
+
+    def forbidden(*_: object) -> None:
+        raise PermissionError("forbidden")
+
+    monkeypatch.setattr(os, "sched_setscheduler", forbidden)
+    with caplog.at_level("INFO"):
+        take_turns()
+        monkeypatch.delattr(os, "sched_setscheduler")
+        take_turns()
+    assert caplog.text.count("threads do not take turns") == 2
