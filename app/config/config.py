@@ -126,7 +126,8 @@ class Settings:
         "CPU_AFFINITY",
         "one",
         _choice("one", "any"),
-        "`one`: each worker process keeps to one CPU at a time, the freest; `any`: the system spreads its threads",
+        "`one`: each worker process keeps to one CPU at a time, the freest, where its threads take turns; "
+        "`any`: the system spreads them",
     )
     database_pool: int = _setting(
         "DATABASE_POOL", "16", _number(1, 200), "most database connections of the HTTP threads of one process"
