@@ -2,6 +2,8 @@
 stop when SIGTERM arrives, not after the HTTP requests have drained."""
 
 import select
+import socket
+import struct
 import threading
 import time
 
@@ -18,18 +20,23 @@ from app.utils.placement import Placement, take_turns
 _settings = from_environment()
 
 STAY_MS = 2
+RECEIVE_SECONDS = 2  # between two packets of a request
+SEND_SECONDS = 5  # without a byte taken; a page of a thousand orders may go over a slow line
 
 
 class DrainingWorker(ThreadWorker):
     """Takes the connections that the kernel has accepted for it before it stops: closing would reset their clients.
 
     It tells each request how long it has waited for a thread: that is part of the time in which it must be answered.
+    A client that stops in the middle of its request, or of reading the answer, does not keep a thread.
     A thread stays with its connection for a moment, as long as nobody waits for one: a client that asks again at once
     is spared the way through the main thread's poller.
     """
 
     def enqueue_req(self, conn):
         conn.queued_at = time.monotonic()
+        conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", RECEIVE_SECONDS, 0))
+        conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SEND_SECONDS, 0))
         super().enqueue_req(conn)
 
     def handle(self, conn):
@@ -67,6 +74,8 @@ keepalive = 75
 timeout = 30
 graceful_timeout = _settings.graceful_timeout
 limit_request_line = 8190
+limit_request_field_size = 32 * 1024
+sendfile = False  # the system's call waits for a client without end
 control_socket_disable = True
 accesslog = None
 

@@ -6,6 +6,7 @@ import uuid
 from typing import Any
 
 from flask import g, request
+from gunicorn.http.errors import ParseException
 
 from app.api.errors import Refused
 from app.models.store import IdempotencyKey
@@ -20,7 +21,7 @@ _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 _JSON_TYPE = re.compile(r"application/(?:[a-z0-9.+-]+\+)?json", re.IGNORECASE)
 _POSITIVE = re.compile(r"0*[1-9][0-9]*")
 _DRAIN_BYTES = 8 * 1024 * 1024
-_MAX_DIGITS = 15
+_MAX_DIGITS = 18  # so many always fit into the 64 bits of a JSON encoder and of PostgreSQL
 
 
 def begin() -> None:
@@ -42,10 +43,14 @@ def idempotency_key(body: bytes) -> IdempotencyKey | None:
 
 
 def body_bytes() -> bytes:
-    """Return the body, as it is. Raises Refused where it is too large."""
-    body = request.stream.read(MAX_BYTES + 1)
+    """Return the body, as it is. Raises Refused where it is too large, malformed (chunked) or does not arrive."""
+    try:
+        body = request.stream.read(MAX_BYTES + 1)
+        if len(body) > MAX_BYTES:
+            _drain()
+    except (ParseException, OSError) as error:
+        raise Refused("bad_request", "The body is malformed or did not arrive") from error
     if len(body) > MAX_BYTES:
-        _drain()
         raise Refused("body_too_large", f"The body must have at most {MAX_BYTES} bytes")
     return body
 
@@ -76,7 +81,8 @@ def query_number(name: str, default: int, maximum: int | None = None) -> int:
         return default
     if not _POSITIVE.fullmatch(value):
         raise Refused(f"invalid_{name}", f"{name} must be a positive whole number")
-    number = int(value) if len(value) <= _MAX_DIGITS else 10**_MAX_DIGITS  # past every end
+    digits = value.lstrip("0")
+    number = int(digits) if len(digits) <= _MAX_DIGITS else 10**_MAX_DIGITS  # past every end
     if maximum is not None and number > maximum:
         raise Refused(f"invalid_{name}", f"{name} must be at most {maximum}")
     return number

@@ -119,7 +119,7 @@ def _status_filter() -> str | None:
     status = requests.query_text("status")
     if status is None:
         return None
-    if status.upper() not in OrderStatus.__members__:
+    if not status.isascii() or status.upper() not in OrderStatus.__members__:
         raise Refused("invalid_status", clip(f"Invalid status: {status}"))
     return status.upper()
 

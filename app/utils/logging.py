@@ -64,11 +64,20 @@ def configure(level: str, style: str) -> None:
     handler.setFormatter(JsonFormatter() if style == "json" else logging.Formatter(TEXT_FORMAT))
     handler.addFilter(_add_correlation_id)
     handler.addFilter(Libraries())
+    handler.addFilter(_shorten)
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("app").setLevel(level.upper())
     for name in ("gunicorn.error", "gunicorn.access"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
+
+
+def _shorten(record: logging.LogRecord) -> bool:
+    """Say in a line what gunicorn writes a trace for: a socket's time-out is the client's doing."""
+    if record.name == "gunicorn.error" and record.exc_info and isinstance(record.exc_info[1], BlockingIOError):
+        record.msg, record.args, record.exc_info = "a client stopped within a request or an answer", (), None
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+    return True
 
 
 def _add_correlation_id(record: logging.LogRecord) -> bool:

@@ -118,6 +118,25 @@ def test_what_is_not_a_positive_integer_is_refused(api: Caller, path: str, name:
     assert (answer.status_code, answer.json["code"]) == (400, f"invalid_{name}")
 
 
+@pytest.mark.parametrize(
+    ("page", "limit", "echoed"),
+    [
+        ("1", "00000000000000000000005", 1),
+        ("00000000000000000000001", "5", 1),
+        ("9999999999999999", "10", 9999999999999999),
+        ("9" * 5000, "1000", 10**18),
+    ],
+)
+@pytest.mark.parametrize("path", ["/orders", "/orders/customer/c"])
+def test_numbers_may_have_zeros_before_them_and_pages_may_be_far(
+    api: Caller, path: str, page: str, limit: str, echoed: int
+) -> None:
+    """[H3] [H5] Beyond 18 digits a page is as far as any."""
+    answer = api.get(path, page=page, limit=limit)
+    assert (answer.status_code, answer.json["page"]) == (200, echoed)
+    assert answer.json["items"] == [] or echoed == 1
+
+
 @pytest.mark.parametrize(("limit", "status"), [("1000", 200), ("1001", 400), ("9" * 30, 400)])
 @pytest.mark.parametrize("path", ["/orders", "/orders/customer/c"])
 def test_the_limit_ends_at_a_thousand(api: Caller, path: str, limit: str, status: int) -> None:
@@ -125,7 +144,7 @@ def test_the_limit_ends_at_a_thousand(api: Caller, path: str, limit: str, status
     assert api.get(path, limit=limit).status_code == status
 
 
-@pytest.mark.parametrize("status", ["UNKNOWN", "ſ", "x" * 5000, "CREATED\x00", " CREATED", "PLACED,CREATED"])
+@pytest.mark.parametrize("status", ["UNKNOWN", "ſ", "pendıng", "x" * 5000, "CREATED\x00", " CREATED", "PLACED,CREATED"])
 def test_an_unknown_status_is_refused(api: Caller, status: str) -> None:
     """[H3] [H14] [H1]"""
     answer = api.get("/orders", status=status)

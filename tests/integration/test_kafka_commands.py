@@ -1,5 +1,10 @@
 """Every command's success and every refusal: one reply each, with the command's correlation id [K4-K7]."""
 
+import json
+
+import pytest
+from confluent_kafka import Producer
+
 from tests.integration.world import (
     Row,
     World,
@@ -201,3 +206,16 @@ def test_commands_are_taken_keyed_and_unkeyed_from_all_partitions(running: World
     running.send(*asked[9:])
     running.settle()
     assert set(by_correlation(running.replies())) == {it["correlation_id"] for it in asked}
+
+
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+def test_commands_may_be_compressed(running: World, codec: str) -> None:
+    """[K10] In any way that Kafka knows: what cannot be unpacked would stop its partition."""
+    settings = {"bootstrap.servers": running.environment["KAFKA_BOOTSTRAP_SERVERS"], "compression.type": codec}
+    producer = Producer(settings | {"linger.ms": 100})
+    commands = [a_create(f"{codec}-{number}") for number in range(50)]
+    for command in commands:
+        producer.produce(running.commands, json.dumps(command), partition=0)
+    assert producer.flush(20) == 0
+    running.settle()
+    assert sorted(by_correlation(running.replies())) == sorted(command["correlation_id"] for command in commands)

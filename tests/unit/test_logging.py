@@ -104,3 +104,25 @@ def test_kafkas_warnings_are_bounded_each_second_and_ours_are_not(lines: io.Stri
             logging.getLogger("app.test").warning("ours")
     assert lines.getvalue().count("absent") == 2 * LIBRARY_LINES_PER_SECOND
     assert lines.getvalue().count("ours") == 150
+
+
+@pytest.mark.parametrize(
+    ("logger", "error", "level", "traced"),
+    [
+        ("gunicorn.error", BlockingIOError(11, "Resource temporarily unavailable"), "WARNING", False),
+        ("gunicorn.error", OSError(5, "Input/output error"), "ERROR", True),
+        ("app.test", BlockingIOError(11, "Resource temporarily unavailable"), "ERROR", True),
+    ],
+)
+def test_a_client_that_stops_is_worth_a_line_and_no_trace(
+    lines: io.StringIO, logger: str, error: OSError, level: str, traced: bool
+) -> None:
+    """Its socket's time-out; any other trouble keeps its trace."""
+    set_up("info", "json", lines)
+    try:
+        raise error
+    except OSError:
+        logging.getLogger(logger).exception("Socket error processing request.")
+    line = json.loads(lines.getvalue())
+    assert (line["level"], "exception" in line) == (level, traced)
+    assert ("a client stopped" in line["message"]) is not traced
