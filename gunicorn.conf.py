@@ -96,6 +96,11 @@ def on_starting(server):
     give_back_what_is_free()
 
 
+def worker_exit(server, worker):
+    """Let the background threads stop whatever ended the worker, a master that was killed too."""
+    worker.alive = False
+
+
 def post_worker_init(worker):
     """Start the background threads of this worker, and one that stops them as soon as the worker is told to stop."""
     placement = None

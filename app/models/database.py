@@ -8,7 +8,6 @@ one prober connects, and calls fail at once instead of waiting in a row.
 
 import contextlib
 import logging
-import os
 import socket
 import threading
 from collections.abc import Iterator, Sequence
@@ -27,6 +26,15 @@ from app.utils.deadline import Deadline
 log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 2  # libpq takes no less
+NETWORK: dict[str, Any] = {
+    "connect_timeout": CONNECT_SECONDS,
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+"""How soon a connection is known to be dead: after 19 s of silence, or 10 s without an acknowledgement."""
 LOCK_MS = 2000
 STATEMENT_MS = 2600  # less than a request has (2.8 s): the server gives up before the watchdog must
 LEEWAY_MS = 100  # between the server's limit of a late request's statement and the watchdog
@@ -38,6 +46,7 @@ UNWATCHED_SECONDS = 2.0  # without a call, after which the watchdog's thread end
 
 _DEAD = ("08", "57P01", "57P02", "57P03", "25006", "40003")
 _BUSY = ("55P03", "57014", "40P01", "40001", "53")
+_FULL = ("too many clients", "too many connections", "slots are reserved")  # refused connections have no code
 _STALE_PLAN = ("0A000", "26000")
 _NO_SCHEMA = ("42P01", "42703")
 
@@ -123,14 +132,23 @@ class Watchdog:
         """Run the body; when it outlives `deadline` its connection dies and psycopg2 raises in it."""
         with self._lock:
             self._calls[connection] = deadline
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._watch, name="database-watchdog", daemon=True)
-                self._thread.start()
+            try:
+                self._watch_over()
+            except RuntimeError:
+                del self._calls[connection]
+                raise
         try:
             yield
         finally:
             with self._lock:
                 self._calls.pop(connection, None)
+
+    def _watch_over(self) -> None:
+        """Start the thread where there is none; called with the lock. Raises RuntimeError: the system has no more."""
+        if self._thread is None:
+            thread = threading.Thread(target=self._watch, name="database-watchdog", daemon=True)
+            thread.start()
+            self._thread = thread
 
     def _watch(self) -> None:
         pause = threading.Event()
@@ -172,12 +190,17 @@ class Database:
         return pool
 
     def connect(self, **settings: int | str) -> Connection:
-        """Open a connection of its own with server settings such as `statement_timeout` (ms). Raises DatabaseAway."""
+        """Open a connection of its own with server settings such as `statement_timeout` (ms).
+
+        Raises DatabaseAway, and DatabaseBusy where the server has no connection to spare.
+        """
         if not self.available:
             raise DatabaseAway("The database is away")
         try:
             return _connect(self._dsn, **settings)
         except psycopg2.Error as error:
+            if any(words in str(error) for words in _FULL):
+                raise DatabaseBusy("The database has no connection to spare") from error
             self.left(error)
             raise DatabaseAway("The database cannot be reached") from error
 
@@ -190,11 +213,20 @@ class Database:
         return False
 
     def left(self, error: Exception) -> None:
-        """Note that the server is away and let one prober find out when it is back."""
+        """Note that the server is away and let one prober find out when it is back.
+
+        Where it only has no connection to spare, and says so in another language, ours that are idle make room.
+        """
         self._there.clear()
         if self._prober.acquire(blocking=False):
             log.warning("database away: %s", type(error).__name__)
-            threading.Thread(target=self._probe, name="database-prober", daemon=True).start()
+            try:
+                threading.Thread(target=self._probe, name="database-prober", daemon=True).start()
+            except RuntimeError:  # the system has no more threads: the next caller finds out
+                self._prober.release()
+                self._there.set()
+                raise
+            self.drop_idle()
 
     def drop_idle(self) -> None:
         """Close the idle connections: what one dead connection suffered, they most likely did too."""
@@ -213,7 +245,7 @@ class Database:
     def _answers(self) -> bool:
         try:
             connection = _connect(self._dsn)
-        except psycopg2.Error:
+        except (psycopg2.Error, UnicodeError):  # libpq's messages are in the server's language
             return False
         try:
             with self.watchdog.guard(connection, Deadline(1.0)), connection.cursor() as cursor:
@@ -345,12 +377,7 @@ def _connect(dsn: str, **settings: int | str) -> Connection:
     options = {"timezone": "UTC", "idle_in_transaction_session_timeout": IDLE_MS, **settings}
     connection: Connection = psycopg2.connect(
         dsn,
-        connect_timeout=CONNECT_SECONDS,
-        keepalives=1,
-        keepalives_idle=10,
-        keepalives_interval=3,
-        keepalives_count=3,
-        tcp_user_timeout=10_000,
+        **NETWORK,
         application_name="order-service",
         options=" ".join(f"-c {name}={value}" for name, value in options.items()),
     )
@@ -360,7 +387,13 @@ def _connect(dsn: str, **settings: int | str) -> Connection:
 
 def _shut(connection: Connection) -> None:
     try:
-        with socket.socket(fileno=os.dup(connection.fileno())) as wire:
-            wire.shutdown(socket.SHUT_RDWR)
+        wire = socket.socket(fileno=connection.fileno())
     except (OSError, psycopg2.Error):
         log.debug("the connection was gone already")
+        return
+    try:
+        wire.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        log.debug("the connection was cut already")
+    finally:
+        wire.detach()  # it is psycopg2's

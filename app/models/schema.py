@@ -5,6 +5,8 @@ from pathlib import Path
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.pool import NullPool
 
+from app.models.database import IDLE_MS, NETWORK
+
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 VERSION_TABLE = "order_service_schema"  # not Alembic's default: the service before this one may have used that
 _ONE_MIGRATOR = 0x6F726465  # "orde": the advisory lock that every starting process takes first
@@ -12,7 +14,7 @@ _ONE_MIGRATOR = 0x6F726465  # "orde": the advisory lock that every starting proc
 
 def is_at_head(url: str) -> bool:
     """Tell whether the schema is at this code's head. Raises SQLAlchemy's errors when the database is away."""
-    with create_engine(url, poolclass=NullPool, connect_args={"connect_timeout": 2}).connect() as connection:
+    with create_engine(url, poolclass=NullPool, connect_args=NETWORK).connect() as connection:
         return _is_at_head(connection)
 
 
@@ -21,9 +23,11 @@ def migrate(url: str) -> None:
 
     Blocks without a limit: a migration of a large table takes its time. Raises SQLAlchemy's errors.
     """
-    options = {"connect_timeout": 2, "options": "-c timezone=UTC -c statement_timeout=0"}
-    engine = create_engine(url, poolclass=NullPool, connect_args=options)
+    settings = f"-c timezone=UTC -c statement_timeout=0 -c idle_in_transaction_session_timeout={IDLE_MS}"
+    engine = create_engine(url, poolclass=NullPool, connect_args={**NETWORK, "options": settings})
     with engine.begin() as connection:
+        if _is_at_head(connection):  # nobody waits for another one's migration without need
+            return
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _ONE_MIGRATOR})
         if _is_at_head(connection):
             return

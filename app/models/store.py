@@ -114,9 +114,15 @@ class OrderStore:
         except (psycopg2.Error, DatabaseBusy, OutcomeUnknown):
             return self._load_all([order_id], deadline)[0]
 
-    def is_forgivable(self, order_id: str, deadline: Deadline) -> bool:
-        """Tell whether a refused accept of this order is still remembered [R8]. Raises DatabaseTrouble."""
-        return bool(self.read(sql.IS_FORGIVABLE, (order_id, self._memory), deadline)[0][0])
+    def is_forgivable(self, order_id: str, deadline: Deadline, session: Session | None = None) -> bool:
+        """Tell whether a refused accept of this order is still remembered [R8]. Raises DatabaseTrouble.
+
+        Who is in a transaction passes its session: all other connections may be waiting for it to end.
+        """
+        values = (order_id, self._memory)
+        if session is not None:
+            return bool(session.execute(sql.IS_FORGIVABLE, values)[0][0])
+        return bool(self.read(sql.IS_FORGIVABLE, values, deadline)[0][0])
 
     def page(
         self, filters: dict[str, str], limit: int, offset: int, deadline: Deadline

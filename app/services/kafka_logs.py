@@ -347,9 +347,9 @@ def _failed(record: Outgoing, error: BaseException | None) -> SendFailed:
     return SendFailed(f"record {record.id} was not acknowledged: {reason}")
 
 
-def _event_id(headers: Sequence[tuple[str, bytes]]) -> uuid.UUID:
-    value = next((value for name, value in headers if name == "event_id"), b"")
+def _event_id(headers: Sequence[tuple[str, bytes | None]]) -> uuid.UUID:
+    value = next((value for name, value in headers if name == "event_id"), None)
     try:
-        return uuid.UUID(value.decode())
+        return uuid.UUID((value or b"").decode())
     except ValueError:
         return uuid.UUID(int=0)  # somebody else's record

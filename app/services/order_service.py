@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from app.models import rules
 from app.models.commands import AcceptOrder, ClearRunner, Command, CreateOrder
-from app.models.database import Pool
+from app.models.database import Pool, Session
 from app.models.order import OrderState
 from app.models.rules import Change, Decision, Refusal, Unchanged
 from app.models.store import Answer, IdempotencyKey, KeyInUse, KeyTaken, OrderStore, Origin, Write
@@ -108,7 +108,7 @@ class OrderService:
         while True:
             with self._pool.transaction(call.deadline) as session:
                 order = self._store.locked(command.order_id, call.key, session)
-                decision = self._decide(order, command, call)
+                decision = self._decide(order, command, call, session)
                 if isinstance(decision, Change):
                     write = self._prepare(decision, call)
                     self._store.write_locked(write, session)
@@ -119,12 +119,15 @@ class OrderService:
             if answer is not None:
                 return answer
 
-    def _decide(self, order: OrderState | None, command: Command, call: Call) -> Decision:
+    def _decide(
+        self, order: OrderState | None, command: Command, call: Call, session: Session | None = None
+    ) -> Decision:
+        """Ask the rules; what else they need to know is read in `session` where one holds the order."""
         now = self._clock()
         if isinstance(command, CreateOrder):
             return rules.create(command, str(new_id()), now)
         bare = isinstance(command, ClearRunner) and command.runner_id is None
-        forgivable = bare and order is not None and self._store.is_forgivable(order.order_id, call.deadline)
+        forgivable = bare and order is not None and self._store.is_forgivable(order.order_id, call.deadline, session)
         return rules.decide(order, command, now, forgivable=forgivable)
 
     def _settle(self, decision: Unchanged | Refusal, command: Command, call: Call) -> Answer | None:

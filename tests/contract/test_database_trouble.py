@@ -1,14 +1,17 @@
 """The database is locked, frozen or away: an answer within four seconds, and the truth in it."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from sqlalchemy import make_url
 
-from app.models.database import Database, DatabaseBusy
+from app.models.database import Database, DatabaseBusy, Statement
 from app.models.schema import migrate
 from app.models.statements import LOCK_ORDERS
+from app.services import order_service
 from app.utils.deadline import Deadline
 from tests.contract.builders import POSTS, Caller, create_body, unique
 from tests.contract.conftest import Tables, make_app
@@ -75,6 +78,63 @@ def test_a_connection_in_use_while_the_idle_ones_are_dropped_closes_when_it_come
         database.drop_idle()
         assert not connection.closed
     assert connection.closed
+
+
+def test_a_server_without_a_connection_to_spare_is_busy_and_not_away(tables: Tables) -> None:
+    """[H1] Else all would be told that it is away, those with a connection as well."""
+    role = unique("few").replace("-", "_")
+    with tables.connect() as connection, connection.cursor() as cursor:
+        cursor.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'few' CONNECTION LIMIT 1")
+    url = make_url(tables.url).set(username=role, password="few")
+    database = Database(url.render_as_string(hide_password=False))
+    pool = database.pool(2)
+    one = Statement("one", (), "SELECT 1")
+    with pool.transaction(Deadline(5)) as session:
+        assert session.execute(one) == [(1,)]
+        with pytest.raises(DatabaseBusy, match="no connection to spare"):
+            pool.run(one, (), Deadline(5))
+        assert database.available
+    assert pool.run(one, (), Deadline(5)) == [(1,)]
+    database.drop_idle()
+
+
+def test_a_system_without_threads_to_spare_is_no_database_that_is_away_for_ever(
+    tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither its prober nor the watchdog is lost: the next one starts it."""
+    database = Database(tables.url)
+    pool = database.pool(1)
+    one = Statement("one", (), "SELECT 1")
+
+    def no_more(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_more)
+        with pytest.raises(RuntimeError):
+            database.left(OSError("gone"))
+        assert database.available
+        with pytest.raises(RuntimeError):
+            pool.run(one, (), Deadline(5))
+    assert pool.run(one, (), Deadline(5)) == [(1,)]
+    assert database.watchdog._thread is not None
+    assert database.watchdog._thread.is_alive()
+
+
+def test_a_clear_that_has_the_order_locked_needs_no_second_connection(
+    tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All others may be waiting for that very order. [R8]"""
+    caller = Caller(make_app(tables.url, DATABASE_POOL="1").test_client())
+    order_id = caller.new("CREATED")
+    accept = {"orderId": order_id, "runner_id": "winner"}
+    assert caller.post("/verifyAndAcceptOrder", accept).status_code == 200
+    assert caller.post("/verifyAndAcceptOrder", accept | {"runner_id": "loser"}).status_code == 400
+    monkeypatch.setattr(order_service, "TRIES_WITHOUT_LOCK", 0)
+    forgiven = caller.post("/clearRunner", {"orderId": order_id})
+    assert (forgiven.status_code, forgiven.json["changed"]) == (200, False)
+    cleared = caller.post("/clearRunner", {"orderId": order_id})
+    assert (cleared.status_code, cleared.json["order"]["orderStatus"]) == (200, "CREATED")
 
 
 def test_a_locked_table_is_a_503_for_reads_too(api: Caller, tables: Tables) -> None:

@@ -196,6 +196,19 @@ def test_importing_run_opens_no_connection_and_starts_no_thread() -> None:
             listener.accept()
 
 
+def test_a_worker_whose_master_was_killed_ends_and_lets_others_lead(stack: Stack) -> None:
+    """Not an instance that nobody knows of, which goes on consuming and relaying without HTTP."""
+    [instance] = stack.start(1)
+    master, *workers = instance.processes()
+    master.kill()
+    until(lambda: not any(is_alive(worker) for worker in workers), 30)
+    assert re.search(r"kafka_service.* stopped$", instance.log_text(), re.MULTILINE)
+    [other] = stack.start(1)
+    assert create(other)[0] == 201
+    await_quiet(stack, 20)
+    assert event_types(stack) == ["ORDER_CREATED"]
+
+
 def test_kill_9_of_an_instance_leaves_no_process_and_no_session_behind(stack: Stack) -> None:
     [instance] = stack.start(1)
     tree = instance._tree()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from confluent_kafka import Producer
 from flask import Flask
 
 from app.services.kafka_logs import KafkaEventLog, open_events
@@ -140,3 +141,18 @@ def test_a_leader_that_was_frozen_for_less_sends_as_soon_as_it_has_proved_its_le
     assert time.monotonic() - began < 10
     assert not checks
     assert sum(position.next_offset for position in positions.values()) == 1
+
+
+def test_records_of_strangers_do_not_stop_a_read_back(world: World) -> None:
+    """A topic is open to others: an event id that is null, none, or no id."""
+    world.start()
+    world.ask(a_create())
+    world.stop()
+    stranger = Producer({"bootstrap.servers": world.environment["KAFKA_BOOTSTRAP_SERVERS"]})
+    for event_id in (None, b"", b"\xff"):
+        stranger.produce(world.events, b"{}", partition=0, headers=[("event_id", event_id)])
+    assert stranger.flush(20) == 0
+    world.start()
+    world.send(a_create("after"))
+    world.settle()
+    assert sum(world.wire.ends(world.events).values()) == 5

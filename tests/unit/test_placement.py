@@ -137,6 +137,21 @@ def test_one_cpu_or_nothing_told_and_it_stays_out_of_it(allowed: list[int]) -> N
     assert os.sched_getaffinity(0) == {allowed[0]}
 
 
+def test_where_moving_is_forbidden_it_stays_out_of_it(
+    allowed: list[int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A sandbox may tell which CPUs there are, and still not let a process choose."""
+    busy = dict.fromkeys(allowed, 0.0)
+
+    def forbidden(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    with caplog.at_level("INFO"), monkeypatch.context() as patch:
+        patch.setattr(os, "sched_setaffinity", forbidden)
+        Placement(0, lambda: dict(busy)).look()
+    assert len(allowed) == 1 or "not kept on one CPU: Operation not permitted" in caplog.text
+
+
 def test_when_its_cpus_are_taken_away_it_lets_go(allowed: list[int], caplog: pytest.LogCaptureFixture) -> None:
     """A container's CPUs may be changed while it runs."""
     busy = dict.fromkeys(allowed, 0.0)
