@@ -22,6 +22,10 @@ _settings = from_environment()
 STAY_MS = 2
 RECEIVE_SECONDS = 2  # between two packets of a request
 SEND_SECONDS = 5  # without a byte taken; a page of a thousand orders may go over a slow line
+_PATIENCE = (
+    (socket.SO_RCVTIMEO, struct.pack("ll", RECEIVE_SECONDS, 0)),
+    (socket.SO_SNDTIMEO, struct.pack("ll", SEND_SECONDS, 0)),
+)
 
 
 class DrainingWorker(ThreadWorker):
@@ -35,8 +39,9 @@ class DrainingWorker(ThreadWorker):
 
     def enqueue_req(self, conn):
         conn.queued_at = time.monotonic()
-        conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", RECEIVE_SECONDS, 0))
-        conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SEND_SECONDS, 0))
+        if not conn.initialized:
+            for option, seconds in _PATIENCE:
+                conn.sock.setsockopt(socket.SOL_SOCKET, option, seconds)
         super().enqueue_req(conn)
 
     def handle(self, conn):

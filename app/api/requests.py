@@ -48,10 +48,9 @@ def body_bytes() -> bytes:
         body = request.stream.read(MAX_BYTES + 1)
         if len(body) > MAX_BYTES:
             _drain()
+            raise Refused("body_too_large", f"The body must have at most {MAX_BYTES} bytes")
     except (ParseException, OSError) as error:
         raise Refused("bad_request", "The body is malformed or did not arrive") from error
-    if len(body) > MAX_BYTES:
-        raise Refused("body_too_large", f"The body must have at most {MAX_BYTES} bytes")
     return body
 
 

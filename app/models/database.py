@@ -131,24 +131,16 @@ class Watchdog:
     def guard(self, connection: Connection, deadline: Deadline) -> Iterator[None]:
         """Run the body; when it outlives `deadline` its connection dies and psycopg2 raises in it."""
         with self._lock:
+            if self._thread is None:
+                thread = threading.Thread(target=self._watch, name="database-watchdog", daemon=True)
+                thread.start()
+                self._thread = thread  # only now: the system may have no more threads
             self._calls[connection] = deadline
-            try:
-                self._watch_over()
-            except RuntimeError:
-                del self._calls[connection]
-                raise
         try:
             yield
         finally:
             with self._lock:
                 self._calls.pop(connection, None)
-
-    def _watch_over(self) -> None:
-        """Start the thread where there is none; called with the lock. Raises RuntimeError: the system has no more."""
-        if self._thread is None:
-            thread = threading.Thread(target=self._watch, name="database-watchdog", daemon=True)
-            thread.start()
-            self._thread = thread
 
     def _watch(self) -> None:
         pause = threading.Event()
@@ -388,12 +380,9 @@ def _connect(dsn: str, **settings: int | str) -> Connection:
 def _shut(connection: Connection) -> None:
     try:
         wire = socket.socket(fileno=connection.fileno())
+        try:
+            wire.shutdown(socket.SHUT_RDWR)
+        finally:
+            wire.detach()  # it is psycopg2's
     except (OSError, psycopg2.Error):
         log.debug("the connection was gone already")
-        return
-    try:
-        wire.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        log.debug("the connection was cut already")
-    finally:
-        wire.detach()  # it is psycopg2's

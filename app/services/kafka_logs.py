@@ -348,8 +348,8 @@ def _failed(record: Outgoing, error: BaseException | None) -> SendFailed:
 
 
 def _event_id(headers: Sequence[tuple[str, bytes | None]]) -> uuid.UUID:
-    value = next((value for name, value in headers if name == "event_id"), None)
+    value = next((value for name, value in headers if name == "event_id"), None) or b""
     try:
-        return uuid.UUID((value or b"").decode())
+        return uuid.UUID(value.decode())
     except ValueError:
         return uuid.UUID(int=0)  # somebody else's record

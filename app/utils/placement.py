@@ -99,9 +99,9 @@ class Placement:
         then, own_then, busy_then = self._seen
         now, own, busy = self._seen = time.monotonic(), time.process_time(), self._busy_seconds()
         known = [cpu for cpu in self._allowed if cpu in busy and cpu in busy_then]
-        ours = {self.cpu: own - own_then}
-        others = {cpu: (busy[cpu] - busy_then[cpu] - ours.get(cpu, 0.0)) / (now - then) for cpu in known}
-        return others, (own - own_then) / (now - then)
+        passed, took = now - then, own - own_then
+        others = {cpu: (busy[cpu] - busy_then[cpu] - (took if cpu == self.cpu else 0.0)) / passed for cpu in known}
+        return others, took / passed
 
     def _move(self, cpu: int) -> None:
         self.cpu = cpu

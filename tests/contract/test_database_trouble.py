@@ -121,6 +121,17 @@ def test_a_system_without_threads_to_spare_is_no_database_that_is_away_for_ever(
     assert database.watchdog._thread.is_alive()
 
 
+def test_idle_connections_make_room_for_the_prober(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They may be what keeps a server from having one to spare, in whatever language it says so."""
+    database = Database(tables.url)
+    monkeypatch.setattr(database, "_probe", lambda: None)
+    with database.pool(1).transaction(Deadline(5)) as session:
+        connection = session.connection
+    assert not connection.closed
+    database.left(OSError("gone"))
+    assert connection.closed
+
+
 def test_a_clear_that_has_the_order_locked_needs_no_second_connection(
     tables: Tables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
