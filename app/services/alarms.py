@@ -23,6 +23,10 @@ class Alarms:
             self._open[name] = sentence
             ALARMS.labels(name).set(1)
 
+    def happened(self, name: str, sentence: str) -> None:
+        """Raise an alarm for what has happened once and cannot end by itself; `name` tells it from any other."""
+        self.ring(name, sentence)
+
     def clear(self, name: str) -> None:
         """Take an alarm back; one that is not open is left alone."""
         with self._lock:

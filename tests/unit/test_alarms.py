@@ -48,3 +48,9 @@ def test_what_is_shown_is_a_copy() -> None:
     alarms = Alarms()
     alarms.all()["x"] = "y"
     assert alarms.all() == {}
+
+
+def test_what_happened_once_is_shown_until_a_person_has_seen_it() -> None:
+    alarms = Alarms()
+    alarms.happened("test_happened_0_17", "Commands 17 to 19 of partition 0 are lost")
+    assert alarms.all() == {"test_happened_0_17": "Commands 17 to 19 of partition 0 are lost"}
