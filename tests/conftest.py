@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests.faults.cluster import Cluster
 from tests.faults.stack import FaultBroker, Stack
 from tools.stack.errors import AlreadyRunning
 from tools.stack.postgres import Postgres
@@ -16,8 +17,9 @@ from tools.stack.postgres import Postgres
 def _no_leftovers(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Servers of earlier test sessions that were killed would take memory for ever."""
     sessions = next(folder for folder in tmp_path_factory.getbasetemp().parents if folder.name.startswith("pytest-of-"))
-    for kind in (FaultBroker, Postgres):
-        for record in sessions.glob(f"pytest-[0-9]*/**/{kind.__name__}*/process.json"):
+    leftovers = {"FaultBroker": FaultBroker, "Cluster": FaultBroker, "Postgres": Postgres}
+    for folder, kind in leftovers.items():
+        for record in sessions.glob(f"pytest-[0-9]*/**/{folder}*/**/process.json"):
             with suppress(AlreadyRunning):
                 kind(record.parent).clear_leftover()
 
@@ -38,6 +40,15 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultBroker]:
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Three running brokers. A test that kills or freezes one brings it back."""
+    made = Cluster(tmp_path_factory.mktemp("Cluster"))
+    made.start()
+    yield made
+    made.kill()
 
 
 @pytest.fixture

