@@ -8,6 +8,11 @@ CODE := app tools tests migrations run.py gunicorn.conf.py
 TWO_AT_A_TIME := -n 2 --dist loadfile
 COMPILE := $(BIN)/uv pip compile --quiet --no-header --generate-hashes --universal --python-version 3.11
 
+# The programs of another PostgreSQL than the one that is installed here, such as PG_BIN=/usr/lib/postgresql/15/bin.
+ifdef PG_BIN
+export PG_BIN
+endif
+
 .PHONY: run stack test check bench chaos chaos-quick chaos-ablation mutation lint format documents requirements clean help
 
 run: $(INSTALLED) ## start PostgreSQL, Apache Kafka and the service on port 3000
@@ -16,7 +21,7 @@ run: $(INSTALLED) ## start PostgreSQL, Apache Kafka and the service on port 3000
 stack: $(INSTALLED) ## start PostgreSQL and Apache Kafka, print their addresses
 	@exec $(BIN)/python -m tools.stack up
 
-test: $(INSTALLED) ## all tests
+test: $(INSTALLED) ## all tests; PG_BIN=/usr/lib/postgresql/15/bin on that PostgreSQL
 	$(BIN)/python -m pytest $(TWO_AT_A_TIME)
 
 check: lint ## format, lint, types, tests with coverage: what CI runs

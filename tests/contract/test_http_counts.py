@@ -196,6 +196,8 @@ def test_a_page_never_contradicts_its_total_while_others_write_and_fold(
             for _ in range(40):
                 page = own.get(f"/orders/customer/{name}", limit=1000).json
                 assert page["total"] == len(page["items"])
+                if page["total"] > 900:  # one more look could find more than a page holds
+                    break
         finally:
             stop.set()
 

@@ -2,14 +2,18 @@
 
 Not root: as we are. Root: in a user namespace that maps root to an ordinary account, which works even below a private
 home. Where namespaces are forbidden: as that account, with programs and data in a folder of its own below /var/tmp.
+
+PG_BIN names the programs of another PostgreSQL, such as /usr/lib/postgresql/15/bin. Its data lies beside the other's,
+in a folder named after its major version.
 """
 
 import hashlib
 import os
 import pwd
+import re
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 from typing import IO
@@ -26,6 +30,7 @@ class Installation:
 
     programs: Path
     home: Path
+    data_name: str = "data"
     prefix: tuple[str, ...] = ()
     account: pwd.struct_passwd | None = None
 
@@ -54,14 +59,25 @@ class Installation:
 
 
 def find_installation(folder: Path) -> Installation:
-    """For data in `folder`. Blocks for milliseconds, or to copy 40 MB. Raises StackError without the package."""
-    programs = _packaged_programs()
+    """For data in `folder`. Blocks for milliseconds, or to copy 40 MB. Raises StackError without the programs."""
+    chosen = os.environ.get("PG_BIN")
+    programs = Path(chosen).resolve() if chosen else _packaged_programs()
+    plain = Installation(programs, folder, f"data-{_major(programs)}" if chosen else "data")
     if os.geteuid() != 0:
-        return Installation(programs, folder)
+        return plain
     account = pwd.getpwnam(_ACCOUNT)
     mapped = ("unshare", "--user", f"--map-user={account.pw_uid}", f"--map-group={account.pw_gid}", "--")
-    inside = Installation(programs, folder, prefix=mapped)
-    return inside if _works(inside) else _apart(programs, folder, account)
+    inside = replace(plain, prefix=mapped)
+    return inside if _works(inside) else _apart(plain, account, copied=not chosen)
+
+
+def _major(programs: Path) -> str:
+    try:
+        told = subprocess.run([programs / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        raise StackError(f"PG_BIN={programs} has no PostgreSQL that runs.") from None
+    found = re.search(r"[0-9]+", told)
+    return found[0] if found else "unknown"
 
 
 def _packaged_programs() -> Path:
@@ -88,14 +104,20 @@ def _works(installation: Installation) -> bool:
     return subprocess.run([*installation.prefix, *probe], capture_output=True, check=False).returncode == 0
 
 
-def _apart(programs: Path, folder: Path, account: pwd.struct_passwd) -> Installation:
+def _apart(plain: Installation, account: pwd.struct_passwd, *, copied: bool) -> Installation:
     """Programs and data where the account can reach them; the name is the folder's, so that data is found again."""
-    home = Path("/var/tmp") / f"order-service-{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
+    home = Path("/var/tmp") / f"order-service-{hashlib.sha256(str(plain.home).encode()).hexdigest()[:12]}"
+    programs = _copy(plain.programs, home) if copied else plain.programs
+    home.mkdir(parents=True, exist_ok=True)
+    installation = replace(plain, programs=programs, home=home, account=account)
+    installation.give(home)
+    return installation
+
+
+def _copy(programs: Path, home: Path) -> Path:
     package = programs.parents[1]
     for source in (package / "pginstall18", package.with_name(f"{package.name}.libs")):
         target = home / "programs" / source.relative_to(package.parent)
         if not target.exists():
             shutil.copytree(source, target, symlinks=True)
-    installation = Installation(home / "programs" / package.name / "pginstall18" / "bin", home, account=account)
-    installation.give(home)
-    return installation
+    return home / "programs" / package.name / "pginstall18" / "bin"

@@ -1,4 +1,4 @@
-"""PostgreSQL 18 on 127.0.0.1: superuser postgres, password postgres, database order_db."""
+"""PostgreSQL (18, or that of PG_BIN) on 127.0.0.1: superuser postgres, password postgres, database order_db."""
 
 import os
 import shutil
@@ -70,7 +70,7 @@ class Postgres(Server):
     @property
     def data(self) -> Path:
         """The data directory."""
-        return self.installation.home / "data"
+        return self.installation.home / self.installation.data_name
 
     def _prepare(self) -> list[str]:
         if not self.data.exists():
