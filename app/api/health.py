@@ -20,6 +20,7 @@ from app.utils.deadline import Deadline
 from app.utils.encoder import encode
 
 STALE_SECONDS = 30.0
+HAVE_THEIR_OWN = ("schema", "alarms")  # threads that are shown by what they do
 
 checks = Blueprint("checks", __name__)
 
@@ -45,9 +46,13 @@ class Health:
         return {
             "database": {"ok": self._database_answers(deadline)},
             "schema": {"ok": self.kafka_service.schema_at_head, "mode": self.settings.schema},
-            **{thread.name: _thread(thread) for thread in self.kafka_service.threads if thread.name != "schema"},
+            **{
+                thread.name: _thread(thread)
+                for thread in self.kafka_service.threads
+                if thread.name not in HAVE_THEIR_OWN
+            },
             "relay": {"ok": True, "leads": [relay.lane for relay in self.kafka_service.relays if relay.leading]},
-            "alarms": {"ok": not self.alarms.all(), "open": self.alarms.all()},
+            "alarms": self._open_alarms(),
         }
 
     def measure_outbox(self, deadline: Deadline) -> None:
@@ -58,6 +63,16 @@ class Health:
             return
         OUTBOX_DEPTH.set(depth)
         OUTBOX_AGE.set(float(age))
+
+    def _open_alarms(self) -> dict[str, Any]:
+        """Return the alarms of the service; `seconds_old`: when those of other processes were read, None before."""
+        found, age = self.alarms.open(), self.alarms.age
+        return {
+            "ok": not found,
+            "open": {alarm.name: alarm.sentence for alarm in found},
+            "details": {alarm.name: alarm.as_dict() for alarm in found},
+            "seconds_old": None if age is None else round(age, 1),
+        }
 
     def _database_answers(self, deadline: Deadline) -> bool:
         try:

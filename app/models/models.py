@@ -242,3 +242,21 @@ operator_actions = Table(
     Column("bytes", LargeBinary),
     comment="Audit: one line for each change that an operator made by the command line",
 )
+
+alarms = Table(
+    "alarms",
+    db.metadata,
+    Column("name", String(255), nullable=False),
+    Column("holder", String(255), nullable=False),
+    Column("sentence", Text, nullable=False),
+    Column("evidence", Text, nullable=False),
+    Column("since", DateTime(timezone=True), nullable=False),
+    Column("last_at", DateTime(timezone=True), nullable=False),
+    Column("count", BigInteger, nullable=False),
+    Column("ended_at", DateTime(timezone=True)),
+    Column("ending", String(20)),
+    PrimaryKeyConstraint("name", "holder"),
+    CheckConstraint("(ended_at IS NULL) = (ending IS NULL)", "ended"),
+    comment="What a person should look at: conditions, each renewed by the process that holds it, and happenings "
+    "(without a holder), which a person acknowledges",
+)

@@ -163,6 +163,8 @@ class CommandConsumer:
         A person may have set the offset, or a restore of the database; a restore of the broker may have cut the log,
         and its client goes to the cut without a word. Raises DatabaseTrouble, StaleTopic and Kafka's errors.
         """
+        if self._letters_in_a_row >= DEAD_LETTERS_IN_A_ROW:
+            self._watch_letters(0, 0)  # the alarm lasts as long as nothing good came
         for partition in sorted(self._halted):
             self._reconcile(partition)
         for partition, position in sorted(self._positions.items()):

@@ -42,6 +42,7 @@ class Housekeeping:
         self._ages = ages
         self._alarms = alarms
         self._failing: dict[str, Deadline] = {}  # by statement: when its failing becomes an alarm
+        self._ringing: dict[str, str] = {}
         self._next_pruning = Deadline(PRUNE_SECONDS)
 
     def run(self, stop: threading.Event, beat: Beat) -> None:
@@ -52,6 +53,8 @@ class Housekeeping:
             if self._next_pruning.passed:
                 self.prune(stop, beat)
                 self._next_pruning = Deadline(PRUNE_SECONDS)
+            for name, sentence in self._ringing.items():  # an alarm that nobody renews is over
+                self._alarms.ring(name, sentence)
 
     def fold(self, stop: threading.Event, beat: Beat) -> int:
         """Fold the counts until few rows are left; return how many were folded."""
@@ -93,6 +96,7 @@ class Housekeeping:
             self._failed(statement.name, error)
             return 0
         self._failing.pop(statement.name, None)
+        self._ringing.pop(statement.name, None)
         self._alarms.clear(statement.name)
         return done
 
@@ -102,4 +106,5 @@ class Housekeeping:
         if name not in self._failing:
             log.warning("%s: %s", name, sentence)
         if self._failing.setdefault(name, Deadline(FAILING_SECONDS)).passed:
+            self._ringing[name] = sentence
             self._alarms.ring(name, sentence)

@@ -9,9 +9,10 @@ from sqlalchemy.exc import OperationalError
 
 from app.config.config import Settings
 from app.models import schema
+from app.models.alarms import AlarmTable
 from app.models.database import Database, DatabaseAway, DatabaseTrouble
 from app.services import kafka_clients, kafka_logs, relay_store
-from app.services.alarms import Alarms
+from app.services.alarms import AlarmKeeper, Alarms
 from app.services.command_store import PostgresCommandStore
 from app.services.consumer import CommandConsumer
 from app.services.housekeeping import Housekeeping
@@ -26,6 +27,7 @@ DATABASE_PAUSE_SECONDS = 1.0
 LOOK_AGAIN_SECONDS = 5.0
 DEAD_LETTER_POLL_SECONDS = 0.5  # nobody waits for one
 STOP_SECONDS = 15.0
+ALARMS_STOP_SECONDS = 1.0
 HOUR, DAY = 3600.0, 86400.0
 
 
@@ -38,12 +40,13 @@ class KafkaService:
         self._alarms = alarms
         self._commands = database.pool(2, CONSUMER_STATEMENT_MS)
         self._housekeeping = Housekeeping(database.pool(1, CONSUMER_STATEMENT_MS), self._ages, alarms)
+        self._alarm_keeper = AlarmKeeper(alarms, AlarmTable(database.pool(1)))
         self._at_head = threading.Event()
         self.relays = [
             self._relay(relay_store.EVENTS, settings.events_topic, settings.relay_poll_ms / 1000),
             self._relay(relay_store.DEAD_LETTERS, settings.dead_letter_topic, DEAD_LETTER_POLL_SECONDS),
         ]
-        self.threads = [SupervisedThread("schema", self._keep_schema)]
+        self.threads = [SupervisedThread("schema", self._keep_schema), SupervisedThread("alarms", self._keep_alarms)]
         if settings.consumes:
             self.threads.append(SupervisedThread("consumer", self._consume))
             self.threads.append(SupervisedThread("housekeeping", self._keep_house))
@@ -64,14 +67,20 @@ class KafkaService:
 
     def stop(self) -> None:
         """Ask every thread to stop and wait for all, STOP_SECONDS at the longest."""
-        for thread in self.threads:
-            thread.ask_to_stop()
-        self.wake()
+        last = [thread for thread in self.threads if thread.name == "alarms"]  # it tells of what the others ring
         deadline = Deadline(STOP_SECONDS)
-        late = [thread.name for thread in self.threads if not thread.join(max(deadline.remaining, 0))]
+        late = self._stop([thread for thread in self.threads if thread not in last], deadline)
+        late += self._stop(last, Deadline(max(deadline.remaining, ALARMS_STOP_SECONDS)))
         if late:
             log.error("did not stop in %s s: %s", STOP_SECONDS, ", ".join(late))
         log.info("stopped")
+
+    def _stop(self, threads: list[SupervisedThread], deadline: Deadline) -> list[str]:
+        for thread in threads:
+            thread.ask_to_stop()
+        self.wake()
+        self._alarms.wake()
+        return [thread.name for thread in threads if not thread.join(max(deadline.remaining, 0))]
 
     def wake(self) -> None:
         """Say that something to send was committed; returns at once. A leader elsewhere finds it by its poll."""
@@ -108,6 +117,9 @@ class KafkaService:
                 stop.wait(DATABASE_PAUSE_SECONDS)
         except OperationalError as error:
             self._database.left(error)
+
+    def _keep_alarms(self, stop: threading.Event, beat: Beat) -> None:
+        self._alarm_keeper.run(stop, beat, lambda: self._at_head.is_set() and self._database.available)
 
     def _when_ready(self, stop: threading.Event, beat: Beat) -> bool:
         while not stop.is_set():

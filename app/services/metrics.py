@@ -23,4 +23,4 @@ READ_BACK_REMOVED = Counter(
 LEADER = Gauge("order_relay_leader", "1 while this process relays", ["lane"])
 DEAD_LETTERS = Counter("order_dead_letters_total", "Commands that could not be read")
 PRUNED = Counter("order_pruned_rows_total", "Rows deleted because their time was over", ["table"])
-ALARMS = Gauge("order_alarms", "1 while a person should look", ["alarm"])
+ALARMS = Gauge("order_alarms", "Open alarms of the service, by kind: what their names begin with", ["alarm"])

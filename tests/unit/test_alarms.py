@@ -4,6 +4,7 @@ import logging
 
 import pytest
 
+from app.services import alarms as subject
 from app.services.alarms import Alarms
 from app.services.metrics import ALARMS
 
@@ -54,3 +55,45 @@ def test_what_happened_once_is_shown_until_a_person_has_seen_it() -> None:
     alarms = Alarms()
     alarms.happened("test_happened_0_17", "Commands 17 to 19 of partition 0 are lost")
     assert alarms.all() == {"test_happened_0_17": "Commands 17 to 19 of partition 0 are lost"}
+
+
+def test_a_condition_that_nobody_renews_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    alarms, now = Alarms(), [1000.0]
+    monkeypatch.setattr(subject.time, "monotonic", lambda: now[0])
+    alarms.ring("offset_0", "Cut")
+    alarms.ring("offset_1", "Cut")
+    alarms.happened("lost_0_17", "Lost")
+    now[0] += subject.LEASE_SECONDS - 1
+    alarms.ring("offset_1", "Cut")
+    now[0] += 2
+    assert alarms.all() == {"lost_0_17": "Lost", "offset_1": "Cut"}
+
+
+def test_what_no_table_can_hold_is_shown_too() -> None:
+    alarms = Alarms()
+    alarms.ring("test_odd", "NUL \0 and half of a pair \ud800")
+    assert alarms.all() == {"test_odd": "NUL ? and half of a pair ?"}
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("offset_0", "offset"),
+        ("commands_lost_0_1234", "commands_lost"),
+        ("relay_dead_letters", "relay_dead_letters"),
+        ("topic_anew_3f2a", "topic_anew"),
+        ("17", "17"),
+    ],
+)
+def test_the_kind_of_an_alarm_is_what_stands_before_its_numbers(name: str, kind: str) -> None:
+    assert subject.kind_of(name) == kind
+
+
+def test_the_metric_counts_by_kind_and_goes_back_to_nothing() -> None:
+    alarms = Alarms()
+    alarms.ring("test_many_0", "Cut")
+    alarms.ring("test_many_1", "Cut")
+    assert shown("test_many") == 2
+    alarms.clear("test_many_0")
+    alarms.clear("test_many_1")
+    assert shown("test_many") == 0
