@@ -13,7 +13,7 @@ from app.models import statements as sql
 from app.services import relay
 from app.services.relay_store import PostgresLead
 from tests.simulation.database import Rows, Session
-from tests.simulation.statements import EFFECTS, LEAD, Effect, announce, update_free
+from tests.simulation.statements import EFFECTS, LEAD, WRITERS, Effect, announce, update_free
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,10 @@ def _lead_anyway(session: Session, parameters: Sequence[Any]) -> Rows:
     return [(True,)]
 
 
+def _nobody_writes(session: Session, parameters: Sequence[Any]) -> Rows:
+    return []
+
+
 NOTHING = Ablation()
 ABLATIONS = {
     "read-back": Ablation(functions=[(relay, "read_back")]),
@@ -66,6 +70,8 @@ ABLATIONS = {
     "identities": Ablation({sql.CLAIM_COMMANDS.name: _claim_all}),
     "version-guard": Ablation({sql.WRITES[False, True, False].name: _overwrite, sql.UPDATE_FREE.name: _overwrite_free}),
     "one-leader": Ablation({LEAD: _lead_anyway}),
+    "floor": Ablation({WRITERS: _nobody_writes}),
     "lease": Ablation(functions=[(PostgresLead, "check")]),
 }
-"""By name. `compare-and-swap` is the one of the stored offset, `version-guard` that of an HTTP change."""
+"""By name. `compare-and-swap` is the one of the stored offset, `version-guard` that of an HTTP change, `floor` the wait
+for all writers before the floor of the outbox rises."""

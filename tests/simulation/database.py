@@ -60,7 +60,8 @@ class Server:
         self.sessions: dict[Session, None] = {}
         self.away_until = 0.0
         self.read_back: Counter[Session] = Counter()  # rows that a leader found in the log
-        self._last_id = 0
+        self.last_id = 0
+        self.begun = 0  # transactions
 
     def table(self, name: str) -> dict[Hashable, Row]:
         """Return the committed rows of a table."""
@@ -68,8 +69,8 @@ class Server:
 
     def next_id(self) -> int:
         """Draw from the identity sequence: in the order of asking, not of committing."""
-        self._last_id += 1
-        return self._last_id
+        self.last_id += 1
+        return self.last_id
 
     def restart(self, seconds: float) -> None:
         """Lose every session, and take no new one for a while."""
@@ -110,6 +111,7 @@ class Session:
         self._heard = server.scheduler.now
         self._changes: dict[tuple[str, Hashable], Row] = {}
         self._held: list[tuple[str, Hashable]] = []
+        self.inserts_into: dict[str, str] = {}  # the tables that the transaction has locked, and its name
         server.sessions[self] = None
         if idle_limit:
             self._watch()
@@ -204,6 +206,12 @@ class Session:
         self.hold(table, key)
         self._changes[table, key] = row
 
+    def begin_inserting(self, table: str) -> None:
+        """Take the lock that every insert takes before it does anything, until the transaction ends."""
+        if table not in self.inserts_into:
+            self.server.begun += 1
+            self.inserts_into[table] = f"transaction {self.server.begun}"
+
     def insert(self, table: str, key: Hashable, row: Row, constraint: str) -> None:
         """Insert a row. Raises KeyExists when its key is there, at the latest when its inserter has committed."""
         if self.lock(table, key) is not None:
@@ -231,6 +239,7 @@ class Session:
         """Drop the changes, and let the locks go."""
         self.in_transaction = False
         self._changes.clear()
+        self.inserts_into.clear()
         for place in self._held:
             self.server.holders.pop(place, None)
         self._held.clear()

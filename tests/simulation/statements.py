@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from app.models import statements as sql
+from app.models.floor import last_id_of, writers_of
 from app.services import relay_store
 from app.services.relay_store import EVENTS
 from tests.simulation.database import Rows, Session
@@ -15,6 +16,7 @@ Effect = Callable[[Session, Sequence[Any]], Rows]
 
 _VERSION = list(sql.ORDER).index("version")
 LEAD = "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))"
+LAST_ID, WRITERS = last_id_of(EVENTS.table), writers_of(EVENTS.table)
 _WRITTEN = [*sql.ORDER, "change_id", "kind", "from_status", "concerned", "door", "correlation_id", "type", "payload"]
 
 
@@ -114,6 +116,7 @@ def _insert_events(session: Session, parameters: Sequence[Any]) -> Rows:
 
 
 def _add_event(session: Session, event: dict[str, Any]) -> None:
+    session.begin_inserting("outbox")
     row_id = session.server.next_id()
     session.put("outbox", row_id, {"id": row_id, **event})
 
@@ -171,9 +174,20 @@ def _lead(session: Session, parameters: Sequence[Any]) -> Rows:
     return [(session.server.leaders.setdefault(parameters[0], session) is session,)]
 
 
+def _last_id(session: Session, parameters: Sequence[Any]) -> Rows:
+    return [(session.server.last_id or None,)]
+
+
+def _writers(session: Session, parameters: Sequence[Any]) -> Rows:
+    others = (it.inserts_into.get("outbox") for it in session.server.sessions)
+    return [(name, False) for name in others if name is not None]
+
+
 def _oldest(session: Session, parameters: Sequence[Any]) -> Rows:
+    floor, limit, _ = parameters
     columns = ("id", "event_id", "aggregateid", "payload", "type", "correlation_id", "version")
-    rows = [tuple(row[column] for column in columns) for row in session.rows("outbox")][: parameters[0]]
+    above = (row for row in session.rows("outbox") if row["id"] > floor)
+    rows = [tuple(row[column] for column in columns) for row in above][:limit]
     return [(*row[:2], row[2].encode(), *row[3:6], None if row[6] is None else str(row[6])) for row in rows]
 
 
@@ -236,6 +250,8 @@ EFFECTS: dict[str, Effect] = {
     sql.REMEMBER_REFUSAL.name: _remember_refusal,
     "SELECT 1": lambda session, parameters: [(1,)],
     LEAD: _lead,
+    LAST_ID: _last_id,
+    WRITERS: _writers,
     EVENTS.select: _oldest,
     EVENTS.forget: _forget,
     f"{EVENTS.forget_events} RETURNING 1": _forget_events,

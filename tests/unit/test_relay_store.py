@@ -22,6 +22,7 @@ class Server:
         self.description = True
         self.watchdog = self
         self._seconds = list(seconds)
+        self._rows: list[tuple[Any, ...]] = []
 
     def guard(self, connection: object, deadline: object) -> AbstractContextManager[None]:
         return nullcontext()
@@ -35,10 +36,11 @@ class Server:
             raise psycopg2.OperationalError("terminating connection due to idle-session timeout")
         seconds = self._seconds.pop(0) if self._seconds else 0.0
         self.now += seconds
+        self._rows = [(None,)] if "pg_sequence_last_value" in statement else []
         self.ended = seconds > relay_store.IDLE_MS / 1000  # silent for too long once it had answered
 
     def fetchall(self) -> list[tuple[Any, ...]]:
-        return []
+        return self._rows
 
 
 def a_leader(server: Server, monkeypatch: pytest.MonkeyPatch) -> PostgresLead:
@@ -67,13 +69,13 @@ def test_a_leader_that_was_frozen_with_the_answer_in_hand_does_not_send(monkeypa
 
 
 def test_a_leader_that_was_frozen_while_it_read_the_rows_notices(monkeypatch: pytest.MonkeyPatch) -> None:
-    leader = a_leader(Server(60.0), monkeypatch)
+    leader = a_leader(Server(0.0, 0.0, 60.0), monkeypatch)
     with pytest.raises(LeadLost):
         leader.next_batch()
 
 
 def test_rows_that_took_long_to_read_may_be_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else a slow database would stop the relay for good."""
-    leader = a_leader(Server(LEASE_SECONDS + 1), monkeypatch)
+    leader = a_leader(Server(0.0, 0.0, LEASE_SECONDS + 1), monkeypatch)
     leader.next_batch()
     leader.check()

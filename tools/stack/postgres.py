@@ -82,6 +82,7 @@ class Postgres(Server):
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": "",
             "max_connections": 200,
+            "max_prepared_transactions": 4,
             "fsync": "on",
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
