@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 from app.api.errors import refusal
+from app.models.answer_store import Answer
 from app.models.order import OrderState
 from app.models.rules import Decision, Refusal, Unchanged
-from app.models.store import Answer
 from app.utils.encoder import encode
 
 Presenter = Callable[[Decision], Answer]

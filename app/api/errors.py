@@ -5,10 +5,10 @@ import logging
 from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException
 
+from app.models.answer_store import Answer, KeyInUse
 from app.models.database import DatabaseTrouble
 from app.models.fields import InvalidFields
 from app.models.rules import Refusal
-from app.models.store import Answer, KeyInUse
 from app.services.order_service import KeyReused
 from app.utils.decoder import Unreadable
 from app.utils.encoder import encode

@@ -9,9 +9,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from app.api.errors import respond
 from app.api.requests import REQUEST_SECONDS
 from app.config.config import Settings
+from app.models.answer_store import Answer
 from app.models.database import DatabaseTrouble, Pool, Statement
 from app.models.statements import PING
-from app.models.store import Answer
 from app.services.alarms import Alarms
 from app.services.kafka_service import KafkaService
 from app.services.metrics import OUTBOX_AGE, OUTBOX_DEPTH, REQUESTS

@@ -9,7 +9,7 @@ from flask import g, request
 from gunicorn.http.errors import ParseException
 
 from app.api.errors import Refused
-from app.models.store import IdempotencyKey
+from app.models.answer_store import IdempotencyKey
 from app.utils.deadline import Deadline, queued_seconds
 from app.utils.decoder import MAX_BYTES, decode
 from app.utils.logging import correlation_id

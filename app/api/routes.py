@@ -6,9 +6,11 @@ from werkzeug.routing import BaseConverter
 from app.api import answers, bodies, requests
 from app.api.errors import Refused, refusal, respond
 from app.models import fields
+from app.models.answer_store import Answer
+from app.models.commands import Command
 from app.models.order import OrderStatus
 from app.models.rules import NOT_FOUND
-from app.models.store import Answer, Origin
+from app.models.store import Origin
 from app.services.order_service import Call, OrderService
 from app.utils.decoder import is_storable
 from app.utils.encoder import encode
@@ -101,11 +103,11 @@ def complete_order() -> Response:
 def _change(body_model: type[bodies.Body], present: answers.Presenter) -> Response:
     body = requests.body_bytes()
     call = Call(Origin("http", g.correlation_id), g.deadline, requests.idempotency_key(body), present)
-    answer = _service().repeated(call)
-    if answer is None:
-        command = fields.read(body_model, requests.json_object(body)).command()
-        answer = _service().execute(command, call)
-    return respond(answer)
+
+    def command() -> Command:
+        return fields.read(body_model, requests.json_object(body)).command()
+
+    return respond(_service().answer(command, call))
 
 
 def _page(filters: dict[str, str]) -> Response:

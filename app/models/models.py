@@ -179,6 +179,8 @@ refused_accepts = Table(
     Column("order_id", String(255), nullable=False),
     Column("runner_id", String(255), nullable=False),
     Column("refused_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("used_by", Uuid),
+    Column("used_at", DateTime(timezone=True)),
     PrimaryKeyConstraint("order_id", "runner_id"),
     Index(None, "refused_at"),
     comment="Runners whose accept was refused a moment ago: their bare clearRunner must not take the winner's order",

@@ -90,6 +90,7 @@ TABLE: Mapping[type, Mapping[OrderStatus, Verdict]] = MappingProxyType(
     {command: MappingProxyType(dict(zip(OrderStatus, row, strict=True))) for command, row in _ROWS.items()}
 )
 
+ORDER_TAKEN = "order_taken"
 NOT_FOUND = Refusal("order_not_found", "Order not found")
 
 
@@ -143,7 +144,7 @@ def accept(order: OrderState, command: AcceptOrder, now: datetime) -> Decision:
         return _moved(ChangeKind.ACCEPTED, order, now, runner_id=command.runner_id, **after)
     if verdict is SAME and order.holder == command.runner_id:
         return Unchanged(order)
-    code = "order_taken" if order.holder is not None else "status_not_allowed"
+    code = ORDER_TAKEN if order.holder is not None else "status_not_allowed"
     return _refused(order, "accepted", code)
 
 

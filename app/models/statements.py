@@ -55,11 +55,16 @@ LOCK_ORDERS = named(
     {"order_ids": "text[]"},
     f"SELECT {ORDER_LIST} FROM orders WHERE order_id = ANY ({{order_ids}}) ORDER BY order_id FOR UPDATE",
 )
+# A use that nobody confirmed for so long belongs to a call whose answer was lost: its caller asks again.
+UNCONFIRMED_SECONDS = 1
+_USABLE = (
+    "order_id = {order_id} AND refused_at > now() - make_interval(secs => {seconds}) "
+    f"AND (used_by IS NULL OR used_at < now() - interval '{UNCONFIRMED_SECONDS} s')"
+)
 IS_FORGIVABLE = named(
     "is_forgivable",
     {"order_id": "text", "seconds": "integer"},
-    "SELECT EXISTS (SELECT FROM refused_accepts WHERE order_id = {order_id} "
-    "AND refused_at > now() - make_interval(secs => {seconds}))",
+    f"SELECT EXISTS (SELECT FROM refused_accepts WHERE {_USABLE})",
 )
 FIND_ANSWER = named(
     "find_answer",
@@ -69,7 +74,7 @@ FIND_ANSWER = named(
 FIND_CHANGE = named(
     "find_change",
     {"order_id": "text", "version": "integer", "change_id": "uuid"},
-    "SELECT FROM order_changes WHERE order_id = {order_id} AND version = {version} AND change_id = {change_id}",
+    "SELECT 1 FROM order_changes WHERE order_id = {order_id} AND version = {version} AND change_id = {change_id}",
 )
 PING = Statement("ping", (), "SELECT 1")
 
@@ -134,14 +139,25 @@ REMEMBER_REFUSAL = named(
     "remember_refusal",
     {"order_id": "text", "runner_id": "text"},
     "INSERT INTO refused_accepts (order_id, runner_id) VALUES ({order_id}, {runner_id}) "
-    "ON CONFLICT (order_id, runner_id) DO UPDATE SET refused_at = now()",
+    "ON CONFLICT (order_id, runner_id) DO UPDATE SET refused_at = now(), used_by = NULL, used_at = NULL",
 )
+# Marked, not deleted: after a lost connection the mark tells whether the call had its refusal.
 USE_UP_REFUSAL = named(
     "use_up_refusal",
-    {"order_id": "text", "seconds": "integer"},
-    "DELETE FROM refused_accepts WHERE (order_id, runner_id) = (SELECT order_id, runner_id FROM refused_accepts "
-    "WHERE order_id = {order_id} AND refused_at > now() - make_interval(secs => {seconds}) "
-    "ORDER BY refused_at LIMIT 1 FOR UPDATE) RETURNING runner_id",
+    {"order_id": "text", "seconds": "integer", "call_id": "uuid"},
+    "UPDATE refused_accepts SET used_by = {call_id}, used_at = now() WHERE (order_id, runner_id) = "
+    f"(SELECT order_id, runner_id FROM refused_accepts WHERE {_USABLE} ORDER BY refused_at LIMIT 1 FOR UPDATE) "
+    "RETURNING runner_id",
+)
+FIND_USE = named(
+    "find_use",
+    {"order_id": "text", "call_id": "uuid"},
+    "SELECT 1 FROM refused_accepts WHERE order_id = {order_id} AND used_by = {call_id}",
+)
+CONFIRM_USE = named(
+    "confirm_use",
+    {"order_id": "text", "call_id": "uuid"},
+    "DELETE FROM refused_accepts WHERE order_id = {order_id} AND used_by = {call_id}",
 )
 
 

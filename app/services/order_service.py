@@ -5,17 +5,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from app.models import rules
+from app.models.answer_store import Answer, IdempotencyKey, KeyInUse, KeyTaken
 from app.models.commands import AcceptOrder, ClearRunner, Command, CreateOrder
 from app.models.database import Pool, Session
 from app.models.order import OrderState
 from app.models.rules import Change, Decision, Refusal, Unchanged
-from app.models.store import Answer, IdempotencyKey, KeyInUse, KeyTaken, OrderStore, Origin, Write
+from app.models.store import OrderStore, Origin, Write
 from app.services.events import http_event
 from app.services.metrics import LOST_RACES
 from app.utils.deadline import Deadline
 from app.utils.ids import new_id
 
 TRIES_WITHOUT_LOCK = 3
+ORDER_TAKEN = b'"code":"%s"' % rules.ORDER_TAKEN.encode()  # in a stored answer: its text is ours
 
 Clock = Callable[[], datetime]
 
@@ -58,19 +60,28 @@ class OrderService:
         offset = min((page - 1) * limit, 2**62)  # past any end, and still a bigint
         return self._store.page(filters, limit, offset, deadline)
 
-    def repeated(self, call: Call) -> Answer | None:
+    def answer(self, read_command: Callable[[], Command], call: Call) -> Answer:
+        """Return the answer already given under the call's key, else do what the command asks for.
+
+        Raises what `read_command` raises, KeyReused, KeyInUse and DatabaseTrouble.
+        """
+        return self._repeated(read_command, call) or self.execute(read_command(), call)
+
+    def _repeated(self, read_command: Callable[[], Command], call: Call) -> Answer | None:
         """Return the answer already given under the call's key, None where there is none [H15].
 
-        Raises KeyReused and DatabaseTrouble.
+        The refusal of an accept is remembered again: its runner clears after this answer too [R8].
         """
         if call.key is None:
             return None
-        stored = self._store.stored_answer(call.key, call.deadline)
+        stored = self._store.answers.find(call.key, call.deadline)
         if stored is None:
             return None
         body_hash, answer = stored
         if body_hash != call.key.body_hash:
             raise KeyReused
+        if ORDER_TAKEN in answer.body and isinstance(command := read_command(), AcceptOrder):
+            self._store.answers.remember((command.order_id, command.runner_id), call.deadline)
         return answer
 
     def execute(self, command: Command, call: Call) -> Answer:
@@ -87,7 +98,7 @@ class OrderService:
                 LOST_RACES.inc()
             return self._attempt_locked(command, call)
         except KeyTaken:
-            answer = self.repeated(call)
+            answer = self._repeated(lambda: command, call)
             if answer is None:
                 raise KeyInUse from None
             return answer
@@ -127,18 +138,23 @@ class OrderService:
         if isinstance(command, CreateOrder):
             return rules.create(command, str(new_id()), now)
         bare = isinstance(command, ClearRunner) and command.runner_id is None
-        forgivable = bare and order is not None and self._store.is_forgivable(order.order_id, call.deadline, session)
+        forgivable = (
+            bare and order is not None and self._store.answers.is_forgivable(order.order_id, call.deadline, session)
+        )
         return rules.decide(order, command, now, forgivable=forgivable)
 
     def _settle(self, decision: Unchanged | Refusal, command: Command, call: Call) -> Answer | None:
         """Answer without a change; None: another call used the remembered refusal up in between."""
         answer = call.present(decision)
-        refused_runner = None
-        if isinstance(command, AcceptOrder) and isinstance(decision, Refusal) and decision.code == "order_taken":
-            refused_runner = (command.order_id, command.runner_id)
-        use_up = decision.order.order_id if isinstance(decision, Unchanged) and decision.forgiven else None
-        kept = self._store.keep(call.key, answer, call.deadline, remember=refused_runner, use_up=use_up)
-        return answer if kept else None
+        if isinstance(decision, Unchanged) and decision.forgiven:
+            used = self._store.answers.use_refusal(call.key, answer, decision.order.order_id, new_id(), call.deadline)
+            return answer if used else None
+        if isinstance(command, AcceptOrder) and isinstance(decision, Refusal) and decision.code == rules.ORDER_TAKEN:
+            accept = (command.order_id, command.runner_id)
+            self._store.answers.keep_refused_accept(call.key, answer, accept, call.deadline)
+        else:
+            self._store.answers.keep(call.key, answer, call.deadline)
+        return answer
 
     def _prepare(self, change: Change, call: Call) -> Write:
         change_id = new_id()

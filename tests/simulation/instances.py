@@ -9,9 +9,10 @@ from functools import partial
 from kafka.errors import KafkaError
 
 from app.config.config import Settings
+from app.models.answer_store import Answer
 from app.models.database import DatabaseTrouble, OutcomeUnknown
 from app.models.rules import Change, Decision
-from app.models.store import Answer, OrderStore, Origin
+from app.models.store import OrderStore, Origin
 from app.services import relay_store
 from app.services.alarms import Alarms
 from app.services.command_store import PostgresCommandStore

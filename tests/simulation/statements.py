@@ -158,7 +158,7 @@ def announce(session: Session, parameters: Sequence[Any]) -> Rows:
 def _find_change(session: Session, parameters: Sequence[Any]) -> Rows:
     order_id, version, change_id = parameters
     change = session.find("order_changes", (order_id, version))
-    return [()] if change is not None and change["change_id"] == change_id else []
+    return [(1,)] if change is not None and change["change_id"] == change_id else []
 
 
 def _remember_refusal(session: Session, parameters: Sequence[Any]) -> Rows:

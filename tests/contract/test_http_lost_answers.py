@@ -1,0 +1,166 @@
+"""Refused accepts whose answers are given again, or lost: the winner keeps the order all the same [R8]."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psycopg2
+import pytest
+from flask import Flask
+
+from app.models import statements as sql
+from app.models.database import OutcomeUnknown, Pool, Session
+from app.services import order_service
+from tests.contract.builders import Caller, at_once, unique
+from tests.contract.conftest import Tables
+from tests.contract.test_http_compensation import age_the_refusals, held
+
+__all__ = ["held"]
+
+
+def pool_of(app: Flask) -> Pool:
+    pool: Pool = app.extensions["order_service"]._pool
+    return pool
+
+
+@pytest.fixture
+def lose_answers(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Have the next transactions commit and lose their answers."""
+    pool, real = pool_of(app), Pool.transaction
+    left = [0]
+
+    @contextlib.contextmanager
+    def transaction(*arguments: Any) -> Iterator[Session]:
+        with real(pool, *arguments) as session:
+            yield session
+        if left[0]:
+            left[0] -= 1
+            raise OutcomeUnknown("the answer to the commit was lost")
+
+    monkeypatch.setattr(pool, "transaction", transaction)
+    return lambda times: left.__setitem__(0, times)
+
+
+@pytest.fixture
+def confirmations_lost(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the process died after the commit, before it could answer."""
+    pool, real = pool_of(app), Pool.run
+
+    def run(statement: Any, *arguments: Any) -> Any:
+        if statement is sql.CONFIRM_USE:
+            raise psycopg2.OperationalError("gone")
+        return real(pool, statement, *arguments)
+
+    monkeypatch.setattr(pool, "run", run)
+
+
+def accept(api: Caller, order_id: str, key: str, runner: str = "loser") -> Any:
+    return api.post("/verifyAndAcceptOrder", {"orderId": order_id, "runner_id": runner}, Idempotency_Key=key)
+
+
+def test_a_refusal_given_again_under_its_key_is_remembered_from_then_on(api: Caller, tables: Tables) -> None:
+    """[R8] [H15]"""
+    order_id, key = api.new("ACCEPTED", "winner"), unique("key")
+    first = accept(api, order_id, key)
+    age_the_refusals(tables, order_id, 60)
+    assert accept(api, order_id, key).data == first.data
+    assert api.clear(order_id).json["changed"] is False
+    assert accept(api, order_id, key).data == first.data  # used up, and given again once more
+    assert api.clear(order_id).json["changed"] is False
+    assert api.order(order_id)["runnerId"] == "winner"
+
+
+def test_a_refusal_repeated_under_its_key_counts_once(api: Caller) -> None:
+    """[R8]"""
+    order_id, key = api.new("ACCEPTED", "winner"), unique("key")
+    for _ in range(3):
+        assert accept(api, order_id, key).json["code"] == "order_taken"
+    assert [api.clear(order_id).json.get("changed") for _ in range(2)] == [False, None]
+
+
+def test_the_twins_of_a_refused_accept_count_once(new_caller: Callable[[], Caller], api: Caller) -> None:
+    """[R8] [H15]: whichever is answered by the store."""
+    order_id, key = api.new("ACCEPTED", "winner"), unique("key")
+    answers = at_once([lambda: accept(new_caller(), order_id, key)] * 6)
+    assert {answer.json["code"] for answer in answers} == {"order_taken"}
+    assert [api.clear(order_id).json.get("changed") for _ in range(2)] == [False, None]
+
+
+def test_other_answers_given_again_are_no_refusals(api: Caller, tables: Tables) -> None:
+    """[R8]: neither the winner's own, nor a refusal by the status alone."""
+    order_id, key = api.new("CREATED"), unique("key")
+    assert [accept(api, order_id, key, "winner").status_code for _ in range(2)] == [200, 200]
+    pending, other = api.new("PENDING"), unique("key")
+    assert [accept(api, pending, other).json["code"] for _ in range(2)] == ["status_not_allowed"] * 2
+    assert tables.one("SELECT count(*) FROM refused_accepts WHERE order_id IN (%s, %s)", order_id, pending) == 0
+
+
+@pytest.mark.parametrize("key", [{}, {"Idempotency_Key": "lost-"}])
+def test_a_forgiven_clear_whose_answer_was_lost_changes_nothing(
+    api: Caller, held: str, lose_answers: Callable[[int], None], key: dict[str, str]
+) -> None:
+    """[R8]: the call finds out by itself that it was done."""
+    lose_answers(1)
+    answer = api.post("/clearRunner", {"orderId": held}, **{name: value + held for name, value in key.items()})
+    assert (answer.status_code, answer.json["changed"]) == (200, False)
+    assert api.order(held)["runnerId"] == "winner"
+    assert "changed" not in api.clear(held).json  # and used one refusal up
+
+
+def test_a_forgiven_clear_that_was_never_answered_is_forgiven_when_it_is_asked_again(
+    api: Caller, tables: Tables, held: str, confirmations_lost: None
+) -> None:
+    """[R8]: its process died, or could not find out; the caller has no key, as the ones of today."""
+    assert api.clear(held).json["changed"] is False
+    tables.rows("UPDATE refused_accepts SET used_at = used_at - interval '1 s' WHERE order_id = %s", held)
+    assert api.clear(held).json["changed"] is False
+    assert api.order(held)["runnerId"] == "winner"
+
+
+@pytest.mark.parametrize("key", [{}, {"Idempotency_Key": "lost-"}])
+def test_a_refusal_whose_answer_was_lost_is_given_and_remembered(
+    api: Caller, lose_answers: Callable[[int], None], key: dict[str, str]
+) -> None:
+    """[R8]"""
+    order_id = api.new("ACCEPTED", "winner")
+    lose_answers(1)
+    body = {"orderId": order_id, "runner_id": "loser"}
+    named = {name: value + order_id for name, value in key.items()}
+    assert api.post("/verifyAndAcceptOrder", body, **named).json["code"] == "order_taken"
+    assert [api.clear(order_id).json.get("changed") for _ in range(2)] == [False, None]
+
+
+def test_on_the_way_with_the_lock_refusals_are_remembered_and_used_up_too(
+    api: Caller, lose_answers: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """[R8]"""
+    order_id, key = api.new("ACCEPTED", "winner"), unique("key")
+    monkeypatch.setattr(order_service, "TRIES_WITHOUT_LOCK", 0)
+    assert [accept(api, order_id, key).json["code"] for _ in range(2)] == ["order_taken"] * 2
+    assert api.clear(order_id).json["changed"] is False
+    assert "changed" not in api.clear(order_id).json
+
+
+@pytest.mark.parametrize("key", [{}, {"Idempotency_Key": "moved-"}])
+def test_a_change_whose_answer_was_lost_is_known_to_be_done_though_the_order_moved_on(
+    app: Flask, new_caller: Callable[[], Caller], tables: Tables, monkeypatch: pytest.MonkeyPatch, key: dict[str, str]
+) -> None:
+    """Else it would be decided anew, and refused."""
+    api, order_id = new_caller(), new_caller().new("ACCEPTED")
+    pool, real = pool_of(app), Pool.run
+    writes = {statement.name for statement in (*sql.WRITES.values(), sql.UPDATE_FREE)}
+
+    def run(statement: Any, *arguments: Any) -> Any:
+        rows = real(pool, statement, *arguments)
+        if statement.name in writes:
+            monkeypatch.undo()
+            assert new_caller().update(order_id, "COMPLETED").status_code == 200
+            raise OutcomeUnknown("the answer was lost")
+        return rows
+
+    monkeypatch.setattr(pool, "run", run)
+    named = {name: value + order_id for name, value in key.items()}
+    answer = api.post("/updateOrderStatus", {"orderId": order_id, "status": "PLACED"}, **named)
+    assert answer.status_code == 200
+    assert [change["to_status"] for change in tables.changes(order_id)][-2:] == ["PLACED", "COMPLETED"]
+    assert answer.json["order"]["orderStatus"] == "PLACED"
