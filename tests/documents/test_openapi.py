@@ -124,7 +124,7 @@ def test_trouble_is_documented(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(OrderService, "repeated", fail)
+    monkeypatch.setattr(OrderService, "answer", fail)
     answer = post(client, call, CREATE)
     assert answer.status_code == status
     assert documented(call, status)[answer.json["code"]] == answer.json

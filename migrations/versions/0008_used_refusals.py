@@ -6,8 +6,8 @@ and the version before, which deletes at once, works on beside us.
 
 from alembic import op
 
-revision = "0007"
-down_revision = "0006"
+revision = "0008"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 
