@@ -37,6 +37,7 @@ SAYS_SUCCESS = frozenset({"/createOrder", "/testCreateOrder", "/verifyAndAcceptO
 _TROUBLE_CODES = {
     "DatabaseAway": "database_away",
     "DatabaseBusy": "database_busy",
+    "DatabaseFails": "database_busy",
     "OutcomeUnknown": "outcome_unknown",
 }
 _HTTP_CODES = {

@@ -21,7 +21,19 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
 from app.models.arrays import array_literal
+from app.models.trouble import DatabaseAway, DatabaseBusy, DatabaseFails, DatabaseTrouble, OutcomeUnknown
 from app.utils.deadline import Deadline
+
+__all__ = [
+    "Database",
+    "DatabaseAway",
+    "DatabaseBusy",
+    "DatabaseTrouble",
+    "OutcomeUnknown",
+    "Pool",
+    "Session",
+    "Statement",
+]
 
 log = logging.getLogger(__name__)
 
@@ -49,22 +61,7 @@ _BUSY = ("55P03", "57014", "40P01", "40001", "53")
 _FULL = ("too many clients", "too many connections", "slots are reserved")  # refused connections have no code
 _STALE_PLAN = ("0A000", "26000")
 _NO_SCHEMA = ("42P01", "42703")
-
-
-class DatabaseTrouble(Exception):
-    """The call cannot be answered now through no fault of the caller; the sentence is fit for one."""
-
-
-class DatabaseAway(DatabaseTrouble):
-    """The database cannot be reached, or is not at head; nothing was done."""
-
-
-class DatabaseBusy(DatabaseTrouble):
-    """A lock, a slow statement or a full disk stood in the way; nothing was done."""
-
-
-class OutcomeUnknown(DatabaseTrouble):
-    """The connection died in the statement: it may have been done or not."""
+_OWN = ("22", "23")  # what a statement's values can be at fault for
 
 
 @dataclass(frozen=True)
@@ -277,7 +274,7 @@ class Pool:
         """Run one autocommitted statement and return its rows.
 
         Blocks until `deadline` at the longest. Raises DatabaseAway and DatabaseBusy (nothing done), OutcomeUnknown,
-        and psycopg2's error for what the statement itself did wrong (a taken key, a bug).
+        and psycopg2's error where the values may be at fault: SQLSTATE class 22 and 23 (a taken key), nothing else.
         """
         with self._borrowed(deadline) as session:
             session.set_autocommit(True)
@@ -354,15 +351,15 @@ class Pool:
             self._database.drop_idle()
             if deadline.passed:
                 self._database.left(error)
-            return OutcomeUnknown("The database connection was lost; whether the change was made is not known")
+            return OutcomeUnknown("The database connection was lost; whether the change was made is not known", error)
         if code.startswith(_STALE_PLAN):
             pooled.invalidate()
-            return DatabaseBusy("The database schema has just changed")
+            return DatabaseBusy("The database schema has just changed", error)
         if code.startswith(_BUSY):
-            return DatabaseBusy("The database is busy")
+            return DatabaseBusy("The database is busy", error)
         if code.startswith(_NO_SCHEMA):
-            return DatabaseAway("The database schema is not ready yet")
-        return None
+            return DatabaseAway("The database schema is not ready yet", error)
+        return None if code.startswith(_OWN) else DatabaseFails("The database cannot do this now", error)
 
 
 def _connect(dsn: str, **settings: int | str) -> Connection:

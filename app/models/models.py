@@ -135,11 +135,32 @@ dead_letters = Table(
     _now(),
     Column("resolution", String(10)),
     Column("resolved_at", DateTime(timezone=True)),
+    Column("length", BigInteger),
+    Column("sha256", LargeBinary),
+    Column("refusal", Text),
     UniqueConstraint("event_id"),
     CheckConstraint("resolution IN ('replayed', 'discarded')", "resolution"),
     CheckConstraint("(resolution IS NULL) = (resolved_at IS NULL)", "resolved"),
     Index("ix_dead_letters_unsent", "id", postgresql_where=text("sent_at IS NULL")),
     comment="Every command that could not be read, with its bytes; the relay sends them to the dead letter topic",
+)
+
+given_up_commands = Table(
+    "given_up_commands",
+    db.metadata,
+    Column("id", BigInteger, Identity(always=True, cache=1), primary_key=True),
+    Column("event_id", Uuid, nullable=False),
+    Column("topic", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("key", LargeBinary),
+    Column("value", LargeBinary),
+    Column("type", String(40), nullable=False),
+    Column("correlation_id", String(255), nullable=False),
+    Column("error", Text, nullable=False),
+    _now(),
+    UniqueConstraint("event_id"),
+    comment="Every command that could not be handled and was answered with internal_error, with its bytes",
 )
 
 idempotency_keys = Table(

@@ -11,7 +11,7 @@ from itertools import product
 from sqlalchemy import BigInteger, DateTime, Integer, LargeBinary, Numeric, SmallInteger, Table, Uuid
 
 from app.models.database import Statement
-from app.models.models import Order, dead_letters, idempotency_keys, order_changes, outbox
+from app.models.models import Order, dead_letters, given_up_commands, idempotency_keys, order_changes, outbox
 
 
 def _type(column: object) -> str:
@@ -31,7 +31,8 @@ def _columns(table: Table, *left_out: str) -> dict[str, str]:
 ORDER = _columns(Order.__table__)
 CHANGE = _columns(order_changes, "created_at")
 EVENT = _columns(outbox, "id", "aggregatetype", "created_at")
-DEAD_LETTER = _columns(dead_letters, "id", "sent_at", "created_at", "resolution", "resolved_at")
+DEAD_LETTER = _columns(dead_letters, "id", "sent_at", "created_at", "resolution", "resolved_at", "refusal")
+GIVEN_UP = _columns(given_up_commands, "id", "created_at")
 KEY = _columns(idempotency_keys, "created_at")
 
 ORDER_LIST = ", ".join(ORDER)
@@ -226,6 +227,12 @@ INSERT_DEAD_LETTERS = _insert_many(
     "dead_letters",
     DEAD_LETTER,
     "ON CONFLICT (event_id) DO UPDATE SET event_id = excluded.event_id RETURNING 1",
+)
+INSERT_GIVEN_UP = named(
+    "insert_given_up",
+    GIVEN_UP,
+    f"INSERT INTO given_up_commands ({', '.join(_quoted(GIVEN_UP))}) "
+    f"VALUES ({', '.join(f'{{{column}}}' for column in GIVEN_UP)}) ON CONFLICT (event_id) DO NOTHING",
 )
 UPDATE_ORDERS = named(
     "update_orders",

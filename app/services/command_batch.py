@@ -3,27 +3,36 @@
 The way: move the stored offset (which locks it), claim what is new, lock the orders in the order of their ids, decide
 one command after the other in memory, write with one statement a table. An order that several commands change is
 written once, in its last state and guarded on its first version; its history and replies are one a command.
+
+What goes wrong is ours unless it is proved to be a command's: deciding it failed, or PostgreSQL refused its values.
 """
 
 import hashlib
 import logging
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
+
+import psycopg2
 
 from app.models import rules
 from app.models import statements as sql
 from app.models.commands import CreateOrder
-from app.models.database import Pool, Session
+from app.models.database import DatabaseTrouble, Pool, Session
 from app.models.order import OrderState
 from app.models.rows import to_row, to_state
 from app.models.rules import Change, Decision, Refusal, Unchanged
+from app.models.trouble import told
 from app.services.command_reader import DeadLetter, Reading, read
+from app.services.command_trouble import CommandFault, ServiceTrouble
 from app.services.metrics import COMMANDS, DEAD_LETTERS
 from app.services.order_service import Clock, utc_now
+from app.services.records import Record, UnreadRecord
+from app.services.rehearsal import A_CREATE, an_update
 from app.services.replies import Reply, reply
 from app.utils.deadline import Deadline
 from app.utils.ids import reply_id, saga_order_id
@@ -33,15 +42,6 @@ log = logging.getLogger(__name__)
 
 BATCH_SECONDS = 15.0
 BUG = Refusal("internal_error", "The service cannot handle this command; it has been logged")
-
-
-class Record(Protocol):
-    """What is used of a Kafka record. `timestamp` in milliseconds since 1970."""
-
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
 
 
 class OffsetMoved(Exception):
@@ -64,8 +64,8 @@ class Batch:
 class _Work:
     """What a batch will write."""
 
-    orders: dict[str, OrderState]
-    sagas: dict[str, str]
+    orders: dict[str, OrderState] = field(default_factory=dict)
+    sagas: dict[str, str] = field(default_factory=dict)
     first_versions: dict[str, int] = field(default_factory=dict)
     created: dict[str, None] = field(default_factory=dict)
     changes: list[tuple[Any, ...]] = field(default_factory=list)
@@ -80,23 +80,57 @@ class CommandBatches:
         self._pool = pool
         self._clock = clock
 
-    def handle(self, batch: Batch, *, give_up: bool = False) -> int:
+    def handle(self, batch: Batch, *, give_up: str | None = None) -> int:
         """Commit the effects of the batch and return the number of its dead letters.
 
-        `give_up`: answer every command with BUG; for one that cannot be handled. Raises OffsetMoved,
-        DatabaseTrouble (nothing is moved), and whatever a bug raises.
+        `give_up`: why its one command cannot be handled; it is answered with BUG, and its bytes are kept. Raises
+        OffsetMoved, CommandFault and DatabaseTrouble, and then nothing was moved.
         """
-        readings = [(record, read(record.value)) for record in batch.records]
-        if give_up:
-            readings = [(record, _given_up(reading)) for record, reading in readings]
-        with self._pool.transaction(Deadline(BATCH_SECONDS)) as session:
-            self._move_offset(session, batch)
+        with _blame():
+            readings = [(record, self._read(record)) for record in batch.records]
             letters = [(record, letter) for record, letter in readings if isinstance(letter, DeadLetter)]
-            fresh = _claim(session, [(record, it) for record, it in readings if isinstance(it, Reading)])
-            work = self._decide_all(session, batch, fresh)
-            _write(session, batch, work, letters)
+            commands = [(record, reading) for record, reading in readings if isinstance(reading, Reading)]
+            with self._pool.transaction(Deadline(BATCH_SECONDS)) as session:
+                self._move_offset(session, batch)
+                work = _Work()
+                if give_up is None:
+                    work = self._decide_all(session, batch, _claim(session, commands))
+                else:
+                    self._give_up(session, batch, work, commands, give_up)
+                _write(session, batch, work, letters)
         _count(work.outcomes, len(letters))
         return len(letters)
+
+    def rehearse(self) -> None:
+        """Do all that a create and an update do, and roll it back. Raises DatabaseTrouble where that fails: it is not
+        one command's fault then."""
+        try:
+            with _blame(), self._pool.transaction(Deadline(BATCH_SECONDS)) as session:
+                for record in (A_CREATE, an_update(_create_id(A_CREATE, A_CREATE.saga_id))):
+                    batch = Batch("rehearsal", uuid.UUID(int=0), 0, 0, 1, [record])
+                    reading = self._read(record)
+                    assert isinstance(reading, Reading)
+                    _write(session, batch, self._decide_all(session, batch, _claim(session, [(record, reading)])), ())
+                with session.connection.cursor() as cursor:
+                    cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+                session.connection.rollback()
+        except CommandFault as fault:
+            raise ServiceTrouble(f"A sample of a command cannot be handled either: {fault}") from fault
+
+    def _read(self, record: Record) -> Reading | DeadLetter:
+        if isinstance(record, UnreadRecord):
+            return DeadLetter(record.error)
+        with _deciding(record):
+            return read(record.value)
+
+    def _give_up(
+        self, session: Session, batch: Batch, work: "_Work", commands: Sequence[tuple[Record, Reading]], reason: str
+    ) -> None:
+        for record, reading in _claim(session, commands):
+            _note(work, batch, record, reading, BUG, self._clock())
+            event_id = reply_id(batch.topic_id, batch.partition, record.offset, record.timestamp)
+            place = (event_id, batch.topic, batch.partition, record.offset, record.key, record.value)
+            session.execute(sql.INSERT_GIVEN_UP, (*place, reading.type, reading.correlation_id, reason))
 
     def _move_offset(self, session: Session, batch: Batch) -> None:
         place = (batch.topic, batch.partition, batch.topic_id, batch.expected, batch.next_offset)
@@ -104,14 +138,14 @@ class CommandBatches:
             raise OffsetMoved
 
     def _decide_all(self, session: Session, batch: Batch, fresh: Sequence[tuple[Record, Reading]]) -> _Work:
-        work = _Work(orders={}, sagas=_sagas(session, fresh))
+        work = _Work(sagas=_sagas(session, fresh))
         wanted = {reading.order_id for _, reading in fresh if reading.order_id} | set(work.sagas.values())
         rows = session.execute(sql.LOCK_ORDERS, (sorted(wanted),)) if wanted else []
         work.orders = {order.order_id: order for order in map(to_state, rows)}
         for record, reading in fresh:
             correlation_id.set(reading.correlation_id)
-            decision = self._decide(work, record, reading)
-            _note(work, batch, record, reading, decision, self._clock())
+            with _deciding(record):
+                _note(work, batch, record, reading, self._decide(work, record, reading), self._clock())
         correlation_id.set(None)
         return work
 
@@ -124,19 +158,39 @@ class CommandBatches:
         if isinstance(command, Refusal):
             return command
         if isinstance(command, CreateOrder):
-            return rules.create(command, _create_id(record, command), self._clock())
+            return rules.create(command, _create_id(record, command.saga_id), self._clock())
         return rules.decide(work.orders.get(command.order_id), command, self._clock())
 
 
-def _given_up(reading: Reading | DeadLetter) -> Reading | DeadLetter:
-    if isinstance(reading, DeadLetter):
-        return reading
-    return Reading(reading.type, reading.correlation_id, BUG, reading.order_id, reading.saga_id)
+@contextmanager
+def _deciding(record: Record) -> Iterator[None]:
+    """Raise CommandFault where the body fails: it decides about one record, and touches nothing else."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        log.exception("command at offset %s cannot be decided", record.offset)
+        raise CommandFault(f"{type(error).__name__} while the command at offset {record.offset} was decided") from error
 
 
-def _create_id(record: Record, command: CreateOrder) -> str:
-    assert command.saga_id is not None
-    return saga_order_id(command.saga_id, record.timestamp)
+@contextmanager
+def _blame() -> Iterator[None]:
+    """Make whatever the body raises a CommandFault or, by default, a ServiceTrouble."""
+    try:
+        yield
+    except (OffsetMoved, CommandFault, DatabaseTrouble):
+        raise
+    except psycopg2.Error as error:  # of class 22 or 23: the pool makes DatabaseTrouble of all others
+        raise CommandFault(told(error)) from error
+    except Exception as error:
+        log.exception("commands cannot be handled")
+        raise ServiceTrouble(f"The service fails: {type(error).__name__}") from error
+
+
+def _create_id(record: Record, saga_id: str | None) -> str:
+    assert saga_id is not None
+    return saga_order_id(saga_id, record.timestamp)
 
 
 def _claim(session: Session, readings: Sequence[tuple[Record, Reading]]) -> list[tuple[Record, Reading]]:
@@ -157,7 +211,7 @@ def _sagas(session: Session, fresh: Sequence[tuple[Record, Reading]]) -> dict[st
     ours: dict[str, str] = {}
     for record, reading in creates:
         if isinstance(reading.command, CreateOrder) and reading.saga_id is not None:
-            ours.setdefault(reading.saga_id, _create_id(record, reading.command))
+            ours.setdefault(reading.saga_id, _create_id(record, reading.saga_id))
     claimed: set[str] = set()
     if ours:
         claimed = {row[0] for row in session.execute(sql.CLAIM_SAGAS, (list(ours), list(ours.values())))}
@@ -216,6 +270,7 @@ def _write(session: Session, batch: Batch, work: _Work, letters: Sequence[tuple[
             record.key,
             record.value,
             letter.error,
+            *((record.length, record.sha256) if isinstance(record, UnreadRecord) else (None, None)),
         )
         for record, letter in letters
     ]
@@ -229,7 +284,7 @@ def _write(session: Session, batch: Batch, work: _Work, letters: Sequence[tuple[
         if rows:
             written = session.execute(statement, [list(column) for column in zip(*rows, strict=True)])
             if len(written) != len(rows):
-                raise RuntimeError(f"{statement.name} wrote {len(written)} rows instead of {len(rows)}")
+                raise ServiceTrouble(f"{statement.name} wrote {len(written)} rows instead of {len(rows)}")
 
 
 def _count(outcomes: Iterable[tuple[str, str]], dead_letters: int) -> None:

@@ -36,6 +36,10 @@ class PostgresCommandStore:
         row = (topic, partition, old.topic_id, old.next_offset, new.topic_id, new.next_offset)
         self._pool.run(sql.RESET_OFFSET, row, Deadline(CALL_SECONDS))
 
-    def handle(self, batch: Batch, *, give_up: bool = False) -> int:
+    def handle(self, batch: Batch, *, give_up: str | None = None) -> int:
         """Commit the effects of a batch and the new offset; return the number of dead letters."""
         return self._batches.handle(batch, give_up=give_up)
+
+    def rehearse(self) -> None:
+        """Raise DatabaseTrouble where not even a sample of a command can be handled; commits nothing."""
+        self._batches.rehearse()

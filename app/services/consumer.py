@@ -7,18 +7,20 @@ zombie that wakes up late changes nothing. Decisions are here, input and output 
 
 import logging
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from app.models.database import DatabaseTrouble
+from app.models.database import DatabaseBusy, DatabaseTrouble, OutcomeUnknown
 from app.services.alarms import Alarms
-from app.services.command_batch import Batch, OffsetMoved, Record
+from app.services.command_batch import Batch, OffsetMoved
+from app.services.command_trouble import Breaker, CommandFault, ServiceTrouble, Waiting
+from app.services.portions import Portions
+from app.services.records import Record, after
 
 log = logging.getLogger(__name__)
 
 DEAD_LETTERS_IN_A_ROW = 100  # so many say that a producer is broken, not a message
-BATCH_BYTES = 2 * 1024 * 1024  # a statement takes some times the memory of what it writes
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +83,15 @@ class CommandStore(Protocol):
     def reset_offset(self, topic: str, partition: int, old: StoredOffset, new: StoredOffset) -> None:
         """Replace the stored offset if it is still `old`."""
 
-    def handle(self, batch: Batch, *, give_up: bool = False) -> int:
-        """Commit the effects of a batch and the new offset; return the number of dead letters."""
+    def handle(self, batch: Batch, *, give_up: str | None = None) -> int:
+        """Commit the effects of a batch and the new offset; return the number of dead letters.
+
+        `give_up`: why its one command cannot be handled: it is answered with a failure. Raises CommandFault where
+        that may be a command's own fault, OffsetMoved, and DatabaseTrouble for all else; nothing is moved then.
+        """
+
+    def rehearse(self) -> None:
+        """Raise DatabaseTrouble where not even a sample of a command can be handled; commits nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,30 +122,25 @@ def where_to_go_on(stored: StoredOffset, topic_id: uuid.UUID, begin: int, end: i
     return GoOn(stored.next_offset)
 
 
-def portions(records: Sequence[Record]) -> Iterator[Sequence[Record]]:
-    """Cut the records into batches of at most BATCH_BYTES, but of one record at least."""
-    begin, size = 0, 0
-    for place, record in enumerate(records):
-        bytes_of_it = len(record.key or b"") + len(record.value or b"")
-        size += bytes_of_it
-        if size > BATCH_BYTES and place > begin:
-            yield records[begin:place]
-            begin, size = place, bytes_of_it
-    yield records[begin:]
-
-
 class CommandConsumer:
     """Handles what the log has, partition by partition. One `step` polls once; use from one thread."""
 
-    def __init__(self, commands: CommandLog, store: CommandStore, alarms: Alarms) -> None:
+    def __init__(
+        self, commands: CommandLog, store: CommandStore, alarms: Alarms, breaker: Breaker | None = None
+    ) -> None:
+        """`breaker`: shared by all consumers of a process, one after the other."""
         self._log = commands
         self._store = store
         self._alarms = alarms
+        self._breaker = breaker or Breaker()
+        self._waiting = Waiting(alarms)
         self._topic_id: uuid.UUID | None = None
         self._positions: dict[int, int] = {}
         self._sought: set[int] = set()  # partitions whose position was set by us since their last records
         self._halted: set[int] = set()
+        self._assigned: set[int] = set()
         self._failures: dict[int, int] = {}  # expected offset of batches that failed once, by partition
+        self._portions = Portions()
         self._letters_in_a_row = 0
 
     def step(self) -> bool:
@@ -147,14 +151,18 @@ class CommandConsumer:
         polled = {partition: records for partition, records in self._log.poll().items() if records}
         after_seek = self._sought & polled.keys()
         self._sought -= after_seek
-        try:
-            self._follow_assignment()
-            for partition, records in polled.items():
-                if partition not in self._sought:  # else it was sought meanwhile: these come from another place
+        self._follow_assignment()
+        trouble = None
+        for partition, records in polled.items():
+            if partition not in self._sought:  # else it was sought meanwhile: these come from another place
+                try:
                     self._take(partition, records, after_seek=partition in after_seek)
-        except DatabaseTrouble:
-            self._positions.clear()  # what was polled and not handled comes again from the stored offsets
-            raise
+                except DatabaseTrouble as error:  # others go on: it may be one order's row that cannot be read
+                    self._positions.pop(partition, None)  # what was not handled comes again from the stored offset
+                    self._waiting.waits(partition, error)
+                    trouble = trouble or error
+        if trouble is not None:
+            raise trouble
         return bool(polled)
 
     def look_again(self) -> None:
@@ -185,8 +193,10 @@ class CommandConsumer:
             self._positions.clear()
             self._halted.clear()
         assigned = self._log.assigned()
-        for partition in set(self._positions) - assigned:
-            del self._positions[partition]
+        for partition in self._assigned - assigned:
+            self._positions.pop(partition, None)
+            self._waiting.over(partition)
+        self._assigned = assigned
         for partition in self._halted - assigned:
             self._alarms.clear(f"offset_{partition}")  # whoever has it now looks at it anew
         self._halted &= assigned
@@ -194,7 +204,13 @@ class CommandConsumer:
             self._letters_in_a_row = 0
             self._alarms.clear("dead_letters")
         for partition in sorted(assigned - set(self._positions) - self._halted):
-            self._reconcile(partition)
+            try:
+                self._reconcile(partition)
+            except DatabaseTrouble as error:
+                self._waiting.waits(partition, error, looking_up=True)
+                self._positions.clear()  # what was polled and not handled comes again from the stored offsets
+                raise
+            self._waiting.looked_up(partition)
 
     def _take(self, partition: int, records: Sequence[Record], *, after_seek: bool) -> None:
         expected = self._positions.get(partition)
@@ -206,9 +222,9 @@ class CommandConsumer:
             self._reconcile(partition)
             return
         try:
-            for portion in portions(records):
+            for portion in self._portions.cut(partition, records):
                 self._handle(partition, expected, portion)
-                expected = portion[-1].offset + 1
+                expected = after(portion[-1])
                 if self._positions.get(partition) != expected:
                     return  # it failed, and comes again
         except OffsetMoved:
@@ -216,39 +232,54 @@ class CommandConsumer:
             self._reconcile(partition)
 
     def _handle(self, partition: int, expected: int, records: Sequence[Record]) -> None:
-        """Commit the records together; where that fails twice one by one, to find the one at fault."""
-        if self._try(self._batch(partition, expected, records)):
+        """Commit the records together; where one of them fails twice one by one, to find it."""
+        try:
+            self._commit(self._batch(partition, expected, records))
             return
-        if self._failures.get(partition) != expected:
-            self._failures[partition] = expected
-            self._seek(partition, expected)
-            return
+        except CommandFault:
+            if self._failures.get(partition) != expected:
+                self._failures[partition] = expected
+                self._seek(partition, expected)
+                return
         for record in records:
             batch = self._batch(partition, expected, [record])
-            if not self._try(batch):
-                self._commit(batch, give_up=True)
-                self._alarms.ring("poison_command", f"Command {partition}/{record.offset} was answered unhandled")
+            try:
+                self._commit(batch)
+            except CommandFault as fault:
+                self._give_up(batch, str(fault))
             expected = batch.next_offset
 
-    def _try(self, batch: Batch) -> bool:
+    def _give_up(self, batch: Batch, reason: str) -> None:
+        """Answer the one command of the batch with a failure, where it is proved that others can be handled."""
+        self._breaker.check()
+        self._store.rehearse()
         try:
-            self._commit(batch)
-        except (OffsetMoved, DatabaseTrouble):
-            raise
-        except Exception:  # a bug in handling one of them: it must not stop its neighbours
-            log.exception("commands of partition %s from %s on failed", batch.partition, batch.expected)
-            return False
-        return True
+            self._commit(batch, give_up=reason)
+        except CommandFault as fault:
+            raise ServiceTrouble(f"A command cannot even be given up: {fault}") from fault
+        place = f"{batch.partition}/{batch.expected}"
+        sentence = f"Command {place} was given up and answered with a failure: {reason}"
+        self._alarms.happened(f"command_given_up_{batch.partition}_{batch.expected}", sentence)
 
     def _batch(self, partition: int, expected: int, records: Sequence[Record]) -> Batch:
         assert self._topic_id is not None
-        return Batch(self._log.topic, self._topic_id, partition, expected, records[-1].offset + 1, records)
+        return Batch(self._log.topic, self._topic_id, partition, expected, after(records[-1]), records)
 
-    def _commit(self, batch: Batch, *, give_up: bool = False) -> None:
-        letters = self._store.handle(batch, give_up=give_up)
+    def _commit(self, batch: Batch, *, give_up: str | None = None) -> None:
+        try:
+            letters = self._store.handle(batch, give_up=give_up)
+        except (DatabaseBusy, OutcomeUnknown):  # too much for the time that a transaction has, perhaps
+            self._portions.failed(batch.partition, len(batch.records))
+            raise
+        self._portions.worked(batch.partition)
         self._positions[batch.partition] = batch.next_offset
+        self._waiting.over(batch.partition)
         self._log.commit(batch.partition, batch.next_offset)
         self._watch_letters(letters, len(batch.records))
+        if give_up is not None:
+            self._breaker.given_up()
+        elif letters < len(batch.records):
+            self._breaker.handled()
 
     def _watch_letters(self, letters: int, records: int) -> None:
         self._letters_in_a_row = self._letters_in_a_row + letters if letters == records else 0

@@ -20,9 +20,9 @@ from kafka.partitioner.default import murmur2
 
 from app.config.config import Settings
 from app.services import kafka_clients
-from app.services.command_batch import Record
 from app.services.kafka_clients import TOMBSTONE
 from app.services.metrics import LAG
+from app.services.records import Record
 from app.services.relay import LeadLost, Outgoing, Position, Positions, RecordRefused, SendFailed
 from app.utils.logging import correlation_id
 

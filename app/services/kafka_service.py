@@ -14,6 +14,7 @@ from app.models.database import Database, DatabaseAway, DatabaseTrouble
 from app.services import kafka_clients, kafka_logs, relay_store
 from app.services.alarms import AlarmKeeper, Alarms
 from app.services.command_store import PostgresCommandStore
+from app.services.command_trouble import Breaker
 from app.services.consumer import CommandConsumer
 from app.services.housekeeping import Housekeeping
 from app.services.relay import Relay
@@ -41,6 +42,7 @@ class KafkaService:
         self._commands = database.pool(2, CONSUMER_STATEMENT_MS)
         self._housekeeping = Housekeeping(database.pool(1, CONSUMER_STATEMENT_MS), self._ages, alarms)
         self._alarm_keeper = AlarmKeeper(alarms, AlarmTable(database.pool(1)))
+        self._breaker = Breaker()
         self._at_head = threading.Event()
         self.relays = [
             self._relay(relay_store.EVENTS, settings.events_topic, settings.relay_poll_ms / 1000),
@@ -158,7 +160,7 @@ class KafkaService:
             return
         store = PostgresCommandStore(self._commands)
         with kafka_logs.open_commands(self._settings) as commands:
-            consumer = CommandConsumer(commands, store, self._alarms)
+            consumer = CommandConsumer(commands, store, self._alarms, self._breaker)
             next_look = Deadline(LOOK_AGAIN_SECONDS)
             while not stop.is_set():
                 beat()
@@ -170,6 +172,6 @@ class KafkaService:
                         consumer.look_again()
                 except DatabaseTrouble as trouble:
                     # Nothing was moved. The member stays in the group, and the records come again.
-                    log.warning("commands wait: %s", trouble)
+                    log.warning("commands wait: %s", trouble.reason)
                     stop.wait(DATABASE_PAUSE_SECONDS)
                     self._database.wait(stop, DATABASE_PAUSE_SECONDS)

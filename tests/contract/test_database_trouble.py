@@ -148,6 +148,33 @@ def test_a_clear_that_has_the_order_locked_needs_no_second_connection(
     assert (cleared.status_code, cleared.json["order"]["orderStatus"]) == (200, "CREATED")
 
 
+RAISES = """
+CREATE OR REPLACE FUNCTION breaks() RETURNS trigger LANGUAGE plpgsql
+AS $$ BEGIN RAISE 'broken' USING ERRCODE = TG_ARGV[0]; END $$
+"""
+
+
+@pytest.mark.parametrize("code", ["42501", "58030", "XX000", "P0001", "53100", "54000"])
+def test_what_is_broken_in_the_database_is_a_503_without_its_text(api: Caller, tables: Tables, code: str) -> None:
+    """[H1] A right, a disk, a trigger of somebody else: with a key, without one, and after a try together."""
+    tables.rows(RAISES)
+    order_id = api.new("CREATED")
+    trigger = "CREATE TRIGGER breaks BEFORE INSERT ON order_changes EXECUTE FUNCTION"
+    tables.rows(f"{trigger} breaks('{code}')")
+    try:
+        for key in ({}, {"Idempotency_Key": unique()}):
+            for answer in (
+                api.post("/createOrder", create_body("c"), **key),
+                api.post("/cancelOrder", {"orderId": order_id}, **key),
+            ):
+                assert (answer.status_code, answer.json["code"]) == (503, "database_busy")
+                assert answer.headers["Retry-After"]
+                assert "broken" not in answer.text
+    finally:
+        tables.rows("DROP TRIGGER breaks ON order_changes")
+    assert api.post("/cancelOrder", {"orderId": order_id}).status_code == 200
+
+
 def test_a_locked_table_is_a_503_for_reads_too(api: Caller, tables: Tables) -> None:
     """[H1]"""
     connection = tables.connect()

@@ -4,9 +4,11 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from app.models.database import DatabaseAway
-from app.services.command_batch import Batch, OffsetMoved, Record
+from app.models.database import DatabaseAway, DatabaseBusy, OutcomeUnknown
+from app.services.command_batch import Batch, OffsetMoved
+from app.services.command_trouble import CommandFault, ServiceTrouble
 from app.services.consumer import StoredOffset
+from app.services.records import Record
 
 TOPIC = uuid.UUID(int=1)
 OTHER_TOPIC = uuid.UUID(int=2)
@@ -82,7 +84,9 @@ class ScriptedLog:
 
 @dataclass
 class ScriptedStore:
-    """What PostgreSQL would hold. `bugs`, `letters`: offsets that cannot be handled, or are dead letters."""
+    """What PostgreSQL would hold. `bugs`, `letters`: offsets that cannot be handled, or are dead letters; `unfit`: no
+    command can be, and it looks like a fault of each; `most`: records of a batch that takes no longer than it may.
+    """
 
     offsets: dict[int, StoredOffset] = field(default_factory=dict)
     handled: list[tuple[int, int]] = field(default_factory=list)
@@ -90,6 +94,10 @@ class ScriptedStore:
     sizes: list[int] = field(default_factory=list)
     bugs: set[int] = field(default_factory=set)
     letters: set[int] = field(default_factory=set)
+    unfit: bool = False
+    most: int = 1000
+    worked: list[int] = field(default_factory=list)
+    away_for_batches: set[int] = field(default_factory=set)
     away: bool = False
     away_for: set[int] = field(default_factory=set)
 
@@ -106,18 +114,27 @@ class ScriptedStore:
         if self.offsets[partition] == old:
             self.offsets[partition] = new
 
-    def handle(self, batch: Batch, *, give_up: bool = False) -> int:
+    def handle(self, batch: Batch, *, give_up: str | None = None) -> int:
         self._answer(batch.partition)
         if self.offsets[batch.partition] != StoredOffset(batch.topic_id, batch.expected):
             raise OffsetMoved
         offsets = [record.offset for record in batch.records]
         self.sizes.append(len(offsets))
-        if self.bugs & set(offsets) and not give_up:
-            raise RuntimeError("a bug")
+        if batch.partition in self.away_for_batches:
+            raise DatabaseBusy("the disk is full")
+        if len(offsets) > self.most:
+            raise OutcomeUnknown("it took too long")
+        if (self.unfit or self.bugs & set(offsets)) and give_up is None:
+            raise CommandFault("a bug")
+        self.worked.append(len(offsets))
         self.given_up += offsets if give_up else []
         self.handled += [(batch.partition, offset) for offset in offsets]
         self.offsets[batch.partition] = StoredOffset(batch.topic_id, batch.next_offset)
         return len(self.letters & set(offsets))
+
+    def rehearse(self) -> None:
+        if self.unfit:
+            raise ServiceTrouble("a sample cannot be handled either")
 
     def _answer(self, partition: int) -> None:
         if self.away or partition in self.away_for:

@@ -6,19 +6,19 @@ from collections.abc import Callable
 import pytest
 
 from app.models.database import DatabaseTrouble
-from app.services import consumer
+from app.services import portions
 from app.services.alarms import Alarms
+from app.services.command_trouble import GIVE_UPS_IN_A_ROW, Breaker, Waiting
 from app.services.consumer import (
-    BATCH_BYTES,
     DEAD_LETTERS_IN_A_ROW,
     CommandConsumer,
     GoOn,
     Halt,
     StaleTopic,
     StoredOffset,
-    portions,
     where_to_go_on,
 )
+from app.services.portions import BATCH_BYTES, Portions
 from tests.unit.scripted_commands import OTHER_TOPIC, TOPIC, ScriptedLog, ScriptedStore, Sent
 
 
@@ -105,21 +105,21 @@ def test_every_command_is_handled_once_and_in_order() -> None:
 )
 def test_a_batch_is_bounded_in_bytes_and_has_one_record_at_least(sizes: list[int | None], cut: list[int]) -> None:
     records = [Sent(it, value=None if size is None else bytes(size)) for it, size in enumerate(sizes)]
-    found = list(portions(records))
+    found = list(Portions().cut(0, records))
     assert [len(portion) for portion in found] == cut
     assert [record for portion in found for record in portion] == records
 
 
 def test_keys_count_too() -> None:
     records = [Sent(it, key=bytes(BATCH_BYTES // 2), value=b"{}") for it in range(2)]
-    assert [len(portion) for portion in portions(records)] == [1, 1]
+    assert [len(portion) for portion in Portions().cut(0, records)] == [1, 1]
 
 
 @pytest.mark.parametrize("bugs", [set(), {0}, {2}, {4}])
 def test_large_commands_are_handled_once_and_in_order_in_several_batches(
     bugs: set[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(consumer, "BATCH_BYTES", 4)  # two of the scripted commands
+    monkeypatch.setattr(portions, "BATCH_BYTES", 4)  # two of the scripted commands
     stage = Stage({0: [0, 1, 2, 3, 4, 6]})
     stage.store.bugs = bugs
     assert stage.play().handled() == [0, 1, 2, 3, 4, 6]
@@ -235,7 +235,7 @@ def test_the_one_command_that_cannot_be_handled_is_found_and_answered() -> None:
     stage.store.bugs = {3}
     stage.play()
     assert (stage.handled(), stage.store.given_up) == ([0, 1, 2, 3, 4, 5], [3])
-    assert stage.alarms.all() == {"poison_command": "Command 0/3 was answered unhandled"}
+    assert stage.alarms.all() == {"command_given_up_0_3": "Command 0/3 was given up and answered with a failure: a bug"}
 
 
 def test_a_batch_that_failed_once_is_tried_again_whole() -> None:
@@ -266,6 +266,97 @@ def test_trouble_in_the_search_for_poison_repeats_nothing() -> None:
         stage.step()
     assert (stage.handled(0), stage.handled(1)) == ([0, 1, 2, 3], [0, 1, 2, 3])
     assert stage.store.given_up == [2, 2]
+
+
+def test_no_command_is_given_up_where_not_even_a_sample_can_be_handled() -> None:
+    """[K7] The fault is the service's: an answer would be one for good."""
+    stage = Stage({0: list(range(6))})
+    stage.store.unfit = True
+    assert stage.play().store.given_up == []
+    stage.store.unfit = False
+    assert (stage.play().handled(), stage.store.given_up) == (list(range(6)), [])
+
+
+def test_more_than_a_few_in_a_row_are_not_given_up() -> None:
+    """[K7]"""
+    stage = Stage({0: list(range(9))})
+    stage.store.bugs = set(range(9))
+    assert len(stage.play(40).store.given_up) == GIVE_UPS_IN_A_ROW
+    stage.store.bugs = set()
+    assert stage.play().handled() == list(range(9))
+
+
+def test_those_given_up_are_in_a_row_for_every_consumer_of_the_process() -> None:
+    """[K7] A new client builds a new one."""
+    stage = Stage({0: list(range(9))})
+    stage.store.bugs = set(range(9))
+    breaker = Breaker()
+    for _ in range(3):
+        stage.consumer = CommandConsumer(stage.log, stage.store, stage.alarms, breaker)
+        stage.log.assign(0)
+        stage.play(20)
+    assert len(stage.store.given_up) == GIVE_UPS_IN_A_ROW
+
+
+def test_commands_that_are_handled_between_them_let_any_number_be_given_up() -> None:
+    """[K10]"""
+    stage = Stage({0: list(range(40))})
+    stage.store.bugs = set(range(0, 40, 2))
+    assert (stage.play(40).handled(), stage.store.given_up) == (list(range(40)), list(range(0, 40, 2)))
+
+
+def test_a_partition_whose_commands_wait_does_not_hold_up_the_others() -> None:
+    """[K10] PostgreSQL may be unable to read one order's row, for example."""
+    stage = Stage({0: list(range(9)), 1: list(range(9))}, limit=2)
+    stage.store.away_for = {0}
+    stage.play(2)
+    stage.store.away_for = set()
+    stage.play(2)
+    stage.store.away_for_batches = {0}
+    stage.play(20)
+    assert (len(stage.handled(0)) < 9, stage.handled(1)) == (True, list(range(9)))
+    stage.store.away_for_batches = set()
+    assert stage.play(20).handled(0) == list(range(9))
+
+
+def test_commands_that_wait_ring_with_the_reason_until_they_are_handled() -> None:
+    """[K7]"""
+    stage = Stage({0: [0, 1], 1: [0]}).play()
+    stage.consumer._waiting = Waiting(stage.alarms, 0.0)
+    stage.log.records[0].append(2)
+    stage.store.away_for_batches = {0}
+    assert stage.play(4).alarms.all() == {"commands_wait_0": "Commands of partition 0 wait: the disk is full"}
+    stage.store.away_for_batches = set()
+    assert stage.play(4).alarms.all() == {}
+
+
+def test_an_offset_that_cannot_be_looked_up_rings_until_it_can() -> None:
+    """Also where no command waits behind it."""
+    stage = Stage({0: []})
+    stage.consumer._waiting = Waiting(stage.alarms, 0.0)
+    stage.store.away = True
+    assert list(stage.play(2).alarms.all()) == ["commands_wait_0"]
+    stage.store.away = False
+    assert stage.play(2).alarms.all() == {}
+
+
+def test_who_loses_a_partition_takes_back_that_its_commands_wait() -> None:
+    stage = Stage({0: [0], 1: []})
+    stage.consumer._waiting = Waiting(stage.alarms, 0.0)
+    stage.store.away_for_batches = {0}
+    assert list(stage.play(2).alarms.all()) == ["commands_wait_0"]
+    stage.log.assign(1)
+    assert stage.play(1).alarms.all() == {}
+
+
+def test_a_batch_that_takes_too_long_is_halved_until_it_works_and_grows_again() -> None:
+    stage = Stage({0: list(range(64))}, {0: 0}, limit=8)
+    stage.store.most = 2
+    stage.play(20)
+    assert (stage.handled()[:8], max(stage.store.worked)) == (list(range(8)), 2)
+    stage.store.most = 100
+    stage.play(40)
+    assert (stage.handled(), max(stage.store.worked)) == (list(range(64)), 8)
 
 
 def test_many_dead_letters_in_a_row_ring_an_alarm_and_a_good_command_ends_it() -> None:

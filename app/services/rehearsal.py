@@ -1,0 +1,33 @@
+"""Two sample commands. They are handled in a transaction that is rolled back, to see whether commands can be at all."""
+
+import json
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A record that no topic has."""
+
+    value: bytes
+    saga_id: str = "rehearsal"
+    offset: int = 0
+    timestamp: int = 0
+    key: bytes | None = None
+
+
+def _command(command_type: str, **payload: object) -> Sample:
+    envelope = {"type": command_type, "correlation_id": "rehearsal", "timestamp": None, "payload": payload}
+    return Sample(json.dumps(envelope).encode())
+
+
+A_CREATE = _command(
+    "create_order",
+    customer_id="rehearsal",
+    saga_id="rehearsal",
+    order_details={"foodItems": [{"name": "Soup", "price": 1, "quantity": 1}], "deliveryLocation": "nowhere"},
+)
+
+
+def an_update(order_id: str) -> Sample:
+    """Return an update of the order that the create makes."""
+    return _command("update_order_status", order_id=order_id, status="PLACED")

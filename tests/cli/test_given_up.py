@@ -1,0 +1,42 @@
+"""`given-up`: commands that could not be handled, with their bytes."""
+
+import json
+from collections.abc import Callable
+
+from tests.cli.terminal import Terminal
+from tests.integration.world import World
+
+Make = Callable[[World], Terminal]
+
+A_COMMAND = (
+    'INSERT INTO given_up_commands (event_id, topic, partition, "offset", key, value, type, correlation_id, error) '
+    "VALUES (gen_random_uuid(), 'commands', 0, 7, NULL, %s, 'cancel_order', 'saga-1', 'no') RETURNING id"
+)
+
+
+def a_command(world: World, value: bytes = b"{}") -> int:
+    return int(world.query(A_COMMAND, (value,))[0][0])
+
+
+def test_what_was_given_up_is_listed_and_shown_with_its_bytes(untouched: World, terminal: Make) -> None:
+    first, second = a_command(untouched), a_command(untouched, b"\xff")
+    listed = terminal(untouched).json("given-up", "list")["given_up"]
+    assert [(it["id"], it["correlation_id"], it["bytes"]) for it in listed] == [
+        (second, "saga-1", 1),
+        (first, "saga-1", 2),
+    ]
+    assert "commands/0/7" in terminal(untouched).prints("given-up", "list")
+    assert terminal(untouched).json("given-up", "show", second)["value_base64"] == "/w=="
+    assert terminal(untouched).run("given-up", "show", second, "--bytes").stdout_bytes == b"\xff"
+    assert json.loads(terminal(untouched).prints("given-up", "show", first, "--json"))["error"] == "no"
+
+
+def test_a_discard_deletes_all_that_are_named_or_none(untouched: World, terminal: Make) -> None:
+    first, second = a_command(untouched), a_command(untouched)
+    assert "Nothing was changed" in terminal(untouched).refusal("given-up", "discard", first, 99, "--yes")
+    assert untouched.count("given_up_commands") == 2
+    terminal(untouched).prints("given-up", "discard", first, second, "--yes", "--as", "alice")
+    assert untouched.count("given_up_commands") == 0
+    assert [line[:3] for line in terminal(untouched).audit()] == [
+        ("alice", "discard", f"given-up command {it}") for it in (first, second)
+    ]
