@@ -31,6 +31,17 @@ def _prune(table: str, time: str) -> Statement:
     )
 
 
+# An order of a table that was taken over may have no time; lists are sorted by it. The first of its other times is the
+# nearest that is known, and if it has none, it was there by now. Locked rows have their turn next time.
+_FIRST_TIME = "least(updated_at, accepted_at, placed_at, picked_up_at, delivered_at, completed_at, cancelled_at)"
+GIVE_TIMES = named(
+    "give_times",
+    {"limit": "bigint"},
+    f"WITH given AS (UPDATE orders SET created_at = coalesce(CASE WHEN isfinite({_FIRST_TIME}) THEN {_FIRST_TIME} END, "
+    "now() AT TIME ZONE 'UTC') WHERE order_id = ANY (ARRAY(SELECT order_id FROM orders WHERE created_at IS NULL "
+    "LIMIT {limit} FOR UPDATE SKIP LOCKED)) RETURNING 1) SELECT count(*) FROM given",
+)
+
 PRUNE = {
     "idempotency_keys": _prune("idempotency_keys", "created_at"),
     "command_identities": _prune("command_identities", "created_at"),

@@ -47,7 +47,10 @@ TIME_OF_STATUS: Mapping[OrderStatus, str] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderState:
-    """One version of one order. Times are aware and in UTC, money is in dollars with two decimals."""
+    """One version of one order. Times are aware and in UTC, money is in dollars with two decimals.
+
+    An order of a table that was taken over may lack what each of ours has; on the wire that is null.
+    """
 
     order_id: str
     cust_id: str
@@ -85,14 +88,14 @@ class OrderState:
             "custId": self.cust_id,
             "runnerId": self.runner_id,
             "orderDescription": self.order_description,
-            "foodFee": self.food_fee,
-            "deliveryFee": self.delivery_fee,
+            "foodFee": _money(self.food_fee),
+            "deliveryFee": _money(self.delivery_fee),
             "storeLocation": self.store_location,
             "deliveryLocation": self.delivery_location,
             "orderStatus": self.order_status.value,
             "sagaId": self.saga_id,
-            "createdAt": self.created_at.isoformat(),
-            "updatedAt": self.updated_at.isoformat(),
+            "createdAt": _iso(self.created_at),
+            "updatedAt": _iso(self.updated_at),
             "acceptedAt": _iso(self.accepted_at),
             "placedAt": _iso(self.placed_at),
             "pickedUpAt": _iso(self.picked_up_at),
@@ -103,6 +106,10 @@ class OrderState:
             "cancelReason": self.cancel_reason,
             "version": self.version,
         }
+
+
+def _money(amount: Decimal | None) -> Decimal | None:
+    return amount if amount is not None and amount.is_finite() else None  # numeric has a NaN, JSON has not
 
 
 def _iso(moment: datetime | None) -> str | None:

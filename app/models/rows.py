@@ -1,34 +1,63 @@
-"""Between rows of the `orders` table and OrderState."""
+"""Between rows of the `orders` table and OrderState.
+
+A table that was taken over, or that a person writes to, holds whatever the types of its columns allow. None of it may
+keep a list, or another order, from being read: what an order cannot have is read as unknown.
+"""
 
 from collections.abc import Sequence
 from dataclasses import fields
-from datetime import UTC
+from datetime import datetime
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeVar
+
+import psycopg2.extensions
 
 from app.models.order import OrderState, OrderStatus, PaymentStatus
 from app.models.statements import ORDER
 
-_TIMES = tuple(place for place, kind in enumerate(ORDER.values()) if kind == "timestamp")
 _STATUS = list(ORDER).index("order_status")
 _PAYMENT = list(ORDER).index("payment_status")
+_TIMESTAMP = 1114  # the type's number in every PostgreSQL
 
 _in_order = attrgetter(*ORDER)
 
 assert set(ORDER) == {field.name for field in fields(OrderState)}
 
+Status = TypeVar("Status", OrderStatus, PaymentStatus)
+
 
 def to_state(row: Sequence[Any]) -> OrderState:
-    """Return the order in a row whose columns are those of ORDER; its times become aware."""
+    """Return the order in a row whose columns are those of ORDER."""
     values = list(row)
-    values[_STATUS] = OrderStatus(values[_STATUS])
-    values[_PAYMENT] = PaymentStatus(values[_PAYMENT])
-    for place in _TIMES:
-        if values[place] is not None:
-            values[place] = values[place].replace(tzinfo=UTC)
+    values[_STATUS] = _known(OrderStatus, values[_STATUS])
+    values[_PAYMENT] = _known(PaymentStatus, values[_PAYMENT])
     return OrderState(**dict(zip(ORDER, values, strict=True)))
 
 
 def to_row(order: OrderState) -> list[Any]:
     """Return the values of an order in the order of the columns ORDER."""
     return list(_in_order(order))
+
+
+def read_time(value: str | bytes | None, _: object = None) -> datetime | None:
+    """Return a timestamp, which is in UTC, as an aware time; None where Python has none: infinity, the year 10000."""
+    if value is None:
+        return None
+    try:
+        return datetime.fromisoformat(f"{value!s}+00:00")
+    except ValueError:
+        return None
+
+
+def _known(statuses: type[Status], value: Any) -> Status:
+    try:
+        return statuses(value)
+    except ValueError:
+        # Only without the table's constraint. It is shown as it is, and the rules take it for PENDING.
+        unknown = str.__new__(statuses, value or "")
+        unknown._name_ = unknown._value_ = value or ""
+        return unknown
+
+
+# psycopg2's own refuses the whole answer for one such time; this one is faster, too.
+psycopg2.extensions.register_type(psycopg2.extensions.new_type((_TIMESTAMP,), "ORDER_TIME", read_time))

@@ -215,7 +215,8 @@ def _is_free(order: OrderState) -> bool:
 
 
 def _verdict(order: OrderState, command: OrderCommand) -> Verdict:
-    return TABLE[type(command)][order.order_status]
+    verdicts = TABLE[type(command)]
+    return verdicts.get(order.order_status, verdicts[OrderStatus.PENDING])
 
 
 def _entered(status: OrderStatus, now: datetime) -> dict[str, Any]:

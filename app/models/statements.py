@@ -36,6 +36,7 @@ GIVEN_UP = _columns(given_up_commands, "id", "created_at")
 KEY = _columns(idempotency_keys, "created_at")
 
 ORDER_LIST = ", ".join(ORDER)
+_CHANGING = [column for column in ORDER if column not in ("order_id", "created_at")]  # a time that we cannot read stays
 
 
 def named(name: str, parameters: Mapping[str, str], sql: str) -> Statement:
@@ -103,7 +104,7 @@ def _write(*, new: bool, announced: bool, keyed: bool) -> Statement:
     if new:
         changed = f"INSERT INTO orders ({ORDER_LIST}) SELECT {values} FROM {source}"
     else:
-        settings = ", ".join(f"{column} = {{{column}}}" for column in ORDER if column != "order_id")
+        settings = ", ".join(f"{column} = {{{column}}}" for column in _CHANGING)
         changed = f"UPDATE orders SET {settings} FROM {source} WHERE order_id = {{order_id}} "
         changed += "AND version = {version} - 1"
     parts = [
@@ -214,7 +215,7 @@ UPDATE_FREE = named(
     f"WITH new AS (SELECT * FROM {_unnest(_WRITTEN)}), "
     "free AS MATERIALIZED (SELECT o.order_id FROM orders AS o JOIN new ON o.order_id = new.order_id "
     "WHERE o.version = new.version - 1 FOR UPDATE OF o SKIP LOCKED), "
-    f"changed AS (UPDATE orders AS o SET {', '.join(f'{it} = new.{it}' for it in ORDER if it != 'order_id')} "
+    f"changed AS (UPDATE orders AS o SET {', '.join(f'{it} = new.{it}' for it in _CHANGING)} "
     "FROM new JOIN free USING (order_id) WHERE o.order_id = new.order_id AND o.version = new.version - 1 "
     "RETURNING o.order_id), "
     "done AS (SELECT new.* FROM new JOIN changed USING (order_id)), "
@@ -237,7 +238,7 @@ INSERT_GIVEN_UP = named(
 UPDATE_ORDERS = named(
     "update_orders",
     _arrays({**ORDER, "guard": "integer"}),
-    f"UPDATE orders AS o SET {', '.join(f'{column} = n.{column}' for column in ORDER if column != 'order_id')} "
+    f"UPDATE orders AS o SET {', '.join(f'{column} = n.{column}' for column in _CHANGING)} "
     f"FROM {_unnest({**ORDER, 'guard': 'integer'})} "
     "WHERE o.order_id = n.order_id AND o.version = n.guard RETURNING 1",
 )

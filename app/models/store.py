@@ -65,7 +65,7 @@ class Write:
     @property
     def size(self) -> int:
         """About how many bytes it writes."""
-        return len(self.change.order.order_description) + (0 if self.event is None else len(self.event.payload))
+        return len(self.change.order.order_description or "") + (0 if self.event is None else len(self.event.payload))
 
     def _values(self) -> list[Any]:
         before = self.change.before.order_status if self.change.before else None

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import psycopg2
 
 from app.models.database import DatabaseAway, DatabaseTrouble, Pool, Statement
-from app.models.housekeeping import FOLD_COUNTS, ONE_AT_A_TIME, PRUNE
+from app.models.housekeeping import FOLD_COUNTS, GIVE_TIMES, ONE_AT_A_TIME, PRUNE
 from app.services.alarms import Alarms
 from app.services.metrics import PRUNED
 from app.services.supervisor import Beat
@@ -47,11 +47,13 @@ class Housekeeping:
 
     def run(self, stop: threading.Event, beat: Beat) -> None:
         """Keep house until `stop`. Raises DatabaseAway, and then nothing is lost."""
+        self.give_times(stop, beat)
         while not stop.wait(FOLD_SECONDS):
             beat()
             self.fold(stop, beat)
             if self._next_pruning.passed:
                 self.prune(stop, beat)
+                self.give_times(stop, beat)
                 self._next_pruning = Deadline(PRUNE_SECONDS)
             for name, sentence in self._ringing.items():  # an alarm that nobody renews is over
                 self._alarms.ring(name, sentence)
@@ -59,6 +61,13 @@ class Housekeeping:
     def fold(self, stop: threading.Event, beat: Beat) -> int:
         """Fold the counts until few rows are left; return how many were folded."""
         return self._in_bites(FOLD_COUNTS, (), FOLD_LIMIT, stop, beat)
+
+    def give_times(self, stop: threading.Event, beat: Beat) -> int:
+        """Give the orders that were taken over without a time of creation one; return how many were given one."""
+        given = self._in_bites(GIVE_TIMES, (), PRUNE_LIMIT, stop, beat)
+        if given:
+            log.info("%s orders had no time of creation and were given one", given)
+        return given
 
     def prune(self, stop: threading.Event, beat: Beat) -> dict[str, int]:
         """Delete what is past its time; return how many rows of each table."""
