@@ -16,7 +16,7 @@ from app.cli.database import transaction
 from app.cli.output import Failure, json_option, print_json, print_table
 from app.config.config import Settings
 from app.models.models import consumer_offsets as stored_offsets
-from app.services.consumer import StoredOffset, where_to_go_on
+from app.services.log_check import StoredOffset, where_to_go_on
 
 group = AppGroup("offsets", help="How far the commands are handled.")
 

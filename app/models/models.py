@@ -215,8 +215,38 @@ consumer_offsets = Table(
     Column("topic_id", Uuid, nullable=False),
     Column("next_offset", BigInteger, nullable=False),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("last_offset", BigInteger),
+    Column("last_timestamp", BigInteger),
+    Column("last_hash", LargeBinary),
+    Column("last_epoch", Integer),
+    Column("floor_offset", BigInteger),
+    Column("floor_at", DateTime(timezone=True)),
     PrimaryKeyConstraint("topic", "partition"),
     comment="The next command to handle of each partition; moved in the transaction that holds the effects",
+)
+
+consumer_checkpoints = Table(
+    "consumer_checkpoints",
+    db.metadata,
+    Column("topic", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("timestamp", BigInteger, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    Column("epoch", Integer),
+    Column("kept_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    PrimaryKeyConstraint("topic", "partition", "offset"),
+    comment="Some of the commands handled so far, ever fewer into the past: where a log that was replaced parts from "
+    "the one that was handled",
+)
+
+kafka_cluster = Table(
+    "kafka_cluster",
+    db.metadata,
+    Column("cluster_id", Text, primary_key=True),
+    Column("addresses", Text, nullable=False),
+    Column("seen_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    comment="The Kafka cluster that offsets and positions are of; one row",
 )
 
 relay_positions = Table(

@@ -263,14 +263,25 @@ FIND_SAGAS = named(
 FIND_OFFSET = named(
     "find_offset",
     {"topic": "text", "partition": "integer"},
-    "SELECT topic_id, next_offset FROM consumer_offsets WHERE topic = {topic} AND partition = {partition}",
+    "SELECT topic_id, next_offset, last_offset, last_timestamp, last_hash, last_epoch, floor_offset, floor_at "
+    "FROM consumer_offsets WHERE topic = {topic} AND partition = {partition}",
 )
 FIRST_OFFSET = named(
     "first_offset",
-    {"topic": "text", "partition": "integer", "topic_id": "uuid", "next_offset": "bigint"},
-    "INSERT INTO consumer_offsets (topic, partition, topic_id, next_offset) "
-    "VALUES ({topic}, {partition}, {topic_id}, {next_offset}) ON CONFLICT DO NOTHING",
+    {
+        "topic": "text",
+        "partition": "integer",
+        "topic_id": "uuid",
+        "next_offset": "bigint",
+        "floor_offset": "bigint",
+        "floor_at": "timestamptz",
+    },
+    "INSERT INTO consumer_offsets (topic, partition, topic_id, next_offset, floor_offset, floor_at) "
+    "VALUES ({topic}, {partition}, {topic_id}, {next_offset}, {floor_offset}, {floor_at}) ON CONFLICT DO NOTHING",
 )
+_CHECKPOINT = {"last_offset": "bigint", "last_timestamp": "bigint", "last_hash": "bytea", "last_epoch": "integer"}
+_SET_CHECKPOINT = ", ".join(f"{column} = {{{column}}}" for column in _CHECKPOINT)
+# The trail of checkpoints is of the log as it was: what comes after the new offset is no longer there.
 RESET_OFFSET = named(
     "reset_offset",
     {
@@ -280,14 +291,51 @@ RESET_OFFSET = named(
         "old_offset": "bigint",
         "topic_id": "uuid",
         "next_offset": "bigint",
+        "floor_offset": "bigint",
+        **_CHECKPOINT,
     },
-    "UPDATE consumer_offsets SET topic_id = {topic_id}, next_offset = {next_offset}, updated_at = now() "
+    "WITH reset AS (UPDATE consumer_offsets SET topic_id = {topic_id}, next_offset = {next_offset}, "
+    f"floor_offset = {{floor_offset}}, {_SET_CHECKPOINT}, updated_at = now() "
     "WHERE topic = {topic} AND partition = {partition} AND topic_id = {old_topic_id} "
-    "AND next_offset = {old_offset} RETURNING 1",
+    "AND next_offset = {old_offset} RETURNING 1), "
+    "gone AS (DELETE FROM consumer_checkpoints WHERE topic = {topic} AND partition = {partition} "
+    'AND ("offset" >= {next_offset} OR {topic_id} <> {old_topic_id}) AND EXISTS (SELECT FROM reset)) '
+    "SELECT 1 FROM reset",
 )
 MOVE_OFFSET = named(
     "move_offset",
-    {"topic": "text", "partition": "integer", "topic_id": "uuid", "expected": "bigint", "next_offset": "bigint"},
-    "UPDATE consumer_offsets SET next_offset = {next_offset}, updated_at = now() WHERE topic = {topic} "
-    "AND partition = {partition} AND topic_id = {topic_id} AND next_offset = {expected} RETURNING 1",
+    {
+        "topic": "text",
+        "partition": "integer",
+        "topic_id": "uuid",
+        "expected": "bigint",
+        "next_offset": "bigint",
+        **_CHECKPOINT,
+    },
+    f"UPDATE consumer_offsets SET next_offset = {{next_offset}}, {_SET_CHECKPOINT}, updated_at = now() "
+    "WHERE topic = {topic} AND partition = {partition} AND topic_id = {topic_id} AND next_offset = {expected} "
+    "RETURNING 1",
+)
+FIND_TRAIL = named(
+    "find_trail",
+    {"topic": "text", "partition": "integer", "below": "bigint", "days": "integer"},
+    'SELECT "offset", "timestamp", hash, epoch FROM consumer_checkpoints WHERE topic = {topic} '
+    'AND partition = {partition} AND "offset" < {below} AND kept_at > now() - make_interval(days => {days}) '
+    'ORDER BY "offset" DESC',
+)
+# Thinned so that the distance between two doubles with their age in records: some dozens for any log.
+KEEP_CHECKPOINT = named(
+    "keep_checkpoint",
+    {"topic": "text", "partition": "integer"},
+    "WITH stands AS (SELECT * FROM consumer_offsets WHERE topic = {topic} AND partition = {partition} "
+    "AND last_offset = next_offset - 1 AND last_hash IS NOT NULL), "
+    'kept AS (INSERT INTO consumer_checkpoints (topic, partition, "offset", "timestamp", hash, epoch) '
+    "SELECT topic, partition, last_offset, last_timestamp, last_hash, last_epoch FROM stands "
+    'ON CONFLICT (topic, partition, "offset") DO UPDATE SET "timestamp" = excluded."timestamp", '
+    "hash = excluded.hash, epoch = excluded.epoch, kept_at = excluded.kept_at) "
+    'DELETE FROM consumer_checkpoints WHERE topic = {topic} AND partition = {partition} AND "offset" IN ('
+    'SELECT old."offset" FROM (SELECT known."offset", row_number() OVER ('
+    'PARTITION BY floor(log(2, stands.next_offset - known."offset")) ORDER BY known."offset") AS place '
+    "FROM consumer_checkpoints AS known JOIN stands USING (topic, partition) "
+    'WHERE known."offset" < stands.next_offset) AS old WHERE old.place > 1)',
 )

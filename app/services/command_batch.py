@@ -27,6 +27,7 @@ from app.models.order import OrderState
 from app.models.rows import to_row, to_state
 from app.models.rules import Change, Decision, Refusal, Unchanged
 from app.models.trouble import told
+from app.services.checkpoint import Checkpoint, as_row
 from app.services.command_reader import DeadLetter, Reading, read
 from app.services.command_trouble import CommandFault, ServiceTrouble
 from app.services.metrics import COMMANDS, DEAD_LETTERS
@@ -134,7 +135,8 @@ class CommandBatches:
 
     def _move_offset(self, session: Session, batch: Batch) -> None:
         place = (batch.topic, batch.partition, batch.topic_id, batch.expected, batch.next_offset)
-        if not session.execute(sql.MOVE_OFFSET, place):
+        last = Checkpoint.of(batch.records[-1]) if batch.records else None
+        if not session.execute(sql.MOVE_OFFSET, (*place, *as_row(last))):
             raise OffsetMoved
 
     def _decide_all(self, session: Session, batch: Batch, fresh: Sequence[tuple[Record, Reading]]) -> _Work:

@@ -8,33 +8,26 @@ zombie that wakes up late changes nothing. Decisions are here, input and output 
 import logging
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from app.models.database import DatabaseBusy, DatabaseTrouble, OutcomeUnknown
 from app.services.alarms import Alarms
+from app.services.checkpoint import leader_epoch
 from app.services.command_batch import Batch, OffsetMoved
 from app.services.command_trouble import Breaker, CommandFault, ServiceTrouble, Waiting
+from app.services.log_check import CheckedLog, CheckedStore, GoOn, Halt, LogCheck, PartitionAway
 from app.services.portions import Portions
 from app.services.records import Record, after
 
 log = logging.getLogger(__name__)
 
 DEAD_LETTERS_IN_A_ROW = 100  # so many say that a producer is broken, not a message
+LOOKS_BEFORE_ALARM = 2
+LOOKS_BEFORE_NEW_CLIENT = 12
 
 
-@dataclass(frozen=True, slots=True)
-class StoredOffset:
-    """The row of one partition."""
-
-    topic_id: uuid.UUID
-    next_offset: int
-
-
-class CommandLog(Protocol):
+class CommandLog(CheckedLog, Protocol):
     """The commands topic, as one member of the group sees it."""
-
-    topic: str
 
     def poll(self) -> Mapping[int, Sequence[Record]]:
         """Return the next records by partition; blocks for a moment."""
@@ -44,18 +37,6 @@ class CommandLog(Protocol):
 
     def topic_id(self) -> uuid.UUID:
         """Return the id of the topic, another one once it was deleted and made anew."""
-
-    def ask_topic_id(self) -> uuid.UUID:
-        """Return the topic's id as the broker has it now."""
-
-    def bounds(self, partition: int) -> tuple[int, int]:
-        """Return the first offset in the log and the one after the last."""
-
-    def known_end(self, partition: int) -> int | None:
-        """Return the offset after the last as the last answer had it, None before the first; asks nobody."""
-
-    def committed(self, partition: int) -> int | None:
-        """Return the group's committed offset."""
 
     def seek(self, partition: int, offset: int) -> None:
         """Make `offset` the next to be polled."""
@@ -67,21 +48,11 @@ class CommandLog(Protocol):
         """Tell the group how far we are; for displays of lag only."""
 
 
-class StaleTopic(Exception):
-    """What this client knows of the topic is older than what is stored: build a new one."""
-
-
-class CommandStore(Protocol):
+class CommandStore(CheckedStore, Protocol):
     """The stored offsets, and what moves them."""
 
-    def offset(self, topic: str, partition: int) -> StoredOffset | None:
-        """Return the stored offset."""
-
-    def first_offset(self, topic: str, partition: int, offset: StoredOffset) -> None:
-        """Store the offset where there is none yet."""
-
-    def reset_offset(self, topic: str, partition: int, old: StoredOffset, new: StoredOffset) -> None:
-        """Replace the stored offset if it is still `old`."""
+    def keep_checkpoint(self, topic: str, partition: int) -> None:
+        """Add what the stored offset stands behind to the trail, and thin the trail."""
 
     def handle(self, batch: Batch, *, give_up: str | None = None) -> int:
         """Commit the effects of a batch and the new offset; return the number of dead letters.
@@ -94,41 +65,19 @@ class CommandStore(Protocol):
         """Raise DatabaseTrouble where not even a sample of a command can be handled; commits nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class GoOn:
-    """Go on at `offset`; `alarm` tells what a person should know, `changed` that the row must follow."""
-
-    offset: int
-    alarm: str | None = None
-    changed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Halt:
-    """Handle nothing of this partition until a person has decided."""
-
-    alarm: str
-
-
-def where_to_go_on(stored: StoredOffset, topic_id: uuid.UUID, begin: int, end: int) -> GoOn | Halt:
-    """Hold the stored offset against the log: the four ways in which the two can disagree, and agreement."""
-    if stored.topic_id != topic_id:
-        return GoOn(begin, "The topic was made anew; handling it from its beginning", changed=True)
-    if end < stored.next_offset:
-        return Halt(f"The log ends at {end}, before the stored offset {stored.next_offset}")
-    if begin > stored.next_offset:
-        lost = f"The log begins at {begin}: the commands from {stored.next_offset} on were deleted unhandled"
-        return GoOn(begin, lost, changed=True)
-    return GoOn(stored.next_offset)
-
-
 class CommandConsumer:
     """Handles what the log has, partition by partition. One `step` polls once; use from one thread."""
 
     def __init__(
-        self, commands: CommandLog, store: CommandStore, alarms: Alarms, breaker: Breaker | None = None
+        self,
+        commands: CommandLog,
+        store: CommandStore,
+        alarms: Alarms,
+        breaker: Breaker | None = None,
+        identity_days: int = 30,
     ) -> None:
-        """`breaker`: shared by all consumers of a process, one after the other."""
+        """`breaker`: shared by all consumers of a process, one after the other; `identity_days`: how long a command is
+        known by its bytes at the least."""
         self._log = commands
         self._store = store
         self._alarms = alarms
@@ -139,6 +88,10 @@ class CommandConsumer:
         self._sought: set[int] = set()  # partitions whose position was set by us since their last records
         self._halted: set[int] = set()
         self._assigned: set[int] = set()
+        self._resting: dict[int, int] = {}  # partitions that cannot be looked at: how many looks so far
+        self._kept: dict[int, int] = {}  # position whose checkpoint is in the trail, by partition
+        self._epochs: dict[int, int] = {}  # leader epoch of the last records, by partition
+        self._check = LogCheck(commands, store, alarms, identity_days)
         self._failures: dict[int, int] = {}  # expected offset of batches that failed once, by partition
         self._portions = Portions()
         self._letters_in_a_row = 0
@@ -168,18 +121,24 @@ class CommandConsumer:
     def look_again(self) -> None:
         """Hold every partition against its stored offset and the log again.
 
-        A person may have set the offset, or a restore of the database; a restore of the broker may have cut the log,
-        and its client goes to the cut without a word. Raises DatabaseTrouble, StaleTopic and Kafka's errors.
+        A person may have set the offset, or a restore of the database; a restore of the broker or an unclean election
+        may have replaced the log. Raises DatabaseTrouble, StaleTopic, Kafka's errors, and PartitionAway where no
+        partition could be looked at for long: then a new client may help.
         """
         if self._letters_in_a_row >= DEAD_LETTERS_IN_A_ROW:
             self._watch_letters(0, 0)  # the alarm lasts as long as nothing good came
-        for partition in sorted(self._halted):
+        for partition in sorted(self._halted | self._resting.keys()):
             self._reconcile(partition)
         for partition, position in sorted(self._positions.items()):
-            stored = self._store.offset(self._log.topic, partition)
-            end = self._log.known_end(partition)
-            if stored is None or stored.next_offset != position or (end is not None and end < position):
-                self._reconcile(partition)
+            if self._kept.get(partition) != position:
+                self._store.keep_checkpoint(self._log.topic, partition)
+                self._kept[partition] = position
+            found = self._find(partition)
+            if found is not None and not (isinstance(found, GoOn) and found.offset == position and not found.changed):
+                self._follow(partition, found)
+        assigned = self._log.assigned()
+        if assigned and all(self._resting.get(it, 0) >= LOOKS_BEFORE_NEW_CLIENT for it in assigned):
+            raise PartitionAway(f"none of the partitions {sorted(assigned)} can be looked at")
 
     @property
     def positions(self) -> Mapping[int, int]:
@@ -192,6 +151,8 @@ class CommandConsumer:
             self._topic_id = topic_id
             self._positions.clear()
             self._halted.clear()
+            self._resting.clear()
+            self._epochs.clear()
         assigned = self._log.assigned()
         for partition in self._assigned - assigned:
             self._positions.pop(partition, None)
@@ -200,10 +161,13 @@ class CommandConsumer:
         for partition in self._halted - assigned:
             self._alarms.clear(f"offset_{partition}")  # whoever has it now looks at it anew
         self._halted &= assigned
+        for partition in self._resting.keys() - assigned:
+            del self._resting[partition]
+            self._alarms.clear(f"partition_{partition}")
         if not assigned:  # no good command can come here and end it
             self._letters_in_a_row = 0
             self._alarms.clear("dead_letters")
-        for partition in sorted(assigned - set(self._positions) - self._halted):
+        for partition in sorted(assigned - set(self._positions) - self._halted - self._resting.keys()):
             try:
                 self._reconcile(partition)
             except DatabaseTrouble as error:
@@ -216,9 +180,7 @@ class CommandConsumer:
         expected = self._positions.get(partition)
         if expected is None:
             return  # halted, or no longer ours
-        first = records[0].offset
-        gap_in_log = after_seek and first > expected
-        if first != expected and not gap_in_log:
+        if not self._is_next(partition, expected, records, after_seek=after_seek):
             self._reconcile(partition)
             return
         try:
@@ -230,6 +192,21 @@ class CommandConsumer:
         except OffsetMoved:
             log.warning("partition %s was handled up to elsewhere by another instance", partition)
             self._reconcile(partition)
+
+    def _is_next(self, partition: int, expected: int, records: Sequence[Record], *, after_seek: bool) -> bool:
+        """Tell whether the records are what comes after the position, in the log that the position is of."""
+        epoch = leader_epoch(records[-1])
+        if epoch > self._epochs.setdefault(partition, epoch):
+            self._epochs[partition] = epoch  # another leader: did it have all that was handled?
+            return False
+        if records[0].offset == expected:
+            return True
+        if not after_seek or records[0].offset < expected:
+            return False
+        try:
+            return self._log.bounds(partition)[0] <= expected  # else retention took commands since the seek
+        except PartitionAway:
+            return False
 
     def _handle(self, partition: int, expected: int, records: Sequence[Record]) -> None:
         """Commit the records together; where one of them fails twice one by one, to find it."""
@@ -289,33 +266,43 @@ class CommandConsumer:
             self._alarms.clear("dead_letters")
 
     def _reconcile(self, partition: int) -> None:
+        found = self._find(partition)
+        if found is not None:
+            self._follow(partition, found)
+
+    def _find(self, partition: int) -> GoOn | Halt | None:
+        """Return where the partition goes on; None where it cannot be looked at: then it rests alone."""
         assert self._topic_id is not None
-        stored = self._store.offset(self._log.topic, partition) or self._first_offset(partition, self._topic_id)
-        if stored.topic_id != self._topic_id and self._log.ask_topic_id() != self._topic_id:
-            raise StaleTopic(f"partition {partition} is stored with a newer topic than this client knows")
-        begin, end = self._log.bounds(partition)  # asked for last: nobody can be beyond an end that is younger
-        found = where_to_go_on(stored, self._topic_id, begin, end)
+        try:
+            found = self._check.find(partition, self._topic_id)
+        except PartitionAway as away:
+            self._rest(partition, away)
+            return None
+        if self._resting.pop(partition, None) is not None:
+            self._alarms.clear(f"partition_{partition}")
+        return found
+
+    def _follow(self, partition: int, found: GoOn | Halt) -> None:
         if isinstance(found, Halt):
             self._positions.pop(partition, None)
             self._halted.add(partition)
             self._log.pause(partition)
             self._alarms.ring(f"offset_{partition}", found.alarm)
             return
-        if found.changed:
-            new = StoredOffset(self._topic_id, found.offset)
-            self._store.reset_offset(self._log.topic, partition, stored, new)
-        if found.alarm is not None:
-            self._alarms.ring(f"offset_{partition}", found.alarm)
-        elif partition in self._halted:
+        if partition in self._halted:
+            self._halted.discard(partition)
             self._alarms.clear(f"offset_{partition}")
-        self._halted.discard(partition)
         self._seek(partition, found.offset)
 
-    def _first_offset(self, partition: int, topic_id: uuid.UUID) -> StoredOffset:
-        committed = self._log.committed(partition)
-        start = StoredOffset(topic_id, self._log.bounds(partition)[0] if committed is None else committed)
-        self._store.first_offset(self._log.topic, partition, start)
-        return self._store.offset(self._log.topic, partition) or start
+    def _rest(self, partition: int, away: PartitionAway) -> None:
+        """Leave the partition alone until it can be looked at; the others go on."""
+        self._positions.pop(partition, None)
+        self._halted.discard(partition)
+        self._log.pause(partition)
+        looks = self._resting[partition] = self._resting.get(partition, 0) + 1
+        if looks >= LOOKS_BEFORE_ALARM:
+            sentence = f"Partition {partition} of {self._log.topic} cannot be read, its commands wait: {away}"
+            self._alarms.ring(f"partition_{partition}", sentence)
 
     def _seek(self, partition: int, offset: int) -> None:
         self._positions[partition] = offset

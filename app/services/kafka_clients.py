@@ -18,6 +18,7 @@ from app.config.config import Settings
 
 BOOTSTRAP_MS = 5_000
 REQUEST_MS = 10_000
+GROUP_METADATA_MS = 5_000  # so soon new partitions of the commands are seen, and that the topic is gone
 PARTITIONS = 3
 DEAD_LETTER_BYTES = 16 * 1024 * 1024  # a dead letter is as large as somebody else's record
 
@@ -79,7 +80,7 @@ def _open(make: Callable[..., Client], settings: Settings, *topics: str, **optio
             opened.callback(wire.close)
             return wire
 
-        client = make(*topics, kafka_client=connect, **_common(settings), **options)
+        client = make(*topics, kafka_client=connect, **{**_common(settings), **options})
         opened.pop_all()
         return client
 
@@ -89,6 +90,7 @@ def producer(settings: Settings) -> KafkaProducer:
     return _open(
         KafkaProducer,
         settings,
+        allow_auto_create_topics=False,
         enable_idempotence=True,
         acks="all",
         linger_ms=0,
@@ -107,11 +109,13 @@ def group_consumer(settings: Settings) -> KafkaConsumer:
         KafkaConsumer,
         settings,
         settings.commands_topic,
+        allow_auto_create_topics=False,
         group_id=settings.group_id,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         max_poll_records=settings.consumer_batch,
         session_timeout_ms=settings.session_timeout_ms,
+        metadata_max_age_ms=GROUP_METADATA_MS,
         heartbeat_interval_ms=max(settings.session_timeout_ms // 4, 300),
         isolation_level="read_committed",
         metrics_enabled=False,
@@ -120,7 +124,14 @@ def group_consumer(settings: Settings) -> KafkaConsumer:
 
 def reader(settings: Settings) -> KafkaConsumer:
     """Return a consumer without a group, for read-back. Blocks up to 5 s; raises KafkaError."""
-    return _open(KafkaConsumer, settings, enable_auto_commit=False, auto_offset_reset="earliest", metrics_enabled=False)
+    return _open(
+        KafkaConsumer,
+        settings,
+        allow_auto_create_topics=False,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        metrics_enabled=False,
+    )
 
 
 def ensure_topics(settings: Settings, topics: Sequence[str]) -> dict[str, uuid.UUID]:
@@ -145,18 +156,26 @@ def retention_seconds(settings: Settings, topic: str) -> float | None:
     A record goes with its segment, which may be one segment's time younger than its newest record. Blocks up to some
     seconds; raises KafkaError.
     """
+    found = _configs(settings, topic, ["cleanup.policy", "retention.ms", "segment.ms"])
+    if found.get("cleanup.policy") != "delete" or int(found["retention.ms"]) < 0:
+        return None
+    return (int(found["retention.ms"]) + int(found["segment.ms"])) / 1000
+
+
+def is_compacted(settings: Settings, topic: str) -> bool:
+    """Return whether the topic is compacted. Blocks up to some seconds; raises KafkaError."""
+    return "compact" in _configs(settings, topic, ["cleanup.policy"]).get("cleanup.policy", "")
+
+
+def _configs(settings: Settings, topic: str, names: list[str]) -> dict[str, str]:
     admin = _open(KafkaAdminClient, settings)
     try:
-        names = ["cleanup.policy", "retention.ms", "segment.ms"]
         described = admin.describe_configs(
             [ConfigResource(ConfigResourceType.TOPIC, topic, names)], config_filter="all"
         )
     finally:
         admin.close()
-    found = {name: config["value"] for name, config in described.get("topic", {}).get(topic, {}).items()}
-    if found.get("cleanup.policy") != "delete" or int(found["retention.ms"]) < 0:
-        return None
-    return (int(found["retention.ms"]) + int(found["segment.ms"])) / 1000
+    return {name: config["value"] for name, config in described.get("topic", {}).get(topic, {}).items()}
 
 
 def _create(admin: KafkaAdminClient, topic: str, settings: Settings) -> None:

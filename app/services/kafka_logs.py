@@ -19,8 +19,10 @@ from kafka.errors import (
 from kafka.partitioner.default import murmur2
 
 from app.config.config import Settings
-from app.services import kafka_clients
+from app.services import kafka_clients, kafka_looks
+from app.services.checkpoint import Checkpoint
 from app.services.kafka_clients import TOMBSTONE
+from app.services.log_check import PartitionAway
 from app.services.metrics import LAG
 from app.services.records import Record
 from app.services.relay import LeadLost, Outgoing, Position, Positions, RecordRefused, SendFailed
@@ -31,6 +33,7 @@ log = logging.getLogger(__name__)
 POLL_MS = 200
 OVERDUE_SECONDS = 0.05
 LOOK_UP_MS = 5_000
+MISSING_SECONDS = 3.0  # a broker that has just started may not know its topics yet
 ACKNOWLEDGE_SECONDS = 60.0  # twice the producer's own limit, which does not count everything
 HOLD_SECONDS = 1.0
 SHUT_MS = 100.0
@@ -42,6 +45,10 @@ LONGEST_VALUE = 1024 * 1024  # far below what a producer takes
 _NEVER = (MessageSizeTooLargeError, RecordListTooLargeError, InvalidRecordError)
 
 
+class TopicGone(Exception):
+    """The topic was deleted under the running service: what opens it next makes it anew."""
+
+
 class KafkaCommandLog:
     """One membership of the commands' group, in one thread, from opening to closing."""
 
@@ -50,6 +57,7 @@ class KafkaCommandLog:
         self._settings = settings
         self._consumer = consumer
         self._topic_id = topic_id
+        self._missing_since: float | None = None
 
     def poll(self) -> Mapping[int, Sequence[Record]]:
         """Return the next records by partition; blocks up to POLL_MS. Raises KafkaError: then build a new log."""
@@ -86,20 +94,42 @@ class KafkaCommandLog:
         return {place.partition for place in self._consumer.assignment()}
 
     def topic_id(self) -> uuid.UUID:
-        """Return the topic's id as of the last metadata."""
+        """Return the topic's id as of the last metadata. Raises TopicGone where that has no such topic."""
         # There is no public way to it on a consumer, and asking an admin client every time would block.
+        self._require_topic()
         self._topic_id = self._consumer._cluster.topic_id(self.topic) or self._topic_id
         return self._topic_id
+
+    def _require_topic(self) -> None:
+        if self._consumer._cluster.partitions_for_topic(self.topic) is not None:
+            self._missing_since = None
+        elif self._missing_since is None:
+            self._missing_since = time.monotonic()
+        elif time.monotonic() > self._missing_since + MISSING_SECONDS:
+            raise TopicGone(f"topic {self.topic} is not there any more")
 
     def ask_topic_id(self) -> uuid.UUID:
         """Return the topic's id as the broker has it now. Blocks for seconds; raises KafkaError and TopicsMissing."""
         return kafka_clients.ensure_topics(self._settings, [self.topic])[self.topic]
 
     def bounds(self, partition: int) -> tuple[int, int]:
-        """Return the first offset in the log and the one after the last. Blocks up to LOOK_UP_MS; raises KafkaError."""
-        place = self._place(partition)
-        begin = self._consumer.beginning_offsets([place], timeout_ms=LOOK_UP_MS)[place]
-        return begin, self._consumer.end_offsets([place], timeout_ms=LOOK_UP_MS)[place]
+        """Return the first offset in the log and the one after the last. Blocks for seconds; raises PartitionAway."""
+        return kafka_looks.bounds(self._consumer, self._place(partition))
+
+    def checkpoint_at(self, partition: int, offset: int) -> Checkpoint | None:
+        """Return the checkpoint of the record there, None without one. Blocks for seconds; raises PartitionAway."""
+        return kafka_looks.checkpoint_at(self._consumer, self._place(partition), offset)
+
+    def first_since(self, partition: int, timestamp: int) -> int | None:
+        """Return the offset of the first record that is not older. Blocks for seconds; raises PartitionAway."""
+        return kafka_looks.first_since(self._consumer, self._place(partition), timestamp)
+
+    def compacted(self) -> bool:
+        """Return whether the topic may lose single records. Blocks for seconds; raises PartitionAway."""
+        try:
+            return kafka_clients.is_compacted(self._settings, self.topic)
+        except KafkaError as error:
+            raise PartitionAway(f"the topic's settings are not told: {type(error).__name__}") from error
 
     def known_end(self, partition: int) -> int | None:
         """Return the offset after the last as the last fetch had it, None before the first; asks nobody."""
@@ -107,8 +137,11 @@ class KafkaCommandLog:
         return end
 
     def committed(self, partition: int) -> int | None:
-        """Return the group's committed offset. Blocks up to LOOK_UP_MS; raises KafkaError."""
-        offset: int | None = self._consumer.committed(self._place(partition), timeout_ms=LOOK_UP_MS)
+        """Return the group's committed offset. Blocks up to LOOK_UP_MS; raises PartitionAway."""
+        try:
+            offset: int | None = self._consumer.committed(self._place(partition), timeout_ms=LOOK_UP_MS)
+        except KafkaError as error:
+            raise PartitionAway(f"the group's offset is not told: {type(error).__name__}") from error
         return offset
 
     def seek(self, partition: int, offset: int) -> None:
@@ -119,7 +152,8 @@ class KafkaCommandLog:
 
     def pause(self, partition: int) -> None:
         """Poll nothing from the partition until it is sought again."""
-        self._consumer.pause(self._place(partition))
+        if partition in self.assigned():
+            self._consumer.pause(self._place(partition))
 
     def commit(self, partition: int, offset: int) -> None:
         """Tell the group how far we are, for displays of lag; nobody waits for it."""

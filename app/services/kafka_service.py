@@ -158,9 +158,10 @@ class KafkaService:
         """Consume until `stop`. Whatever Kafka raises ends it: the next run begins with a new client."""
         if not self._when_ready(stop, beat):
             return
-        store = PostgresCommandStore(self._commands)
+        days = self._settings.command_identity_days
+        store = PostgresCommandStore(self._commands, identity_days=days)
         with kafka_logs.open_commands(self._settings) as commands:
-            consumer = CommandConsumer(commands, store, self._alarms, self._breaker)
+            consumer = CommandConsumer(commands, store, self._alarms, self._breaker, days)
             next_look = Deadline(LOOK_AGAIN_SECONDS)
             while not stop.is_set():
                 beat()

@@ -14,7 +14,7 @@ from app.models.database import Database, DatabaseBusy, Session, Statement
 from app.services.command_batch import Batch
 from app.services.command_store import PostgresCommandStore
 from app.services.command_trouble import ServiceTrouble
-from app.services.consumer import StoredOffset
+from app.services.log_check import StoredOffset
 from tests.integration.world import (
     Wire,
     World,

@@ -33,9 +33,9 @@ class Ablation:
 
 
 def _move_any_offset(session: Session, parameters: Sequence[Any]) -> Rows:
-    topic, partition, topic_id, _, next_offset = parameters
+    topic, partition, topic_id, _, next_offset, *last = parameters
     session.lock("consumer_offsets", (topic, partition))
-    session.put("consumer_offsets", (topic, partition), (topic_id, next_offset))
+    session.put("consumer_offsets", (topic, partition), (topic_id, next_offset, *last, None, None))
     return [(1,)]
 
 

@@ -14,6 +14,7 @@ from functools import partial
 
 from kafka.errors import KafkaConnectionError
 
+from app.services.checkpoint import Checkpoint
 from app.services.command_batch import Record
 from app.services.relay import Outgoing, Position, Positions, SendFailed
 from tests.simulation.load import Published
@@ -184,9 +185,18 @@ class CommandTopic:
         bounds: tuple[int, int] = self._scheduler.call("bounds", lambda: (0, self._broker.end(partition)))
         return bounds
 
-    def known_end(self, partition: int) -> int | None:
-        """Return the end of the log."""
-        return self._broker.end(partition)
+    def checkpoint_at(self, partition: int, offset: int) -> Checkpoint | None:
+        """Return the checkpoint of the command at the offset."""
+        there = [Checkpoint.of(it) for it in self._broker.commands[partition] if it.offset == offset]
+        return there[0] if there else None
+
+    def first_since(self, partition: int, timestamp: int) -> int | None:
+        """Return the beginning: no command is old."""
+        return 0
+
+    def compacted(self) -> bool:
+        """No log loses single commands."""
+        return False
 
     def committed(self, partition: int) -> int | None:
         """Return the group's offset."""

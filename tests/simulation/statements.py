@@ -14,6 +14,7 @@ from tests.simulation.database import Rows, Session
 
 Effect = Callable[[Session, Sequence[Any]], Rows]
 
+NOTHING_BEHIND = (None,) * 4
 _VERSION = list(sql.ORDER).index("version")
 LEAD = "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))"
 LAST_ID, WRITERS = last_id_of(EVENTS.table), writers_of(EVENTS.table)
@@ -21,32 +22,50 @@ _WRITTEN = [*sql.ORDER, "change_id", "kind", "from_status", "concerned", "door",
 
 
 def _find_offset(session: Session, parameters: Sequence[Any]) -> Rows:
+    """A row: topic id, next offset, four columns of the last record, two of the floor."""
     row = session.find("consumer_offsets", tuple(parameters))
     return [] if row is None else [row]
 
 
 def _first_offset(session: Session, parameters: Sequence[Any]) -> Rows:
-    topic, partition, *row = parameters
+    topic, partition, topic_id, next_offset, *floor = parameters
     if session.lock("consumer_offsets", (topic, partition)) is None:
-        session.put("consumer_offsets", (topic, partition), tuple(row))
+        session.put("consumer_offsets", (topic, partition), (topic_id, next_offset, *NOTHING_BEHIND, *floor))
     return []
 
 
 def _reset_offset(session: Session, parameters: Sequence[Any]) -> Rows:
-    topic, partition, old_topic_id, old_offset, topic_id, next_offset = parameters
-    return _swap_offset(session, (topic, partition), (old_topic_id, old_offset), (topic_id, next_offset))
+    topic, partition, old_topic_id, old_offset, topic_id, next_offset, _, *last = parameters
+    return _swap_offset(session, (topic, partition), (old_topic_id, old_offset), (topic_id, next_offset, *last))
 
 
 def _move_offset(session: Session, parameters: Sequence[Any]) -> Rows:
-    topic, partition, topic_id, expected, next_offset = parameters
-    return _swap_offset(session, (topic, partition), (topic_id, expected), (topic_id, next_offset))
+    topic, partition, topic_id, expected, next_offset, *last = parameters
+    return _swap_offset(session, (topic, partition), (topic_id, expected), (topic_id, next_offset, *last))
 
 
-def _swap_offset(session: Session, key: tuple[str, int], old: tuple[Any, int], new: tuple[Any, int]) -> Rows:
-    if session.lock("consumer_offsets", key) != old:
+def _swap_offset(session: Session, key: tuple[str, int], old: tuple[Any, int], new: tuple[Any, ...]) -> Rows:
+    row = session.lock("consumer_offsets", key)
+    if row is None or row[:2] != old:
         return []
-    session.put("consumer_offsets", key, new)
+    session.put("consumer_offsets", key, (*new, *row[-2:]))
     return [(1,)]
+
+
+def _find_trail(session: Session, parameters: Sequence[Any]) -> Rows:
+    topic, partition, below, _ = parameters
+    kept = [row[2:] for row in session.rows("consumer_checkpoints") if row[:2] == (topic, partition)]
+    return sorted((row for row in kept if row[0] < below), reverse=True)
+
+
+def _keep_checkpoint(session: Session, parameters: Sequence[Any]) -> Rows:
+    """Thinned by nothing: these logs are short."""
+    row = session.find("consumer_offsets", tuple(parameters))
+    if row is not None and row[2] is not None:
+        key = (*parameters, row[2])
+        session.lock("consumer_checkpoints", key)
+        session.put("consumer_checkpoints", key, (*key, *row[3:6]))
+    return []
 
 
 def _claim_commands(session: Session, parameters: Sequence[Any]) -> Rows:
@@ -230,6 +249,8 @@ def _move_position(session: Session, parameters: Sequence[Any]) -> Rows:
 
 EFFECTS: dict[str, Effect] = {
     sql.FIND_OFFSET.name: _find_offset,
+    sql.FIND_TRAIL.name: _find_trail,
+    sql.KEEP_CHECKPOINT.name: _keep_checkpoint,
     sql.FIRST_OFFSET.name: _first_offset,
     sql.RESET_OFFSET.name: _reset_offset,
     sql.MOVE_OFFSET.name: _move_offset,

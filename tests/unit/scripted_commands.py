@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from app.models.database import DatabaseAway, DatabaseBusy, OutcomeUnknown
+from app.services.checkpoint import Checkpoint
 from app.services.command_batch import Batch, OffsetMoved
 from app.services.command_trouble import CommandFault, ServiceTrouble
-from app.services.consumer import StoredOffset
+from app.services.log_check import PartitionAway, StoredOffset
 from app.services.records import Record
 
 TOPIC = uuid.UUID(int=1)
@@ -20,6 +21,7 @@ class Sent:
     timestamp: int = 0
     key: bytes | None = None
     value: bytes | None = b"{}"
+    leader_epoch: int = -1
 
 
 @dataclass
@@ -35,12 +37,41 @@ class ScriptedLog:
     topic: str = "order_commands"
     paused: set[int] = field(default_factory=set)
     seeks: list[tuple[int, int]] = field(default_factory=list)
+    copy: int = 0  # another one has other records at the same offsets: their timestamp is this
+    copies: dict[tuple[int, int], int] = field(default_factory=dict)
+    epoch: int = -1
+    away: set[int] = field(default_factory=set)
+    compact: bool = False
     _positions: dict[int, int] = field(default_factory=dict)
+
+    def replace(self, partition: int, parts: int, offsets: list[int], copy: int = 1) -> None:
+        """The log as an older copy had it up to `parts`, and other records from there on."""
+        self.records[partition] = [it for it in self.records[partition] if it < parts] + offsets
+        for offset in offsets:
+            self.copies[partition, offset] = copy
+
+    def sent(self, partition: int, offset: int) -> Sent:
+        return Sent(offset, self.copies.get((partition, offset), 0), leader_epoch=self.epoch)
+
+    def checkpoint_at(self, partition: int, offset: int) -> Checkpoint | None:
+        self._look(partition)
+        return Checkpoint.of(self.sent(partition, offset)) if offset in self.records[partition] else None
+
+    def first_since(self, partition: int, timestamp: int) -> int | None:
+        self._look(partition)
+        return self.bounds(partition)[0]
+
+    def compacted(self) -> bool:
+        return self.compact
+
+    def _look(self, partition: int) -> None:
+        if partition in self.away:
+            raise PartitionAway("no leader")
 
     def assign(self, *partitions: int) -> None:
         """A rebalance: what is new begins at the group's offset; nothing stays paused."""
         self.paused.clear()
-        self._positions = {it: self.group.get(it, self.bounds(it)[0]) for it in partitions}
+        self._positions = {it: self.group.get(it, self.begins.get(it, 0)) for it in partitions}
 
     def poll(self) -> Mapping[int, Sequence[Record]]:
         polled: dict[int, Sequence[Record]] = {}
@@ -48,7 +79,7 @@ class ScriptedLog:
             offsets = [it for it in self.records[partition] if it >= self._positions[partition]][: self.limit]
             if offsets:
                 self._positions[partition] = offsets[-1] + 1
-                polled[partition] = [Sent(it) for it in offsets]
+                polled[partition] = [self.sent(partition, it) for it in offsets]
         return polled
 
     def assigned(self) -> set[int]:
@@ -61,11 +92,9 @@ class ScriptedLog:
         return self.newest_id or self.id
 
     def bounds(self, partition: int) -> tuple[int, int]:
+        self._look(partition)
         begin = self.begins.get(partition, 0)
         return begin, max([it + 1 for it in self.records[partition]], default=begin)
-
-    def known_end(self, partition: int) -> int | None:
-        return self.bounds(partition)[1]
 
     def committed(self, partition: int) -> int | None:
         return self.group.get(partition)
@@ -98,6 +127,7 @@ class ScriptedStore:
     most: int = 1000
     worked: list[int] = field(default_factory=list)
     away_for_batches: set[int] = field(default_factory=set)
+    trails: dict[int, list[Checkpoint]] = field(default_factory=dict)
     away: bool = False
     away_for: set[int] = field(default_factory=set)
 
@@ -113,10 +143,23 @@ class ScriptedStore:
         self._answer(partition)
         if self.offsets[partition] == old:
             self.offsets[partition] = new
+            self.trails[partition] = [it for it in self.trails.get(partition, []) if it.offset < new.next_offset]
+
+    def trail(self, topic: str, partition: int, below: int) -> Sequence[Checkpoint]:
+        self._answer(partition)
+        return [it for it in self.trails.get(partition, []) if it.offset < below]
+
+    def keep_checkpoint(self, topic: str, partition: int) -> None:
+        self._answer(partition)
+        behind = self.offsets[partition].behind
+        if behind is not None:
+            others = [it for it in self.trails.get(partition, []) if it.offset != behind.offset]
+            self.trails[partition] = sorted([*others, behind], key=lambda it: -it.offset)
 
     def handle(self, batch: Batch, *, give_up: str | None = None) -> int:
         self._answer(batch.partition)
-        if self.offsets[batch.partition] != StoredOffset(batch.topic_id, batch.expected):
+        stored = self.offsets[batch.partition]
+        if (stored.topic_id, stored.next_offset) != (batch.topic_id, batch.expected):
             raise OffsetMoved
         offsets = [record.offset for record in batch.records]
         self.sizes.append(len(offsets))
@@ -129,7 +172,8 @@ class ScriptedStore:
         self.worked.append(len(offsets))
         self.given_up += offsets if give_up else []
         self.handled += [(batch.partition, offset) for offset in offsets]
-        self.offsets[batch.partition] = StoredOffset(batch.topic_id, batch.next_offset)
+        behind = Checkpoint.of(batch.records[-1])
+        self.offsets[batch.partition] = StoredOffset(batch.topic_id, batch.next_offset, behind, stored.floor)
         return len(self.letters & set(offsets))
 
     def rehearse(self) -> None:

@@ -5,48 +5,13 @@ from collections.abc import Callable
 
 import pytest
 
-from app.models.database import DatabaseTrouble
 from app.services import portions
-from app.services.alarms import Alarms
 from app.services.command_trouble import GIVE_UPS_IN_A_ROW, Breaker, Waiting
-from app.services.consumer import (
-    DEAD_LETTERS_IN_A_ROW,
-    CommandConsumer,
-    GoOn,
-    Halt,
-    StaleTopic,
-    StoredOffset,
-    where_to_go_on,
-)
+from app.services.consumer import DEAD_LETTERS_IN_A_ROW, CommandConsumer
+from app.services.log_check import GoOn, Halt, StaleTopic, StoredOffset, where_to_go_on
 from app.services.portions import BATCH_BYTES, Portions
-from tests.unit.scripted_commands import OTHER_TOPIC, TOPIC, ScriptedLog, ScriptedStore, Sent
-
-
-class Stage:
-    """A consumer between its fakes."""
-
-    def __init__(self, records: dict[int, list[int]], stored: dict[int, int] | None = None, **log: object) -> None:
-        self.log = ScriptedLog(records, **log)  # type: ignore[arg-type]
-        self.store = ScriptedStore({it: StoredOffset(TOPIC, at) for it, at in (stored or {}).items()})
-        self.alarms = Alarms()
-        self.consumer = CommandConsumer(self.log, self.store, self.alarms)
-        self.log.assign(*records)
-
-    def play(self, steps: int = 12) -> "Stage":
-        """Step as often as any of these stories needs; trouble is what the thread's loop makes of it."""
-        for _ in range(steps):
-            self.step()
-        return self
-
-    def step(self) -> bool:
-        try:
-            self.consumer.step()
-        except DatabaseTrouble:
-            return False
-        return True
-
-    def handled(self, partition: int = 0) -> list[int]:
-        return [offset for place, offset in self.store.handled if place == partition]
+from tests.unit.scripted_commands import OTHER_TOPIC, TOPIC, ScriptedLog, Sent
+from tests.unit.stage import Stage
 
 
 @pytest.mark.parametrize(
@@ -67,7 +32,9 @@ def test_where_to_go_on(
 
 def test_a_topic_that_was_made_anew_is_handled_from_its_beginning() -> None:
     found = where_to_go_on(StoredOffset(TOPIC, 5), OTHER_TOPIC, 2, 3)
-    assert found == GoOn(2, "The topic was made anew; handling it from its beginning", changed=True)
+    assert found == GoOn(
+        2, "The topic was made anew; handling it from its beginning", changed=True, kind="topic_made_anew"
+    )
 
 
 def test_a_client_that_still_knows_the_old_topic_does_not_bring_it_back() -> None:
@@ -82,7 +49,7 @@ def test_a_client_that_still_knows_the_old_topic_does_not_bring_it_back() -> Non
 
 def test_what_retention_deleted_is_told() -> None:
     sentence = "The log begins at 7: the commands from 5 on were deleted unhandled"
-    assert where_to_go_on(StoredOffset(TOPIC, 5), TOPIC, 7, 9) == GoOn(7, sentence, changed=True)
+    assert where_to_go_on(StoredOffset(TOPIC, 5), TOPIC, 7, 9) == GoOn(7, sentence, changed=True, kind="commands_lost")
 
 
 def test_every_command_is_handled_once_and_in_order() -> None:
@@ -427,16 +394,6 @@ def test_a_stored_offset_that_went_back_is_followed_without_a_new_command() -> N
     assert stage.play().handled() == [0, 1, 2, 1, 2]
 
 
-def test_a_log_that_was_cut_is_noticed_without_a_new_command() -> None:
-    """The broker was restored to an older state; its client goes back to the cut by itself. [K11]"""
-    stage = Stage({0: [0, 1, 2]}).play()
-    stage.log.records[0] = [0]
-    stage.log._positions[0] = 1
-    stage.consumer.look_again()
-    assert stage.alarms.all() == {"offset_0": "The log ends at 1, before the stored offset 3"}
-    assert stage.log.paused == {0}
-
-
 def test_looking_again_seeks_nothing_where_all_is_as_it_was() -> None:
     stage = Stage({0: [0, 1], 1: [0]}).play()
     before = list(stage.log.seeks)
@@ -462,7 +419,7 @@ def test_a_halted_partition_that_is_lost_and_comes_back_is_looked_at_again() -> 
 def test_a_log_that_begins_after_the_stored_offset_goes_on_there_with_an_alarm() -> None:
     stage = Stage({0: [7, 8]}, {0: 5}, begins={0: 7}).play()
     assert stage.handled() == [7, 8]
-    assert "from 5 on were deleted unhandled" in stage.alarms.all()["offset_0"]
+    assert "from 5 on were deleted unhandled" in stage.alarms.all()["commands_lost_0_5"]
 
 
 @pytest.mark.parametrize("change", [lambda log: None, lambda log: log.assign(0)])
@@ -471,5 +428,6 @@ def test_a_topic_made_anew_under_way_is_handled_from_its_beginning(change: Calla
     stage.log.id, stage.log.records[0] = OTHER_TOPIC, [0, 1]
     change(stage.log)
     stage.play()
-    assert (stage.handled(), stage.store.offsets[0]) == ([0, 1, 2, 0, 1], StoredOffset(OTHER_TOPIC, 2))
-    assert "made anew" in stage.alarms.all()["offset_0"]
+    assert stage.handled() == [0, 1, 2, 0, 1]
+    assert (stage.store.offsets[0].topic_id, stage.store.offsets[0].next_offset) == (OTHER_TOPIC, 2)
+    assert "made anew" in stage.alarms.all()[f"topic_made_anew_0_{OTHER_TOPIC.hex[:8]}"]

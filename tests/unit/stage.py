@@ -1,0 +1,39 @@
+"""A consumer between its scripted log and store."""
+
+from app.models.database import DatabaseTrouble
+from app.services.alarms import Alarms
+from app.services.consumer import CommandConsumer
+from app.services.log_check import StoredOffset
+from tests.unit.scripted_commands import TOPIC, ScriptedLog, ScriptedStore
+
+
+class Stage:
+    """A consumer between its fakes."""
+
+    def __init__(self, records: dict[int, list[int]], stored: dict[int, int] | None = None, **log: object) -> None:
+        self.log = ScriptedLog(records, **log)  # type: ignore[arg-type]
+        self.store = ScriptedStore({it: StoredOffset(TOPIC, at) for it, at in (stored or {}).items()})
+        self.alarms = Alarms()
+        self.consumer = CommandConsumer(self.log, self.store, self.alarms)
+        self.log.assign(*records)
+
+    def play(self, steps: int = 12) -> "Stage":
+        """Step as often as any of these stories needs; trouble is what the thread's loop makes of it."""
+        for _ in range(steps):
+            self.step()
+        return self
+
+    def step(self) -> bool:
+        try:
+            self.consumer.step()
+        except DatabaseTrouble:
+            return False
+        return True
+
+    def look(self) -> "Stage":
+        """Look again, and play on."""
+        self.consumer.look_again()
+        return self.play()
+
+    def handled(self, partition: int = 0) -> list[int]:
+        return [offset for place, offset in self.store.handled if place == partition]
