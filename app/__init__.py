@@ -33,7 +33,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     db.init_app(app)
 
     database, alarms = Database(settings.database_url), Alarms()
-    kafka_service = KafkaService(settings, database, alarms)
+    workers_database = Database(settings.worker_url) if settings.worker_database_url else database
+    kafka_service = KafkaService(settings, workers_database, alarms)
     pool = database.pool(settings.database_pool)
     store = OrderStore(pool, settings.refused_accept_seconds)
     app.extensions["settings"] = settings

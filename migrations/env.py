@@ -3,9 +3,9 @@
 import os
 
 from alembic import context
-from sqlalchemy import create_engine
 
 from app.config.config import Settings
+from app.models.connection import engine
 from app.models.models import db
 from app.models.schema import VERSION_TABLE
 
@@ -21,6 +21,6 @@ given = context.config.attributes.get("connection")
 if given is not None:
     run(given)
 else:
-    with create_engine(Settings.load(os.environ).database_url).connect() as own:
+    with engine(Settings.load(os.environ).worker_url).connect() as own:
         run(own)
         own.commit()

@@ -36,6 +36,7 @@ SAYS_SUCCESS = frozenset({"/createOrder", "/testCreateOrder", "/verifyAndAcceptO
 
 _TROUBLE_CODES = {
     "DatabaseAway": "database_away",
+    "DatabaseReadOnly": "database_away",
     "DatabaseBusy": "database_busy",
     "DatabaseFails": "database_busy",
     "OutcomeUnknown": "outcome_unknown",

@@ -11,7 +11,7 @@ from app.api.requests import REQUEST_SECONDS
 from app.config.config import Settings
 from app.models.answer_store import Answer
 from app.models.database import DatabaseTrouble, Pool, Statement
-from app.models.statements import PING
+from app.models.statements import READ_ONLY
 from app.services.alarms import Alarms
 from app.services.kafka_service import KafkaService
 from app.services.metrics import OUTBOX_AGE, OUTBOX_DEPTH, REQUESTS
@@ -44,8 +44,8 @@ class Health:
     def parts(self, deadline: Deadline) -> dict[str, dict[str, Any]]:
         """Return one entry a part, each with `ok`. Blocks until `deadline` at the longest."""
         return {
-            "database": {"ok": self._database_answers(deadline)},
-            "schema": {"ok": self.kafka_service.schema_at_head, "mode": self.settings.schema},
+            "database": self._database(deadline),
+            "schema": self._schema(),
             **{
                 thread.name: _thread(thread)
                 for thread in self.kafka_service.threads
@@ -74,11 +74,22 @@ class Health:
             "seconds_old": None if age is None else round(age, 1),
         }
 
-    def _database_answers(self, deadline: Deadline) -> bool:
+    def _database(self, deadline: Deadline) -> dict[str, Any]:
+        """One that takes no changes is not ready either; `reason` says what a person must know, without secrets."""
         try:
-            return bool(self.pool.run(PING, (), deadline))
-        except DatabaseTrouble:
-            return False
+            read_only = self.pool.run(READ_ONLY, (), deadline) == [("on",)]
+        except DatabaseTrouble as trouble:
+            return {"ok": False, "reason": self.pool.away or str(trouble)}
+        if read_only:
+            return {"ok": False, "reason": "it is read-only: orders are read, changes are refused"}
+        if (reason := self.kafka_service.database_away) is not None:
+            return {"ok": True, "worker_reason": reason}
+        return {"ok": True}
+
+    def _schema(self) -> dict[str, Any]:
+        part = {"ok": self.kafka_service.schema_at_head, "mode": self.settings.schema}
+        refusal = self.kafka_service.schema_refusal
+        return part | ({"reason": refusal} if refusal else {})
 
 
 @checks.get("/health")

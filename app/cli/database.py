@@ -11,7 +11,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from app.cli.output import Failure
-from app.models.database import CONNECT_SECONDS, Watchdog
+from app.models.connection import CONNECT_SECONDS, connect
+from app.models.reasons import reason_of
+from app.models.watchdog import Watchdog
 from app.utils.deadline import Deadline
 
 STEP_SECONDS = 15
@@ -27,16 +29,16 @@ def transaction(seconds: int = STEP_SECONDS, *, snapshot: bool = False) -> Itera
     Ends a second after `seconds` at the latest; `snapshot`: read only, and all of it at one instant. Raises Failure
     with a sentence when the database is away, busy or without our schema.
     """
-    url = current_app.extensions["settings"].database_url
+    url = current_app.extensions["settings"].worker_url
     deadline = Deadline(seconds + 1)  # the server gives up first, where it can
     with ExitStack() as guards:
 
-        def connect() -> Any:
+        def creator() -> Any:
             connection = _connect(url, seconds)
             guards.enter_context(_watchdog.guard(connection, deadline))
             return connection
 
-        engine = create_engine(url, creator=connect, poolclass=NullPool)
+        engine = create_engine("postgresql+psycopg2://", creator=creator, poolclass=NullPool)
         if snapshot:
             engine = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         try:
@@ -47,14 +49,10 @@ def transaction(seconds: int = STEP_SECONDS, *, snapshot: bool = False) -> Itera
 
 
 def _connect(url: str, seconds: int) -> Any:
-    options = {"timezone": "UTC", **_time_outs(seconds)}
-    return psycopg2.connect(
-        url.replace("postgresql+psycopg2://", "postgresql://", 1),
-        connect_timeout=CONNECT_SECONDS,
-        tcp_user_timeout=seconds * 1000,
-        application_name="order-service-operator",
-        options=" ".join(f"-c {name}={value}" for name, value in options.items()),
-    )
+    network = {"connect_timeout": CONNECT_SECONDS, "tcp_user_timeout": seconds * 1000}
+    connection = connect(url, _time_outs(seconds), name="order-service-operator", watchdog=_watchdog, network=network)
+    connection.autocommit = False
+    return connection
 
 
 def _time_outs(seconds: int) -> dict[str, int]:
@@ -78,6 +76,8 @@ def _sentence(error: Exception, url: str, seconds: int, *, late: bool) -> str:
         return f"{database} has the row locked by somebody else: try again."
     if late or code == "57014":
         return f"{database} took longer than {seconds} s."
+    if code == "25006":
+        return f"{database} is read-only: nothing was changed."
     if code and not code.startswith(("08", "28", "3D", "53", "57")):
         return f"{database} refused the statement (SQLSTATE {code}): nothing was changed."
-    return f"{database} cannot be reached, or was lost (DATABASE_URL{f', SQLSTATE {code}' if code else ''})."
+    return f"{database} cannot be reached, or was lost: {reason_of(error).sentence} (DATABASE_URL)."

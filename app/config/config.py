@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from dotenv import load_dotenv
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
+
+from app.utils.database_url import normalized, without_secrets
 
 
 class SettingsError(Exception):
@@ -46,14 +46,8 @@ def _topic(value: str) -> str:
     return value
 
 
-def _database_url(value: str) -> str:
-    try:
-        url = make_url(value)
-    except (ArgumentError, ValueError):  # a ValueError quotes what may be half of a password
-        raise ValueError("must be an URL such as postgresql://user:password@host:5432/name") from None
-    if url.drivername.partition("+")[0] not in ("postgresql", "postgres") or not url.database:
-        raise ValueError("must be a postgresql:// URL with a database name")
-    return url.set(drivername="postgresql+psycopg2").render_as_string(hide_password=False)
+def _other_database_url(value: str) -> str:
+    return normalized(value) if value else ""
 
 
 def _servers(value: str) -> tuple[str, ...]:
@@ -78,8 +72,14 @@ class Settings:
     database_url: str = _setting(
         "DATABASE_URL",
         "postgresql://postgres:postgres@localhost:5432/order_db",
-        _database_url,
-        "PostgreSQL 14 or newer",
+        normalized,
+        "PostgreSQL 14 or newer; several hosts in libpq's form or in SQLAlchemy's",
+    )
+    worker_database_url: str = _setting(
+        "WORKER_DATABASE_URL",
+        "",
+        _other_database_url,
+        "another address of the same database, without a pooler, for the Kafka threads, migrations and `flask orders`",
     )
     bootstrap_servers: tuple[str, ...] = _setting(
         "KAFKA_BOOTSTRAP_SERVERS", "localhost:9092", _servers, "Kafka brokers, a comma list of host:port"
@@ -173,6 +173,11 @@ class Settings:
         return cls(**{setting.name: _parsed(setting.metadata, environment) for setting in fields(cls)})
 
     @property
+    def worker_url(self) -> str:
+        """The address of the database for everything but HTTP."""
+        return self.worker_database_url or self.database_url
+
+    @property
     def consumes(self) -> bool:
         """Whether this process runs the Kafka threads."""
         return self.roles in ("all", "worker")
@@ -184,10 +189,9 @@ class Settings:
 
     def __repr__(self) -> str:
         """Show the settings without secrets, for the log."""
-        # libpq takes a password among the parameters too
-        url = make_url(self.database_url).set(query={}).render_as_string(hide_password=True)
-        shown = (f"{setting.name}={getattr(self, setting.name)!r}" for setting in fields(self)[1:])
-        return f"Settings(database_url={url!r}, {', '.join(shown)})"
+        values = {setting.name: getattr(self, setting.name) for setting in fields(self)}
+        values |= {name: without_secrets(url) for name, url in values.items() if name.endswith("database_url") and url}
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in values.items())})"
 
 
 def _parsed(metadata: Mapping[str, Any], environment: Mapping[str, str]) -> Any:
@@ -196,7 +200,7 @@ def _parsed(metadata: Mapping[str, Any], environment: Mapping[str, str]) -> Any:
     try:
         return metadata["parse"](value)
     except ValueError as error:
-        shown = "" if variable == "DATABASE_URL" else f" (it is {value[:100]!r})"
+        shown = "" if variable.endswith("DATABASE_URL") else f" (it is {value[:100]!r})"
         raise SettingsError(f"{variable} {error}{shown}") from None
 
 

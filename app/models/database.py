@@ -8,9 +8,8 @@ one prober connects, and calls fail at once instead of waiting in a row.
 
 import contextlib
 import logging
-import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -21,13 +20,24 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
 from app.models.arrays import array_literal
-from app.models.trouble import DatabaseAway, DatabaseBusy, DatabaseFails, DatabaseTrouble, OutcomeUnknown
+from app.models.connection import connect
+from app.models.reasons import Reason, reason_of
+from app.models.trouble import (
+    DatabaseAway,
+    DatabaseBusy,
+    DatabaseFails,
+    DatabaseReadOnly,
+    DatabaseTrouble,
+    OutcomeUnknown,
+)
+from app.models.watchdog import Watchdog
 from app.utils.deadline import Deadline
 
 __all__ = [
     "Database",
     "DatabaseAway",
     "DatabaseBusy",
+    "DatabaseReadOnly",
     "DatabaseTrouble",
     "OutcomeUnknown",
     "Pool",
@@ -37,28 +47,15 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-CONNECT_SECONDS = 2  # libpq takes no less
-NETWORK: dict[str, Any] = {
-    "connect_timeout": CONNECT_SECONDS,
-    "keepalives": 1,
-    "keepalives_idle": 10,
-    "keepalives_interval": 3,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 10_000,
-}
-"""How soon a connection is known to be dead: after 19 s of silence, or 10 s without an acknowledgement."""
 LOCK_MS = 2000
 STATEMENT_MS = 2600  # less than a request has (2.8 s): the server gives up before the watchdog must
 LEEWAY_MS = 100  # between the server's limit of a late request's statement and the watchdog
-IDLE_MS = 8000
 POOL_SECONDS = 0.8  # a request that finds every connection busy for so long is better told so
 PROBE_SECONDS = 0.6  # two connection attempts a second at most, as long as the server is away
-WATCH_SECONDS = 0.05
-UNWATCHED_SECONDS = 2.0  # without a call, after which the watchdog's thread ends
+REFUSED_SECONDS = 3.0  # between attempts that a person must mend first: too many lock an account
 
-_DEAD = ("08", "57P01", "57P02", "57P03", "25006", "40003")
+_DEAD = ("08", "57P01", "57P02", "57P03", "40003")
 _BUSY = ("55P03", "57014", "40P01", "40001", "53")
-_FULL = ("too many clients", "too many connections", "slots are reserved")  # refused connections have no code
 _STALE_PLAN = ("0A000", "26000")
 _NO_SCHEMA = ("42P01", "42703")
 _OWN = ("22", "23")  # what a statement's values can be at fault for
@@ -116,61 +113,30 @@ class Session:
         self._pooled.info["prepared"] = set()
 
 
-class Watchdog:
-    """Shuts the socket of every guarded call that outlives its deadline. Its thread ends when nobody calls any more."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._calls: dict[Connection, Deadline] = {}
-        self._thread: threading.Thread | None = None
-
-    @contextlib.contextmanager
-    def guard(self, connection: Connection, deadline: Deadline) -> Iterator[None]:
-        """Run the body; when it outlives `deadline` its connection dies and psycopg2 raises in it."""
-        with self._lock:
-            if self._thread is None:
-                thread = threading.Thread(target=self._watch, name="database-watchdog", daemon=True)
-                thread.start()
-                self._thread = thread  # only now: the system may have no more threads
-            self._calls[connection] = deadline
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._calls.pop(connection, None)
-
-    def _watch(self) -> None:
-        pause = threading.Event()
-        unused = Deadline(UNWATCHED_SECONDS)
-        while not pause.wait(WATCH_SECONDS):
-            with self._lock:
-                if self._calls:
-                    unused = Deadline(UNWATCHED_SECONDS)
-                elif unused.passed:
-                    self._thread = None
-                    return
-                late = [connection for connection, deadline in self._calls.items() if deadline.passed]
-                for connection in late:
-                    del self._calls[connection]
-                    _shut(connection)
-
-
 class Database:
-    """One server: whether it is there, and the watchdog of the calls to it. Opens nothing by itself."""
+    """One server: whether it is there, why not, and the watchdog of the calls to it. Opens nothing by itself."""
 
     def __init__(self, url: str) -> None:
         """`url`: a SQLAlchemy URL of psycopg2."""
-        self._dsn = url.replace("postgresql+psycopg2://", "postgresql://", 1)
+        self._url = url
         self.watchdog = Watchdog()
         self._pools: list[Pool] = []
         self._there = threading.Event()
         self._there.set()
         self._prober = threading.Lock()
+        self._reason: Reason | None = None
+        self._proved = False
 
     @property
     def available(self) -> bool:
         """Whether the last contact was a good one."""
         return self._there.is_set()
+
+    @property
+    def reason(self) -> str | None:
+        """Why the database is away, in a sentence without secrets; None while it is there."""
+        reason = self._reason
+        return None if self.available or reason is None else reason.sentence
 
     def pool(self, size: int, statement_ms: int = STATEMENT_MS) -> "Pool":
         """Return a new pool of at most `size` connections whose statements may take `statement_ms`."""
@@ -181,17 +147,25 @@ class Database:
     def connect(self, **settings: int | str) -> Connection:
         """Open a connection of its own with server settings such as `statement_timeout` (ms).
 
-        Raises DatabaseAway, and DatabaseBusy where the server has no connection to spare.
+        The first one after the database was away is proved to have a session of its own. Raises DatabaseAway, and
+        DatabaseBusy where the server has no connection to spare.
         """
-        if not self.available:
-            raise DatabaseAway("The database is away")
+        return self._connected(settings, prove=not self._proved)
+
+    def connect_to_lead(self, **settings: int | str) -> Connection:
+        """As `connect`, and proved: two leaders could share a session that is not one's own. Raises DatabaseReadOnly
+        too, because who leads on a standby would not know of the leader elsewhere."""
+        connection = self._connected(settings, prove=True)
         try:
-            return _connect(self._dsn, **settings)
+            with self.watchdog.guard(connection, Deadline(1.0)), connection.cursor() as cursor:
+                cursor.execute("SHOW transaction_read_only")  # on too where the server is a standby
+                if cursor.fetchone() == ("off",):
+                    return connection
         except psycopg2.Error as error:
-            if any(words in str(error) for words in _FULL):
-                raise DatabaseBusy("The database has no connection to spare") from error
-            self.left(error)
-            raise DatabaseAway("The database cannot be reached") from error
+            connection.close()
+            raise DatabaseAway("The database connection was lost") from error
+        connection.close()
+        raise DatabaseReadOnly("The database takes no changes now")
 
     def wait(self, stop: threading.Event, seconds: float) -> bool:
         """Wait until the database is there; false when `seconds` passed or `stop` was set first."""
@@ -202,13 +176,14 @@ class Database:
         return False
 
     def left(self, error: Exception) -> None:
-        """Note that the server is away and let one prober find out when it is back.
+        """Note why the server is away, and let one prober find out when it is back.
 
         Where it only has no connection to spare, and says so in another language, ours that are idle make room.
         """
         self._there.clear()
         if self._prober.acquire(blocking=False):
-            log.warning("database away: %s", type(error).__name__)
+            self._proved = False
+            self._note(error)
             try:
                 threading.Thread(target=self._probe, name="database-prober", daemon=True).start()
             except RuntimeError:  # the system has no more threads: the next caller finds out
@@ -222,28 +197,45 @@ class Database:
         for pool in self._pools:
             pool.drop_idle()
 
+    def _connected(self, settings: Mapping[str, int | str], *, prove: bool) -> Connection:
+        if not self.available:
+            raise DatabaseAway("The database is away")
+        try:
+            return self._open(settings, prove=prove)
+        except psycopg2.Error as error:
+            if reason_of(error).full:
+                raise DatabaseBusy("The database has no connection to spare") from error
+            self.left(error)
+            raise DatabaseAway("The database cannot be reached") from error
+
+    def _note(self, error: Exception) -> None:
+        reason = reason_of(error)
+        if reason != self._reason:
+            self._reason = reason
+            log.warning("database away: %s", reason.sentence)
+
     def _probe(self) -> None:
         pause = threading.Event()
         while not self._answers():
-            pause.wait(PROBE_SECONDS)
+            pause.wait(REFUSED_SECONDS if self._reason and self._reason.lasts else PROBE_SECONDS)
         self.drop_idle()
         self._prober.release()  # before the flag: who sees it away again must find the place of the prober free
+        self._reason = None
         self._there.set()
         log.info("database back")
 
     def _answers(self) -> bool:
         try:
-            connection = _connect(self._dsn)
-        except (psycopg2.Error, UnicodeError):  # libpq's messages are in the server's language
+            self._open({}, prove=True).close()
+        except psycopg2.Error as error:
+            self._note(error)
             return False
-        try:
-            with self.watchdog.guard(connection, Deadline(1.0)), connection.cursor() as cursor:
-                cursor.execute("SELECT 1")
-            return True
-        except psycopg2.Error:
-            return False
-        finally:
-            connection.close()
+        return True
+
+    def _open(self, settings: Mapping[str, int | str], *, prove: bool) -> Connection:
+        connection = connect(self._url, settings, prove=prove, watchdog=self.watchdog)
+        self._proved = True
+        return connection
 
 
 class Pool:
@@ -269,6 +261,11 @@ class Pool:
         self._pool = QueuePool(
             creator, pool_size=size, max_overflow=0, timeout=POOL_SECONDS, reset_on_return=None, use_lifo=True
         )
+
+    @property
+    def away(self) -> str | None:
+        """Why the database is away; None while it is there."""
+        return self._database.reason
 
     def run(self, statement: Statement, parameters: Sequence[Any], deadline: Deadline) -> list[tuple[Any, ...]]:
         """Run one autocommitted statement and return its rows.
@@ -346,6 +343,10 @@ class Pool:
         self, error: psycopg2.Error, pooled: PoolProxiedConnection, deadline: Deadline
     ) -> DatabaseTrouble | None:
         code = error.pgcode or ""
+        if code == "25006":  # refused; a server that has been promoted meanwhile is found by a new connection
+            pooled.invalidate()
+            self._database.drop_idle()
+            return DatabaseReadOnly("The database takes no changes now; nothing was done", error)
         if getattr(pooled.dbapi_connection, "closed", 0) or code.startswith(_DEAD):
             pooled.invalidate()
             self._database.drop_idle()
@@ -360,26 +361,3 @@ class Pool:
         if code.startswith(_NO_SCHEMA):
             return DatabaseAway("The database schema is not ready yet", error)
         return None if code.startswith(_OWN) else DatabaseFails("The database cannot do this now", error)
-
-
-def _connect(dsn: str, **settings: int | str) -> Connection:
-    options = {"timezone": "UTC", "idle_in_transaction_session_timeout": IDLE_MS, **settings}
-    connection: Connection = psycopg2.connect(
-        dsn,
-        **NETWORK,
-        application_name="order-service",
-        options=" ".join(f"-c {name}={value}" for name, value in options.items()),
-    )
-    connection.autocommit = True
-    return connection
-
-
-def _shut(connection: Connection) -> None:
-    try:
-        wire = socket.socket(fileno=connection.fileno())
-        try:
-            wire.shutdown(socket.SHUT_RDWR)
-        finally:
-            wire.detach()  # it is psycopg2's
-    except (OSError, psycopg2.Error):
-        log.debug("the connection was gone already")

@@ -78,7 +78,7 @@ FIND_CHANGE = named(
     {"order_id": "text", "version": "integer", "change_id": "uuid"},
     "SELECT 1 FROM order_changes WHERE order_id = {order_id} AND version = {version} AND change_id = {change_id}",
 )
-PING = Statement("ping", (), "SELECT 1")
+READ_ONLY = Statement("read_only", (), "SELECT current_setting('transaction_read_only')")  # on a standby it is on
 
 
 # Writing one change (HTTP)

@@ -18,6 +18,10 @@ class DatabaseAway(DatabaseTrouble):
     """The database cannot be reached, or is not at head; nothing was done."""
 
 
+class DatabaseReadOnly(DatabaseAway):
+    """The database takes no changes now: a standby, or set so; nothing was done."""
+
+
 class DatabaseBusy(DatabaseTrouble):
     """A lock, a slow statement or a full disk stood in the way; nothing was done."""
 

@@ -5,12 +5,12 @@ import threading
 from functools import partial
 
 from kafka.errors import KafkaError
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from app.config.config import Settings
 from app.models import schema
 from app.models.alarms import AlarmTable
-from app.models.database import Database, DatabaseAway, DatabaseTrouble
+from app.models.database import Database, DatabaseAway, DatabaseReadOnly, DatabaseTrouble
 from app.services import kafka_clients, kafka_logs, relay_store
 from app.services.alarms import AlarmKeeper, Alarms
 from app.services.command_store import PostgresCommandStore
@@ -25,8 +25,10 @@ log = logging.getLogger(__name__)
 
 CONSUMER_STATEMENT_MS = 10_000
 DATABASE_PAUSE_SECONDS = 1.0
+SCHEMA_PAUSE_SECONDS = 5.0  # between attempts that fail for a reason that a person must mend
 LOOK_AGAIN_SECONDS = 5.0
 DEAD_LETTER_POLL_SECONDS = 0.5  # nobody waits for one
+READ_ONLY = "database_read_only"
 STOP_SECONDS = 15.0
 ALARMS_STOP_SECONDS = 1.0
 HOUR, DAY = 3600.0, 86400.0
@@ -44,6 +46,7 @@ class KafkaService:
         self._alarm_keeper = AlarmKeeper(alarms, AlarmTable(database.pool(1)))
         self._breaker = Breaker()
         self._at_head = threading.Event()
+        self.schema_refusal: str | None = None  # why the schema cannot be brought to head
         self.relays = [
             self._relay(relay_store.EVENTS, settings.events_topic, settings.relay_poll_ms / 1000),
             self._relay(relay_store.DEAD_LETTERS, settings.dead_letter_topic, DEAD_LETTER_POLL_SECONDS),
@@ -60,6 +63,11 @@ class KafkaService:
     def schema_at_head(self) -> bool:
         """Whether the schema was seen at head since the start."""
         return self._at_head.is_set()
+
+    @property
+    def database_away(self) -> str | None:
+        """Why the database of the threads is away, in a sentence without secrets; None while it is there."""
+        return self._database.reason
 
     def start(self) -> None:
         """Start the threads; returns at once."""
@@ -111,14 +119,23 @@ class KafkaService:
     def _look_at_schema(self, stop: threading.Event) -> None:
         try:
             if self._settings.schema == "ensure":
-                schema.migrate(self._settings.database_url)
+                schema.migrate(self._settings.worker_url)
                 self._at_head.set()
-            elif schema.is_at_head(self._settings.database_url):
+            elif schema.is_at_head(self._settings.worker_url):
                 self._at_head.set()
             else:
                 stop.wait(DATABASE_PAUSE_SECONDS)
-        except OperationalError as error:
+        except schema.SchemaRefused as refusal:
+            if str(refusal) != self.schema_refusal:
+                log.error("the schema is not at head: %s", refusal)
+            self.schema_refusal = str(refusal)
+            self._alarms.ring("schema", f"The schema cannot be brought to head: {refusal}")
+            stop.wait(SCHEMA_PAUSE_SECONDS)
+        except DBAPIError as error:
             self._database.left(error)
+        if self._at_head.is_set():
+            self.schema_refusal = None
+            self._alarms.clear("schema")
 
     def _keep_alarms(self, stop: threading.Event, beat: Beat) -> None:
         self._alarm_keeper.run(stop, beat, lambda: self._at_head.is_set() and self._database.available)
@@ -131,8 +148,16 @@ class KafkaService:
         return False
 
     def _relay_when_ready(self, relay: Relay, stop: threading.Event, beat: Beat) -> None:
-        if self._when_ready(stop, beat):
-            relay.run(stop, beat)
+        def beat_on_a_database_that_takes_changes() -> None:
+            beat()
+            self._alarms.clear(READ_ONLY)
+
+        while self._when_ready(stop, beat):
+            try:
+                relay.run(stop, beat_on_a_database_that_takes_changes)
+            except DatabaseReadOnly:
+                self._alarms.ring(READ_ONLY, "The database is read-only: changes and commands wait, no event leaves")
+                stop.wait(DATABASE_PAUSE_SECONDS)
 
     def _keep_house(self, stop: threading.Event, beat: Beat) -> None:
         while self._when_ready(stop, beat):

@@ -22,7 +22,8 @@ from typing import Any
 import psycopg2
 from psycopg2.extensions import connection as Connection
 
-from app.models.database import IDLE_MS, Database
+from app.models.connection import IDLE_MS
+from app.models.database import Database
 from app.models.floor import Floor, last_id_of, writers_of
 from app.services.relay import LeadLost, Outgoing, Position, Positions
 from app.services.supervisor import Beat
@@ -195,7 +196,7 @@ def lead(
 
     Raises DatabaseAway and LeadLost.
     """
-    connection = database.connect(
+    connection = database.connect_to_lead(
         idle_session_timeout=IDLE_MS, statement_timeout=int(CALL_SECONDS * 1000), synchronous_commit="off", **BY_KEY
     )
     try:

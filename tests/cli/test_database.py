@@ -18,8 +18,8 @@ Make = Callable[[World], Terminal]
 def test_a_database_that_is_away_is_one_sentence_without_the_password(untouched: World, terminal: Make) -> None:
     port = free_port()
     untouched.environment["DATABASE_URL"] = f"postgresql://user:secret@127.0.0.1:{port}/orders"
-    sentence = f"The database orders at 127.0.0.1:{port} cannot be reached, or was lost (DATABASE_URL)."
-    assert terminal(untouched).refusal("list") == sentence
+    sentence = f"The database orders at 127.0.0.1:{port} cannot be reached, or was lost: "
+    assert terminal(untouched).refusal("list") == f"{sentence}nobody listens at its address (DATABASE_URL)."
 
 
 def test_a_frozen_database_is_not_waited_for_without_end(untouched: World, terminal: Make, frozen: str) -> None:

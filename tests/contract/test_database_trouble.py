@@ -84,12 +84,17 @@ def test_a_server_without_a_connection_to_spare_is_busy_and_not_away(tables: Tab
     """[H1] Else all would be told that it is away, those with a connection as well."""
     role = unique("few").replace("-", "_")
     with tables.connect() as connection, connection.cursor() as cursor:
-        cursor.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'few' CONNECTION LIMIT 1")
+        cursor.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'few' CONNECTION LIMIT 2")
     url = make_url(tables.url).set(username=role, password="few")
     database = Database(url.render_as_string(hide_password=False))
-    pool = database.pool(2)
+    pool = database.pool(3)
     one = Statement("one", (), "SELECT 1")
-    with pool.transaction(Deadline(5)) as session:
+    pool.run(one, (), Deadline(5))
+    sessions = f"SELECT count(*) FROM pg_stat_activity WHERE usename = '{role}'"
+    deadline = time.monotonic() + 10
+    while tables.one(sessions) > 1:  # the second, which was opened to prove the first
+        assert time.monotonic() < deadline
+    with pool.transaction(Deadline(5)) as session, pool.transaction(Deadline(5)):
         assert session.execute(one) == [(1,)]
         with pytest.raises(DatabaseBusy, match="no connection to spare"):
             pool.run(one, (), Deadline(5))

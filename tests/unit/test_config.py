@@ -5,7 +5,26 @@ import pytest
 from app.config.config import Settings, SettingsError, as_markdown
 
 BAD = [
-    ("DATABASE_URL", ["", "nonsense", "mysql://u:p@h/db", "sqlite://", "postgresql://h", "postgresql://h:abc/db"]),
+    ("WORKER_DATABASE_URL", ["nonsense", "postgresql://h"]),
+    (
+        "DATABASE_URL",
+        [
+            "",
+            "nonsense",
+            "mysql://u:p@h/db",
+            "sqlite://",
+            "postgresql://h",
+            "postgresql://h:abc/db",
+            "postgresql://h:99999/db",
+            "postgresql://h/db\n",
+            " postgresql://h/db",
+            "postgresql://h/db?nonsense=1",
+            "postgresql://h/db?sslmode=nonsense",
+            "postgresql://h/db?target_session_attrs=leader",
+            "postgresql://h/db?sslmode",
+            "postgresql://a:1,b:2,c/db?port=1,2",
+        ],
+    ),
     ("KAFKA_BOOTSTRAP_SERVERS", ["", ",", "kafka", "kafka:", "kafka:9092,other", "kafka:123456", ":9092"]),
     ("PORT", ["", "0", "65536", "-1", "3000.0", "x", "3000 ", "３０００", "9" * 5000]),
     ("ROLES", ["", "both", "all,api"]),

@@ -1,0 +1,118 @@
+"""DATABASE_URL as libpq and SQLAlchemy write it, made one form that both read alike.
+
+libpq puts several hosts before the path (`h1:1,h2:2`), SQLAlchemy each into a parameter (`?host=h1:1&host=h2:2`);
+SQLAlchemy refuses the former, and libpq takes the last host of the latter with its port for a name. What would only
+fail at every connection is refused here: the service would start and never be ready.
+"""
+
+import re
+from collections.abc import Mapping
+from urllib.parse import quote, unquote
+
+import psycopg2
+from psycopg2.extensions import parse_dsn
+
+_CHOICES = {
+    "sslmode": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
+    "target_session_attrs": ("any", "read-write", "read-only", "primary", "standby", "prefer-standby"),
+    "channel_binding": ("disable", "prefer", "require"),
+    "gssencmode": ("disable", "prefer", "require"),
+    "load_balance_hosts": ("disable", "random"),
+}
+_PLACE = ("user", "password", "host", "port", "dbname")
+
+
+def normalized(value: str) -> str:
+    """Return the address as `postgresql+psycopg2://…`. Raises ValueError with a sentence that holds nothing secret."""
+    if value != value.strip() or not value.isprintable():
+        raise ValueError("must not have spaces or line breaks at its ends, nor control characters")
+    found = re.fullmatch(r"postgres(?:ql)?(?:\+[a-z0-9]+)?://([^?]*)(?:\?(.*))?", value)
+    if not found:
+        raise ValueError("must be an URL such as postgresql://user:password@host:5432/name")
+    base, query = found[1], found[2] or ""
+    pairs = [_pair(pair) for pair in query.split("&") if pair]
+    hosts = [host for name, value in pairs if name == "host" for host in value.split(",")]
+    # The last of several counts, as libpq has it.
+    given = {name: value for name, value in pairs if name != "host"}
+    parameters = _parsed(base, given, named="@" not in query)
+    if hosts:
+        parameters |= _places(hosts, parameters.get("port", ""))
+    _check(parameters)
+    return _rendered(parameters)
+
+
+def without_secrets(url: str) -> str:
+    """Return a normalized address as it may be shown: only the place, several hosts too."""
+    shown = parse_dsn(libpq_url(url))
+    return _rendered({name: "***" if name == "password" else shown[name] for name in _PLACE if name in shown})
+
+
+def libpq_url(url: str) -> str:
+    """Return a normalized address as libpq takes it."""
+    return url.replace("postgresql+psycopg2://", "postgresql://", 1)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError("must have a value for each parameter: ?name=value&name=value")
+    return unquote(name), unquote(value)
+
+
+def _parsed(base: str, given: Mapping[str, str], *, named: bool) -> dict[str, str]:
+    """Return libpq's parameters. `named`: a parameter may be told by its name, which is no part of a password."""
+    query = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in given.items())
+    try:
+        return dict(parse_dsn(f"postgresql://{base}?{query}"))
+    except psycopg2.Error as error:
+        unknown = re.search(r'invalid URI query parameter: "([a-z_]+)"', str(error))
+        if unknown and named:
+            raise ValueError(f"must have parameters that libpq knows; it does not know {unknown[1]}") from None
+        raise ValueError(
+            "must be an URL that libpq reads: % @ : / ? # within names and passwords as %25 %40 …"
+        ) from None
+
+
+def _places(hosts: list[str], ports: str) -> dict[str, str]:
+    """Return hosts and ports as libpq takes them; a port stands behind its host or in a list of its own."""
+    pairs = [re.fullmatch(r"(/.*|\[[^]]*\]|[^:]*|[^:]*:[^:]*:.*?)(?::([0-9]+))?", host) for host in hosts]
+    if not all(pairs):
+        raise ValueError("must have a port number behind each host's colon")
+    behind = [pair[2] or "" for pair in pairs if pair]
+    found = {"host": ",".join(pair[1].strip("[]") for pair in pairs if pair)}
+    return found | ({"port": ",".join(behind)} if any(behind) else {"port": ports} if ports else {})
+
+
+def _check(parameters: Mapping[str, str]) -> None:
+    if not parameters.get("dbname"):
+        raise ValueError("must be a postgresql:// URL with a database name")
+    for name, choices in _CHOICES.items():
+        if parameters.get(name, choices[0]) not in choices:
+            raise ValueError(f"must have one of {', '.join(choices)} as {name}")
+    ports = parameters.get("port", "").split(",")
+    if not all(re.fullmatch(r"[0-9]{0,5}", port) and int(port or 5432) in range(1, 65536) for port in ports):
+        raise ValueError("must have ports from 1 to 65535")
+    hosts = parameters.get("host", parameters.get("hostaddr", "")).split(",")
+    if len(ports) not in (1, len(hosts)):
+        raise ValueError("must have one port, or as many as hosts")
+
+
+def _rendered(parameters: Mapping[str, str]) -> str:
+    text = {name: quote(value, safe="*") for name, value in parameters.items()}
+    host, port = parameters.get("host", ""), parameters.get("port", "")
+    plain = not re.search(r"[,/@]", host) and "," not in port and host != ""
+    query = {name: value for name, value in text.items() if name not in _PLACE}
+    if not plain:
+        query |= {name: text[name] for name in ("host", "port") if name in text}
+    user = text.get("user", "") + (f":{text['password']}" if "password" in text else "")
+    place = f"[{host}]" if ":" in host else host
+    return "".join(
+        [
+            "postgresql+psycopg2://",
+            f"{user}@" if user else "",
+            f"{place}{f':{port}' if port else ''}" if plain else "",
+            f"/{text['dbname']}",
+            "?" * bool(query),
+            "&".join(f"{name}={value}" for name, value in query.items()),
+        ]
+    )

@@ -1,0 +1,59 @@
+"""Addresses of PostgreSQL in the forms of libpq and of SQLAlchemy: one form that both read alike."""
+
+import pytest
+from psycopg2.extensions import parse_dsn
+from sqlalchemy import make_url
+from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
+
+from app.utils.database_url import libpq_url, normalized, without_secrets
+
+TWO = {"user": "u", "password": "p", "dbname": "db", "host": "a,b", "port": "1,2"}
+ADDRESSES = [
+    ("postgresql://u:p@h:5433/db", {"user": "u", "password": "p", "dbname": "db", "host": "h", "port": "5433"}),
+    ("postgresql://u:p@a:1,b:2/db", TWO),
+    ("postgresql://u:p@/db?host=a:1&host=b:2", TWO),
+    ("postgresql+psycopg2://u:p@/db?host=a:1,b:2", TWO),
+    ("postgresql://u:p@/db?host=a,b&port=1,2", TWO),
+    ("postgres://a,b:2/db", {"dbname": "db", "host": "a,b", "port": ",2"}),
+    ("postgresql://[::1]:5/db", {"dbname": "db", "host": "::1", "port": "5"}),
+    ("postgresql:///db?host=[::1]:5&host=b:6", {"dbname": "db", "host": "::1,b", "port": "5,6"}),
+    ("postgresql:///db?host=/run/postgresql", {"dbname": "db", "host": "/run/postgresql"}),
+    ("postgresql://h/db?options=-csearch_path=x,y", {"dbname": "db", "host": "h", "options": "-csearch_path=x,y"}),
+    ("postgresql://h/db?options=-c%20jit%3Doff", {"dbname": "db", "host": "h", "options": "-c jit=off"}),
+    ("postgresql://h/db?ssl=true", {"dbname": "db", "host": "h", "sslmode": "require"}),
+    ("postgresql://u:p%40%2F s@h/db", {"user": "u", "password": "p@/ s", "dbname": "db", "host": "h"}),
+]
+
+
+@pytest.mark.parametrize(("url", "parameters"), ADDRESSES)
+def test_libpq_and_sqlalchemy_read_the_same(url: str, parameters: dict[str, str]) -> None:
+    made = normalized(url)
+    assert parse_dsn(libpq_url(made)) == parameters
+    _, given = PGDialect_psycopg2().create_connect_args(make_url(made))
+    assert {name: str(value) for name, value in given.items()} == parameters
+    assert normalized(made) == made
+
+
+@pytest.mark.parametrize(
+    ("url", "part"),
+    [
+        ("postgresql://h/db?nonsense=1", "it does not know nonsense"),
+        ("postgresql://h/db?sslmode=nonsense", "verify-full as sslmode"),
+        ("postgresql://h/db?target_session_attrs=leader", "as target_session_attrs"),
+        ("postgresql://h/db\n", "spaces or line breaks at its ends"),
+        ("postgresql://h:70000/db", "ports from 1 to 65535"),
+        ("postgresql://a:1,b:2,c:3/db?port=1,2", "as many as hosts"),
+        ("postgresql://u:hidden%zz@h/db", "as %25 %40"),
+        ("postgresql://u:what?hidden=1@h/db", "as %25 %40"),
+    ],
+)
+def test_what_could_never_connect_is_refused_in_a_sentence(url: str, part: str) -> None:
+    with pytest.raises(ValueError, match=r"^must ") as refused:
+        normalized(url)
+    assert part in str(refused.value)
+    assert "hidden" not in str(refused.value)
+
+
+def test_what_is_shown_is_the_place_of_every_host() -> None:
+    url = normalized("postgresql://u:hidden@a:1,b:2/db?sslpassword=hidden&target_session_attrs=read-write")
+    assert without_secrets(url) == "postgresql+psycopg2://u:***@/db?host=a%2Cb&port=1%2C2"
