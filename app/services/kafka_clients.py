@@ -15,6 +15,7 @@ from kafka.net.inet import KafkaNetSocket
 from kafka.serializer import Serializer
 
 from app.config.config import Settings
+from app.services.kafka_records import get_past_any_record
 
 BOOTSTRAP_MS = 5_000
 REQUEST_MS = 10_000
@@ -105,7 +106,7 @@ def producer(settings: Settings) -> KafkaProducer:
 
 def group_consumer(settings: Settings) -> KafkaConsumer:
     """Return a member of the commands' group. Blocks up to 5 s; raises KafkaError."""
-    return _open(
+    consumer = _open(
         KafkaConsumer,
         settings,
         settings.commands_topic,
@@ -120,11 +121,13 @@ def group_consumer(settings: Settings) -> KafkaConsumer:
         isolation_level="read_committed",
         metrics_enabled=False,
     )
+    get_past_any_record(consumer)
+    return consumer
 
 
 def reader(settings: Settings) -> KafkaConsumer:
     """Return a consumer without a group, for read-back. Blocks up to 5 s; raises KafkaError."""
-    return _open(
+    consumer = _open(
         KafkaConsumer,
         settings,
         allow_auto_create_topics=False,
@@ -132,6 +135,8 @@ def reader(settings: Settings) -> KafkaConsumer:
         auto_offset_reset="earliest",
         metrics_enabled=False,
     )
+    get_past_any_record(consumer)
+    return consumer
 
 
 def ensure_topics(settings: Settings, topics: Sequence[str]) -> dict[str, uuid.UUID]:

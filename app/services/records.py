@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+Headers = tuple[tuple[str, bytes | None], ...]
+
 
 class Record(Protocol):
     """What is used of a Kafka record. `timestamp` in milliseconds since 1970."""
@@ -37,9 +39,11 @@ class UnreadRecord:
     timestamp: int
     key: bytes | None
     value: bytes | None
+    length: int | None
+    sha256: bytes | None
     error: str
-    length: int | None = None
-    sha256: bytes | None = None
+    headers: Headers = ()
+    damaged: bool = False
 
 
 def after(record: Record) -> int:
