@@ -17,7 +17,7 @@ from app.services.command_batch import Batch, OffsetMoved
 from app.services.command_trouble import Breaker, CommandFault, ServiceTrouble, Waiting
 from app.services.log_check import CheckedLog, CheckedStore, GoOn, Halt, LogCheck, PartitionAway
 from app.services.portions import Portions
-from app.services.records import Record, after
+from app.services.records import Record, UnreadRecord, after
 
 log = logging.getLogger(__name__)
 
@@ -253,10 +253,17 @@ class CommandConsumer:
         self._waiting.over(batch.partition)
         self._log.commit(batch.partition, batch.next_offset)
         self._watch_letters(letters, len(batch.records))
+        self._tell_of_damage(batch)
         if give_up is not None:
             self._breaker.given_up()
         elif letters < len(batch.records):
             self._breaker.handled()
+
+    def _tell_of_damage(self, batch: Batch) -> None:
+        for record in batch.records:
+            if isinstance(record, UnreadRecord) and record.damaged:
+                name = f"record_unread_{batch.partition}_{record.offset}"
+                self._alarms.happened(name, f"Partition {batch.partition} of {batch.topic}: {record.error}")
 
     def _watch_letters(self, letters: int, records: int) -> None:
         self._letters_in_a_row = self._letters_in_a_row + letters if letters == records else 0

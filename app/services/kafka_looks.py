@@ -7,18 +7,11 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import (
-    CorruptRecordError,
-    KafkaError,
-    LeaderNotAvailableError,
-    OffsetOutOfRangeError,
-    UnsupportedCodecError,
-    for_code,
-)
+from kafka.errors import KafkaError, LeaderNotAvailableError, OffsetOutOfRangeError, for_code
 from kafka.protocol.consumer import FetchRequest, IsolationLevel
-from kafka.record import MemoryRecords
 
-from app.services.checkpoint import NO_EPOCH, Checkpoint
+from app.services.checkpoint import Checkpoint
+from app.services.kafka_records import records_in
 from app.services.log_check import PartitionAway
 
 LOOK_MS = 2_000
@@ -64,10 +57,7 @@ def checkpoint_at(consumer: KafkaConsumer, place: TopicPartition, offset: int) -
         return None
     if fetched.error_code:
         raise PartitionAway(error.__name__)
-    try:
-        return _find(fetched.records, offset)
-    except (CorruptRecordError, UnsupportedCodecError, UnicodeDecodeError):
-        return Checkpoint(offset, 0, None)
+    return _find(place, fetched.records, offset)
 
 
 def _fetch(consumer: KafkaConsumer, place: TopicPartition, offset: int) -> Any:
@@ -105,18 +95,9 @@ def _fetch(consumer: KafkaConsumer, place: TopicPartition, offset: int) -> Any:
     return None
 
 
-def _find(records: bytes | None, offset: int) -> Checkpoint | None:
-    batches = MemoryRecords(records or b"")
-    while batches.has_next():
-        batch = batches.next_batch()
-        epoch = getattr(batch, "leader_epoch", NO_EPOCH)
-        if getattr(batch, "is_control_batch", False):
-            continue
-        for record in batch:
-            if record.offset == offset:
-                found = Checkpoint.of(record)
-                return Checkpoint(found.offset, found.timestamp, found.digest, epoch)
-    return None
+def _find(place: TopicPartition, records: bytes | None, offset: int) -> Checkpoint | None:
+    first = next(records_in(place, records or b"", offset), None)
+    return Checkpoint.of(first) if first is not None and first.offset == offset else None
 
 
 def _reason(error: KafkaError) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord, Fetcher, IsolationLevel
 from kafka.errors import CorruptRecordError
+from kafka.record import MemoryRecords
 
 from app.services.record_stream import BEGINNING_BYTES, KEPT_BYTES, TOO_LARGE, Lost, RecordStream, cut
 from app.services.records import UnreadRecord
@@ -41,10 +42,16 @@ def get_past_any_record(consumer: KafkaConsumer) -> None:
     fetcher._append = append_some
 
 
+def records_in(place: TopicPartition, data: bytes, offset: int) -> Iterator[Any]:
+    """Yield the records that a broker answered with, from an offset on, one by one; what is none is an UnreadRecord."""
+    found: Iterator[Any] = _Records(None, offset, place, MemoryRecords(data)).record_iterator
+    return found
+
+
 class _Records(Fetcher.PartitionRecords):  # type: ignore[misc]
     """The records of one partition in one answer of the broker."""
 
-    def __init__(self, tries: dict[tuple[TopicPartition, int], int], *arguments: Any, **options: Any) -> None:
+    def __init__(self, tries: dict[tuple[TopicPartition, int], int] | None, *arguments: Any, **options: Any) -> None:
         self._tries = tries
         self.full = False
         super().__init__(*arguments, **options)
@@ -84,6 +91,8 @@ class _Records(Fetcher.PartitionRecords):  # type: ignore[misc]
 
     def _tries_again(self, tp: TopicPartition, base_offset: int) -> bool:
         """Tell whether the batch is to be fetched anew: nothing of it was returned, so it is asked for again."""
+        if self._tries is None:
+            return False
         tries = self._tries[tp, base_offset] = self._tries.get((tp, base_offset), 0) + 1
         log.warning("partition %s: the batch at %s has a wrong checksum", tp.partition, base_offset)
         if tries < TRIES:

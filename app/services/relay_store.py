@@ -68,7 +68,8 @@ EVENTS = Lane(
 DEAD_LETTERS = Lane(
     "dead_letters",
     "dead_letters",
-    select='SELECT id, event_id, key, value, error, topic, partition::text, "offset"::text '
+    select='SELECT id, event_id, key, value, error, topic, partition::text, "offset"::text, '
+    "CASE WHEN sha256 IS NOT NULL THEN 'true' END, length::text, encode(sha256, 'hex') "
     "FROM (SELECT *, sum(size) OVER (ORDER BY id) AS bytes "
     "FROM (SELECT *, coalesce(octet_length(key), 0) + coalesce(octet_length(value), 0) AS size "
     "FROM dead_letters WHERE sent_at IS NULL AND id > %s ORDER BY id LIMIT %s) AS oldest) AS bounded "
@@ -78,7 +79,15 @@ DEAD_LETTERS = Lane(
 )
 _HEADERS = {
     EVENTS.name: ("type", "correlation_id", "version"),
-    DEAD_LETTERS.name: ("error", "original_topic", "original_partition", "original_offset"),
+    DEAD_LETTERS.name: (
+        "error",
+        "original_topic",
+        "original_partition",
+        "original_offset",
+        "truncated",
+        "original_length",
+        "original_sha256",
+    ),
 }
 
 _POSITIONS = "SELECT partition, topic_id, next_offset FROM relay_positions WHERE topic = %s"

@@ -202,3 +202,12 @@ def test_markers_and_aborted_transactions_are_left_out() -> None:
                        aborted_transactions=[SimpleNamespace(producer_id=77, first_offset=0)])  # fmt: skip
     assert [it.offset for it in records.take()] == [2]
     assert records.next_fetch_offset == 3
+
+
+def test_a_look_at_one_record_gets_past_what_is_beside_it() -> None:
+    batch = a_batch(4, *[a_record(it, headers=HEADERS["a name that is not UTF-8"]) for it in range(3)])
+    first = next(kafka_records.records_in(PLACE, batch, 5))
+    assert (first.offset, first.leader_epoch) == (5, 0)
+    broken = bytearray(a_batch(4, GOOD, a_record(1)))
+    broken[-1] ^= 1
+    assert isinstance(next(kafka_records.records_in(PLACE, bytes(broken), 5)), UnreadRecord)
