@@ -41,7 +41,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["alarms"] = alarms
     app.extensions["kafka_service"] = kafka_service
     app.extensions["order_service"] = OrderService(pool, store, kafka_service.wake)
-    app.extensions["health"] = health.Health(settings, pool, kafka_service, alarms)
+    app.extensions["health"] = health.Health(settings, database.pool(1), kafka_service, alarms)
 
     app.register_blueprint(health.checks)
     if settings.serves_orders:

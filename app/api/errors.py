@@ -95,7 +95,8 @@ def _of_input(error: Refused | Unreadable | InvalidFields) -> Response:
 
 
 def _of_database(error: DatabaseTrouble) -> Response:
-    return respond(failure(_TROUBLE_CODES[type(error).__name__], f"{error}; please try again"))
+    code = next(_TROUBLE_CODES[kind.__name__] for kind in type(error).__mro__ if kind.__name__ in _TROUBLE_CODES)
+    return respond(failure(code, f"{error}; please try again"))
 
 
 def _of_reused_key(_: KeyReused) -> Response:

@@ -10,7 +10,7 @@ from app.api.errors import respond
 from app.api.requests import REQUEST_SECONDS
 from app.config.config import Settings
 from app.models.answer_store import Answer
-from app.models.database import DatabaseTrouble, Pool, Statement
+from app.models.database import DatabaseBusy, DatabaseTrouble, Pool, Statement
 from app.models.statements import READ_ONLY
 from app.services.alarms import Alarms
 from app.services.kafka_service import KafkaService
@@ -34,7 +34,7 @@ OUTBOX = Statement(
 
 @dataclass(frozen=True)
 class Health:
-    """Looks at the parts of one process."""
+    """Looks at the parts of one process. `pool`: a connection of its own, as callers may have taken all others."""
 
     settings: Settings
     pool: Pool
@@ -78,6 +78,8 @@ class Health:
         """One that takes no changes is not ready either; `reason` says what a person must know, without secrets."""
         try:
             read_only = self.pool.run(READ_ONLY, (), deadline) == [("on",)]
+        except DatabaseBusy:  # by others: that is not away
+            read_only = False
         except DatabaseTrouble as trouble:
             return {"ok": False, "reason": self.pool.away or str(trouble)}
         if read_only:

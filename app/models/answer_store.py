@@ -21,6 +21,8 @@ from app.models.database import (
 )
 from app.utils.deadline import Deadline
 
+ASKING_SECONDS = 0.3
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -151,10 +153,12 @@ class AnswerStore:
     def _kept(
         self, key: IdempotencyKey | None, answer: Answer, deadline: Deadline, effect: Callable[[Session], bool]
     ) -> bool:
+        until = waiting(key, deadline)
         try:
-            with self._pool.transaction(deadline) as session:
+            with self._pool.transaction(until) as session:
                 if key is not None:
                     session.execute(sql.KEEP_ANSWER, answer_parameters(key, answer))
+                    session.limit(until)  # it may have waited for the key
                 if not effect(session):
                     session.connection.rollback()
                     return False
@@ -165,6 +169,11 @@ class AnswerStore:
             self.raise_if_in_use(key, deadline)
             raise
         return True
+
+
+def waiting(key: IdempotencyKey | None, deadline: Deadline) -> Deadline:
+    """Return until when a statement may wait: with a key there must be time to ask whether that was it."""
+    return deadline if key is None else deadline.sooner(ASKING_SECONDS)
 
 
 def raise_if_taken(error: psycopg2.Error) -> None:

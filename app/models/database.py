@@ -9,6 +9,7 @@ one prober connects, and calls fail at once instead of waiting in a row.
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -53,6 +54,7 @@ LEEWAY_MS = 100  # between the server's limit of a late request's statement and 
 POOL_SECONDS = 0.8  # a request that finds every connection busy for so long is better told so
 PROBE_SECONDS = 0.6  # two connection attempts a second at most, as long as the server is away
 REFUSED_SECONDS = 3.0  # between attempts that a person must mend first: too many lock an account
+LATELY_SECONDS = 1.0
 
 _DEAD = ("08", "57P01", "57P02", "57P03", "40003")
 _BUSY = ("55P03", "57014", "40P01", "40001", "53")
@@ -101,6 +103,12 @@ class Session:
             cursor.execute(statement.call, values)
             return cursor.fetchall() if cursor.description else []
 
+    def limit(self, deadline: Deadline) -> None:
+        """Let the server end what the transaction waits for from here on before `deadline`: the limit of its beginning
+        is one of each statement."""
+        with self.connection.cursor() as cursor:
+            cursor.execute(f"SET LOCAL statement_timeout = {_statement_ms(deadline, STATEMENT_MS)}")
+
     def set_autocommit(self, wanted: bool) -> None:
         """Begin transactions or not; psycopg2 lets other threads go first even where it is so already."""
         if self.connection.autocommit is not wanted:
@@ -126,6 +134,7 @@ class Database:
         self._prober = threading.Lock()
         self._reason: Reason | None = None
         self._proved = False
+        self._answered_at = float("-inf")
 
     @property
     def available(self) -> bool:
@@ -137,6 +146,15 @@ class Database:
         """Why the database is away, in a sentence without secrets; None while it is there."""
         reason = self._reason
         return None if self.available or reason is None else reason.sentence
+
+    @property
+    def answered_lately(self) -> bool:
+        """Whether any call had its answer within the last second."""
+        return time.monotonic() - self._answered_at < LATELY_SECONDS
+
+    def answered(self) -> None:
+        """Note that a call has had its answer."""
+        self._answered_at = time.monotonic()
 
     def pool(self, size: int, statement_ms: int = STATEMENT_MS) -> "Pool":
         """Return a new pool of at most `size` connections whose statements may take `statement_ms`."""
@@ -276,12 +294,14 @@ class Pool:
         with self._borrowed(deadline) as session:
             session.set_autocommit(True)
             try:
-                return session.execute(statement, parameters)
+                rows = session.execute(statement, parameters)
             except psycopg2.Error as error:
                 if error.pgcode not in _STALE_PLAN:
                     raise
-            session.forget_plans()
-            return session.execute(statement, parameters)
+                session.forget_plans()
+                rows = session.execute(statement, parameters)
+            self._database.answered()
+            return rows
 
     @contextlib.contextmanager
     def transaction(self, deadline: Deadline) -> Iterator[Session]:
@@ -291,6 +311,7 @@ class Pool:
             try:
                 yield session
                 session.connection.commit()
+                self._database.answered()
             except BaseException:
                 with contextlib.suppress(psycopg2.Error):
                     session.connection.rollback()
@@ -322,7 +343,7 @@ class Pool:
 
     def _limit(self, session: Session, pooled: PoolProxiedConnection, deadline: Deadline) -> None:
         """Let the server end the statement of a late request: the watchdog takes what it must end for frozen."""
-        limit = min(self._statement_ms, max(int(deadline.remaining * 1000) - LEEWAY_MS, 1))
+        limit = _statement_ms(deadline, self._statement_ms)
         if limit != pooled.info.get("statement_timeout", self._statement_ms):
             session.set_autocommit(True)
             with session.connection.cursor() as cursor:
@@ -350,8 +371,8 @@ class Pool:
         if getattr(pooled.dbapi_connection, "closed", 0) or code.startswith(_DEAD):
             pooled.invalidate()
             self._database.drop_idle()
-            if deadline.passed:
-                self._database.left(error)
+            if deadline.passed and not self._database.answered_lately:
+                self._database.left(error)  # late alone may be one that waited for others
             return OutcomeUnknown("The database connection was lost; whether the change was made is not known", error)
         if code.startswith(_STALE_PLAN):
             pooled.invalidate()
@@ -361,3 +382,7 @@ class Pool:
         if code.startswith(_NO_SCHEMA):
             return DatabaseAway("The database schema is not ready yet", error)
         return None if code.startswith(_OWN) else DatabaseFails("The database cannot do this now", error)
+
+
+def _statement_ms(deadline: Deadline, most: int) -> int:
+    return min(most, max(int(deadline.remaining * 1000) - LEEWAY_MS, 1))

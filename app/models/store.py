@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +11,16 @@ from psycopg2.errorcodes import UNIQUE_VIOLATION
 
 from app.models import lists
 from app.models import statements as sql
-from app.models.answer_store import Answer, AnswerStore, IdempotencyKey, answer_parameters, raise_if_taken
+from app.models.answer_store import Answer, AnswerStore, IdempotencyKey, answer_parameters, raise_if_taken, waiting
 from app.models.coalescer import Coalescer
 from app.models.database import DatabaseAway, DatabaseBusy, OutcomeUnknown, Pool, Session, Statement
 from app.models.order import OrderState
 from app.models.rows import to_row, to_state
 from app.models.rules import Change
 from app.utils.deadline import Deadline
+from app.utils.turns import Turns
+
+MOST_BEHIND_STUCK = 8  # each keeps a thread; whoever comes later is told that the order is busy
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,7 @@ class OrderStore:
     def __init__(self, pool: Pool, refused_accept_seconds: int) -> None:
         self._pool = pool
         self.answers = AnswerStore(pool, refused_accept_seconds)
+        self._turns = Turns(MOST_BEHIND_STUCK)
         self._loads = Coalescer(self._load_all)
         self._creates = Coalescer(self._create_all)
         self._changes = Coalescer(self._update_free)
@@ -109,22 +114,28 @@ class OrderStore:
             return self._together(write, deadline) if write.key is None else self._written(write, deadline)
         except OutcomeUnknown as lost:
             try:
-                return self._written(write, deadline) or self._committed(write, deadline)
+                return self._written(write, deadline) or self.is_written(write, deadline)
             except (DatabaseAway, DatabaseBusy):
                 raise lost from None  # nothing was done now, but the first try may have been
 
-    def write_locked(self, write: Write, session: Session) -> None:
+    def turn(self, order_id: str, until: Deadline) -> AbstractContextManager[bool]:
+        """Return the turn of whoever may wait for the order in PostgreSQL. Entering raises DatabaseBusy when late."""
+        return self._turns.take(order_id, until, DatabaseBusy("The order is busy"))
+
+    def write_locked(self, write: Write, session: Session, until: Deadline) -> None:
         """Write a change in a transaction that holds the order's row. Does not commit. Raises KeyTaken."""
+        session.limit(until)
         try:
             session.execute(write.statement, write.parameters())
         except psycopg2.Error as error:
             raise_if_taken(error)
             raise
 
-    def locked(self, order_id: str, key: IdempotencyKey | None, session: Session) -> OrderState | None:
+    def locked(self, order_id: str, key: IdempotencyKey | None, session: Session, until: Deadline) -> OrderState | None:
         """Lock and return the order in a transaction; the key first, as the one-statement write does."""
         if key is not None:
             session.execute(sql.CLAIM_KEY, (key.path, key.key))
+            session.limit(until)  # two waits, one deadline
         rows = session.execute(sql.LOCK_ORDERS, ([order_id],))
         return to_state(rows[0]) if rows else None
 
@@ -165,8 +176,15 @@ class OrderStore:
         return [outcome(write) for write in writes]
 
     def _written(self, write: Write, deadline: Deadline) -> bool:
+        before, until = write.change.before, waiting(write.key, deadline)
+        if before is None:
+            return self._written_now(write, deadline, until)
+        with self.turn(before.order_id, until):
+            return self._written_now(write, deadline, until)
+
+    def _written_now(self, write: Write, deadline: Deadline, until: Deadline) -> bool:
         try:
-            return bool(self._pool.run(write.statement, write.parameters(), deadline))
+            return bool(self._pool.run(write.statement, write.parameters(), until))
         except psycopg2.Error as error:
             if error.pgcode == UNIQUE_VIOLATION and error.diag.constraint_name == "orders_pkey":
                 return True  # a new order's id is random: only the first try of this very statement can have made it
@@ -176,7 +194,8 @@ class OrderStore:
             self.answers.raise_if_in_use(write.key, deadline)
             raise
 
-    def _committed(self, write: Write, deadline: Deadline) -> bool:
+    def is_written(self, write: Write, deadline: Deadline) -> bool:
+        """Tell whether the history has the change: after a lost connection. Raises DatabaseTrouble."""
         order = write.change.order
         return bool(self.answers.read(sql.FIND_CHANGE, (order.order_id, order.version, write.change_id), deadline))
 

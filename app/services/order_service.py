@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from app.models import rules
-from app.models.answer_store import Answer, IdempotencyKey, KeyInUse, KeyTaken
-from app.models.commands import AcceptOrder, ClearRunner, Command, CreateOrder
-from app.models.database import Pool, Session
+from app.models.answer_store import ASKING_SECONDS, Answer, IdempotencyKey, KeyInUse, KeyTaken, waiting
+from app.models.commands import AcceptOrder, ClearRunner, Command, CreateOrder, OrderCommand
+from app.models.database import DatabaseBusy, DatabaseTrouble, OutcomeUnknown, Pool, Session
 from app.models.order import OrderState
 from app.models.rules import Change, Decision, Refusal, Unchanged
 from app.models.store import OrderStore, Origin, Write
@@ -15,8 +15,10 @@ from app.services.events import http_event
 from app.services.metrics import LOST_RACES
 from app.utils.deadline import Deadline
 from app.utils.ids import new_id
+from app.utils.turns import Turns
 
 TRIES_WITHOUT_LOCK = 3
+KEY_SECONDS = 2.0  # for which a twin waits for the first [H15]
 ORDER_TAKEN = b'"code":"%s"' % rules.ORDER_TAKEN.encode()  # in a stored answer: its text is ours
 
 Clock = Callable[[], datetime]
@@ -50,6 +52,7 @@ class OrderService:
         self._store = store
         self._on_event = on_event
         self._clock = clock
+        self._turns = Turns()
 
     def get(self, order_id: str, deadline: Deadline) -> OrderState | None:
         """Return the order as it is now, or None. Raises DatabaseTrouble."""
@@ -87,9 +90,19 @@ class OrderService:
     def execute(self, command: Command, call: Call) -> Answer:
         """Do what the command asks for, once; return the answer, whose change is committed.
 
-        Optimistic first: on a busy order that may miss again and again (19 tries were seen with 50 writers),
-        so the last try takes the order's lock. Raises KeyReused, KeyInUse and DatabaseTrouble.
+        Twins of one process wait for each other here, without a connection. Raises KeyReused, KeyInUse and
+        DatabaseTrouble.
         """
+        if call.key is None:
+            return self._execute(command, call)
+        patience = call.deadline.sooner(ASKING_SECONDS, KEY_SECONDS)
+        with self._turns.take((call.key.path, call.key.key), patience, KeyInUse()) as waited:
+            answer = self._repeated(lambda: command, call) if waited else None
+            return answer or self._execute(command, call)
+
+    def _execute(self, command: Command, call: Call) -> Answer:
+        """Optimistic first: on a busy order that may miss again and again (19 tries were seen with 50 writers), so
+        the last try takes the order's lock."""
         try:
             for _ in range(TRIES_WITHOUT_LOCK):
                 answer = self._attempt(command, call)
@@ -116,19 +129,39 @@ class OrderService:
 
     def _attempt_locked(self, command: Command, call: Call) -> Answer:
         assert not isinstance(command, CreateOrder)
-        while True:
-            with self._pool.transaction(call.deadline) as session:
-                order = self._store.locked(command.order_id, call.key, session)
+        until = waiting(call.key, call.deadline)
+        with self._store.turn(command.order_id, until):
+            answer = None
+            while answer is None:
+                answer = self._try_locked(command, call, until)
+            return answer
+
+    def _try_locked(self, command: OrderCommand, call: Call, until: Deadline) -> Answer | None:
+        write: Write | None = None
+        try:
+            with self._pool.transaction(until) as session:
+                order = self._store.locked(command.order_id, call.key, session, until)
                 decision = self._decide(order, command, call, session)
                 if isinstance(decision, Change):
                     write = self._prepare(decision, call)
-                    self._store.write_locked(write, session)
-            if isinstance(decision, Change):
-                self._committed(write)
-                return write.answer
-            answer = self._settle(decision, command, call)
-            if answer is not None:
-                return answer
+                    self._store.write_locked(write, session, until)
+        except OutcomeUnknown as lost:
+            if write is None or not self._is_known_to_be_done(write, call.deadline):
+                raise lost from None
+        except DatabaseBusy:
+            self._store.answers.raise_if_in_use(call.key, call.deadline)
+            raise
+        if not isinstance(decision, Change):
+            return self._settle(decision, command, call)
+        assert write is not None
+        self._committed(write)
+        return write.answer
+
+    def _is_known_to_be_done(self, write: Write, deadline: Deadline) -> bool:
+        try:
+            return self._store.is_written(write, deadline)
+        except DatabaseTrouble:
+            return False
 
     def _decide(
         self, order: OrderState | None, command: Command, call: Call, session: Session | None = None

@@ -178,7 +178,7 @@ def test_a_twin_waits_for_the_first_and_gets_its_answer(new_caller: NewCaller, t
     with ThreadPoolExecutor(2) as threads:
         with tables.row_locked(order_id):
             both = [threads.submit(call) for _ in range(2)]
-            await_waiting(tables, 2)
+            await_waiting(tables, 1)  # its twin waits in the process
         answers = [one.result(5) for one in both]
     assert [answer.status_code for answer in answers] == [200, 200]
     assert answers[0].data == answers[1].data

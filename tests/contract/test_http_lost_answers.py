@@ -164,3 +164,13 @@ def test_a_change_whose_answer_was_lost_is_known_to_be_done_though_the_order_mov
     assert answer.status_code == 200
     assert [change["to_status"] for change in tables.changes(order_id)][-2:] == ["PLACED", "COMPLETED"]
     assert answer.json["order"]["orderStatus"] == "PLACED"
+
+
+def test_a_change_with_the_lock_whose_answer_was_lost_is_known_to_be_done(
+    api: Caller, lose_answers: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """[H1]"""
+    order_id = api.new("ACCEPTED")
+    monkeypatch.setattr(order_service, "TRIES_WITHOUT_LOCK", 0)
+    lose_answers(1)
+    assert api.clear(order_id).json["order"]["version"] == 4

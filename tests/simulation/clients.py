@@ -23,6 +23,9 @@ class Client:
         effect = self._effects[name]
         return self.session.run(effect.__name__.strip("_"), lambda session: effect(session, parameters))
 
+    def limit(self, deadline: object) -> None:
+        """Set no limit: a wait ends by itself."""
+
 
 class Pool:
     """One connection, kept until it is lost, and the errors that the product's own pool raises."""

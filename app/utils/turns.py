@@ -1,0 +1,76 @@
+"""Turns: of those that want the same thing, one goes on, and the others wait in the process, in the order they came.
+
+Whoever waited in PostgreSQL for a row would keep a connection, and callers of one busy order all of them.
+"""
+
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import Hashable, Iterator
+
+from app.utils.deadline import Deadline
+
+LOOK_SECONDS = 0.25
+STUCK_SECONDS = 0.5  # a turn that takes longer waits for somebody outside
+
+
+class _Ticket:
+    __slots__ = ("called", "since")
+
+    def __init__(self) -> None:
+        self.called = threading.Event()
+        self.since = 0.0
+
+    def call(self) -> None:
+        self.since = time.monotonic()
+        self.called.set()
+
+
+class Turns:
+    """Takes turns by name. One that nobody waits for costs a microsecond."""
+
+    def __init__(self, most_behind_stuck: int | None = None) -> None:
+        """`most_behind_stuck`: so many wait behind a turn that is stuck; the others would only keep threads."""
+        self._most = most_behind_stuck
+        self._lock = threading.Lock()
+        self._queues: dict[Hashable, deque[_Ticket]] = {}
+
+    @contextlib.contextmanager
+    def take(self, name: Hashable, deadline: Deadline, late: Exception) -> Iterator[bool]:
+        """Run the body when it is its turn; it is told whether it had to wait. Raises `late` when it takes too long."""
+        mine = _Ticket()
+        with self._lock:
+            queue = self._queues.setdefault(name, deque())
+            queue.append(mine)
+            waits = len(queue) > 1
+            if not waits:
+                mine.call()
+        try:
+            if waits and not self._is_called(queue, mine, deadline):
+                raise late
+            yield waits
+        finally:
+            self._leave(name, queue, mine)
+
+    def _is_called(self, queue: deque[_Ticket], mine: _Ticket, deadline: Deadline) -> bool:
+        """Block until it is the ticket's turn; false when it is not worth the waiting."""
+        while not mine.called.wait(max(min(deadline.remaining, LOOK_SECONDS), 0)):
+            if deadline.passed or self._is_hopeless(queue, mine):
+                return False
+        return True
+
+    def _is_hopeless(self, queue: deque[_Ticket], mine: _Ticket) -> bool:
+        if self._most is None:
+            return False
+        with self._lock:
+            return queue.index(mine) > self._most and time.monotonic() - queue[0].since > STUCK_SECONDS
+
+    def _leave(self, name: Hashable, queue: deque[_Ticket], mine: _Ticket) -> None:
+        with self._lock:
+            had_turn = queue[0] is mine
+            queue.remove(mine)
+            if not queue:
+                del self._queues[name]
+            elif had_turn:
+                queue[0].call()
