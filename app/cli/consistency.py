@@ -8,14 +8,22 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, Subquery, cast, column, exists, func, not_, or_, select, text
 from sqlalchemy import Text as SqlText
 
-from app.models.models import Order, dead_letters, order_changes, outbox, saga_orders
+from app.models.models import (
+    Order,
+    dead_letters,
+    order_changes,
+    order_count_deltas,
+    order_count_floors,
+    outbox,
+    saga_orders,
+)
 from app.services.replies import FAILURE_TYPES
 
 EXAMPLES = 3
 
 _orders = Order.__table__
 _KINDS = "kinds_of_order(order_status, cust_id, runner_id, created_at) AS kinds"
-_MISCOUNTED = text(
+MISCOUNTED = text(
     "SELECT concat(kind, ' ', value, ' (', sum(counted), ', there are ', sum(found), ')') AS example FROM ("
     "SELECT kind, value, orders AS counted, 0 AS found FROM order_counts "
     f"UNION ALL SELECT kinds.kind, kinds.value, sign, 0 FROM order_count_deltas, {_KINDS} "
@@ -152,9 +160,15 @@ def _of_dead_letters(late: timedelta) -> dict[str, tuple[str, Select[Any]]]:
 
 
 def _of_counts() -> dict[str, tuple[str, Select[Any]]]:
-    miscounted = _MISCOUNTED.columns(column("example", SqlText)).subquery("miscounted")
+    miscounted = MISCOUNTED.columns(column("example", SqlText)).subquery("miscounted")
+    deltas = order_count_deltas.c
+    floor = select(func.max(order_count_floors.c.id)).scalar_subquery()
     return {
-        "count": ("The number of orders of a list is wrong (see `flask orders recount`)", select(miscounted.c.example))
+        "count": ("The number of orders of a list is wrong (see `flask orders recount`)", select(miscounted.c.example)),
+        "count_unseen": (
+            "A change of an order lies below the floor of the counts, so lists miss it (see `flask orders recount`)",
+            select(_text(deltas.id, " (", deltas.sign, " ", deltas.order_status, ")")).where(deltas.id <= floor),
+        ),
     }
 
 

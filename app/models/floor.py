@@ -37,6 +37,12 @@ def last_id_of(table: str) -> str:
     )
 
 
+# Found from the newest backwards, so that those that a held snapshot keeps are not walked over. The end that nobody
+# reaches has the planner expect few rows, and take the index, where it knows nothing of the table.
+ABOVE_DELTA_FLOOR = "id > (SELECT coalesce(max(id), 0) FROM order_count_floors) AND id <= 9223372036854775807"
+"""The condition for all rows of `order_count_deltas` that there are in the snapshot of the query."""
+
+
 class Floor:
     """The floor as one reader has proved it: `look`, then read the rows above `id`, then `rise`."""
 
@@ -46,20 +52,25 @@ class Floor:
     def _begin_anew(self) -> None:
         self.id = 0
         self._proved = 0
-        self._drawn = 0  # to be proved, once those who wrote then have ended
+        self._drawn = 0  # the highest id that is known to be drawn
+        self._drawn_then = 0  # is proved once those who wrote then have ended
         self._writers_then: frozenset[str] = frozenset()
+
+    @property
+    def settled(self) -> bool:
+        """Whether it has risen to all that is known to be drawn."""
+        return self._drawn <= self.id
 
     def look(self, drawn: int | None, writers: Collection[Writer]) -> None:
         """`drawn`: an id that was drawn before the writers were listed, None where none is known."""
         if drawn is not None and drawn < self.id:  # somebody set the sequence back
             self._begin_anew()
+        self._drawn = max(self._drawn, drawn or 0)
         names = frozenset(name for name, _ in writers)
         # A transaction that is prepared goes on under another name: it may be one of then.
         if not self._writers_then & names and not any(prepared for _, prepared in writers):
-            self._proved = max(self._proved, self._drawn)
-            self._drawn, self._writers_then = drawn or 0, names
-            if not names:
-                self._proved = max(self._proved, self._drawn)
+            self._proved = self._drawn_then if names else self._drawn
+            self._drawn_then, self._writers_then = self._drawn, names
 
     def rise(self, oldest: int | None) -> None:
         """`oldest`: the first row above the floor as a look that began after `look` shows it, None where none is."""

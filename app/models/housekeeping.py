@@ -4,6 +4,7 @@ Each takes a bounded number of rows, and waits for nobody: who writes orders nev
 """
 
 from app.models.database import Statement
+from app.models.floor import ABOVE_DELTA_FLOOR, writers_of
 from app.models.statements import named
 
 # In one transaction with the work: two processes that fold at once would stand in each other's way.
@@ -12,12 +13,35 @@ FOLD_COUNTS = named(
     "fold_counts",
     {"limit": "bigint"},
     "WITH taken AS (DELETE FROM order_count_deltas WHERE ctid = ANY (ARRAY("
-    "SELECT ctid FROM order_count_deltas LIMIT {limit})) RETURNING *), "
+    f"SELECT ctid FROM order_count_deltas WHERE {ABOVE_DELTA_FLOOR} ORDER BY id LIMIT {{limit}})) RETURNING *), "
     "folded AS (INSERT INTO order_counts AS known (kind, value, orders) SELECT kinds.kind, kinds.value, sum(sign) "
     "FROM taken, kinds_of_order(order_status, cust_id, runner_id, created_at) AS kinds "
     "GROUP BY kinds.kind, kinds.value HAVING sum(sign) <> 0 "
     "ON CONFLICT (kind, value) DO UPDATE SET orders = known.orders + excluded.orders) "
     "SELECT count(*) FROM taken",
+)
+
+# The floor of the deltas (models/floor.py). It is stored where it is far above the last: each one is a dead row too.
+DELTA_IDS = named(
+    "delta_ids",
+    {},
+    "SELECT (SELECT max(id) FROM order_count_floors), "
+    f"(SELECT min(id) FROM order_count_deltas WHERE {ABOVE_DELTA_FLOOR}), "
+    f"(SELECT max(id) FROM order_count_deltas WHERE {ABOVE_DELTA_FLOOR})",
+)
+DELTA_WRITERS = named("delta_writers", {}, writers_of("order_count_deltas"))
+RAISE_DELTA_FLOOR = named(
+    "raise_delta_floor",
+    {"floor": "bigint"},
+    "WITH raised AS (INSERT INTO order_count_floors (id) VALUES ({floor}) ON CONFLICT DO NOTHING) "
+    "DELETE FROM order_count_floors WHERE id < {floor}",
+)
+# Rows of a backup, or of a sequence that somebody set back.
+DROP_FALSE_FLOORS = named(
+    "drop_false_floors",
+    {},
+    "DELETE FROM order_count_floors AS floors "
+    "WHERE EXISTS (SELECT FROM order_count_deltas WHERE id <= floors.id) RETURNING 1",
 )
 
 

@@ -8,6 +8,7 @@ too, so it begins in the right minute.
 from collections.abc import Collection
 
 from app.models.database import Statement
+from app.models.floor import ABOVE_DELTA_FLOOR
 from app.models.statements import ORDER_LIST, named
 
 DEEP = 1000  # offsets below are walked: 0.3 ms, less than the look-up of a minute
@@ -27,7 +28,7 @@ def _total(filters: tuple[str, ...]) -> str:
         stored, new = f"kind = '{_KINDS[column]}' AND value = {{{column}}}", f"{column} = {{{column}}}"
     return (
         f"SELECT (SELECT coalesce(sum(orders), 0) FROM order_counts WHERE {stored})::bigint "
-        f"+ (SELECT coalesce(sum(sign), 0) FROM order_count_deltas WHERE {new})"
+        f"+ (SELECT coalesce(sum(sign), 0) FROM order_count_deltas WHERE {ABOVE_DELTA_FLOOR} AND {new})"
     )
 
 
@@ -57,7 +58,7 @@ def _bucket(kind: str, form: str, offset: str, within: str = "true") -> str:
         "sum(sum(orders)::int) OVER (ORDER BY value DESC) - sum(orders)::int AS newer FROM ("
         # Of one type on both sides, or the buckets that are not asked for are read too.
         f"SELECT value::text AS value, orders FROM order_counts WHERE kind = '{kind}' UNION ALL "
-        f"SELECT to_char(created_at, '{form}') COLLATE \"C\", sign FROM order_count_deltas"
+        f"SELECT to_char(created_at, '{form}') COLLATE \"C\", sign FROM order_count_deltas WHERE {ABOVE_DELTA_FLOOR}"
         f") AS counted WHERE {within} GROUP BY value) AS placed WHERE newer <= {offset} AND {offset} < newer + orders"
     )
 

@@ -117,6 +117,7 @@ outbox = Table(
     Column("version", Integer),
     Column("payload", LargeBinary, nullable=False),
     _now(),
+    Column("refusal", Text),
     comment="Events that are committed but not yet acknowledged by Kafka, in sending order",
 )
 
@@ -279,8 +280,34 @@ order_count_deltas = Table(
     Column("cust_id", String(255)),
     Column("runner_id", String(255)),
     Column("created_at", DateTime),
+    Column("id", BigInteger, Identity(always=True, cache=1), primary_key=True),
     comment="What changed since: an order came (1) or went (-1) with this status, customer, runner and "
     "time; folded into order_counts every second",
+)
+
+order_count_floors = Table(
+    "order_count_floors",
+    db.metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    comment="No row of order_count_deltas has an id up to the highest of these, nor will one ever have",
+)
+
+taken_out_events = Table(
+    "taken_out_events",
+    db.metadata,
+    Column("event_id", Uuid, primary_key=True),
+    Column("outbox_id", BigInteger, nullable=False),
+    Column("aggregateid", String(255), nullable=False),
+    Column("type", String(40), nullable=False),
+    Column("correlation_id", String(255), nullable=False),
+    Column("version", Integer),
+    Column("payload", LargeBinary, nullable=False),
+    Column("refusal", Text, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("taken_out_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("put_back_at", DateTime(timezone=True)),
+    comment="Events that Kafka refused and an operator took out of the outbox: holes for consumers, until they are put "
+    "back",
 )
 
 operator_actions = Table(

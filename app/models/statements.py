@@ -30,7 +30,7 @@ def _columns(table: Table, *left_out: str) -> dict[str, str]:
 
 ORDER = _columns(Order.__table__)
 CHANGE = _columns(order_changes, "created_at")
-EVENT = _columns(outbox, "id", "aggregatetype", "created_at")
+EVENT = _columns(outbox, "id", "aggregatetype", "created_at", "refusal")
 DEAD_LETTER = _columns(dead_letters, "id", "sent_at", "created_at", "resolution", "resolved_at", "refusal")
 GIVEN_UP = _columns(given_up_commands, "id", "created_at")
 KEY = _columns(idempotency_keys, "created_at")

@@ -16,6 +16,7 @@ import psycopg2
 from app.models.database import DatabaseAway, DatabaseTrouble, Pool, Statement
 from app.models.housekeeping import FOLD_COUNTS, GIVE_TIMES, ONE_AT_A_TIME, PRUNE
 from app.services.alarms import Alarms
+from app.services.delta_floor import DeltaFloor
 from app.services.metrics import PRUNED
 from app.services.supervisor import Beat
 from app.utils.deadline import Deadline
@@ -44,10 +45,12 @@ class Housekeeping:
         self._failing: dict[str, Deadline] = {}  # by statement: when its failing becomes an alarm
         self._ringing: dict[str, str] = {}
         self._next_pruning = Deadline(PRUNE_SECONDS)
+        self._floor = DeltaFloor(pool)
 
     def run(self, stop: threading.Event, beat: Beat) -> None:
         """Keep house until `stop`. Raises DatabaseAway, and then nothing is lost."""
         self.give_times(stop, beat)
+        self._watched("delta_floor", self._floor.begin)
         while not stop.wait(FOLD_SECONDS):
             beat()
             self.fold(stop, beat)
@@ -60,7 +63,11 @@ class Housekeeping:
 
     def fold(self, stop: threading.Event, beat: Beat) -> int:
         """Fold the counts until few rows are left; return how many were folded."""
-        return self._in_bites(FOLD_COUNTS, (), FOLD_LIMIT, stop, beat)
+        self._watched("delta_floor", self._floor.step)
+        folded = self._in_bites(FOLD_COUNTS, (), FOLD_LIMIT, stop, beat)
+        if folded:
+            self._watched("delta_floor", self._floor.step)
+        return folded
 
     def give_times(self, stop: threading.Event, beat: Beat) -> int:
         """Give the orders that were taken over without a time of creation one; return how many were given one."""
@@ -93,20 +100,33 @@ class Housekeeping:
 
     def _bite(self, statement: Statement, parameters: tuple[int, ...]) -> int:
         """Return how many rows the statement took: none where another process is at work, or where it failed."""
-        try:
+
+        def take() -> int | None:
             with self._pool.transaction(Deadline(STEP_SECONDS)) as session:
                 if not session.execute(ONE_AT_A_TIME)[0][0]:
-                    return 0
+                    return None
                 done: int = session.execute(statement, parameters)[0][0]
+                return done
+
+        return self._watched(statement.name, take) or 0
+
+    def _watched(self, name: str, work: Callable[[], int | None]) -> int | None:
+        """Return what the work returns, None where it failed: when it has for a while, an alarm of that name rings.
+
+        Work that returns None was not tried, and says nothing about the alarm.
+        """
+        try:
+            done = work()
         except DatabaseAway:
             self._failing.clear()  # another trouble, with signs of its own
             raise
         except (DatabaseTrouble, psycopg2.Error) as error:
-            self._failed(statement.name, error)
-            return 0
-        self._failing.pop(statement.name, None)
-        self._ringing.pop(statement.name, None)
-        self._alarms.clear(statement.name)
+            self._failed(name, error)
+            return None
+        if done is not None:
+            self._failing.pop(name, None)
+            self._ringing.pop(name, None)
+            self._alarms.clear(name)
         return done
 
     def _failed(self, name: str, error: Exception) -> None:

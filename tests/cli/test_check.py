@@ -49,6 +49,7 @@ DAMAGE = {
     "order_without_saga": "UPDATE orders SET saga_id = 'saga-1'",
     "late_dead_letter": A_LETTER.format(90),
     "count": "INSERT INTO order_counts VALUES ('customer', 'customer-1', 1)",
+    "count_unseen": "INSERT INTO order_count_floors SELECT max(id) FROM order_count_deltas",
 }
 
 

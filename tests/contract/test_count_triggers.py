@@ -1,6 +1,6 @@
 """The triggers that count orders stop no writer, whoever it is, and lend nobody their owner's rights."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
@@ -11,15 +11,18 @@ from alembic.config import Config
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
-from app.cli.consistency import examine
+from app.cli.consistency import MISCOUNTED
 from app.config.config import Settings
 from app.models import lists
+from app.models.floor import ABOVE_DELTA_FLOOR
 from app.models.housekeeping import FOLD_COUNTS
 from app.models.schema import MIGRATIONS, is_at_head, migrate
 from tests.contract.conftest import Tables, await_waiting
 
 BEFORE = "0004"
 WITHOUT_HOURS = "0005"
+WITH_HOURS = "0006"
+WITHOUT_FLOOR = "0010"
 AN_ORDER = (
     "INSERT INTO public.orders (order_id, cust_id, order_description, food_fee, delivery_fee, delivery_location, "
     "order_status, created_at, updated_at) VALUES ('{}', {}, '[]', 1, 1, 'Dorm', 'CREATED', {}, now())"
@@ -28,6 +31,7 @@ KNOWN = AN_ORDER.format("known", "'customer-1'", "now()")
 UNKNOWN = AN_ORDER.format("unknown", "NULL", "NULL")
 ALLOW_NULLS = "ALTER TABLE orders ALTER COLUMN cust_id DROP NOT NULL, ALTER COLUMN created_at DROP NOT NULL"
 FOLD = FOLD_COUNTS.sql.replace("$1", "1000")
+FOLD_BEFORE = FOLD.replace(f"WHERE {ABOVE_DELTA_FLOOR} ORDER BY id ", "")  # as versions without a floor do it
 _PAGE = lists.PAGES[frozenset()].sql.replace("$1", "0").replace("$2", "0")
 TOTAL = f"SELECT total FROM ({_PAGE}) AS page"
 WITHOUT_IDENTITY = """
@@ -60,22 +64,26 @@ def tables(address: str, database_url: str) -> Iterator[Tables]:
         yield found
 
 
-def back_to(address: str, revision: str) -> None:
+def back_to(address: str, revision: str, move: Callable[[Config, str], None] = command.downgrade) -> None:
     with create_engine(address, poolclass=NullPool).begin() as connection:
         config = Config(attributes={"connection": connection})
         config.set_main_option("script_location", str(MIGRATIONS))
-        command.downgrade(config, revision)
+        move(config, revision)
+
+
+def on_to(address: str, revision: str) -> None:
+    back_to(address, revision, command.upgrade)
 
 
 def miscounted(address: str) -> list[str]:
     """What `flask orders check` finds wrong with the counts."""
     with create_engine(address, poolclass=NullPool).connect() as connection:
-        return [str(found) for found in examine(connection, 60) if found.check == "count"]
+        return [example for (example,) in connection.execute(MISCOUNTED)]
 
 
 def nullable(tables: Tables) -> list[Any]:
     query = "SELECT attname FROM pg_attribute WHERE attrelid = 'order_count_deltas'::regclass AND attnum > 0"
-    return [row["attname"] for row in tables.rows(f"{query} AND NOT attnotnull ORDER BY attnum")]
+    return [row["attname"] for row in tables.rows(f"{query} AND NOT attnotnull AND NOT attisdropped ORDER BY attnum")]
 
 
 def hours(tables: Tables) -> int:
@@ -151,7 +159,7 @@ def test_hours_are_added_up_from_what_is_counted(tables: Tables, address: str) -
     back_to(address, WITHOUT_HOURS)
     tables.rows(AN_ORDER.format("old", "'customer-1'", "now() - interval '5 days'"))
     tables.rows(KNOWN)
-    tables.rows(FOLD)
+    tables.rows(FOLD_BEFORE)
     tables.rows(AN_ORDER.format("new", "'customer-1'", "now()"))
     assert (hours(tables), miscounted(address)) == (0, [])
     migrate(address)
@@ -165,10 +173,10 @@ def test_hours_are_added_up_from_what_is_counted(tables: Tables, address: str) -
 def test_orders_come_and_are_folded_while_hours_are_added(tables: Tables, address: str, database_url: str) -> None:
     """[H3] An older version does so, which prepared its statements before."""
     back_to(address, WITHOUT_HOURS)
-    tables.rows(f"PREPARE fold AS {FOLD}; EXECUTE fold")
+    tables.rows(f"PREPARE fold AS {FOLD_BEFORE}; EXECUTE fold")
     with ThreadPoolExecutor(1) as other, closing(tables.connect()) as holder, holder.cursor() as cursor:
         cursor.execute("LOCK TABLE order_counts IN ROW EXCLUSIVE MODE")  # as a fold under way does
-        migration = other.submit(migrate, address)
+        migration = other.submit(on_to, address, WITH_HOURS)
         with closing(Tables(database_url)) as watching:
             await_waiting(watching, 1)
         tables.rows(KNOWN)
@@ -178,3 +186,34 @@ def test_orders_come_and_are_folded_while_hours_are_added(tables: Tables, addres
     tables.rows(AN_ORDER.format("later", "'customer-1'", "now()"))
     tables.rows("EXECUTE fold")
     assert (hours(tables), miscounted(address)) == (2, [])
+
+
+def test_a_version_without_a_floor_counts_and_folds_beside_us(tables: Tables, address: str) -> None:
+    """[H3] With statements that it prepared before the deltas had ids."""
+    back_to(address, WITHOUT_FLOOR)
+    tables.rows(f"PREPARE fold AS {FOLD_BEFORE}; EXECUTE fold")
+    total_before = TOTAL.replace(f" WHERE {ABOVE_DELTA_FLOOR} AND true", "")
+    tables.rows(f"PREPARE total AS {total_before}; EXECUTE total")
+    tables.rows(KNOWN)
+    migrate(address)
+    tables.rows("UPDATE orders SET runner_id = 'runner-1'")
+    assert tables.rows("SELECT id FROM order_count_deltas ORDER BY id") == [{"id": number} for number in (1, 2, 3)]
+    for fold in ("EXECUTE fold", FOLD):
+        assert (tables.one("EXECUTE total"), tables.one(TOTAL), miscounted(address)) == (1, 1, [])
+        tables.rows(fold)
+        assert (tables.one("EXECUTE total"), tables.one(TOTAL), miscounted(address)) == (1, 1, [])
+        tables.rows("UPDATE orders SET order_status = 'ACCEPTED'")
+
+
+def test_orders_are_written_while_the_ids_of_the_deltas_wait_for_a_dump(tables: Tables, address: str) -> None:
+    """It reads the outbox and the deltas to its end, and older instances must not stand still so long."""
+    back_to(address, WITHOUT_FLOOR)
+    with ThreadPoolExecutor(1) as other, closing(tables.connect()) as dump, dump.cursor() as cursor:
+        cursor.execute("SELECT (SELECT count(*) FROM order_count_deltas), (SELECT count(*) FROM outbox)")
+        migration = other.submit(migrate, address)
+        await_waiting(tables, 1)
+        tables.rows("SET lock_timeout = '2s'")
+        tables.rows(KNOWN)
+        dump.rollback()
+        migration.result(30)
+    assert (is_at_head(address), miscounted(address)) == (True, [])

@@ -1,0 +1,50 @@
+"""The floor under the deltas of the counts, where lists begin to read: what is folded is not walked over.
+
+Any process may raise it: each proves by itself (models/floor.py), and the highest is true for all.
+"""
+
+from typing import Any
+
+from app.models.database import Pool, Statement
+from app.models.floor import Floor
+from app.models.housekeeping import DELTA_IDS, DELTA_WRITERS, DROP_FALSE_FLOORS, RAISE_DELTA_FLOOR
+from app.utils.deadline import Deadline
+
+RISE = 1000  # a floor so much higher is worth a row
+STEP_SECONDS = 10.0
+
+
+class DeltaFloor:
+    """What one process has proved. Its methods block for STEP_SECONDS a statement, and raise as Pool.run does."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._floor = Floor()
+        self._stored = 0
+
+    def begin(self) -> int:
+        """Drop a stored floor that is none: a restore may have brought rows below it. Return how many there were."""
+        return len(self._run(DROP_FALSE_FLOORS))
+
+    def step(self) -> int:
+        """Prove what can be proved now, and store it; return the floor. What is drawn now is proved by a later step."""
+        stored, _, newest = self._ids()
+        if stored < self._stored:  # another process dropped it
+            self._floor = Floor()
+        self._stored = stored
+        if newest is None and self._floor.settled:
+            return self._floor.id
+        self._floor.look(newest, [(name, prepared) for name, prepared in self._run(DELTA_WRITERS)])
+        _, oldest, _ = self._ids()  # each statement sees what was committed before it
+        self._floor.rise(oldest)
+        if self._floor.id >= stored + RISE:
+            self._run(RAISE_DELTA_FLOOR, self._floor.id)
+        return self._floor.id
+
+    def _ids(self) -> tuple[int, int | None, int | None]:
+        """Return the stored floor, and the lowest and the highest id above it."""
+        stored, oldest, newest = self._run(DELTA_IDS)[0]
+        return stored or 0, oldest, newest
+
+    def _run(self, statement: Statement, *parameters: int) -> list[tuple[Any, ...]]:
+        return self._pool.run(statement, parameters, Deadline(STEP_SECONDS))
