@@ -16,5 +16,5 @@ USER 10001
 EXPOSE 3000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
-    CMD ["python", "-m", "app.utils.health_check"]
+    CMD ["python", "-I", "-S", "app/utils/health_check.py"]
 CMD ["gunicorn", "-c", "gunicorn.conf.py", "run:app"]

@@ -1,23 +1,21 @@
 """The production server and the life cycle of the background threads: they start after the fork, in the worker, and
 stop when SIGTERM arrives, not after the HTTP requests have drained."""
 
+import runpy
 import select
 import socket
 import struct
 import threading
 import time
+from pathlib import Path
+from types import SimpleNamespace
 
 from gunicorn import util
 from gunicorn.workers.gthread import ThreadWorker
 
-from app.api.server_errors import response_bytes
-from app.config.config import from_environment
-from app.utils.deadline import queued_seconds
-from app.utils.logging import configure
-from app.utils.memory import give_back_what_is_free
-from app.utils.placement import Placement, take_turns
-
-_settings = from_environment()
+# By its path: importing it would import the service, of which the master must keep nothing (it says why).
+_master = SimpleNamespace(**runpy.run_path(str(Path(__file__).resolve().parent / "app/server/master.py")))
+_settings = _master.settings()
 
 STAY_MS = 2
 RECEIVE_SECONDS = 2  # between two packets of a request
@@ -37,6 +35,18 @@ class DrainingWorker(ThreadWorker):
     is spared the way through the main thread's poller.
     """
 
+    def init_process(self):
+        from app.config.config import from_environment
+        from app.utils.deadline import queued_seconds
+        from app.utils.logging import configure
+        from app.utils.memory import give_back_what_is_free
+
+        self.settings = from_environment()
+        self.queued_seconds = queued_seconds
+        configure(self.settings.log_level, self.settings.log_format)
+        give_back_what_is_free()
+        super().init_process()
+
     def enqueue_req(self, conn):
         conn.queued_at = time.monotonic()
         if not conn.initialized:
@@ -45,10 +55,10 @@ class DrainingWorker(ThreadWorker):
         super().enqueue_req(conn)
 
     def handle(self, conn):
-        queued_seconds.set(time.monotonic() - conn.queued_at)
+        self.queued_seconds.set(time.monotonic() - conn.queued_at)
         kept = super().handle(conn)
         while kept is True and self.alive and self._asks_again(conn):
-            queued_seconds.set(0.0)
+            self.queued_seconds.set(0.0)
             kept = super().handle(conn)
         return kept
 
@@ -71,13 +81,14 @@ class DrainingWorker(ThreadWorker):
             listener.close()
 
 
-bind = f"0.0.0.0:{_settings.port}"
+bind = _master.addresses(_settings)
+raw_env = _master.environment_of_workers(_settings)
 worker_class = DrainingWorker
-workers = _settings.web_concurrency
-threads = _settings.web_threads
+workers = _settings["web_concurrency"]
+threads = _settings["web_threads"]
 keepalive = 75
 timeout = 30
-graceful_timeout = _settings.graceful_timeout
+graceful_timeout = _settings["graceful_timeout"]
 limit_request_line = 8190
 limit_request_field_size = 32 * 1024
 sendfile = False  # the system's call waits for a client without end
@@ -88,17 +99,31 @@ _LOOK_SECONDS = 0.1
 
 
 def _write_json_error(sock, status, reason, message):
+    from app.api.server_errors import response_bytes
+
     util.write_nonblock(sock, response_bytes(status))
 
 
 # Every worker class answers through this function what it refuses before Flask; there is no setting for it.
 util.write_error = _write_json_error
+_master.keep_ipv6_apart()
 
 
 def on_starting(server):
-    """Let the master log the same way, and its workers take less memory."""
-    configure(_settings.log_level, _settings.log_format)
-    give_back_what_is_free()
+    """Let the master log the same way, look at its addresses, and be careful at SIGHUP."""
+    on_reload(server)
+    _master.check_listening(server)
+    _master.prepare_signals(server)
+
+
+def on_reload(server):
+    """Let the master log as the settings say now."""
+    _master.log_as(_settings)
+
+
+def pre_exec(server):
+    """Let the master that SIGUSR2 starts read the settings itself."""
+    _master.forget_settings(server)
 
 
 def worker_exit(server, worker):
@@ -108,8 +133,10 @@ def worker_exit(server, worker):
 
 def post_worker_init(worker):
     """Start the background threads of this worker, and one that stops them as soon as the worker is told to stop."""
+    from app.utils.placement import Placement, take_turns
+
     placement = None
-    if _settings.cpu_affinity == "one":
+    if worker.settings.cpu_affinity == "one":
         take_turns()
         placement = Placement(worker.age)
     service = worker.wsgi.extensions["kafka_service"]

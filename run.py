@@ -1,14 +1,38 @@
 """Entry point. `python run.py` starts gunicorn with gunicorn.conf.py, so a laptop runs what production runs."""
 
+import json
+import os
+import runpy
 import sys
+from pathlib import Path
 
-from app import create_app
-from app.config.config import from_environment
+CHECKOUT = Path(__file__).resolve().parent
 
-app = create_app(from_environment())
 
-if __name__ == "__main__":
+def main() -> None:
+    """Start gunicorn. With `--check` start as far as it goes without servers, and print what the master needs."""
+    os.chdir(CHECKOUT)
+    if sys.argv[1:] == ["--check"]:
+        from app import create_app
+        from app.config.config import for_master, from_environment
+
+        create_app(from_environment())
+        print(for_master())
+        return
+    # Before gunicorn is imported: it reads WEB_CONCURRENCY itself, and shows a traceback for a bad one.
+    master = runpy.run_path("app/server/master.py")
+    os.environ[master["HANDED_OVER"]] = json.dumps(master["settings"]())
     from gunicorn.app.wsgiapp import run
 
-    sys.argv = ["gunicorn", "-c", "gunicorn.conf.py", "run:app"]
+    sys.argv = [str(CHECKOUT / "run.py"), "-c", "gunicorn.conf.py", "run:app"]  # SIGUSR2 runs this line again
     run()
+
+
+if __name__ == "__main__":
+    main()
+else:
+    from app import create_app
+    from app.config import command_line
+    from app.config.config import from_environment
+
+    app = create_app(from_environment(command_line.environment()))

@@ -1,24 +1,38 @@
-"""Every setting: its variable, type, default and meaning. Read once, at start; the README's table is made of it."""
+"""Every setting: its variable, type, default and meaning. The README's table is made of it.
 
+gunicorn's master has them read at start, and anew on SIGHUP (app/server/master.py).
+"""
+
+import ipaddress
+import json
 import os
 import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
-from dotenv import load_dotenv
+from dotenv import dotenv_values
 
 from app.utils.database_url import normalized, without_secrets
+
+ENV_FILE = Path(__file__).resolve().parents[2] / ".env"  # this one alone: the folders above belong to others
+HAS_READ_ENV_FILE = "ORDER_SERVICE_HAS_READ_ENV_FILE"
+"""Set by gunicorn's master for its workers: one that starts later must not meet a file that was edited meanwhile."""
+
+_INTERNAL_TOPICS = ("__consumer_offsets", "__transaction_state", "__share_group_state", "__cluster_metadata")
+_OF_MASTER = ("host", "port", "web_concurrency", "web_threads", "graceful_timeout", "log_level", "log_format")
+_DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 
 class SettingsError(Exception):
     """A setting cannot be used; the sentence names the variable."""
 
 
-def _text(value: str) -> str:
-    if not value:
-        raise ValueError("must not be empty")
+def _group(value: str) -> str:
+    if not value.isprintable() or value != value.strip() or not 1 <= len(value) <= 255:
+        raise ValueError("must be 1 to 255 printable characters without spaces at its ends")
     return value
 
 
@@ -43,6 +57,8 @@ def _choice(*names: str) -> Callable[[str], str]:
 def _topic(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,249}", value) or value in (".", ".."):
         raise ValueError("must be a Kafka topic name: 1 to 249 of the characters A-Z a-z 0-9 . _ -")
+    if value in _INTERNAL_TOPICS:
+        raise ValueError("must be a topic that is not Kafka's own")
     return value
 
 
@@ -50,15 +66,56 @@ def _other_database_url(value: str) -> str:
     return normalized(value) if value else ""
 
 
+def _parts(value: str) -> list[str]:
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
 def _servers(value: str) -> tuple[str, ...]:
-    servers = tuple(part.strip() for part in value.split(",") if part.strip())
-    if not servers or not all(re.fullmatch(r".+:[0-9]{1,5}", server) for server in servers):
-        raise ValueError("must be a comma list of host:port")
+    """Return host:port each. The client takes a protocol before the host in silence, and then does not speak it."""
+    servers = tuple(_parts(value))
+    if not servers or not all(map(_is_server, servers)):
+        raise ValueError("must be a comma list of host:port, without a protocol, an IPv6 address in brackets")
     return servers
 
 
+def _is_server(value: str) -> bool:
+    host, _, port = value.rpartition(":")
+    named = re.fullmatch(r"[A-Za-z0-9._-]{1,255}", host) is not None
+    bracketed = host.startswith("[") and host.endswith("]") and _is_address(host[1:-1], 6)
+    return (named or bracketed) and re.fullmatch(r"[0-9]{1,5}", port) is not None and 1 <= int(port) <= 65535
+
+
+def _is_address(value: str, *versions: int) -> bool:
+    try:
+        return ipaddress.ip_address(value).version in (versions or (4, 6))
+    except ValueError:
+        return False
+
+
+def _hosts(value: str) -> tuple[str, ...]:
+    hosts = tuple(part.strip("[]") for part in _parts(value))
+    if not hosts or not all(host in ("*", "localhost") or _is_address(host) for host in hosts):
+        raise ValueError("must be *, localhost, or a comma list of IP addresses of this machine")
+    return hosts
+
+
 def _origins(value: str) -> tuple[str, ...]:
-    return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
+    """Return the origins as browsers send them: in lower case, without a path and a port that goes without saying."""
+    origins = tuple(map(_origin, _parts(value)))
+    if value and not origins:
+        raise ValueError("must be a comma list of origins, or empty for none")
+    return origins
+
+
+def _origin(value: str) -> str:
+    match = re.fullmatch(r"([a-z][a-z0-9+.-]*)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?/?", value.lower())
+    if match is None or not 1 <= int(match[3] or 1) <= 65535:
+        raise ValueError(
+            "must be a comma list of origins as browsers send them, such as https://orders.example or "
+            "http://localhost:5173: a scheme, a host (xn--... for other letters), a port if need be, nothing behind it"
+        )
+    scheme, host, port = match.groups()
+    return f"{scheme}://{host}" if port in (None, _DEFAULT_PORTS.get(scheme)) else f"{scheme}://{host}:{int(port)}"
 
 
 def _setting(variable: str, default: str, parse: Callable[[str], Any], meaning: str) -> Any:
@@ -84,6 +141,13 @@ class Settings:
     bootstrap_servers: tuple[str, ...] = _setting(
         "KAFKA_BOOTSTRAP_SERVERS", "localhost:9092", _servers, "Kafka brokers, a comma list of host:port"
     )
+    host: tuple[str, ...] = _setting(
+        "HOST",
+        "*",
+        _hosts,
+        "where the HTTP server listens: `*` is every address, IPv4 and IPv6 where the machine has it; `localhost`; "
+        "or a comma list of addresses such as `127.0.0.1,::1`",
+    )
     port: int = _setting("PORT", "3000", _number(1, 65535), "port of the HTTP server")
     roles: str = _setting(
         "ROLES",
@@ -102,12 +166,13 @@ class Settings:
     dead_letter_topic: str = _setting(
         "KAFKA_DEAD_LETTER_TOPIC", "order_commands.dlq", _topic, "topic of unreadable commands"
     )
-    group_id: str = _setting("KAFKA_GROUP_ID", "order-service-group", _text, "consumer group of the commands")
+    group_id: str = _setting("KAFKA_GROUP_ID", "order-service-group", _group, "consumer group of the commands")
     session_timeout_ms: int = _setting(
         "KAFKA_SESSION_TIMEOUT_MS",
         "10000",
         _number(1000, 300_000),
-        "after this silence the group gives a consumer's partitions to another one",
+        "after this silence the group gives a consumer's partitions to another one; brokers allow no less than their "
+        "`group.min.session.timeout.ms`, most often 6000",
     )
     consumer_batch: int = _setting("CONSUMER_BATCH", "500", _number(1, 10_000), "most commands in one transaction")
     relay_batch: int = _setting("RELAY_BATCH", "500", _number(1, 10_000), "most events sent before one is confirmed")
@@ -204,13 +269,34 @@ def _parsed(metadata: Mapping[str, Any], environment: Mapping[str, str]) -> Any:
         raise SettingsError(f"{variable} {error}{shown}") from None
 
 
-def from_environment() -> Settings:
-    """Return the settings of the environment and of a `.env` file. Ends the process with a sentence on a bad one."""
-    load_dotenv()
+def env_file_values(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the lines of `.env` beside the service that `environment` does not have itself. Raises SettingsError."""
+    if HAS_READ_ENV_FILE in environment or not ENV_FILE.is_file():
+        return {}
     try:
-        return Settings.load(os.environ)
+        lines = dotenv_values(ENV_FILE)
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"the file {ENV_FILE} cannot be read ({type(error).__name__})") from None
+    return {name: value for name, value in lines.items() if value is not None and name not in environment}
+
+
+def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
+    """Return the settings of the environment, and of `.env` beside the service where the environment has none.
+
+    Ends the process with a sentence on a bad one.
+    """
+    environment = os.environ if environment is None else environment
+    try:
+        return Settings.load({**environment, **env_file_values(environment)})
     except SettingsError as error:
         sys.exit(f"The service cannot start: {error}.")
+
+
+def for_master() -> str:
+    """Return what gunicorn's master needs to know, as JSON. Ends the process with a sentence on a bad setting."""
+    settings = from_environment()
+    needed = {name: getattr(settings, name) for name in _OF_MASTER}
+    return json.dumps({**needed, "env_file": env_file_values(os.environ)})
 
 
 def as_markdown() -> str:
@@ -218,7 +304,3 @@ def as_markdown() -> str:
     rows = (setting.metadata for setting in fields(Settings))
     lines = [f"| `{row['variable']}` | `{row['default']}` | {row['meaning']} |" for row in rows]
     return "\n".join(["| variable | default | meaning |", "| --- | --- | --- |", *lines])
-
-
-if __name__ == "__main__":  # `python app/config/config.py`: a sentence and exit code 1, or nothing
-    from_environment()

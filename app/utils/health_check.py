@@ -1,19 +1,25 @@
-"""The container's health check: `python -m app.utils.health_check` exits 0 when the service answers on its PORT."""
+"""The container's health check: `python -I -S app/utils/health_check.py` exits 0 when `/health` answers 200.
+
+It imports the socket module and nothing else: run every 10 s, as a part of the service it would cost 0.6 s of CPU each
+time. As a file, isolated (`-I`): the folder that it lies in has a `logging.py` that is not Python's.
+"""
 
 import os
+import socket
 import sys
-import urllib.request
 
 ANSWER_SECONDS = 4
+HERE = {"*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 def main() -> int:
-    """Return 0 when `/health` answers 200, else 1."""
+    """Return 0 when `/health` answers 200 where HOST and PORT say, else 1."""
+    first = os.environ.get("HOST", "*").split(",")[0].strip().strip("[]")
+    place = HERE.get(first, first), int(os.environ.get("PORT", "3000"))
     try:
-        with urllib.request.urlopen(
-            f"http://127.0.0.1:{os.environ.get('PORT', '3000')}/health", timeout=ANSWER_SECONDS
-        ) as answer:
-            return 0 if answer.status == 200 else 1
+        with socket.create_connection(place, ANSWER_SECONDS) as connection:
+            connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            return 0 if connection.recv(64).startswith(b"HTTP/1.1 200 ") else 1
     except OSError:
         return 1
 

@@ -29,7 +29,7 @@ _EXAMPLE = (
 def main() -> int:
     """Returns the exit code: 0 after Ctrl-C or SIGTERM, 1 with a sentence when something could not be started."""
     arguments = _parser().parse_args()
-    load_dotenv()  # as the service does
+    load_dotenv(CHECKOUT / ".env")  # as the service does
     action: Callable[[ExitStack], None] = arguments.action
     for number in _STOPPING:
         signal.signal(number, _interrupt)

@@ -19,9 +19,9 @@ _PROBE_SECONDS = 2
 def check_settings(addresses: Mapping[str, str]) -> None:
     """Have the service read its settings as it will with these addresses. Raises StackError with its sentence.
 
-    By running the one file: importing it would import the whole service before anything is started.
+    By running one file: importing the settings would import the whole service before anything is started.
     """
-    command = [sys.executable, str(CHECKOUT / "app" / "config" / "config.py")]
+    command = [sys.executable, str(CHECKOUT / "app" / "server" / "settings.py")]
     done = subprocess.run(command, env=os.environ | addresses, stderr=subprocess.PIPE, text=True, timeout=60)
     if done.returncode != 0:
         raise StackError(done.stderr.strip())

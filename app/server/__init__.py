@@ -1,0 +1,1 @@
+"""The process that serves: gunicorn's master and its workers."""

@@ -1,0 +1,188 @@
+"""What gunicorn's master does for its workers: the settings, the addresses to listen on, SIGHUP and SIGUSR2.
+
+The master imports nothing of the service and of its libraries: gunicorn.conf.py loads this one file by its path, and a
+process of its own reads the settings. So each new worker imports the code that is on the disk then, as a whole, and
+SIGHUP after an update runs the new release, schema and code alike. A SIGHUP is carried out only when that release
+starts with the settings that are there then: a bad line in `.env`, or a half copied file, ends no running service.
+"""
+
+import errno
+import json
+import os
+import runpy
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from gunicorn import sock
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+HAS_READ_ENV_FILE = "ORDER_SERVICE_HAS_READ_ENV_FILE"  # as in app/config/config.py
+HANDED_OVER = "ORDER_SERVICE_SETTINGS"
+"""The settings as JSON, from whoever has read them for the next run of gunicorn.conf.py in this process."""
+
+READ_SECONDS = 60.0
+TAKEN_SECONDS = 5.0  # as long as gunicorn itself tries: a predecessor may be about to end
+
+
+def settings() -> dict[str, Any]:
+    """Return what the master needs of the settings. Ends the process with a sentence on a bad one."""
+    handed_over = os.environ.pop(HANDED_OVER, None)
+    if handed_over is None:
+        read = run_in_a_process_of_its_own(["app/server/settings.py", "--for-master"], os.environ)
+        if read.returncode != 0:
+            sys.exit(read.stderr.strip())
+        handed_over = read.stdout
+    found: dict[str, Any] = json.loads(handed_over.splitlines()[-1])
+    return found
+
+
+def environment_of_workers(found: Mapping[str, Any]) -> list[str]:
+    """Return gunicorn's `raw_env`: it sets these for the workers, and takes them back before it reads anew."""
+    lines = {**found["env_file"], HAS_READ_ENV_FILE: "1"}
+    return [f"{name}={value}" for name, value in lines.items()]
+
+
+def addresses(found: Mapping[str, Any]) -> list[str]:
+    """Return gunicorn's `bind`. IPv6 is left out of `*` and `localhost` where the machine has none."""
+    hosts: list[str] = []
+    for host in found["host"]:
+        four, six = {"*": ("0.0.0.0", "::"), "localhost": ("127.0.0.1", "::1")}.get(host, (host, None))
+        hosts.append(four)
+        if six is not None and _has(six):
+            hosts.append(six)
+    return [f"[{host}]:{found['port']}" if ":" in host else f"{host}:{found['port']}" for host in dict.fromkeys(hosts)]
+
+
+def log_as(found: Mapping[str, Any]) -> None:
+    """Let the master log as its workers do."""
+    runpy.run_path(str(CHECKOUT / "app/utils/logging.py"))["configure"](found["log_level"], found["log_format"])
+
+
+def keep_ipv6_apart() -> None:
+    """Let `0.0.0.0` and `::` be listened on side by side; by default `::` takes both on most systems."""
+
+    def bind(self: Any, listener: socket.socket) -> None:
+        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind(self.cfg_addr)
+
+    sock.TCP6Socket.bind = bind
+
+
+def require_free(wanted: Iterable[tuple[str, int]], seconds: float) -> None:
+    """Raise OSError with a sentence where one of the addresses cannot be listened on, for `seconds` in a row."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            with ExitStack() as probes:
+                for host, port in wanted:
+                    probes.enter_context(_bound(host, port))
+            return
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
+                why = {
+                    errno.EADDRINUSE: f"PORT {port} on {host} is taken by another program",
+                    errno.EADDRNOTAVAIL: f"HOST {host} is no address of this machine",
+                    errno.EACCES: f"PORT {port} may not be listened on by this account",
+                }.get(error.errno or 0, f"HOST {host} and PORT {port} cannot be listened on")
+                raise OSError(why) from None
+        time.sleep(0.1)
+
+
+def check_listening(server: Any) -> None:
+    """End a start whose addresses are taken with one sentence. Blocks for TAKEN_SECONDS at the longest."""
+    if "GUNICORN_FD" in os.environ or "LISTEN_FDS" in os.environ:  # handed over by an older master, or by systemd
+        return
+    try:
+        require_free([address for address in server.cfg.address if isinstance(address, tuple)], TAKEN_SECONDS)
+    except OSError as error:
+        sys.exit(f"The service cannot start: {error}.")
+
+
+def prepare_signals(server: Any) -> None:
+    """Have SIGHUP try the new settings and the new code before it ends anything."""
+    reload = server.handle_hup
+
+    def hang_up() -> None:
+        refusal = _try_next(server)
+        if refusal is None:
+            reload()
+        else:
+            server.log.error("SIGHUP changes nothing: %s", refusal)
+
+    server.handle_hup = hang_up
+
+
+def forget_settings(server: Any) -> None:
+    """Let the new master of a SIGUSR2 read them itself."""
+    server.cfg.env_orig.pop(HANDED_OVER, None)
+
+
+def _try_next(server: Any) -> str | None:
+    """Start the service as it would be now, as far as it goes without servers; return why it cannot, or None."""
+    environment = {name: value for name, value in os.environ.items() if name not in server.cfg.env}
+    environment |= {name: server.cfg.env_orig[name] for name in server.cfg.env if name in server.cfg.env_orig}
+    try:
+        tried = run_in_a_process_of_its_own(["run.py", "--check"], environment)
+    except subprocess.TimeoutExpired:
+        return f"the service did not start within {READ_SECONDS:.0f} s."
+    if tried.returncode != 0:
+        said = tried.stderr.strip().splitlines() or ["no reason was given"]
+        return said[-1]
+    found = json.loads(tried.stdout.splitlines()[-1])
+    wanted = [_address(bind) for bind in addresses(found)]
+    try:
+        # A worker holds what it listens on until it has ended, after its successor has begun.
+        require_free([address for address in wanted if address not in server.cfg.address], 0)
+    except OSError as error:
+        return f"{error}."
+    os.environ[HANDED_OVER] = tried.stdout
+    return None
+
+
+def run_in_a_process_of_its_own(
+    command: list[str], environment: Mapping[str, str]
+) -> "subprocess.CompletedProcess[str]":
+    """Run a file of the checkout with this Python. Raises TimeoutExpired."""
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=CHECKOUT,
+        env={**environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=READ_SECONDS,
+    )
+
+
+def _address(bind: str) -> tuple[str, int]:
+    host, _, port = bind.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def _has(host: str) -> bool:
+    try:
+        _bound(host, 0).close()
+    except OSError:
+        return False
+    return True
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """Return a socket that holds the address; it does not listen."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    probe = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        probe.bind((host, port))
+    except OSError:
+        probe.close()
+        raise
+    return probe
