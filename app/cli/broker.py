@@ -2,6 +2,7 @@
 
 import os
 import socket
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,13 +15,14 @@ from kafka.protocol.consumer import OffsetSpec
 
 from app.cli.output import Failure
 from app.config.config import Settings
-from app.services import kafka_logs
-from app.services.relay import Outgoing, RecordRefused, SendFailed
+from app.services import event_log
+from app.services.relay_ports import Outgoing, RecordRefused, SendFailed
 from app.utils.deadline import Deadline
 
 BOOTSTRAP_MS = 4_000
 REQUEST_MS = 5_000
 ACKNOWLEDGE_SECONDS = 8.0
+LOOK_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +80,15 @@ def send(settings: Settings, topic: str, key: bytes | None, value: bytes | None)
         if patience.passed:
             raise SendFailed
 
-    record = Outgoing(0, uuid.UUID(int=0), key, value, ())
+    record = Outgoing(0, uuid.uuid4(), key, value, ())
     try:
-        with kafka_logs.open_events(settings, topic) as log:
-            ((partition, position),) = log.send([record], lambda: None, hold).items()
+        with event_log.open_events(settings, topic) as log:
+            sent = log.send([(log.partition(record, log.partitions()), record)], lambda: None, hold)
+            while not sent.positions:
+                hold()
+                time.sleep(LOOK_SECONDS)
+                sent = log.late()
+            ((partition, position),) = sent.positions.items()
     except RecordRefused:
         raise Failure(f"Kafka refuses the record for topic {topic}: it is larger than the topic allows.") from None
     except SendFailed:

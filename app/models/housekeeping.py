@@ -70,4 +70,5 @@ PRUNE = {
     "idempotency_keys": _prune("idempotency_keys", "created_at"),
     "command_identities": _prune("command_identities", "created_at"),
     "refused_accepts": _prune("refused_accepts", "refused_at"),
+    "known_events": _prune("known_events", "noted_at"),
 }

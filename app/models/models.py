@@ -261,6 +261,15 @@ relay_positions = Table(
     comment="Up to where each topic holds nothing that is still in the outbox: read-back starts here",
 )
 
+known_events = Table(
+    "known_events",
+    db.metadata,
+    Column("event_id", Uuid, primary_key=True),
+    Column("noted_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Index(None, "noted_at"),
+    comment="Event ids that a read-back found in a topic: a row with one of them is not sent again",
+)
+
 order_counts = Table(
     "order_counts",
     db.metadata,

@@ -1,32 +1,20 @@
-"""The commands topic and the lanes' topics as kafka-python sees them: the ports of consumer.py and relay.py."""
+"""The commands topic as kafka-python sees it: the port of consumer.py."""
 
 import contextlib
-import functools
 import logging
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
-from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
-from kafka.errors import (
-    InvalidRecordError,
-    KafkaError,
-    KafkaTimeoutError,
-    MessageSizeTooLargeError,
-    RecordListTooLargeError,
-)
-from kafka.partitioner.default import murmur2
+from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
+from kafka.errors import KafkaError
 
 from app.config.config import Settings
 from app.services import kafka_clients, kafka_looks
 from app.services.checkpoint import Checkpoint
-from app.services.kafka_clients import TOMBSTONE
 from app.services.log_check import PartitionAway
 from app.services.metrics import LAG
 from app.services.records import Record
-from app.services.relay import LeadLost, Outgoing, Position, Positions, RecordRefused, SendFailed
-from app.utils.logging import correlation_id
 
 log = logging.getLogger(__name__)
 
@@ -34,15 +22,6 @@ POLL_MS = 200
 OVERDUE_SECONDS = 0.05
 LOOK_UP_MS = 5_000
 MISSING_SECONDS = 3.0  # a broker that has just started may not know its topics yet
-ACKNOWLEDGE_SECONDS = 60.0  # twice the producer's own limit, which does not count everything
-HOLD_SECONDS = 1.0
-SHUT_MS = 100.0
-READ_BACK_SECONDS = 60.0
-KEYS_REMEMBERED = 2_000  # orders whose partition is known: half a MiB
-LONGEST_KEY = 255  # of an order; a dead letter's is its sender's, and may have a MiB
-LONGEST_VALUE = 1024 * 1024  # far below what a producer takes
-
-_NEVER = (MessageSizeTooLargeError, RecordListTooLargeError, InvalidRecordError)
 
 
 class TopicGone(Exception):
@@ -189,201 +168,3 @@ def open_commands(settings: Settings) -> Iterator[KafkaCommandLog]:
 def _note_commit(_: object, result: object) -> None:
     if isinstance(result, Exception):
         log.debug("group commit: %s", result)
-
-
-class KafkaEventLog:
-    """The topic of one lane: one producer, and a reader for the time of a read-back."""
-
-    def __init__(self, settings: Settings, topic: str, topic_id: uuid.UUID, producer: KafkaProducer) -> None:
-        self._settings = settings
-        self._topic = topic
-        self._topic_id = topic_id
-        self._producer = producer
-        self._gate = _Gate(producer)
-
-    def ends(self) -> Positions:
-        """Return the position after the last record of each partition. Raises KafkaError."""
-        with self._reader() as reader:
-            return {
-                place.partition: Position(self._topic_id, offset)
-                for place, offset in reader.end_offsets(self._places(reader), timeout_ms=LOOK_UP_MS).items()
-            }
-
-    def event_ids(self, start: Positions, end: Positions) -> Iterator[Collection[uuid.UUID]]:
-        """Yield the event ids between the positions, as polled. Blocks up to READ_BACK_SECONDS; raises KafkaError."""
-        give_up = time.monotonic() + READ_BACK_SECONDS
-        with self._reader() as reader:
-            unread = {
-                TopicPartition(self._topic, partition): end[partition].next_offset
-                for partition in end
-                if start[partition].next_offset < end[partition].next_offset
-            }
-            reader.assign(list(unread))
-            for place in unread:
-                reader.seek(place, start[place.partition].next_offset)
-            while unread:
-                if time.monotonic() > give_up:
-                    raise KafkaTimeoutError("reading back took too long")
-                polled = reader.poll(timeout_ms=POLL_MS)
-                yield [_event_id(record.headers) for records in polled.values() for record in records]
-                done = [
-                    place for place, stop in unread.items() if reader.position(place, timeout_ms=LOOK_UP_MS) >= stop
-                ]
-                for place in done:
-                    del unread[place]
-
-    def send(self, records: Sequence[Outgoing], check: Callable[[], None], hold: Callable[[], None]) -> Positions:
-        """Send all together, wait for all; return the positions after them. Raises SendFailed and RecordRefused.
-
-        `check` is called by the producer's thread each time before something leaves, what is sent again included.
-        """
-        self._gate.shut()
-        futures = [(record, self._append(record)) for record in records]
-        for record, sent in futures:
-            sent.add_errback(self._gate.fail, record)
-        self._gate.open(check)
-        offsets: dict[int, int] = {}
-        give_up = time.monotonic() + ACKNOWLEDGE_SECONDS
-        for record, sent in futures:
-            while not sent.is_done:
-                if self._gate.failure is not None:
-                    raise self._gate.failure
-                if time.monotonic() > give_up:
-                    raise SendFailed("Kafka acknowledged too late")
-                with contextlib.suppress(KafkaError):  # the wait ended, or the send failed: the future tells which
-                    sent.get(timeout=HOLD_SECONDS)
-                hold()
-            if sent.failed():
-                raise _failed(record, sent.exception)
-            metadata = sent.value
-            if log.isEnabledFor(logging.DEBUG):
-                correlation_id.set(dict(record.headers).get("correlation_id", b"").decode() or None)
-                log.debug("sent %s to %s/%s at %s", record.event_id, self._topic, metadata.partition, metadata.offset)
-            if metadata.offset >= 0:  # a retry that the broker knew already has none
-                offsets[metadata.partition] = metadata.offset
-        return {partition: Position(self._topic_id, offset + 1) for partition, offset in offsets.items()}
-
-    def _append(self, record: Outgoing) -> Any:
-        """Return the future of a record that is with the producer now. Raises SendFailed and RecordRefused.
-
-        What is usual goes past the producer's checks of each record, to where it gathers them: a third of all the time
-        that an event takes. What it would refuse or ask the cluster for first goes through its front door.
-        """
-        value, headers = TOMBSTONE if record.value is None else record.value, list(record.headers)
-        partition = self._partition(record.key)
-        try:
-            if partition is None or record.value is None or len(record.value) > LONGEST_VALUE:
-                return self._producer.send(
-                    self._topic, value=value, key=record.key, headers=headers, partition=partition
-                )
-            place = TopicPartition(self._topic, partition)
-            return self._producer._accumulator.append(place, None, record.key, value, headers)[0]
-        except KafkaError as error:
-            raise _failed(record, error) from error
-
-    def _partition(self, key: bytes | None) -> int | None:
-        """Return the default partitioner's choice [K2], None where that is left to the producer: its hash in pure
-        Python is a tenth of the cost of a send."""
-        if key is None or len(key) > LONGEST_KEY:
-            return None
-        partitions = self._producer._metadata.partitions_for_topic(self._topic)
-        return _hash(key) % len(partitions) if partitions else None
-
-    def _places(self, reader: KafkaConsumer) -> list[TopicPartition]:
-        partitions = reader.partitions_for_topic(self._topic)
-        return [TopicPartition(self._topic, partition) for partition in sorted(partitions)]
-
-    @contextlib.contextmanager
-    def _reader(self) -> Iterator[KafkaConsumer]:
-        reader = kafka_clients.reader(self._settings)
-        try:
-            yield reader
-        finally:
-            reader.close(autocommit=False, timeout_ms=LOOK_UP_MS)
-
-
-class _Gate:
-    """Between a producer's records and its thread that sends them; shut at first.
-
-    What was appended meanwhile leaves together: without it the thread would fight for Python's lock to send a record
-    or two at a time. Whoever froze with records in hand asks whether he still leads when he wakes, before one leaves.
-    And after a failure nothing leaves any more. kafka-python 3.0.12 has no public way to any of it.
-    """
-
-    def __init__(self, producer: KafkaProducer) -> None:
-        self._sender = producer._sender
-        self._send = self._sender._send_producer_data
-        self._sender._send_producer_data = self._send_if_open
-        self._check: Callable[[], None] | None = None
-        self.failure: SendFailed | None = None
-
-    def shut(self) -> None:
-        """Let nothing out."""
-        self._check = None
-
-    def open(self, check: Callable[[], None]) -> None:
-        """Let everything out whenever `check` does not raise LeadLost."""
-        if self.failure is None:
-            self._check = check
-            self._sender.wakeup()
-
-    def fail(self, record: Outgoing, error: BaseException) -> None:
-        """Shut for good: what comes after a record that was given up may belong to the same order."""
-        self.failure = self.failure or _failed(record, error)
-        self.shut()
-
-    def _send_if_open(self) -> float:
-        """Return the milliseconds that the thread may wait for answers and for being woken."""
-        check = self._check
-        if check is None:
-            return SHUT_MS
-        try:
-            check()
-        except LeadLost:  # until the lead is proved again, or given up
-            return SHUT_MS
-        wait_ms: float = self._send()
-        return wait_ms
-
-
-@contextlib.contextmanager
-def open_events(settings: Settings, topic: str) -> Iterator[KafkaEventLog]:
-    """Open a producer for the topic, and discard it at the end. Raises KafkaError and TopicsMissing."""
-    topic_id = kafka_clients.ensure_topics(settings, [topic])[topic]
-    producer = kafka_clients.producer(settings)
-    try:
-        yield KafkaEventLog(settings, topic, topic_id, producer)
-    finally:
-        _discard(producer)
-
-
-@functools.lru_cache(maxsize=KEYS_REMEMBERED)
-def _hash(key: bytes) -> int:
-    hashed: int = murmur2(key)
-    return hashed & 0x7FFFFFFF
-
-
-def _discard(producer: KafkaProducer) -> None:
-    """Close the producer whatever is unsent in it: close() alone leaves its sender alive when records are left."""
-    try:
-        producer.close(timeout=0)
-    except KafkaError as error:
-        log.warning("closing the producer: %s", type(error).__name__)
-    sender = producer._sender
-    if sender is not None and sender.is_alive():
-        sender.force_close()
-        sender.join(LOOK_UP_MS / 1000)
-
-
-def _failed(record: Outgoing, error: BaseException | None) -> SendFailed:
-    reason = type(error).__name__
-    if isinstance(error, _NEVER):
-        return RecordRefused(f"Kafka refuses record {record.id} for good: {reason}")
-    return SendFailed(f"record {record.id} was not acknowledged: {reason}")
-
-
-def _event_id(headers: Sequence[tuple[str, bytes | None]]) -> uuid.UUID:
-    value = next((value for name, value in headers if name == "event_id"), None) or b""
-    try:
-        return uuid.UUID(value.decode())
-    except ValueError:
-        return uuid.UUID(int=0)  # somebody else's record

@@ -11,7 +11,7 @@ from app.config.config import Settings
 from app.models import schema
 from app.models.alarms import AlarmTable
 from app.models.database import Database, DatabaseAway, DatabaseReadOnly, DatabaseTrouble
-from app.services import kafka_clients, kafka_logs, relay_store
+from app.services import event_log, kafka_clients, kafka_logs, relay_store
 from app.services.alarms import AlarmKeeper, Alarms
 from app.services.command_store import PostgresCommandStore
 from app.services.command_trouble import Breaker
@@ -101,7 +101,7 @@ class KafkaService:
         return Relay(
             lane.name,
             partial(relay_store.lead, self._database, lane, topic, self._settings.relay_batch),
-            partial(kafka_logs.open_events, self._settings, topic),
+            partial(event_log.open_events, self._settings, topic),
             self._alarms,
             poll_seconds,
             self._settings.relay_settle_ms / 1000,
@@ -173,10 +173,12 @@ class KafkaService:
             retention = kafka_clients.retention_seconds(settings, settings.commands_topic)
         except KafkaError:
             retention = None  # not known now: another time
+        redone = retention and max(retention + DAY, settings.command_identity_days * DAY)
         return {
             "idempotency_keys": settings.idempotency_key_hours * HOUR,
             "refused_accepts": settings.refused_accept_seconds + HOUR,
-            "command_identities": retention and max(retention + DAY, settings.command_identity_days * DAY),
+            "command_identities": redone,
+            "known_events": redone,
         }
 
     def _consume(self, stop: threading.Event, beat: Beat) -> None:

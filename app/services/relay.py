@@ -1,24 +1,28 @@
 """The outbox relay: rows leave in the order of their ids, through one leader, each exactly once in the log.
 
-A leader sends a batch, waits for every acknowledgement, and only then forgets exactly those rows. A crash between the
-two would leave twins, so whoever takes the lead (and after every failed send that is the same again) first lets
-stray sends land and reads the topic from the last confirmed position: what is there already is not sent again. That
-includes records whose rows are not there yet: after the database went back to an older state, commands are done again
-and make the same event ids.
-Decisions are here; input and output are behind Lead and EventLog. It does not use Kafka transactions: their markers
-break the old clients in the field.
+A leader sends a batch, waits for the acknowledgements, and only then forgets exactly those rows. A crash between the
+two would leave twins, so whoever takes the lead (and after every failed send that is the same again) first reads each
+partition back (read_back.py): what is there already is not sent again. That includes records whose rows are not there
+yet: after the database went back to an older state, commands are done again and make the same event ids.
+
+Order is promised per key, and a key has one partition: where a partition cannot be written to, its rows are set aside
+and the others leave.
+Decisions are here and in read_back.py; input and output are behind Lead and EventLog. It does not use Kafka
+transactions: their markers break the old clients in the field.
 """
 
 import logging
 import threading
+import time
 import uuid
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Protocol
 
 from app.services.alarms import Alarms
-from app.services.metrics import LEADER, READ_BACK_REMOVED, READ_BACKS, RELAY_FAILURES, RELAYED
+from app.services.metrics import LEADER, READ_BACK_REMOVED, RELAY_FAILURES, RELAYED
+from app.services.read_back import ReadBack
+from app.services.relay_ports import EventLog, Lead, Outgoing, RecordRefused, SendFailed, Sent
 from app.services.supervisor import Beat
 from app.utils.deadline import Deadline
 
@@ -26,82 +30,7 @@ log = logging.getLogger(__name__)
 
 STOP_PATIENCE_SECONDS = 3.0
 STUCK_SECONDS = 20.0  # a relay whose record is refused leads for a few seconds only: longer, and nothing is stuck
-MOST_KNOWN = 200_000  # event ids of the log that are remembered without a row: about 25 MiB
-
-
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """One record to send. `value` None is a tombstone (a dead letter may be one)."""
-
-    id: int
-    event_id: uuid.UUID
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[tuple[str, bytes], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """Up to where a partition holds nothing that is still to be sent."""
-
-    topic_id: uuid.UUID
-    next_offset: int
-
-
-Positions = Mapping[int, Position]
-
-
-class SendFailed(Exception):
-    """A record was given up; whether it is in the log is not known."""
-
-
-class RecordRefused(SendFailed):
-    """The broker will never take this record; a person must decide."""
-
-
-class LeadLost(Exception):
-    """Another relay may be leading by now; nothing may be sent any more."""
-
-
-class Lead(Protocol):
-    """The rows of one lane, held by the leader. Every method raises LeadLost when the lead is gone."""
-
-    def next_batch(self) -> Sequence[Outgoing]:
-        """Return the oldest rows."""
-
-    def confirm(self, ids: Collection[int], positions: Positions) -> None:
-        """Forget the rows that are in the log, and move the positions."""
-
-    def forget(self, event_ids: Collection[uuid.UUID]) -> int:
-        """Forget the rows with these event ids; return how many there were."""
-
-    def positions(self) -> Positions:
-        """Return the stored positions."""
-
-    def move(self, positions: Positions) -> None:
-        """Store the positions."""
-
-    def hold(self) -> None:
-        """Prove to the server that the leader lives."""
-
-    def check(self) -> None:
-        """Raise LeadLost when the last proof of life is too old to be sure."""
-
-
-class EventLog(Protocol):
-    """The topic of one lane."""
-
-    def ends(self) -> Positions:
-        """Return the position after the last record of each partition."""
-
-    def event_ids(self, start: Positions, end: Positions) -> Iterable[Collection[uuid.UUID]]:
-        """Yield the event ids between two positions, in portions."""
-
-    def send(self, records: Sequence[Outgoing], check: Callable[[], None], hold: Callable[[], None]) -> Positions:
-        """Send, wait for every acknowledgement and return the positions after them; `check` before whatever leaves.
-
-        `hold` is called every second of the wait. Raises SendFailed and RecordRefused.
-        """
+LOOK_SECONDS = 0.2  # between two looks at partitions that are not open
 
 
 class Relay:
@@ -115,6 +44,7 @@ class Relay:
         alarms: Alarms,
         poll_seconds: float,
         settle_seconds: float,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.lane = lane
         self._lead = lead
@@ -122,6 +52,7 @@ class Relay:
         self._alarms = alarms
         self._poll_seconds = poll_seconds
         self._settle_seconds = settle_seconds
+        self._now = now
         self._wake = threading.Event()
         self.leading = False
 
@@ -152,23 +83,25 @@ class Relay:
 
     def _run_leading(self, lead: Lead, stop: threading.Event, beat: Beat) -> None:
         with self._open_log() as events:
-            known: set[uuid.UUID] = set()
-            read_back(self.lane, lead, events, lambda: stop.wait(self._settle_seconds), known)
             patience = _Patience(stop)
 
             def keep_on() -> None:
                 beat()
                 patience.check()
 
+            partitions = ReadBack(self.lane, lead, events, self._alarms, self._settle_seconds, self._now)
+            leader = Leader(self.lane, lead, events, partitions, keep_on)
             while not stop.is_set():
                 beat()
                 self._wake.clear()
-                if not self._step(lead, events, keep_on, known):
-                    self._wake.wait(self._poll_seconds)
+                went_on = partitions.look()
+                if not self._step(leader) and not went_on:
+                    seconds = self._poll_seconds if partitions.all_open else min(self._poll_seconds, LOOK_SECONDS)
+                    self._wake.wait(seconds)
 
-    def _step(self, lead: Lead, events: EventLog, keep_on: Callable[[], None], known: Collection[uuid.UUID]) -> int:
+    def _step(self, leader: "Leader") -> int:
         try:
-            sent = relay_batch(lead, events, keep_on, known)
+            done = leader.step()
         except RecordRefused as error:
             self._alarms.ring(f"relay_{self.lane}", str(error))
             RELAY_FAILURES.labels(self.lane).inc()
@@ -176,10 +109,9 @@ class Relay:
         except SendFailed:
             RELAY_FAILURES.labels(self.lane).inc()
             raise
-        if sent:
-            RELAYED.labels(self.lane).inc(sent)
+        if done:
             self._alarms.clear(f"relay_{self.lane}")
-        return sent
+        return done
 
     def _show_leading(self, leading: bool) -> None:
         self.leading = leading
@@ -203,67 +135,75 @@ class _Patience:
             raise SendFailed("stopped while waiting for acknowledgements")
 
 
-def relay_batch(
-    lead: Lead, events: EventLog, keep_on: Callable[[], None] = lambda: None, known: Collection[uuid.UUID] = ()
-) -> int:
-    """Send the oldest rows but the `known`, and forget them once all are acknowledged; return how many were forgotten.
+class Leader:
+    """The rows on their way into the log, for as long as one lead lasts."""
 
-    `keep_on` is called every second of the wait and may raise to end it. Raises SendFailed and LeadLost.
-    """
+    def __init__(
+        self, lane: str, lead: Lead, events: EventLog, partitions: ReadBack, keep_on: Callable[[], None] = lambda: None
+    ) -> None:
+        """`keep_on` is called every second of a wait and may raise to end it."""
+        self._lane = lane
+        self._lead = lead
+        self._events = events
+        self._partitions = partitions
+        self._keep_on = keep_on
+        self._late: dict[uuid.UUID, int] = {}  # the ids of the rows whose acknowledgement is late, as they are now
+        self._in_log = 0
 
-    def hold() -> None:
-        lead.hold()
-        keep_on()
+    def step(self) -> int:
+        """Send the oldest rows but those that are in the log already, and forget them once they are acknowledged.
 
-    batch = lead.next_batch()
-    unsent = [record for record in batch if record.event_id not in known]
-    if batch:
-        positions = events.send(unsent, lead.check, hold) if unsent else {}
-        lead.confirm([record.id for record in batch], positions)
-    return len(batch)
+        Rows of partitions that are not open are set aside. Returns how many rows it did something with. Raises
+        SendFailed, RecordRefused and LeadLost.
+        """
+        done = self._confirm(self._events.late()) if self._late else 0
+        partition, aside = self._partitions.drain()
+        fresh = self._lead.next_batch() if self._partitions.may_send else []
+        in_log = self._known([*aside, *fresh])
+        send = [(partition, row) for row in aside if row.event_id not in in_log]
+        wait = defaultdict(list)
+        for row in fresh:
+            if row.event_id not in in_log:
+                place = self._events.partition(row, self._partitions.count)
+                if self._partitions.is_open(place):
+                    send.append((place, row))
+                else:
+                    wait[place].append(row.id)
+        for place, ids in wait.items():
+            self._lead.set_aside(place, ids)
+        sent = self._events.send(send, self._lead.check, self._hold) if send else Sent()
+        done += self._confirm(sent, [row for row in (*aside, *fresh) if row.event_id in in_log])
+        return done + sum(map(len, wait.values()))
 
+    def _hold(self) -> None:
+        self._lead.hold()
+        self._keep_on()
 
-def read_back(
-    lane: str, lead: Lead, events: EventLog, settle: Callable[[], object], known: set[uuid.UUID] | None = None
-) -> int:
-    """Forget the rows that are in the log already; return how many there were.
+    def _known(self, rows: Sequence[Outgoing]) -> Collection[uuid.UUID]:
+        if not rows:
+            self._lead.hold()
+            self._tell()
+            return ()
+        return self._lead.known([row.event_id for row in rows])
 
-    Adds to `known` the event ids in that part of the log, MOST_KNOWN at most. Positions of a topic that nobody has
-    relayed to yet are its ends: nothing of ours can be in it. They are stored before the first send. Blocks for the
-    settling time and the reading.
-    """
-    if lead.next_batch():
-        settle()
-    ends = events.ends()
-    stored = lead.positions()
-    start = where_to_read(stored, ends) if stored else ends
-    removed = 0
-    if any(start[partition].next_offset < end.next_offset for partition, end in ends.items()):
-        READ_BACKS.labels(lane).inc()
-        for event_ids in events.event_ids(start, ends):
-            removed += lead.forget(event_ids)
-            lead.hold()
-            _remember(known, event_ids)
-        READ_BACK_REMOVED.labels(lane).inc(removed)
-        log.info("relay %s read back: %s records were in the log already", lane, removed)
-    lead.move(ends)
-    return removed
+    def _confirm(self, sent: Sent, in_log: Sequence[Outgoing] = ()) -> int:
+        """Forget what is acknowledged, and what was there already; set aside what is late."""
+        gone = [*sent.acknowledged, *in_log]
+        if gone:
+            self._lead.confirm([self._late.pop(row.event_id, row.id) for row in gone], sent.positions)
+        RELAYED.labels(self._lane).inc(len(sent.acknowledged))
+        self._in_log += len(in_log)
+        if not in_log:
+            self._tell()
+        for partition, rows in sent.late.items():
+            new = [row for row in rows if row.event_id not in self._late]
+            ids = self._lead.set_aside(partition, [row.id for row in new]) if new else {}
+            self._late |= {row.event_id: ids.get(row.id, row.id) for row in new}
+            self._partitions.owes(partition, bool(rows))
+        return len(gone)
 
-
-def _remember(known: set[uuid.UUID] | None, event_ids: Collection[uuid.UUID]) -> None:
-    if known is None:
-        return
-    if len(known) + len(event_ids) > MOST_KNOWN:
-        log.warning("over %s records were written since the stored position; later twins are not seen", MOST_KNOWN)
-        return
-    known.update(event_ids)
-
-
-def where_to_read(stored: Positions, ends: Positions) -> Positions:
-    """Return where reading begins: at the stored positions, at the beginning of what was made anew since."""
-    start = {}
-    for partition, end in ends.items():
-        known = stored.get(partition)
-        same = known is not None and known.topic_id == end.topic_id
-        start[partition] = known if known is not None and same else Position(end.topic_id, 0)
-    return start
+    def _tell(self) -> None:
+        if self._in_log:
+            READ_BACK_REMOVED.labels(self._lane).inc(self._in_log)
+            log.info("relay %s read back: %s records were in the log already", self._lane, self._in_log)
+            self._in_log = 0

@@ -7,6 +7,9 @@ proof of life is older than that could allow.
 What is forgotten need not be on the disk yet: rows that a crash of the server brings back come with the positions from
 before them, so they are read back from the log.
 
+Rows of a partition that cannot be written to are set aside: their ids move below zero, into a range of the partition's
+own, where the look for the oldest rows does not meet them. There is no bound for how many wait, and none is in memory.
+
 Rows are looked for above a floor (models/floor.py), or a snapshot held elsewhere would have each look walk over all
 that left since. A leader walks once: the floor is its own, as a row may come back from below by hand.
 """
@@ -15,7 +18,7 @@ import contextlib
 import threading
 import time
 import uuid
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +28,7 @@ from psycopg2.extensions import connection as Connection
 from app.models.connection import IDLE_MS
 from app.models.database import Database
 from app.models.floor import Floor, last_id_of, writers_of
-from app.services.relay import LeadLost, Outgoing, Position, Positions
+from app.services.relay_ports import LeadLost, Outgoing, Position, Positions
 from app.services.supervisor import Beat
 from app.utils.deadline import Deadline
 
@@ -36,18 +39,24 @@ HOLD_SECONDS = 1.0
 FLOOR_SECONDS = 0.5  # between two looks for the floor: at 8,000 events a second a look for rows walks over 4,000
 # Rows come in the order of their ids: a table that was never analyzed, or is full of dead rows, would be read whole.
 BY_KEY = {"enable_seqscan": "off", "enable_bitmapscan": "off", "jit": "off"}
+ASIDE_RANGE = 1 << 44  # ids of a partition that are set aside: half a century at 10,000 a second
 BATCH_BYTES = 2 * 1024 * 1024  # reading and sending take some times as much memory
 
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """Rows of one table that go to one topic. `select` takes a floor and two limits, the other two an array of ids."""
+    """Rows of one table that go to one topic. `select` takes a floor and two limits, `forget` an array of ids.
+
+    `select_aside` takes two bounds and two limits, `set_aside` what is subtracted from an array of ids. A lane without
+    them promises no order: its leader passes rows by until it has seen the last.
+    """
 
     name: str
     table: str
     select: str
     forget: str
-    forget_events: str
+    select_aside: str = ""
+    set_aside: str = ""
 
     @property
     def lock(self) -> str:
@@ -55,15 +64,24 @@ class Lane:
         return f"relay:{self.name}"
 
 
+def _oldest_events(condition: str) -> str:
+    return (
+        "SELECT id, event_id, convert_to(aggregateid, 'UTF8'), payload, type, correlation_id, version::text "
+        "FROM (SELECT *, sum(octet_length(payload)) OVER (ORDER BY id) AS bytes "
+        f"FROM (SELECT * FROM outbox WHERE {condition} ORDER BY id LIMIT %s) AS oldest) AS bounded "
+        "WHERE bytes <= %s OR bytes = octet_length(payload) ORDER BY id"
+    )
+
+
+_EVENT = "event_id, aggregatetype, aggregateid, type, correlation_id, version, payload, created_at"
 EVENTS = Lane(
     "events",
     "outbox",
-    select="SELECT id, event_id, convert_to(aggregateid, 'UTF8'), payload, type, correlation_id, version::text "
-    "FROM (SELECT *, sum(octet_length(payload)) OVER (ORDER BY id) AS bytes "
-    "FROM (SELECT * FROM outbox WHERE id > %s ORDER BY id LIMIT %s) AS oldest) AS bounded "
-    "WHERE bytes <= %s OR bytes = octet_length(payload) ORDER BY id",
+    select=_oldest_events("id > %s"),
     forget="DELETE FROM outbox WHERE id = ANY (%s)",
-    forget_events="DELETE FROM outbox WHERE event_id = ANY (%s)",
+    select_aside=_oldest_events("id >= %s AND id < %s"),
+    set_aside=f"WITH gone AS (DELETE FROM outbox WHERE id = ANY (%s) RETURNING id, {_EVENT}) "
+    f"INSERT INTO outbox (id, {_EVENT}) OVERRIDING SYSTEM VALUE SELECT id - %s, {_EVENT} FROM gone",
 )
 DEAD_LETTERS = Lane(
     "dead_letters",
@@ -75,7 +93,6 @@ DEAD_LETTERS = Lane(
     "FROM dead_letters WHERE sent_at IS NULL AND id > %s ORDER BY id LIMIT %s) AS oldest) AS bounded "
     "WHERE bytes <= %s OR bytes = size ORDER BY id",
     forget="UPDATE dead_letters SET sent_at = now() WHERE id = ANY (%s)",
-    forget_events="UPDATE dead_letters SET sent_at = now() WHERE event_id = ANY (%s) AND sent_at IS NULL",
 )
 _HEADERS = {
     EVENTS.name: ("type", "correlation_id", "version"),
@@ -96,6 +113,9 @@ _SET = (
     "ON CONFLICT (topic, partition) DO UPDATE SET topic_id = excluded.topic_id, next_offset = excluded.next_offset"
 )
 _DURABLY = "SET LOCAL synchronous_commit = on"
+_KNOWN = "SELECT event_id FROM known_events WHERE event_id = ANY (%s)"
+_NOTE = "INSERT INTO known_events (event_id) SELECT unnest(%s::uuid[]) ON CONFLICT DO NOTHING"
+_ANY_KNOWN = "SELECT EXISTS (SELECT FROM known_events)"
 _MOVE = f"{_SET} WHERE p.topic_id <> excluded.topic_id OR p.next_offset < excluded.next_offset"
 
 
@@ -112,26 +132,59 @@ class PostgresLead:
         self._floor = Floor()
         self._looked_at = -FLOOR_SECONDS
         self._last_seen: int | None = None
+        self._passed_by = 0  # in a lane that promises no order: up to here rows wait for their partition
+        self._any_known: bool | None = None
 
     def next_batch(self) -> Sequence[Outgoing]:
-        """Return the oldest rows, at most the limit and BATCH_BYTES (but always one)."""
+        """Return the oldest rows, at most the limit and BATCH_BYTES (but always one), but those that are set aside."""
         if _boot_time() - self._looked_at >= FLOOR_SECONDS:
             self._look_for_floor()
-        rows = self._call((self._lane.select, (self._floor.id, self._limit, BATCH_BYTES)))
-        self._floor.rise(rows[0][0] if rows else None)
+        begin = max(self._floor.id, self._passed_by)
+        rows = self._call((self._lane.select, (begin, self._limit, BATCH_BYTES)))
+        if not self._passed_by:
+            self._floor.rise(rows[0][0] if rows else None)
+        elif not rows:
+            self._passed_by = 0
         self._last_seen = rows[-1][0] if rows else self._last_seen
         self.hold()  # a reading that took long proves too little
         return [self._outgoing(row) for row in rows]
 
+    def set_aside(self, partition: int, ids: Collection[int]) -> Mapping[int, int]:
+        """Take rows out of the way until their partition can be written to; return the ids that they have now."""
+        if not self._lane.set_aside:
+            self._passed_by = max(self._passed_by, *ids)
+            return {}
+        distance = (partition + 1) * ASIDE_RANGE
+        new = [row_id for row_id in ids if row_id > 0]
+        if new:
+            self._call((self._lane.set_aside, (new, distance)))
+        return {row_id: row_id - distance for row_id in new}
+
+    def aside(self, partition: int) -> Sequence[Outgoing]:
+        """Return the oldest rows that were set aside for the partition, as many as `next_batch` would."""
+        if not self._lane.select_aside:
+            self._passed_by = 0
+            return []
+        begin = -(partition + 1) * ASIDE_RANGE
+        bounds = (begin, begin + ASIDE_RANGE, self._limit, BATCH_BYTES)
+        rows = self._call((self._lane.select_aside, bounds))
+        self.hold()
+        return [self._outgoing(row) for row in rows]
+
+    def known(self, event_ids: Collection[uuid.UUID]) -> Collection[uuid.UUID]:
+        """Return which of these event ids a read-back has found in the log."""
+        if self._any_known is None:
+            self._any_known = self._call((_ANY_KNOWN, ()))[0][0]
+        return {row[0] for row in self._call((_KNOWN, (list(event_ids),)))} if self._any_known else set()
+
+    def note(self, event_ids: Collection[uuid.UUID], positions: Positions) -> None:
+        """Remember event ids that are in the log, and move the positions behind them, in one transaction."""
+        self._call((_NOTE, (list(event_ids),)), *self._moves(_SET, positions))
+        self._any_known = None
+
     def confirm(self, ids: Collection[int], positions: Positions) -> None:
         """Forget exactly these rows and move the positions, in one transaction."""
         self._call((self._lane.forget, (list(ids),)), *self._moves(_MOVE, positions))
-
-    def forget(self, event_ids: Collection[uuid.UUID]) -> int:
-        """Forget the rows with these event ids; return how many there were."""
-        if not event_ids:
-            return 0
-        return len(self._call((f"{self._lane.forget_events} RETURNING 1", (list(event_ids),))))
 
     def positions(self) -> Positions:
         """Return the stored positions."""
@@ -206,7 +259,11 @@ def lead(
     Raises DatabaseAway and LeadLost.
     """
     connection = database.connect_to_lead(
-        idle_session_timeout=IDLE_MS, statement_timeout=int(CALL_SECONDS * 1000), synchronous_commit="off", **BY_KEY
+        idle_session_timeout=IDLE_MS,
+        statement_timeout=int(CALL_SECONDS * 1000),
+        synchronous_commit="off",
+        **BY_KEY,
+        tcp_user_timeout=IDLE_MS,
     )
     try:
         leader = PostgresLead(database, connection, lane, topic, limit)

@@ -21,7 +21,7 @@ from kafka.producer.sender import Sender
 
 from app.services import command_batch, kafka_clients, order_service
 from app.services.command_store import PostgresCommandStore
-from app.services.kafka_logs import KafkaEventLog
+from app.services.event_log import KafkaEventLog
 from app.services.relay_store import PostgresLead
 from app.utils.ids import saga_order_id
 from run import app
@@ -121,16 +121,15 @@ def after_delete(point: Point) -> None:
 
 
 def amid_read_back(point: Point) -> None:
-    """A read-back has removed some rows; the positions are not moved yet."""
-    forgotten = PostgresLead.forget
+    """A read-back has noted what it found, and its rows are still there."""
+    noted = PostgresLead.note
 
-    def forget(self: Any, event_ids: Any) -> int:
-        removed = forgotten(self, event_ids)
-        if removed:
+    def note(self: Any, event_ids: Any, positions: Any) -> None:
+        noted(self, event_ids, positions)
+        if event_ids:
             point()
-        return removed
 
-    PostgresLead.forget = forget  # type: ignore[method-assign]
+    PostgresLead.note = note  # type: ignore[method-assign]
 
 
 def slow_batch(point: Point) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from app.models.database import Session, Statement
-from app.services import command_batch, relay
+from app.services import command_batch
 from app.services.command_batch import Batch, CommandBatches
+from app.services.event_reader import EventReader
 from app.services.relay_store import PostgresLead
 
 _MOVE_ANYWAY = Statement(
@@ -19,8 +20,13 @@ _MOVE_ANYWAY = Statement(
 
 
 def read_back() -> None:
-    """Who takes the lead sends at once what is in the outbox."""
-    relay.read_back = lambda *_: 0
+    """Who takes the lead sends what is in the outbox, whatever is in the log."""
+    PostgresLead.known = lambda *_: ()  # type: ignore[method-assign]
+
+
+def read_back_to_the_end() -> None:
+    """What is read back is what a consumer can see at first: up to the high watermark."""
+    EventReader._has_epochs = lambda *_: False  # type: ignore[method-assign]
 
 
 def compare_and_swap() -> None:
@@ -47,7 +53,8 @@ def one_leader() -> None:
 
 
 PROTECTIONS: dict[str, Callable[[], None]] = {
-    function.__name__: function for function in (read_back, compare_and_swap, identities, one_leader)
+    function.__name__: function
+    for function in (read_back, read_back_to_the_end, compare_and_swap, identities, one_leader)
 }
 
 

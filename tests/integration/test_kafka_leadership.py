@@ -10,8 +10,9 @@ import pytest
 from confluent_kafka import Producer
 from flask import Flask
 
-from app.services.kafka_logs import KafkaEventLog, open_events
-from app.services.relay import LeadLost, Outgoing, Relay
+from app.services.event_log import KafkaEventLog, open_events
+from app.services.relay import Relay
+from app.services.relay_ports import LeadLost, Outgoing
 from tests.integration.world import World, a_create, service_of, wait_for
 
 # Housekeeping has an advisory lock too, for moments.
@@ -137,7 +138,7 @@ def test_a_leader_that_was_frozen_for_less_sends_as_soon_as_it_has_proved_its_le
     record = Outgoing(1, event_id, b"order-1", b"{}", (("event_id", str(event_id).encode()),))
     with open_events(settings, settings.events_topic) as events:
         began = time.monotonic()
-        positions = events.send([record], check, lambda: None)
+        positions = events.send([(events.partition(record, 3), record)], check, lambda: None).positions
     assert time.monotonic() - began < 10
     assert not checks
     assert sum(position.next_offset for position in positions.values()) == 1

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from kafka.admin import ConfigResource
 
-from app.services import relay, relay_store
-from app.services.relay import LeadLost
+from app.services import relay_store
+from app.services.relay_ports import LeadLost
 from tests.integration.world import World, a_cancel, a_create, details, raising_once, wait_for
 from tools.stack.broker import Broker
 
@@ -86,7 +86,7 @@ def test_a_crash_between_acknowledgement_and_delete_leaves_no_twin(
 
 def test_without_read_back_the_same_crash_leaves_twins(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """So the test above can fail; each twin has the event id and version of its original. [K13]"""
-    monkeypatch.setattr(relay, "read_back", lambda *_: 0)
+    monkeypatch.setattr(relay_store.PostgresLead, "known", lambda *_: ())
     with raising_once(monkeypatch, relay_store.PostgresLead, "confirm", LeadLost("crash")) as crashed:
         world.start()
         world.ask(*[a_create() for _ in range(20)])

@@ -10,7 +10,7 @@ from typing import Any
 from unittest import mock
 
 from app.models import statements as sql
-from app.services import relay
+from app.services import relay_store
 from app.services.relay_store import PostgresLead
 from tests.simulation.database import Rows, Session
 from tests.simulation.statements import EFFECTS, LEAD, WRITERS, Effect, announce, update_free
@@ -59,18 +59,18 @@ def _lead_anyway(session: Session, parameters: Sequence[Any]) -> Rows:
     return [(True,)]
 
 
-def _nobody_writes(session: Session, parameters: Sequence[Any]) -> Rows:
+def _nothing(session: Session, parameters: Sequence[Any]) -> Rows:
     return []
 
 
 NOTHING = Ablation()
 ABLATIONS = {
-    "read-back": Ablation(functions=[(relay, "read_back")]),
+    "read-back": Ablation({relay_store._KNOWN: _nothing}),
     "compare-and-swap": Ablation({sql.MOVE_OFFSET.name: _move_any_offset}),
     "identities": Ablation({sql.CLAIM_COMMANDS.name: _claim_all}),
     "version-guard": Ablation({sql.WRITES[False, True, False].name: _overwrite, sql.UPDATE_FREE.name: _overwrite_free}),
     "one-leader": Ablation({LEAD: _lead_anyway}),
-    "floor": Ablation({WRITERS: _nobody_writes}),
+    "floor": Ablation({WRITERS: _nothing}),
     "lease": Ablation(functions=[(PostgresLead, "check")]),
 }
 """By name. `compare-and-swap` is the one of the stored offset, `version-guard` that of an HTTP change, `floor` the wait

@@ -9,7 +9,7 @@ from typing import Any
 
 from app.models import statements as sql
 from app.services.command_reader import DeadLetter, read
-from app.services.relay import Outgoing
+from app.services.relay_ports import Outgoing
 from app.utils.ids import reply_id
 from tests.simulation.instances import DONE, NOT_DONE
 from tests.simulation.kafka import COMMANDS, Command

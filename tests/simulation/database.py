@@ -61,6 +61,7 @@ class Server:
         self.sessions: dict[Session, None] = {}
         self.away_until = 0.0
         self.read_back: Counter[Session] = Counter()  # rows that a leader found in the log
+        self.set_aside = 0  # rows of partitions that could not be written to
         self.last_id = 0
         self.begun = 0  # transactions
 

@@ -19,7 +19,8 @@ from app.services.command_store import PostgresCommandStore
 from app.services.consumer import CommandConsumer
 from app.services.kafka_service import LOOK_AGAIN_SECONDS
 from app.services.order_service import Call, OrderService
-from app.services.relay import LeadLost, Relay, SendFailed
+from app.services.relay import Relay
+from app.services.relay_ports import LeadLost, SendFailed
 from app.utils.deadline import Deadline
 from tests.simulation.clients import Database, Pool
 from tests.simulation.database import Server
@@ -112,7 +113,7 @@ class Service:
     def _relay(self) -> None:
         database = Database(self._server, self._effects)
         lead = partial(relay_store.lead, database, relay_store.EVENTS, "order_events", RELAY_BATCH)  # type: ignore[arg-type]
-        relay = Relay("events", lead, self._open_events, self._alarms, 0.0, SETTLE_SECONDS)
+        relay = Relay("events", lead, self._open_events, self._alarms, 0.0, SETTLE_SECONDS, self._seconds)
         relay.run(Stop(self._scheduler), lambda: self._scheduler.sleep(LOOK_SECONDS))
 
     @contextmanager
@@ -133,6 +134,9 @@ class Service:
 
     def _pool(self) -> Pool:
         return Pool(self._server, self._effects)
+
+    def _seconds(self) -> float:
+        return self._scheduler.now
 
     def _clock(self) -> datetime:
         return START + timedelta(seconds=self._scheduler.now)

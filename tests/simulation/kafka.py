@@ -7,7 +7,7 @@ poll, so two of them can hold the same partition for a while, and a frozen one h
 
 import uuid
 import zlib
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
@@ -16,7 +16,7 @@ from kafka.errors import KafkaConnectionError
 
 from app.services.checkpoint import Checkpoint
 from app.services.command_batch import Record
-from app.services.relay import Outgoing, Position, Positions, SendFailed
+from app.services.relay_ports import LogEnd, Outgoing, Portion, Position, SendFailed, Sent
 from tests.simulation.load import Published
 from tests.simulation.scheduler import Instance, Scheduler
 
@@ -31,6 +31,7 @@ LANDS_SECONDS = 0.3  # at the longest, from the wire into the log: less than a n
 LATE_SECONDS = 3.0
 GIVE_UP_SECONDS = 4.0  # the producer's delivery time-out
 HOLD_SECONDS = 1.0
+PATIENCE_SECONDS = 1.0  # for the acknowledgements of all; then a partition is late
 
 
 class Fate(StrEnum):
@@ -227,49 +228,94 @@ class CommandTopic:
 class EventTopic:
     """The events as one producer and its reader see them: the port EventLog."""
 
+    topic_id = EVENTS
+
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self._scheduler = broker.scheduler
         self._landed_at: dict[int, float] = {}  # the broker keeps the order of one producer's records
         self._broken: set[int] = set()  # and takes none after one that it misses
+        self._late: list[tuple[int, Outgoing, Fate, float]] = []
 
-    def ends(self) -> Positions:
-        """Return the ends of all partitions."""
-        ends: Positions = self._scheduler.call("ends", self._ends)
+    def partitions(self) -> int:
+        """Return how many there are."""
+        return len(PARTITIONS)
+
+    def partition(self, record: Outgoing, count: int) -> int:
+        """Return the partition of a key."""
+        return zlib.crc32(record.key or b"") % count
+
+    def epochs(self) -> Mapping[int, int]:
+        """Return the epochs of the leaders, which never change."""
+        return dict.fromkeys(PARTITIONS, 0)
+
+    def leader_ends(self, partitions: Collection[int]) -> Mapping[int, LogEnd | str]:
+        """Return the ends of the leaders' logs."""
+        asked_at = self._scheduler.now
+        ends: Mapping[int, LogEnd | str] = self._scheduler.call("ends", partial(self._ends, partitions, asked_at))
         return ends
 
-    def _ends(self) -> Positions:
-        return {partition: Position(EVENTS, len(log)) for partition, log in self._broker.events.items()}
+    def _ends(self, partitions: Collection[int], asked_at: float) -> dict[int, LogEnd | str]:
+        return {it: LogEnd(Position(EVENTS, len(self._broker.events[it])), 0, asked_at) for it in sorted(partitions)}
 
-    def event_ids(self, start: Positions, end: Positions) -> Iterable[Collection[uuid.UUID]]:
-        """Yield the ids of two records at a time."""
-        for partition, stop in end.items():
-            for place in range(start[partition].next_offset, stop.next_offset, 2):
-                yield self._scheduler.call("read", partial(self._read, partition, place, stop.next_offset))
+    def read(self, places: Mapping[int, int]) -> Mapping[int, Portion]:
+        """Return two records of each partition."""
+        portions: Mapping[int, Portion] = self._scheduler.call("read", partial(self._read, places))
+        return portions
 
-    def _read(self, partition: int, place: int, stop: int) -> list[uuid.UUID]:
-        return [record.event_id for record in self._broker.events[partition][place : min(place + 2, stop)]]
+    def _read(self, places: Mapping[int, int]) -> dict[int, Portion]:
+        found = {partition: self._broker.events[partition][place : place + 2] for partition, place in places.items()}
+        return {
+            partition: Portion([record.event_id for record in records], places[partition] + len(records))
+            for partition, records in found.items()
+            if records
+        }
 
-    def send(self, records: Sequence[Outgoing], check: Callable[[], None], hold: Callable[[], None]) -> Positions:
-        """Send all and wait for all; nothing comes between the check of the lease and the wire. Raises SendFailed."""
-        positions: dict[int, Position] = {}
-        waits = []
-        for record in records:
+    def done_reading(self) -> None:
+        """Nothing is open."""
+
+    def send(
+        self, records: Sequence[tuple[int, Outgoing]], check: Callable[[], None], hold: Callable[[], None]
+    ) -> Sent:
+        """Send all, wait a while; nothing comes between the check of the lease and the wire. Raises SendFailed."""
+        for partition, record in records:
             self._scheduler.point("send %s", record.id)
             check()
-            waits.append((record, *self._put_on_wire(record, positions)))
-        for record, fate, answered_at in waits:
-            while self._scheduler.now < answered_at:
+            self._late.append((partition, record, *self._put_on_wire(partition, record)))
+        give_up = self._scheduler.now + PATIENCE_SECONDS
+        for _, _, _, answered_at in list(self._late):
+            while self._scheduler.now < min(answered_at, give_up):
                 self._scheduler.sleep(min(HOLD_SECONDS, answered_at - self._scheduler.now))
                 hold()
+        return self.late()
+
+    def late(self) -> Sent:
+        """Return what is acknowledged by now. Raises SendFailed."""
+        now = self._scheduler.now
+        late: dict[int, list[Outgoing]] = {partition: [] for partition, _, _, _ in self._late}
+        done, self._late, before = [], [], self._late
+        for it in before:
+            if it[3] > now or late[it[0]]:  # or one before it is not acknowledged
+                late[it[0]].append(it[1])
+                self._late.append(it)
+            else:
+                done.append(it)
+        for _, record, fate, _ in done:
             self._scheduler.point("sent %s: %s", record.id, fate)
             if fate in (Fate.UNHEARD, Fate.LOST):
                 raise SendFailed(f"record {record.id}: {fate}")
+        return Sent([record for _, record, _, _ in done], self._known_positions(done), late)
+
+    def _known_positions(self, done: Sequence[tuple[int, Outgoing, Fate, float]]) -> dict[int, Position]:
+        positions = {}
+        for partition, record, fate, _ in done:
+            if fate is not Fate.KNOWN:
+                place = self._broker.events[partition].index(record)
+                positions[partition] = Position(EVENTS, place + 1)
         return positions
 
-    def _put_on_wire(self, record: Outgoing, positions: dict[int, Position]) -> tuple[Fate, float]:
+    def _put_on_wire(self, partition: int, record: Outgoing) -> tuple[Fate, float]:
         random, now = self._scheduler.random, self._scheduler.now
-        partition = zlib.crc32(record.key or b"") % len(PARTITIONS)
         fate = Fate.LOST if partition in self._broken else self._broker.next_fate()
         if fate is Fate.LOST:
             self._broken.add(partition)
@@ -281,8 +327,6 @@ class EventTopic:
             log = self._broker.events[partition]
             log.append(record)
             self._scheduler.note("record %s is in the log at %s/%s", record.id, partition, len(log) - 1)
-            if fate is not Fate.KNOWN:
-                positions[partition] = Position(EVENTS, len(log))
 
         self._scheduler.at(lands_at, land)
         later = {Fate.SOON: 0.0, Fate.UNHEARD: GIVE_UP_SECONDS}.get(fate, LATE_SECONDS * random.random())

@@ -204,28 +204,53 @@ def _writers(session: Session, parameters: Sequence[Any]) -> Rows:
 
 def _oldest(session: Session, parameters: Sequence[Any]) -> Rows:
     floor, limit, _ = parameters
+    return _events_between(session, floor + 1, float("inf"), limit)
+
+
+def _oldest_aside(session: Session, parameters: Sequence[Any]) -> Rows:
+    begin, end, limit, _ = parameters
+    return _events_between(session, begin, end, limit)
+
+
+def _events_between(session: Session, begin: float, end: float, limit: int) -> Rows:
     columns = ("id", "event_id", "aggregateid", "payload", "type", "correlation_id", "version")
-    above = (row for row in session.rows("outbox") if row["id"] > floor)
-    rows = [tuple(row[column] for column in columns) for row in above][:limit]
+    found = (row for row in session.rows("outbox") if begin <= row["id"] < end)
+    rows = [tuple(row[column] for column in columns) for row in found][:limit]
     return [(*row[:2], row[2].encode(), *row[3:6], None if row[6] is None else str(row[6])) for row in rows]
 
 
+def _set_aside(session: Session, parameters: Sequence[Any]) -> Rows:
+    row_ids, distance = parameters
+    for row_id in row_ids:
+        row = session.lock("outbox", row_id)
+        if row is not None:
+            session.put("outbox", row_id, None)
+            session.put("outbox", row_id - distance, {**row, "id": row_id - distance})
+            session.server.set_aside += 1
+    return []
+
+
 def _forget(session: Session, parameters: Sequence[Any]) -> Rows:
-    return _delete(session, [row_id for row_id in parameters[0] if session.find("outbox", row_id) is not None])
-
-
-def _forget_events(session: Session, parameters: Sequence[Any]) -> Rows:
-    gone = _delete(session, [row["id"] for row in session.rows("outbox") if row["event_id"] in parameters[0]])
-    if gone:
-        session.server.read_back[session] += len(gone)
-    return gone
-
-
-def _delete(session: Session, row_ids: Sequence[int]) -> Rows:
-    gone = [row_id for row_id in row_ids if session.lock("outbox", row_id) is not None]
+    gone = [row_id for row_id in parameters[0] if session.lock("outbox", row_id) is not None]
     for row_id in gone:
+        if session.find("known_events", session.find("outbox", row_id)["event_id"]):
+            session.server.read_back[session] += 1
         session.put("outbox", row_id, None)
     return [(1,)] * len(gone)
+
+
+def _any_known(session: Session, parameters: Sequence[Any]) -> Rows:
+    return [(any(True for _ in session.rows("known_events")),)]
+
+
+def _known(session: Session, parameters: Sequence[Any]) -> Rows:
+    return [(event_id,) for event_id in parameters[0] if session.find("known_events", event_id)]
+
+
+def _note(session: Session, parameters: Sequence[Any]) -> Rows:
+    for event_id in parameters[0]:
+        session.put("known_events", event_id, event_id)
+    return []
 
 
 def _positions(session: Session, parameters: Sequence[Any]) -> Rows:
@@ -275,7 +300,11 @@ EFFECTS: dict[str, Effect] = {
     WRITERS: _writers,
     EVENTS.select: _oldest,
     EVENTS.forget: _forget,
-    f"{EVENTS.forget_events} RETURNING 1": _forget_events,
+    EVENTS.select_aside: _oldest_aside,
+    EVENTS.set_aside: _set_aside,
+    relay_store._ANY_KNOWN: _any_known,
+    relay_store._KNOWN: _known,
+    relay_store._NOTE: _note,
     relay_store._DURABLY: lambda session, parameters: [],
     relay_store._POSITIONS: _positions,
     relay_store._SET: _set_position,

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from app.models import statements as sql
-from app.services.relay import Outgoing
+from app.services.relay_ports import Outgoing
 from tests.simulation.checks import End, check
 from tests.simulation.instances import DONE, NOT_DONE
 from tests.simulation.story import play

@@ -50,6 +50,7 @@ class World:
         self.figures[Kind.ACKNOWLEDGEMENT] = self.broker.unsaid
         self.figures["times that partitions were dealt out"] = self.broker.deals
         self.figures["read-backs that removed rows"] = len(self.server.read_back)
+        self.figures["rows set aside"] = self.server.set_aside
         self.figures["rows that a read-back removed"] = sum(self.server.read_back.values())
         return End(
             commands=self.broker.commands,

@@ -1,7 +1,6 @@
 """The relay against scripted rows and a scripted topic: what dies where, nothing is lost and nothing twice [K13]."""
 
 import threading
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -9,36 +8,10 @@ import pytest
 
 from app.services import relay as module
 from app.services.alarms import Alarms
-from app.services.relay import (
-    LeadLost,
-    Position,
-    RecordRefused,
-    Relay,
-    SendFailed,
-    read_back,
-    relay_batch,
-    where_to_read,
-)
-from tests.unit.scripted_relay import NEW_TOPIC, TOPIC, ScriptedLead, ScriptedTopic, a_row
-
-
-def lane(count: int, **lead: object) -> ScriptedLead:
-    """A lane of `count` rows that was relayed before."""
-    given: dict[str, object] = {"stored": {0: Position(TOPIC, 0)}} | lead
-    return ScriptedLead([a_row(number) for number in range(1, count + 1)], **given)  # type: ignore[arg-type]
-
-
-def ids(*numbers: int) -> list[uuid.UUID]:
-    return [uuid.UUID(int=number) for number in numbers]
-
-
-def recover(lead: ScriptedLead, topic: ScriptedTopic) -> int:
-    """What the next leader does: read back, then send what is left."""
-    lead.dies_in_confirm, lead.lease, topic.after, topic.refuse = False, 1_000, None, {}
-    removed = read_back("events", lead, topic, lambda: None)
-    while relay_batch(lead, topic):
-        pass
-    return removed
+from app.services.relay import Leader, Relay
+from app.services.relay_ports import LeadLost, RecordRefused, SendFailed
+from tests.unit.relays import a_leader, ids, lane, relay_all
+from tests.unit.scripted_relay import ScriptedLead, ScriptedTopic, a_row
 
 
 def a_relay(lead: ScriptedLead | None, topic: ScriptedTopic, alarms: Alarms | None = None, **other: float) -> Relay:
@@ -53,40 +26,49 @@ def a_relay(lead: ScriptedLead | None, topic: ScriptedTopic, alarms: Alarms | No
         yield topic
 
     seconds = {"poll_seconds": 0.01, "settle_seconds": 0.0} | other
-    return Relay("events", leading, opened, alarms or Alarms(), **seconds)
+    return Relay("events", leading, opened, alarms or Alarms(), **seconds, now=topic.clock)
+
+
+def recover(lead: ScriptedLead, topic: ScriptedTopic) -> None:
+    """What the next leader does: read back, then send what is left."""
+    lead.dies_in_confirm, lead.lease, topic.after, topic.refuse, topic.owed = False, 1_000, None, {}, []
+    relay_all(lead, topic)
 
 
 def test_rows_leave_in_the_order_of_their_ids_and_are_forgotten() -> None:
     lead, topic = lane(5, limit=2), ScriptedTopic()
-    assert [relay_batch(lead, topic) for _ in range(4)] == [2, 2, 1, 0]
+    assert relay_all(lead, topic) == [2, 2, 1, 0]
     assert (topic.log, lead.rows) == (ids(1, 2, 3, 4, 5), [])
-    assert lead.stored == {0: Position(TOPIC, 5)}
+    assert lead.stored[0].next_offset == 5
 
 
 def test_only_the_rows_that_were_sent_are_forgotten() -> None:
     """A row with a lower id may commit in between."""
     lead, topic = lane(0), ScriptedTopic()
     lead.rows = [a_row(2)]
+    leader, _ = a_leader(lead, topic)
     topic.on_send = lambda: lead.rows.insert(0, a_row(1))
-    assert relay_batch(lead, topic) == 1
+    assert leader.step() == 1
     assert [row.id for row in lead.rows] == [1]
 
 
 def test_the_wait_for_acknowledgements_keeps_the_lead_and_goes_on_as_long_as_it_may() -> None:
     kept: list[str] = []
-    lead = lane(1)
-    relay_batch(lead, ScriptedTopic(), lambda: kept.append("on"))
-    assert (lead.holds, kept) == (1, ["on"])
+    lead, topic = lane(1), ScriptedTopic()
+    _, partitions = a_leader(lead, topic)
+    held = lead.holds
+    Leader("events", lead, topic, partitions, lambda: kept.append("on")).step()
+    assert (lead.holds - held, kept) == (1, ["on"])
 
 
 def test_a_crash_between_acknowledgement_and_forgetting_leaves_no_twin() -> None:
     """[K13]"""
     lead, topic = lane(3, dies_in_confirm=True), ScriptedTopic()
     with pytest.raises(LeadLost):
-        relay_batch(lead, topic)
+        relay_all(lead, topic)
     assert len(lead.rows) == 3
-    assert recover(lead, topic) == 3
-    assert topic.log == ids(1, 2, 3)
+    recover(lead, topic)
+    assert (topic.log, lead.rows) == (ids(1, 2, 3), [])
 
 
 @pytest.mark.parametrize("record", [1, 2, 3])
@@ -94,10 +76,11 @@ def test_a_send_that_fails_half_way_is_taken_up_where_it_stopped(record: int) ->
     """[K13]"""
     lead, topic = lane(3), ScriptedTopic(refuse={record: SendFailed("gone")})
     with pytest.raises(SendFailed):
-        relay_batch(lead, topic)
+        relay_all(lead, topic)
     assert len(lead.rows) == 3
-    assert recover(lead, topic) == record - 1
+    recover(lead, topic)
     assert topic.log == ids(1, 2, 3)
+    assert lead.noted == set(ids(*range(1, record)))
 
 
 @pytest.mark.parametrize("checks", [0, 1, 2])
@@ -105,89 +88,86 @@ def test_nothing_is_sent_once_the_lease_ran_out(checks: int) -> None:
     """A frozen leader that wakes up finds its lease too old."""
     lead, topic = lane(3, lease=checks), ScriptedTopic()
     with pytest.raises(LeadLost):
-        relay_batch(lead, topic)
+        relay_all(lead, topic)
     assert topic.log == ids(*range(1, checks + 1))
     recover(lead, topic)
     assert topic.log == ids(1, 2, 3)
 
 
-def test_reading_back_begins_at_the_stored_position() -> None:
-    lead, topic = lane(2, stored={0: Position(TOPIC, 3)}), ScriptedTopic(ids(90, 91, 92, 1, 93))
-    assert read_back("events", lead, topic, lambda: None) == 1
-    assert topic.reads == [(3, 5)]
-    assert [row.id for row in lead.rows] == [2]
-    assert lead.stored == {0: Position(TOPIC, 5)}
-
-
-def test_the_first_relay_of_a_topic_stores_its_ends_and_reads_nothing() -> None:
-    """Nothing of ours can be in it: another service's history is not read through."""
-    lead, topic = lane(2, stored={}), ScriptedTopic(ids(90, 91))
-    assert read_back("events", lead, topic, lambda: None) == 0
-    assert (topic.reads, lead.stored) == ([], {0: Position(TOPIC, 2)})
-
-
-def test_an_empty_outbox_does_not_settle() -> None:
-    settled: list[str] = []
-    lead, topic = lane(0), ScriptedTopic(ids(90))
-    assert read_back("events", lead, topic, lambda: settled.append("x")) == 0
-    assert (settled, topic.reads, lead.stored) == ([], [(0, 1)], {0: Position(TOPIC, 1)})
-
-
-def test_positions_at_the_ends_need_no_reading() -> None:
-    lead, topic = lane(1, stored={0: Position(TOPIC, 2)}), ScriptedTopic(ids(90, 91))
-    assert read_back("events", lead, topic, lambda: None) == 0
-    assert topic.reads == []
-
-
 def test_a_row_that_comes_again_after_the_read_back_is_not_sent_again() -> None:
     """The database went back to an older state, and a command was done again. [K13]"""
-    lead, topic = lane(0), ScriptedTopic(ids(1, 2))
-    known: set[uuid.UUID] = set()
-    read_back("events", lead, topic, lambda: None, known)
-    lead.rows = [a_row(2), a_row(3)]
-    assert relay_batch(lead, topic, known=known) == 2
-    assert (topic.log, lead.rows) == (ids(1, 2, 3), [])
-    lead.rows = [a_row(1)]
-    assert relay_batch(lead, topic, known=known) == 1
-    assert (topic.log, lead.rows) == (ids(1, 2, 3), [])
+    lead, topic = lane(0), ScriptedTopic({0: ids(1, 2)})
+    leader, _ = a_leader(lead, topic)
+    for again in ([a_row(2), a_row(3)], [a_row(1)]):
+        lead.rows = list(again)
+        assert leader.step() == len(again)
+        assert (topic.log, lead.rows) == (ids(1, 2, 3), [])
 
 
-def test_what_is_remembered_of_the_log_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_KNOWN", 3)
-    known: set[uuid.UUID] = set()
-    read_back("events", lane(0), ScriptedTopic(ids(1, 2, 3, 4)), lambda: None, known)
-    assert known == set(ids(1, 2))
+# Partitions that cannot be written to
 
 
-def test_stray_sends_land_while_it_settles_and_are_found() -> None:
-    """[K13] The ends are asked for after the settling."""
-    lead, topic = lane(2), ScriptedTopic()
-    assert read_back("events", lead, topic, lambda: topic.log.extend(ids(1))) == 1
-    assert [row.id for row in lead.rows] == [2]
+def test_a_partition_without_a_leader_holds_up_no_other() -> None:
+    lead, topic = lane(6, limit=2), ScriptedTopic({0: [], 1: []}, off={1: "has no leader"})
+    relay_all(lead, topic)
+    assert topic.logs == {0: ids(2, 4, 6), 1: []}
+    assert (lead.rows, [row.event_id for row in lead.waiting[1]]) == ([], ids(1, 3, 5))
 
 
-def test_reading_back_proves_that_the_leader_lives() -> None:
-    lead = lane(1)
-    read_back("events", lead, ScriptedTopic(ids(*range(50, 60))), lambda: None)
-    assert lead.holds == 5
+def test_what_waited_for_its_partition_leaves_before_what_came_later() -> None:
+    lead, topic = lane(6, limit=2), ScriptedTopic({0: [], 1: []}, off={1: "has no leader"})
+    leader, partitions = a_leader(lead, topic)
+    relay_all(lead, topic, leader, partitions)
+    topic.off = {}
+    lead.rows = [a_row(number) for number in (7, 8, 9)]
+    relay_all(lead, topic, leader, partitions)
+    assert topic.logs == {0: ids(2, 4, 6, 8), 1: ids(1, 3, 5, 7, 9)}
+    assert (lead.rows, lead.waiting[1]) == ([], [])
 
 
-def test_a_topic_made_anew_is_read_from_its_beginning() -> None:
-    stored = {0: Position(TOPIC, 9), 1: Position(NEW_TOPIC, 4)}
-    ends = {0: Position(NEW_TOPIC, 2), 1: Position(NEW_TOPIC, 6), 2: Position(NEW_TOPIC, 1)}
-    expected = {0: Position(NEW_TOPIC, 0), 1: Position(NEW_TOPIC, 4), 2: Position(NEW_TOPIC, 0)}
-    assert where_to_read(stored, ends) == expected
+def test_rows_that_an_earlier_leader_set_aside_leave_first() -> None:
+    lead, topic = lane(3), ScriptedTopic({0: [], 1: []})
+    lead.set_aside(1, [1])
+    relay_all(lead, topic)
+    assert topic.logs == {0: ids(2), 1: ids(1, 3)}
 
 
-def test_a_partition_that_is_gone_is_not_read() -> None:
-    assert where_to_read({0: Position(TOPIC, 1), 7: Position(TOPIC, 1)}, {0: Position(TOPIC, 2)}) == {
-        0: Position(TOPIC, 1)
-    }
+def test_a_partition_that_does_not_acknowledge_holds_up_no_other() -> None:
+    """Its records stay with the producer, and are forgotten once they are acknowledged; none is sent again. [K13]"""
+    lead, topic = lane(4, limit=2), ScriptedTopic({0: [], 1: []}, silent={1})
+    leader, partitions = a_leader(lead, topic)
+    relay_all(lead, topic, leader, partitions)
+    assert topic.logs == {0: ids(2, 4), 1: ids(1)}
+    topic.silent = set()
+    lead.rows = [a_row(5), a_row(6)]
+    relay_all(lead, topic, leader, partitions)
+    assert topic.logs == {0: ids(2, 4, 6), 1: ids(1, 3, 5)}
+    assert (lead.rows, lead.waiting[1], lead.noted) == ([], [], set())
+
+
+def test_late_records_of_a_leader_that_died_are_read_back() -> None:
+    """[K13]"""
+    lead, topic = lane(4, limit=2), ScriptedTopic({0: [], 1: []}, silent={1})
+    relay_all(lead, topic)
+    topic.silent = set()
+    recover(lead, topic)
+    assert topic.logs == {0: ids(2, 4), 1: ids(1, 3)}
+    assert lead.waiting[1] == []
+
+
+def test_no_row_is_touched_while_no_partition_can_be_written_to() -> None:
+    """A broker that is away for an hour must not have the whole backlog set aside."""
+    lead, topic = lane(4, limit=2), ScriptedTopic({0: [], 1: []}, off={0: "has no leader", 1: "has no leader"})
+    assert relay_all(lead, topic) == [0]
+    assert (len(lead.rows), lead.waiting) == (4, {})
+
+
+# The thread
 
 
 def test_a_leader_reads_back_and_relays_until_it_is_stopped() -> None:
     stop, beats = threading.Event(), []
-    lead, topic = lane(3, limit=2), ScriptedTopic(ids(1))
+    lead, topic = lane(3, limit=2), ScriptedTopic({0: ids(1)})
     topic.on_send = lambda: stop.set() if len(topic.log) == 3 else None
     relay = a_relay(lead, topic)
     relay.run(stop, lambda: beats.append(relay.leading))
@@ -216,6 +196,18 @@ def test_a_wake_up_during_a_step_is_not_lost() -> None:
     topic.on_send = another_commits
     relay.run(stop, lambda: None)
     assert topic.log == ids(1, 2)
+
+
+def test_a_relay_that_is_stopped_amid_a_read_back_stops_after_the_portion() -> None:
+    """And the next one goes on there."""
+    stop = threading.Event()
+    lead, topic = lane(1, limit=2), ScriptedTopic({0: ids(*range(50, 70))})
+    read = topic.read
+    topic.read = lambda places: (stop.set(), read(places))[1]  # type: ignore[method-assign,func-returns-value]
+    a_relay(lead, topic).run(stop, lambda: None)
+    assert (topic.reads, lead.stored[0].next_offset) == ([(0, 0)], 2)
+    recover(lead, topic)
+    assert topic.reads == [(0, place) for place in range(0, 20, 2)]
 
 
 def test_who_stands_by_for_long_takes_its_own_alarm_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -262,8 +254,14 @@ def test_a_relay_that_is_stopped_waits_for_acknowledgements_only_for_a_while(
     monkeypatch.setattr(module, "STOP_PATIENCE_SECONDS", patience)
     stop = threading.Event()
     lead, topic = lane(1), ScriptedTopic()
-    lead.hold = stop.set  # type: ignore[method-assign]
     relay = a_relay(lead, topic)
+    sent = topic.send
+
+    def send(records: object, check: object, hold: Callable[[], None]) -> object:
+        stop.set()
+        return sent(records, check, hold)  # type: ignore[arg-type]
+
+    topic.send = send  # type: ignore[method-assign,assignment]
     if confirmed:
         relay.run(stop, lambda: None)
     else:

@@ -8,7 +8,7 @@ import psycopg2
 import pytest
 
 from app.services import relay_store
-from app.services.relay import LeadLost
+from app.services.relay_ports import LeadLost
 from app.services.relay_store import EVENTS, LEASE_SECONDS, PostgresLead
 
 
