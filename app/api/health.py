@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+import psycopg2
 from flask import Blueprint, Response, current_app, g
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
@@ -10,26 +11,22 @@ from app.api.errors import respond
 from app.api.requests import REQUEST_SECONDS
 from app.config.config import Settings
 from app.models.answer_store import Answer
-from app.models.database import DatabaseBusy, DatabaseTrouble, Pool, Statement
+from app.models.database import DatabaseBusy, DatabaseTrouble, Pool
 from app.models.statements import READ_ONLY
+from app.models.watch import WATCHED_SECONDS, Seen, read_seen
+from app.services import gauges
 from app.services.alarms import Alarms
 from app.services.kafka_service import KafkaService
-from app.services.metrics import OUTBOX_AGE, OUTBOX_DEPTH, REQUESTS
 from app.services.metrics import REQUEST_SECONDS as REQUEST_HISTOGRAM
+from app.services.metrics import REQUESTS
 from app.utils.deadline import Deadline
 from app.utils.encoder import encode
 
 STALE_SECONDS = 30.0
+UNKNOWN = {"ok": False, "reason": "no process of the service watches"}
 HAVE_THEIR_OWN = ("schema", "alarms")  # threads that are shown by what they do
 
 checks = Blueprint("checks", __name__)
-
-OUTBOX = Statement(
-    "outbox_state",
-    (),
-    "SELECT count(*), coalesce(extract(epoch FROM now() - (SELECT created_at FROM outbox ORDER BY id LIMIT 1)), 0) "
-    "FROM outbox",
-)
 
 
 @dataclass(frozen=True)
@@ -52,17 +49,31 @@ class Health:
                 if thread.name not in HAVE_THEIR_OWN
             },
             "relay": {"ok": True, "leads": [relay.lane for relay in self.kafka_service.relays if relay.leading]},
+            **self._kafka(deadline),
             "alarms": self._open_alarms(),
         }
 
-    def measure_outbox(self, deadline: Deadline) -> None:
-        """Set the gauges of the outbox; while the database is away they keep their last values."""
+    def measure(self, deadline: Deadline) -> None:
+        """Set the gauges of what waits to what the watch saw last, and to NaN where that is not known."""
+        gauges.show(self._seen(deadline))
+
+    def _seen(self, deadline: Deadline) -> Seen | None:
+        """Return what the watch of the service saw in the last WATCHED_SECONDS, None where there is nothing."""
         try:
-            depth, age = self.pool.run(OUTBOX, (), deadline)[0]
-        except DatabaseTrouble:
-            return
-        OUTBOX_DEPTH.set(depth)
-        OUTBOX_AGE.set(float(age))
+            found = read_seen(self.pool, deadline)
+        except (DatabaseTrouble, psycopg2.Error):
+            return None
+        return found[0] if found is not None and found[1] < WATCHED_SECONDS else None
+
+    def _kafka(self, deadline: Deadline) -> dict[str, dict[str, Any]]:
+        """Return the parts about Kafka: as this process sees it where it speaks to it, else as the watch does."""
+        seen = self._seen(deadline) or {}
+        watch = self.kafka_service.watch
+        own = self.settings.consumes
+        broker = watch.broker if own else seen.get("broker", UNKNOWN)
+        topics = watch.topics if own else seen.get("topics", UNKNOWN)
+        commands = seen.get("commands") or {}
+        return {"broker": broker, "topics": {**topics, "lag": {name: it["lag"] for name, it in commands.items()}}}
 
     def _open_alarms(self) -> dict[str, Any]:
         """Return the alarms of the service; `seconds_old`: when those of other processes were read, None before."""
@@ -118,7 +129,7 @@ def readyz() -> Response:
 @checks.get("/metrics")
 def metrics() -> Response:
     """The metrics of this process in Prometheus' text format."""
-    _health().measure_outbox(g.deadline)
+    _health().measure(g.deadline)
     return Response(generate_latest(), content_type=CONTENT_TYPE_LATEST)
 
 

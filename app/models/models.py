@@ -349,3 +349,15 @@ alarms = Table(
     comment="What a person should look at: conditions, each renewed by the process that holds it, and happenings "
     "(without a holder), which a person acknowledges",
 )
+
+watch = Table(
+    "watch",
+    db.metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("holder", String(255), nullable=False),
+    Column("held_until", DateTime(timezone=True), nullable=False),
+    Column("seen_at", DateTime(timezone=True)),
+    Column("seen", Text),
+    CheckConstraint("id = 1", "one"),
+    comment="One row: which process watches, and what it saw last, for all to show",
+)

@@ -220,9 +220,13 @@ class Alarms:
 class AlarmKeeper:
     """The work of the thread between the memory and the table."""
 
-    def __init__(self, alarms: Alarms, table: AlarmTable) -> None:
+    def __init__(
+        self, alarms: Alarms, table: AlarmTable, now_and_then: Callable[[Alarms], None] = lambda _: None
+    ) -> None:
+        """`now_and_then`: called every TIDY_SECONDS; may ring, and raise DatabaseTrouble."""
         self._alarms = alarms
         self._table = table
+        self._now_and_then = now_and_then
         self._trouble: str | None = None
 
     def run(self, stop: threading.Event, beat: Beat, ready: Callable[[], bool]) -> None:
@@ -242,6 +246,7 @@ class AlarmKeeper:
             self._alarms.synchronise(self._table)
             if tidy:
                 self._table.tidy()
+                self._now_and_then(self._alarms)
         except (DatabaseTrouble, psycopg2.Error) as error:
             reason = str(error).partition("\n")[0]
             if reason != self._trouble:

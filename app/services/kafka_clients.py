@@ -139,6 +139,25 @@ def reader(settings: Settings) -> KafkaConsumer:
     return consumer
 
 
+def committed_reader(settings: Settings) -> KafkaConsumer:
+    """Return a consumer without a group that reads one committed record. Blocks up to 5 s; raises KafkaError."""
+    return _open(
+        KafkaConsumer,
+        settings,
+        allow_auto_create_topics=False,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+        max_poll_records=1,
+        metrics_enabled=False,
+    )
+
+
+def admin(settings: Settings, ask_ms: int) -> KafkaAdminClient:
+    """Return an admin client that waits `ask_ms` for an answer. Blocks as long; raises KafkaError."""
+    return _open(KafkaAdminClient, settings, bootstrap_timeout_ms=ask_ms, request_timeout_ms=ask_ms)
+
+
 def ensure_topics(settings: Settings, topics: Sequence[str]) -> dict[str, uuid.UUID]:
     """Create the topics that are missing and return the id of each (nil where the broker has none).
 

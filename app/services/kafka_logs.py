@@ -13,7 +13,6 @@ from app.config.config import Settings
 from app.services import kafka_clients, kafka_looks
 from app.services.checkpoint import Checkpoint
 from app.services.log_check import PartitionAway
-from app.services.metrics import LAG
 from app.services.records import Record
 
 log = logging.getLogger(__name__)
@@ -138,9 +137,6 @@ class KafkaCommandLog:
         """Tell the group how far we are, for displays of lag; nobody waits for it."""
         place = self._place(partition)
         self._consumer.commit_async({place: OffsetAndMetadata(offset, "", -1)}, callback=_note_commit)
-        end = self.known_end(partition)
-        if end is not None:
-            LAG.labels(partition).set(max(end - offset, 0))
 
     def close(self) -> None:
         """Leave the group. Call from the thread that polls."""

@@ -11,6 +11,7 @@ from app.config.config import Settings
 from app.models import schema
 from app.models.alarms import AlarmTable
 from app.models.database import Database, DatabaseAway, DatabaseReadOnly, DatabaseTrouble
+from app.models.watch import WatchTable
 from app.services import event_log, kafka_clients, kafka_logs, relay_store
 from app.services.alarms import AlarmKeeper, Alarms
 from app.services.command_store import PostgresCommandStore
@@ -19,6 +20,7 @@ from app.services.consumer import CommandConsumer
 from app.services.housekeeping import Housekeeping
 from app.services.relay import Relay
 from app.services.supervisor import Beat, SupervisedThread
+from app.services.watch import Watch, missing_watch
 from app.utils.deadline import Deadline
 
 log = logging.getLogger(__name__)
@@ -31,6 +33,7 @@ DEAD_LETTER_POLL_SECONDS = 0.5  # nobody waits for one
 READ_ONLY = "database_read_only"
 STOP_SECONDS = 15.0
 ALARMS_STOP_SECONDS = 1.0
+START_SECONDS = 60.0  # in which some process should have begun to watch
 HOUR, DAY = 3600.0, 86400.0
 
 
@@ -43,7 +46,11 @@ class KafkaService:
         self._alarms = alarms
         self._commands = database.pool(2, CONSUMER_STATEMENT_MS)
         self._housekeeping = Housekeeping(database.pool(1, CONSUMER_STATEMENT_MS), self._ages, alarms)
-        self._alarm_keeper = AlarmKeeper(alarms, AlarmTable(database.pool(1)))
+        books = database.pool(2)  # of the alarms and the watch
+        self._alarm_keeper = AlarmKeeper(
+            alarms, AlarmTable(books), partial(missing_watch, books, Deadline(START_SECONDS))
+        )
+        self.watch = Watch(settings, WatchTable(books, alarms.holder), alarms, lambda: self.threads, self._leads)
         self._breaker = Breaker()
         self._at_head = threading.Event()
         self.schema_refusal: str | None = None  # why the schema cannot be brought to head
@@ -55,6 +62,7 @@ class KafkaService:
         if settings.consumes:
             self.threads.append(SupervisedThread("consumer", self._consume))
             self.threads.append(SupervisedThread("housekeeping", self._keep_house))
+            self.threads.append(SupervisedThread("watch", self._watch))
             self.threads += [
                 SupervisedThread(f"relay-{relay.lane}", partial(self._relay_when_ready, relay)) for relay in self.relays
             ]
@@ -138,7 +146,16 @@ class KafkaService:
             self._alarms.clear("schema")
 
     def _keep_alarms(self, stop: threading.Event, beat: Beat) -> None:
-        self._alarm_keeper.run(stop, beat, lambda: self._at_head.is_set() and self._database.available)
+        self._alarm_keeper.run(stop, beat, self._database_ready)
+
+    def _watch(self, stop: threading.Event, beat: Beat) -> None:
+        self.watch.run(stop, beat, self._database_ready)
+
+    def _database_ready(self) -> bool:
+        return self._at_head.is_set() and self._database.available
+
+    def _leads(self) -> list[str]:
+        return [relay.lane for relay in self.relays if relay.leading]
 
     def _when_ready(self, stop: threading.Event, beat: Beat) -> bool:
         while not stop.is_set():

@@ -4,6 +4,7 @@ import logging
 import random
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 
 log = logging.getLogger(__name__)
@@ -11,6 +12,7 @@ log = logging.getLogger(__name__)
 FIRST_BACK_OFF_SECONDS = 0.2
 LONGEST_BACK_OFF_SECONDS = 2.0
 STEADY_SECONDS = 30.0  # a run that lasted so long starts the back-off anew
+FAILURES_REMEMBERED = 10
 
 Beat = Callable[[], None]
 Work = Callable[[threading.Event, Beat], None]
@@ -25,6 +27,7 @@ class SupervisedThread:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name)
         self._last_beat: float | None = None
+        self._failed_at: deque[float] = deque(maxlen=FAILURES_REMEMBERED)
         self.restarts = 0
         self.last_error: str | None = None
 
@@ -46,6 +49,11 @@ class SupervisedThread:
         """Age of the last heartbeat in seconds, None before the first."""
         return None if self._last_beat is None else time.monotonic() - self._last_beat
 
+    def failures_within(self, seconds: float) -> int:
+        """Return how often it failed in the last seconds, FAILURES_REMEMBERED at most."""
+        since = time.monotonic() - seconds
+        return sum(at >= since for at in tuple(self._failed_at))
+
     def _beat(self) -> None:
         self._last_beat = time.monotonic()
 
@@ -58,6 +66,7 @@ class SupervisedThread:
                 self._work(self._stop, self._beat)
             except Exception as error:  # whatever it is: the thread must come back
                 self.restarts += 1
+                self._failed_at.append(time.monotonic())
                 self.last_error = f"{type(error).__name__}: {error}"[:200]
                 log.warning("%s failed, starts again: %s", self.name, self.last_error)
                 log.debug("%s failed", self.name, exc_info=True)

@@ -19,12 +19,15 @@ SESSION_TIMEOUT_MS = 2000
 
 
 class FaultBroker(Broker):
-    """A broker that lets a group notice a dead consumer sooner than Kafka's own minimum of 6 s."""
+    """A broker that lets a group notice a dead consumer sooner than Kafka's own minimum of 6 s, and that knows ACLs:
+    where there is none everybody may do everything."""
 
     def _prepare(self) -> list[str]:
         command = super()._prepare()
         with Path(command[-1]).open("a") as properties:
             properties.write("group.min.session.timeout.ms=1000\n")
+            properties.write("authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n")
+            properties.write("allow.everyone.if.no.acl.found=true\n")
         return command
 
 
