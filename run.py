@@ -31,8 +31,12 @@ def main() -> None:
 if __name__ == "__main__":
     main()
 else:
+    # Before `app` is imported: setproctitle, where gunicorn brings it along, wipes it.
+    _block = Path("/proc/self/environ")
+    _started_with = _block.read_bytes() if _block.exists() else b""
+
     from app import create_app
     from app.config import command_line
     from app.config.config import from_environment
 
-    app = create_app(from_environment(command_line.environment()))
+    app = create_app(from_environment(command_line.environment(_started_with)))

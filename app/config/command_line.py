@@ -17,14 +17,17 @@ ONLY_HTTP = (
 )
 
 
-def environment() -> Mapping[str, str]:
-    """Return the environment for the settings. Says on standard error what a person would not expect."""
+def environment(started_with: bytes) -> Mapping[str, str]:
+    """Return the environment for the settings. Says on standard error what a person would not expect.
+
+    `started_with`: the environment that the process was started with, as /proc/self/environ has it; empty: not known.
+    """
     if os.environ.get("FLASK_RUN_FROM_CLI") != "true":
         return os.environ
     context = click.get_current_context(silent=True)
     if context is not None and context.info_name == "run":
         print(ONLY_HTTP, file=sys.stderr)
-    found = _without_other_folders()
+    found = _without_other_folders(started_with)
     try:
         told = {**found, **env_file_values(found)}
     except SettingsError:
@@ -36,23 +39,15 @@ def environment() -> Mapping[str, str]:
     return {**found, **addresses}
 
 
-def _without_other_folders() -> dict[str, str]:
+def _without_other_folders(started_with: bytes) -> dict[str, str]:
     """Leave out what Flask has read of a `.env` in a folder above: those belong to other programs.
 
     Flask looks upwards from the current folder, and cannot be told otherwise from here. What the process was started
     with stays, also where that file says the same.
     """
     nearest = find_dotenv(usecwd=True)
-    if not nearest or Path(nearest).resolve() == ENV_FILE:
+    if not started_with or not nearest or Path(nearest).resolve() == ENV_FILE:
         return {**os.environ}
-    given = _started_with()
+    given = {os.fsdecode(line.partition(b"=")[0]) for line in started_with.split(b"\0")}
     strange = {name for name, value in dotenv_values(nearest).items() if os.environ.get(name) == value}
     return {name: value for name, value in os.environ.items() if name in given or name not in strange}
-
-
-def _started_with() -> set[str]:
-    try:
-        block = Path("/proc/self/environ").read_bytes()
-    except OSError:  # not Linux: nobody can tell, so everything was given
-        return {*os.environ}
-    return {os.fsdecode(line.partition(b"=")[0]) for line in block.split(b"\0") if line}

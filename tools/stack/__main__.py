@@ -11,6 +11,7 @@ from types import FrameType
 
 from dotenv import load_dotenv
 
+from tools.stack.addresses import left_in
 from tools.stack.broker import Broker
 from tools.stack.errors import JarsMissing, PortTaken, StackError
 from tools.stack.ports import free_port, require_free
@@ -72,6 +73,7 @@ def _run(parts: ExitStack) -> None:
     service = Service(_FOLDER / "service", port, addresses)
     began = _launch(parts, service)
     _await(service, began)
+    parts.enter_context(left_in(_FOLDER / "addresses.env", addresses | {"ORDER_SERVICE": service.url}))
     _banner(service, addresses)
     while service.running:
         time.sleep(0.5)
@@ -81,7 +83,9 @@ def _run(parts: ExitStack) -> None:
 def _up(parts: ExitStack) -> None:
     servers = _servers()
     _clear_leftovers(*servers)
-    for name, value in _start_stack(parts, *servers).items():
+    addresses = _start_stack(parts, *servers)
+    parts.enter_context(left_in(_FOLDER / "addresses.env", addresses))
+    for name, value in addresses.items():
         print(f"{name}={value}", flush=True)
     _say("Ctrl-C stops database and broker.")
     signal.pause()
@@ -145,7 +149,7 @@ def _banner(service: Service, addresses: dict[str, str]) -> None:
         f"\nThe order service is ready at {service.url}",
         f"Its calls, to read and to try: {service.url}/apidocs/",
         f"Its commands and events: {service.url}/asyncapi",
-        f"Addresses for commands in other terminals:\n  export {exports}",
+        f"`flask orders` and the examples find all this by themselves. For your own commands:\n  export {exports}",
         f"Try:\n  {curl}\nCtrl-C stops everything.\n",
     ]
     _say("\n".join(lines))
