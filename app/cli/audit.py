@@ -29,3 +29,15 @@ def record(
     """Write the audit line; it commits with the caller's transaction. `data`: bytes that are nowhere else any more."""
     line = {"who": who, "action": action, "subject": subject, "detail": detail, "bytes": data}
     connection.execute(operator_actions.insert().values(line))
+
+
+def begin(connection: Connection, who: str, action: str, subject: str, *, data: bytes) -> int:
+    """Write the line of something that is done outside the database next, and return its id for `complete`."""
+    line = {"who": who, "action": action, "subject": subject, "detail": "begun, its end is not known", "bytes": data}
+    made = connection.execute(operator_actions.insert().values(line).returning(operator_actions.c.id))
+    return int(made.scalar_one())
+
+
+def complete(connection: Connection, line: int, detail: str) -> None:
+    """Write into the line how it ended."""
+    connection.execute(operator_actions.update().where(operator_actions.c.id == line).values(detail=detail))

@@ -8,8 +8,10 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from app.cli import broker
+from app.cli import audit, broker
 from app.cli.arguments import ID
+from app.cli.broker import Place
+from app.cli.database import transaction
 from app.cli.output import Failure, json_option, print_json
 from app.config.config import Settings
 from app.services.command_reader import PAYLOADS
@@ -24,6 +26,7 @@ from app.utils.encoder import encode
 @click.option("--raw", is_flag=True, help="Send the bytes as they are: no TYPE, no envelope.")
 @click.option("--correlation-id", type=ID, help="Goes into the reply [default: the payload's saga_id, else a new one].")
 @click.option("--key", type=ID, help="The record's key [default: none, as the orchestrators do].")
+@audit.as_option
 @json_option
 @with_appcontext
 def send_command(
@@ -33,6 +36,7 @@ def send_command(
     raw: bool,
     correlation_id: str | None,
     key: str | None,
+    who: str,
     as_json: bool,
 ) -> None:
     """Send a command to the commands topic.
@@ -40,7 +44,7 @@ def send_command(
     All replicas have it (acks=all) when this tells where it is.
 
     TYPE is create_order, update_order_status or cancel_order. The service judges the command as it judges
-    everybody's; its reply goes to the events topic.
+    everybody's; its reply goes to the events topic. The audit line, with the bytes, is written before it is sent.
 
     \b
     Examples:
@@ -58,12 +62,31 @@ def send_command(
         correlation_id = correlation_id or _saga_id(body) or str(uuid.uuid4())
         data = _envelope(command_type, correlation_id, body)
     settings: Settings = current_app.extensions["settings"]
-    place = broker.send(settings, settings.commands_topic, None if key is None else key.encode(), data)
+    place = _send(settings, who, command_type or "raw", None if key is None else key.encode(), data)
     if as_json:
         print_json({"correlation_id": correlation_id, "place": place})
         return
     named = "" if correlation_id is None else f", correlation id {correlation_id}"
     click.echo(f"Sent to {place.topic}, partition {place.partition}, offset {place.offset}{named}.")
+
+
+def _send(settings: Settings, who: str, what: str, key: bytes | None, data: bytes) -> Place:
+    """Send the command between two transactions: whatever ends this program, what may have been sent has its line."""
+    with transaction() as connection:
+        line = audit.begin(connection, who, "send-command", f"{what} to {settings.commands_topic}", data=data)
+    try:
+        place = broker.send(settings, settings.commands_topic, key, data)
+    except Failure as failure:
+        with transaction() as connection:
+            audit.complete(connection, line, failure.message)
+        raise
+    try:
+        with transaction() as connection:
+            audit.complete(connection, line, f"sent as {place.topic}/{place.partition}/{place.offset}")
+    except Failure as failure:
+        sent = f"The command was sent as {place.topic}/{place.partition}/{place.offset}, but its audit line"
+        raise Failure(f"{sent} does not say so: {failure.message}") from None
+    return place
 
 
 def _payload(data: bytes) -> dict[str, Any]:

@@ -4,6 +4,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.cli.terminal import Terminal
 from tests.integration.world import World, by_correlation, details
 
@@ -37,6 +39,27 @@ def test_a_command_from_a_file_has_the_key_and_the_correlation_id_that_were_aske
 def test_raw_bytes_arrive_as_they_are(world: World, terminal: Make) -> None:
     terminal(world).prints("send-command", "--raw", "--file", "-", stdin=b"\xff\x00{")
     assert [(it["key"], it["value"]) for it in world.wire.read(world.commands)] == [(None, b"\xff\x00{")]
+
+
+def test_what_was_sent_has_an_audit_line_with_its_bytes(world: World, terminal: Make) -> None:
+    there = terminal(world)
+    there.prints("send-command", "--raw", "--payload", "{}", "--as", "alice")
+    place = world.query("SELECT detail FROM operator_actions")[0][0]
+    assert place.startswith(f"sent as {world.commands}/")
+    [(who, action, subject, data)] = there.audit()
+    assert (who, action, subject, bytes(data)) == ("alice", "send-command", f"raw to {world.commands}", b"{}")
+
+
+def test_what_was_not_sent_has_a_line_that_says_so(untouched: World, terminal: Make) -> None:
+    there = terminal(untouched)
+    refusal = there.refusal("send-command", "--raw", "--payload", "x")
+    assert untouched.query("SELECT detail FROM operator_actions") == [(refusal,)]
+
+
+def test_without_the_database_nothing_is_sent(world: World, terminal: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(world.environment, "DATABASE_URL", "postgresql://u:p@127.0.0.1:1/nowhere")
+    assert "nowhere at 127.0.0.1:1" in terminal(world).refusal("send-command", "--raw", "--payload", "x")
+    assert world.wire.read(world.commands) == []
 
 
 def test_a_payload_that_is_no_object_is_not_sent(world: World, terminal: Make) -> None:
