@@ -16,6 +16,7 @@ from app.models.models import (
     order_count_floors,
     outbox,
     saga_orders,
+    taken_out_events,
 )
 from app.services.replies import FAILURE_TYPES
 
@@ -114,6 +115,7 @@ def _of_outbox(late: timedelta) -> dict[str, tuple[str, Select[Any]]]:
     event = _text(outbox.c.id, " (", outbox.c.type, " of ", outbox.c.aggregateid, ")")
     line = exists().where(order_changes.c.order_id == outbox.c.aggregateid, order_changes.c.version == outbox.c.version)
     refusals = tuple(FAILURE_TYPES.values())
+    taken = taken_out_events.c
     return {
         "event_without_history": (
             "An event in the outbox has a version that is not in the history",
@@ -126,6 +128,12 @@ def _of_outbox(late: timedelta) -> dict[str, tuple[str, Select[Any]]]:
         "late_event": (
             f"An event has waited in the outbox for over {late.seconds} s",
             select(event).where(outbox.c.created_at < func.now() - late),
+        ),
+        "taken_out_event": (
+            "An event was taken out of the outbox: consumers have a hole (see `flask orders outbox put-back`)",
+            select(
+                _text(taken.outbox_id, " (", taken.type, " of ", taken.aggregateid, ", version ", taken.version, ")")
+            ).where(taken.put_back_at.is_(None)),
         ),
     }
 

@@ -244,5 +244,5 @@ def _discard(producer: KafkaProducer) -> None:
 def _failed(record: Outgoing, error: BaseException | None) -> SendFailed:
     reason = type(error).__name__
     if isinstance(error, _NEVER):
-        return RecordRefused(f"Kafka refuses record {record.id} for good: {reason}")
+        return RecordRefused(f"Kafka refuses record {record.id} for good: {reason}", record.event_id)
     return SendFailed(f"record {record.id} was not acknowledged: {reason}")

@@ -103,7 +103,10 @@ class Relay:
         try:
             done = leader.step()
         except RecordRefused as error:
-            self._alarms.ring(f"relay_{self.lane}", str(error))
+            if leader.pass_by(error):
+                self._alarms.happened(f"{self.lane}_refused_{error.event_id}", str(error))
+            else:
+                self._alarms.ring(f"relay_{self.lane}", str(error))
             RELAY_FAILURES.labels(self.lane).inc()
             raise
         except SendFailed:
@@ -174,6 +177,10 @@ class Leader:
         sent = self._events.send(send, self._lead.check, self._hold) if send else Sent()
         done += self._confirm(sent, [row for row in (*aside, *fresh) if row.event_id in in_log])
         return done + sum(map(len, wait.values()))
+
+    def pass_by(self, refused: RecordRefused) -> bool:
+        """Have it kept that the record was refused, and why; tell whether it is left out from now on."""
+        return refused.event_id is not None and self._lead.pass_by(refused.event_id, str(refused))
 
     def _hold(self) -> None:
         self._lead.hold()

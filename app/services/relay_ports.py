@@ -64,6 +64,10 @@ class SendFailed(Exception):
 class RecordRefused(SendFailed):
     """The broker will never take this record; a person must decide."""
 
+    def __init__(self, sentence: str, event_id: uuid.UUID | None = None) -> None:
+        super().__init__(sentence)
+        self.event_id = event_id
+
 
 class LeadLost(Exception):
     """Another relay may be leading by now; nothing may be sent any more."""
@@ -95,6 +99,9 @@ class Lead(Protocol):
 
     def move(self, positions: Positions) -> None:
         """Store the positions."""
+
+    def pass_by(self, event_id: uuid.UUID, refusal: str) -> bool:
+        """Keep why the topic refuses the record; tell whether it is left out from now on."""
 
     def hold(self) -> None:
         """Prove to the server that the leader lives."""

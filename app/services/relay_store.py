@@ -49,6 +49,7 @@ class Lane:
 
     `select_aside` takes two bounds and two limits, `set_aside` what is subtracted from an array of ids. A lane without
     them promises no order: its leader passes rows by until it has seen the last.
+    `refuse` takes a reason and the event id of a row that the topic refuses; `passes_by`: it is left out from then on.
     """
 
     name: str
@@ -57,6 +58,8 @@ class Lane:
     forget: str
     select_aside: str = ""
     set_aside: str = ""
+    refuse: str = ""
+    passes_by: bool = False
 
     @property
     def lock(self) -> str:
@@ -82,6 +85,7 @@ EVENTS = Lane(
     select_aside=_oldest_events("id >= %s AND id < %s"),
     set_aside=f"WITH gone AS (DELETE FROM outbox WHERE id = ANY (%s) RETURNING id, {_EVENT}) "
     f"INSERT INTO outbox (id, {_EVENT}) OVERRIDING SYSTEM VALUE SELECT id - %s, {_EVENT} FROM gone",
+    refuse="UPDATE outbox SET refusal = %s WHERE event_id = %s",
 )
 DEAD_LETTERS = Lane(
     "dead_letters",
@@ -185,6 +189,12 @@ class PostgresLead:
     def confirm(self, ids: Collection[int], positions: Positions) -> None:
         """Forget exactly these rows and move the positions, in one transaction."""
         self._call((self._lane.forget, (list(ids),)), *self._moves(_MOVE, positions))
+
+    def pass_by(self, event_id: uuid.UUID, refusal: str) -> bool:
+        """Keep why the topic refuses the row; tell whether it is left out from now on, or the lane keeps its order."""
+        if self._lane.refuse:
+            self._call((self._lane.refuse, (refusal, event_id)))
+        return self._lane.passes_by
 
     def positions(self) -> Positions:
         """Return the stored positions."""

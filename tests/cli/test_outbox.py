@@ -1,5 +1,6 @@
 """`outbox`: what waits for Kafka, and the record that it will never take."""
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -29,8 +30,62 @@ def test_depth_age_and_the_oldest_events_are_shown(untouched: World, terminal: M
     assert terminal(untouched).prints("outbox").startswith("2 events wait, the oldest for 9")
 
 
+def a_refused_event(world: World, version: int, payload: bytes = b"{}") -> int:
+    event = an_event(world, version, payload)
+    world.query("UPDATE outbox SET refusal = 'too large' WHERE id = %s", (event,))
+    return event
+
+
+def holes(world: World, terminal: Make) -> list[str]:
+    found = json.loads(terminal(world).run("check", "--json").stdout)["findings"]
+    return [example for finding in found if finding["check"] == "taken_out_event" for example in finding["examples"]]
+
+
+def test_an_event_that_kafka_has_not_refused_stays(untouched: World, terminal: Make) -> None:
+    """The broker may be away: it leaves when that is back."""
+    event = an_event(untouched, 2)
+    assert "Kafka has not refused event" in terminal(untouched).refusal("outbox", "take-out", event, "--yes")
+    assert (untouched.count("outbox"), terminal(untouched).audit()) == (1, [])
+
+
+def test_a_hole_is_a_finding_until_the_event_is_put_back(untouched: World, terminal: Make) -> None:
+    event = a_refused_event(untouched, 2, b'{"a": 1}')
+    before = untouched.query("SELECT event_id, aggregateid, type, correlation_id, version, payload FROM outbox")
+    terminal(untouched).prints("outbox", "take-out", event, "--yes")
+    assert holes(untouched, terminal) == [f"{event} (ORDER_UPDATED of order-1, version 2)"]
+    printed = terminal(untouched).prints("outbox", "put-back", event, "--yes", "--as", "bob")
+    assert "waits for Kafka again, with nothing of its order before it that is younger" in printed
+    assert untouched.query("SELECT event_id, aggregateid, type, correlation_id, version, payload FROM outbox") == before
+    assert (holes(untouched, terminal), terminal(untouched).audit()[-1][:3]) == (
+        [],
+        ("bob", "put-back", f"outbox {event}"),
+    )
+    assert "No event" in terminal(untouched).refusal("outbox", "put-back", event, "--yes")
+    again = int(untouched.query("UPDATE outbox SET refusal = 'too large' RETURNING id")[0][0])
+    terminal(untouched).prints("outbox", "take-out", again, "--yes")
+    assert holes(untouched, terminal) == [f"{again} (ORDER_UPDATED of order-1, version 2)"]
+
+
+def test_what_is_put_back_goes_before_younger_versions_that_wait(untouched: World, terminal: Make) -> None:
+    event = a_refused_event(untouched, 2)
+    younger = an_event(untouched, 3)
+    terminal(untouched).prints("outbox", "take-out", event, "--yes")
+    terminal(untouched).prints("outbox", "put-back", event, "--yes")
+    assert untouched.query("SELECT id FROM outbox ORDER BY id") == [(event,), (younger,)]
+
+
+def test_what_is_put_back_late_says_after_which_version(untouched: World, terminal: Make) -> None:
+    event = a_refused_event(untouched, 2)
+    untouched.query(
+        "INSERT INTO order_changes (order_id, version, change_id, kind, to_status, payment_status, door, "
+        "correlation_id) VALUES ('order-1', 3, gen_random_uuid(), 'k', 'PLACED', 'PENDING', 'http', 'c')"
+    )
+    terminal(untouched).prints("outbox", "take-out", event, "--yes")
+    assert terminal(untouched).json("outbox", "put-back", event, "--yes")["after_version"] == 3
+
+
 def test_what_is_taken_out_keeps_its_bytes_in_the_audit_line(untouched: World, terminal: Make) -> None:
-    event = an_event(untouched, 2, b'{"a": 1}')
+    event = a_refused_event(untouched, 2, b'{"a": 1}')
     printed = terminal(untouched).prints("outbox", "take-out", event, "--yes", "--as", "alice")
     assert printed == f"Event {event}, ORDER_UPDATED of order-1 (version 2), was taken out.\n"
     assert untouched.count("outbox") == 0
@@ -45,11 +100,24 @@ def test_a_no_takes_nothing_out(untouched: World, terminal: Make) -> None:
 
 
 def test_nothing_is_taken_from_under_a_relay_that_leads(
-    running: World, terminal: Make, monkeypatch: pytest.MonkeyPatch
+    untouched: World, terminal: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    running.create()
+    event = a_refused_event(untouched, 2)
+    untouched.query("SELECT pg_advisory_lock(hashtextextended('relay:events', 0))")
     monkeypatch.setattr(lanes, "LEAD_SECONDS", 1)
-    assert "nothing is stuck there" in terminal(running).refusal("outbox", "take-out", 1, "--yes")
+    assert "nothing is stuck there" in terminal(untouched).refusal("outbox", "take-out", event, "--yes")
+
+
+def test_what_is_put_back_under_a_relay_that_leads_goes_behind(
+    untouched: World, terminal: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = a_refused_event(untouched, 2)
+    younger = an_event(untouched, 3)
+    terminal(untouched).prints("outbox", "take-out", event, "--yes")
+    untouched.query("SELECT pg_advisory_lock(hashtextextended('relay:events', 0))")
+    monkeypatch.setattr(lanes, "LEAD_SECONDS", 1)
+    terminal(untouched).prints("outbox", "put-back", event, "--yes")
+    assert untouched.query("SELECT id, version FROM outbox ORDER BY id") == [(younger, 3), (younger + 1, 2)]
 
 
 def test_the_lane_goes_on_after_the_record_that_kafka_refuses(untouched: World, terminal: Make) -> None:

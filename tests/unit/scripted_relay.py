@@ -120,6 +120,8 @@ class ScriptedLead:
     stored: dict[int, Position] = field(default_factory=dict)
     limit: int = 10
     lease: int = 1_000
+    passes_by: bool = False
+    refused: list[uuid.UUID] = field(default_factory=list)
     dies_in_confirm: bool = False
     holds: int = 0
     noted: set[uuid.UUID] = field(default_factory=set)
@@ -159,6 +161,12 @@ class ScriptedLead:
 
     def move(self, positions: Positions) -> None:
         self.stored |= positions
+
+    def pass_by(self, event_id: uuid.UUID, refusal: str) -> bool:
+        self.refused.append(event_id)
+        if self.passes_by:
+            self.rows = [row for row in self.rows if row.event_id != event_id]
+        return self.passes_by
 
     def hold(self) -> None:
         self.holds += 1

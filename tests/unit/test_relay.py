@@ -223,11 +223,12 @@ def test_who_stands_by_for_long_takes_its_own_alarm_back(monkeypatch: pytest.Mon
 
 def test_a_record_that_is_refused_for_good_rings_an_alarm_until_it_gets_through() -> None:
     alarms, stop = Alarms(), threading.Event()
-    lead, topic = lane(2), ScriptedTopic(refuse={2: RecordRefused("Kafka refuses record 2 for good")})
+    lead, topic = lane(2), ScriptedTopic(refuse={2: RecordRefused("Kafka refuses record 2 for good", *ids(2))})
     relay = a_relay(lead, topic, alarms)
     with pytest.raises(RecordRefused):
         relay.run(stop, lambda: None)
     assert (alarms.all(), relay.leading) == ({"relay_events": "Kafka refuses record 2 for good"}, False)
+    assert lead.refused == ids(2)
     topic.refuse, topic.on_send = {}, stop.set
     relay.run(stop, lambda: None)
     assert (alarms.all(), topic.log) == ({}, ids(1, 2))
