@@ -126,6 +126,13 @@ def pre_exec(server):
     _master.forget_settings(server)
 
 
+def pre_request(worker, req):
+    """Tell the service what it cannot see: that a client sent two keys."""
+    from app.api.requests import tell_repeated_keys
+
+    tell_repeated_keys(req.headers)
+
+
 def worker_exit(server, worker):
     """Let the background threads stop whatever ended the worker, a master that was killed too."""
     worker.alive = False

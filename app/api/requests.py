@@ -4,6 +4,7 @@ import hashlib
 import re
 import uuid
 from typing import Any
+from urllib.parse import parse_qsl
 
 from flask import g, request
 from gunicorn.http.errors import ParseException
@@ -16,12 +17,25 @@ from app.utils.logging import correlation_id
 
 REQUEST_SECONDS = 2.8  # callers give up at 5, the contract says 4, a connection attempt may add its last second
 
+SAID_TWICE = "\n"  # no header can hold it
+
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 _JSON_TYPE = re.compile(r"application/(?:[a-z0-9.+-]+\+)?json", re.IGNORECASE)
 _POSITIVE = re.compile(r"0*[1-9][0-9]*")
 _DRAIN_BYTES = 8 * 1024 * 1024
 _MAX_DIGITS = 18  # so many always fit into the 64 bits of a JSON encoder and of PostgreSQL
+
+
+def tell_repeated_keys(headers: list[tuple[str, str]]) -> None:
+    """Mark in a server's list of header fields, by upper-case name, that the Idempotency-Key is in it more than once.
+
+    WSGI has one value for each name and servers join what is sent twice with a comma, which a single key may have too:
+    so only whoever has the list can tell.
+    """
+    keys = [field for field in headers if field[0] == "IDEMPOTENCY-KEY"]
+    if len(keys) > 1:
+        headers[:] = [field for field in headers if field not in keys] + [("IDEMPOTENCY-KEY", SAID_TWICE)]
 
 
 def begin() -> None:
@@ -37,18 +51,22 @@ def idempotency_key(body: bytes) -> IdempotencyKey | None:
     key = request.headers.get("Idempotency-Key")
     if key is None:
         return None
+    if key == SAID_TWICE:
+        raise Refused("invalid_idempotency_key", "Send one Idempotency-Key, not several")
     if not _KEY.fullmatch(key):
         raise Refused("invalid_idempotency_key", "Idempotency-Key must be 1 to 255 printable ASCII characters")
     return IdempotencyKey(request.path, key, hashlib.sha256(body).digest())
 
 
 def body_bytes() -> bytes:
-    """Return the body, as it is. Raises Refused where it is too large, malformed (chunked) or does not arrive."""
+    """Return the body, as it is. Raises Refused where it is too large, malformed (chunked) or does not arrive whole."""
     try:
         body = request.stream.read(MAX_BYTES + 1)
         if len(body) > MAX_BYTES:
             _drain()
             raise Refused("body_too_large", f"The body must have at most {MAX_BYTES} bytes")
+        if len(body) < (request.content_length or 0):
+            raise Refused("bad_request", "The body is shorter than its Content-Length")
     except (ParseException, OSError) as error:
         raise Refused("bad_request", "The body is malformed or did not arrive") from error
     return body
@@ -69,8 +87,26 @@ def json_object(body: bytes) -> dict[str, Any]:
 
 
 def query_text(name: str) -> str | None:
-    """Return a query parameter, None where it is left out or empty."""
-    return request.args.get(name) or None
+    """Return a query parameter, None where it is left out or empty. Raises Refused where it is not UTF-8.
+
+    Werkzeug's own reader keeps such bytes percent encoded: as a text that somebody's id may be.
+    """
+    query = request.query_string.decode("utf-8", "surrogateescape")
+    found = (value for key, value in parse_qsl(query, keep_blank_values=True, errors="surrogateescape") if key == name)
+    value = next(found, "")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise Refused("invalid_field", f"{name} must be a text in UTF-8") from None
+    return value or None
+
+
+def refuse_undecodable_path(name: str) -> None:
+    """Raise Refused where the path is not UTF-8: Werkzeug puts U+FFFD there, which somebody's id may have."""
+    try:
+        request.environ["PATH_INFO"].encode("latin1").decode()
+    except UnicodeDecodeError:
+        raise Refused("invalid_field", f"{name} must be a text in UTF-8") from None
 
 
 def query_number(name: str, default: int, maximum: int | None = None) -> int:

@@ -39,6 +39,7 @@ def list_orders() -> Response:
 @orders.get("/orders/customer/<any_text:customer_id>")
 def list_customer_orders(customer_id: str) -> Response:
     """A page of one customer's orders [H5]."""
+    requests.refuse_undecodable_path("customer_id")
     return _page({"cust_id": _id(customer_id, "customer_id") or customer_id})
 
 

@@ -102,7 +102,7 @@ def _fraction(text: str) -> Decimal:
         mantissa = text.lower().partition("e")[0]
         if any(digit in "123456789" for digit in mantissa):
             raise Unreadable("number_out_of_range", "A number is out of range")
-        return _number(mantissa, text)
+        return _number(mantissa.lstrip("-"), text.lstrip("-"))  # as `-0`, which is an integer: no minus is stored
     return _number(text, text)
 
 

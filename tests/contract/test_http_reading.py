@@ -196,3 +196,21 @@ def test_an_address_that_is_not_utf8_is_no_bug_of_ours(app: Flask, path: str, qu
     """[H1]"""
     assert app.test_client().get(f"{path}?orderId={query}&{query}").status_code in (200, 400, 404)
     assert app.test_client().get(f"/orders/customer/{query}x").status_code in (200, 400)
+
+
+@pytest.mark.parametrize("name", [b"x\xffy", b"x\xed\xa0\x80y", b"\xc3"])
+def test_an_id_that_is_not_utf8_finds_nobody_elses_orders(app: Flask, api: Caller, name: bytes) -> None:
+    """[R6]: neither those of the text that it is repaired to, nor of the one that it is written as."""
+    written = quote(name)
+    for other in (name.decode(errors="replace"), written):
+        api.new("ACCEPTED", other, other)
+    client = app.test_client()
+    customer = {"PATH_INFO": f"/orders/customer/{name.decode('latin1')}"}
+    for path, query in (("/orders", "runnerId"), ("/getOrderDetails", "orderId")):
+        for value in (written, name.decode("latin1")):  # as it should be written, and as it is
+            answer = client.get(path, environ_overrides={"QUERY_STRING": f"{query}={value}"})
+            assert (answer.status_code, answer.json["code"]) == (400, "invalid_field")
+    answer = client.get("/", environ_overrides=customer)
+    assert (answer.status_code, answer.json["code"]) == (400, "invalid_field")
+    assert client.get(f"/orders?other={written}").status_code == 200
+    assert client.get(f"/orders?status={written}&page={written}").status_code == 400

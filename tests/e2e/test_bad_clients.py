@@ -8,6 +8,7 @@ from contextlib import closing
 import psycopg2
 import pytest
 
+from tests.contract.builders import POSTS
 from tests.faults.service import Instance
 from tests.faults.stack import Stack
 from tests.integration.world import wait_for
@@ -77,6 +78,44 @@ def test_what_is_malformed_is_refused_as_json(instance: Instance) -> None:
     assert ask(instance, SIZED + b"Idempotency-Key: a\x7fb\r\n\r\n" + BODY) == MALFORMED
     assert ask(instance, b"NONSENSE\r\n\r\n") == MALFORMED
     assert ask(instance, SIZED + b"Connection: close\r\nIdempotency-Key: " + b"k" * 9000 + b"\r\n\r\n" + BODY) == NO_KEY
+    assert "Traceback" not in instance.log_text()
+
+
+@pytest.mark.parametrize("keys", [(b"a", b"a"), (b"a", b"b"), (b"a", b"a,b"), (b"", b"a"), (b"a", b"b", b"c")])
+def test_two_keys_are_refused_and_one_with_a_comma_is_one(instance: Instance, keys: tuple[bytes, ...]) -> None:
+    """[H15] WSGI has one value for both."""
+    body = json.dumps(POSTS["/createOrder"]).encode()
+    request = POST + b"Connection: close\r\nContent-Length: %d\r\n" % len(body)
+    two = b"".join(b"idempotency-KEY: %s\r\n" % key for key in keys)
+    said_twice = refused("invalid_idempotency_key", "Send one Idempotency-Key, not several")
+    assert ask(instance, request + two + b"\r\n" + body) == said_twice
+    joined = b"Idempotency-Key: %s\r\n\r\n" % b",".join(keys)
+    first, again = (ask(instance, request + joined + body) for _ in range(2))
+    assert (first[0], again) == (201, first)
+
+
+def test_an_incomplete_request_is_not_carried_out(instance: Instance, stack: Stack) -> None:
+    """[H1] Neither by Content-Length nor by chunks; nor is its answer stored under its key."""
+    body = json.dumps(POSTS["/createOrder"]).encode()
+    sized = POST + b"Connection: close\r\nIdempotency-Key: cut\r\nContent-Length: %d\r\n\r\n"
+    too_short = refused("bad_request", "The body is shorter than its Content-Length")
+    assert ask(instance, sized % (len(body) + 400) + body, half_close=True) == too_short
+    assert ask(instance, sized % 400, half_close=True) == too_short
+    chunked = POST + b"Connection: close\r\nIdempotency-Key: cut\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunk = b"%x\r\n%s\r\n" % (len(body), body)
+    for end in (b"", b"0", b"0\r\n", b"5\r\n[]"):
+        assert ask(instance, chunked + chunk + end, half_close=True) == NO_BODY
+    with psycopg2.connect(stack.database_url) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM orders")
+        assert cursor.fetchone() == (0,)
+    assert ask(instance, sized % len(body) + body)[0] == 201
+
+
+@pytest.mark.parametrize("target", [b"/orders/customer/x%FFy", b"/orders?runnerId=x%FFy", b"/orders/customer/x\xffy"])
+def test_bytes_that_are_no_text_are_nobodys_id(instance: Instance, target: bytes) -> None:
+    """[R6]"""
+    status, body = ask(instance, b"GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % target)
+    assert (status, body["code"]) == (400, "invalid_field" if target.isascii() else "bad_request")
     assert "Traceback" not in instance.log_text()
 
 

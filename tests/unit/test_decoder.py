@@ -243,3 +243,9 @@ def test_what_can_be_stored_is_known(text: str, storable: bool) -> None:
 def test_an_encoder_refuses_what_is_not_json() -> None:
     with pytest.raises(TypeError):
         encode(object())
+
+
+@pytest.mark.parametrize("number", ["-0", "-0.0", "-0e5", "-0.00E-10"])
+def test_a_zero_with_a_minus_is_a_zero(number: str) -> None:
+    """[R6] It is stored and shown without: there are no prices with a sign."""
+    assert encode(decode(number.encode())) == number.removeprefix("-").encode()
