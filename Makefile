@@ -21,8 +21,8 @@ run: $(INSTALLED) ## start PostgreSQL, Apache Kafka and the service on port 3000
 stack: $(INSTALLED) ## start PostgreSQL and Apache Kafka, print their addresses
 	@exec $(BIN)/python -m tools.stack up
 
-test: $(INSTALLED) ## all tests; PG_BIN=/usr/lib/postgresql/15/bin on that PostgreSQL
-	$(BIN)/python -m pytest $(TWO_AT_A_TIME)
+test: $(INSTALLED) ## all tests; PG_BIN=/usr/lib/postgresql/15/bin on that PostgreSQL; TESTS=tests/contract for some
+	$(BIN)/python -m pytest $(TWO_AT_A_TIME) $(TESTS)
 
 check: lint ## format, lint, types, tests with coverage: what CI runs
 	$(BIN)/python -m pytest $(TWO_AT_A_TIME) --cov --cov-report=term --durations=15
@@ -33,8 +33,8 @@ bench: $(INSTALLED) ## this service beside its peers, a quarter of an hour; CASE
 chaos: $(INSTALLED) ## the fault matrix, over an hour; ROW=2,17 SECONDS=60 SEED=1 for some of it
 	$(BIN)/python -m tests.faults.matrix $(if $(ROW),--row $(ROW),--write) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
 
-chaos-quick: $(INSTALLED) ## six rows of it in their short form, some minutes
-	$(BIN)/python -m tests.faults.matrix --quick $(if $(SEED),--seed $(SEED))
+chaos-quick: $(INSTALLED) ## six rows of it in their short form, some minutes; ROW=4,17 for others
+	$(BIN)/python -m tests.faults.matrix --quick $(if $(ROW),--row $(ROW)) $(if $(SEED),--seed $(SEED))
 
 chaos-ablation: $(INSTALLED) ## one protection taken out at a time: its row must turn red
 	$(BIN)/python -m tests.faults.ablation --write $(if $(SEED),--seed $(SEED))

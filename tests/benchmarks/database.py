@@ -40,6 +40,13 @@ FROM (
 ) AS made
 """
 
+_UUIDV7 = """
+CREATE FUNCTION uuidv7(shift interval) RETURNS uuid LANGUAGE sql VOLATILE AS $$
+    SELECT (lpad(to_hex((extract(epoch FROM clock_timestamp() + shift) * 1000)::bigint), 12, '0')
+        || '7' || substr(md5(random()::text), 1, 19))::uuid
+$$
+"""
+
 
 class Database:
     """One database. Every method blocks for its statements and raises psycopg2's errors."""
@@ -72,6 +79,8 @@ class Database:
 
     def load(self, orders: int, statuses: Sequence[str] = tuple(STATUSES)) -> None:
         """Insert so many orders of the last DAYS days, the same ones but for their times; `settle_loaded` is next."""
+        if not self.rows("SELECT FROM pg_proc WHERE proname = 'uuidv7'"):  # PostgreSQL 17 and older
+            self.rows(_UUIDV7)
         self.rows("SELECT setseed(0.5)")
         given: dict[str, Any] = {"orders": orders, "step": DAYS * 86400 / orders}
         given |= {"customers": CUSTOMERS, "runners": RUNNERS, "statuses": list(statuses), "held": HELD}
