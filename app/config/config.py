@@ -215,6 +215,12 @@ class Settings:
         _number(1, 3650),
         "how long a command is known by its bytes; longer where Kafka keeps its topic longer",
     )
+    dead_letter_days: int = _setting(
+        "DEAD_LETTER_DAYS",
+        "30",
+        _number(1, 3650),
+        "how long PostgreSQL keeps a dead letter that its topic has, with its bytes",
+    )
     cors_origins: tuple[str, ...] = _setting(
         "CORS_ORIGINS", "http://localhost:5173", _origins, "browser origins that may call, a comma list"
     )

@@ -71,4 +71,13 @@ PRUNE = {
     "command_identities": _prune("command_identities", "created_at"),
     "refused_accepts": _prune("refused_accepts", "refused_at"),
     "known_events": _prune("known_events", "noted_at"),
+    # In the order of their ids, which is about that of their times: that index is there.
+    "dead_letters": named(
+        "prune_dead_letters",
+        {"seconds": "bigint", "limit": "bigint"},
+        "WITH gone AS (DELETE FROM dead_letters WHERE id = ANY (ARRAY(SELECT id FROM ("
+        "SELECT id, created_at FROM dead_letters WHERE sent_at IS NOT NULL ORDER BY id LIMIT {limit} "
+        "FOR UPDATE SKIP LOCKED) AS oldest WHERE created_at < now() - make_interval(secs => {seconds}))) "
+        "RETURNING 1) SELECT count(*) FROM gone",
+    ),
 }

@@ -120,7 +120,7 @@ class WatchTable:
         self._holder = holder
         self._lanes = {
             "events": LaneLook("outbox"),
-            "dead_letters": LaneLook("dead_letters", "sent_at IS NULL AND "),
+            "dead_letters": LaneLook("dead_letters", "sent_at IS NULL AND refusal IS NULL AND "),
         }
 
     def hold(self) -> bool:

@@ -1,6 +1,6 @@
 """Keeps the tables small: folds the counts of orders every second, and deletes in small bites what is past its time.
 
-Saga ids, history, dead letters and audit lines are kept for ever. The hash of a command is kept longer than Kafka can
+Saga ids, history and audit lines are kept for ever. The hash of a command is kept longer than Kafka can
 keep its record: were it forgotten before, a reset offset would do the command again.
 
 What fails keeps nothing else from being done, and is tried again at its next time. When it has failed for a while an

@@ -194,6 +194,7 @@ class KafkaService:
         return {
             "idempotency_keys": settings.idempotency_key_hours * HOUR,
             "refused_accepts": settings.refused_accept_seconds + HOUR,
+            "dead_letters": settings.dead_letter_days * DAY,
             "command_identities": redone,
             "known_events": redone,
         }

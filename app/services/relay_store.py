@@ -94,9 +94,12 @@ DEAD_LETTERS = Lane(
     "CASE WHEN sha256 IS NOT NULL THEN 'true' END, length::text, encode(sha256, 'hex') "
     "FROM (SELECT *, sum(size) OVER (ORDER BY id) AS bytes "
     "FROM (SELECT *, coalesce(octet_length(key), 0) + coalesce(octet_length(value), 0) AS size "
-    "FROM dead_letters WHERE sent_at IS NULL AND id > %s ORDER BY id LIMIT %s) AS oldest) AS bounded "
+    "FROM dead_letters WHERE sent_at IS NULL AND refusal IS NULL AND id > %s ORDER BY id LIMIT %s) AS oldest) "
+    "AS bounded "
     "WHERE bytes <= %s OR bytes = size ORDER BY id",
     forget="UPDATE dead_letters SET sent_at = now() WHERE id = ANY (%s)",
+    refuse="UPDATE dead_letters SET refusal = %s WHERE event_id = %s AND sent_at IS NULL",
+    passes_by=True,
 )
 _HEADERS = {
     EVENTS.name: ("type", "correlation_id", "version"),

@@ -80,10 +80,53 @@ def test_a_replayed_letter_is_judged_again(running: World, terminal: Make) -> No
 
 def test_a_discarded_letter_stays_in_the_table(untouched: World, terminal: Make) -> None:
     letter = a_letter(untouched, b"{")
-    terminal(untouched).prints("dead-letters", "discard", letter, "--as", "alice")
+    terminal(untouched).prints("dead-letters", "discard", letter, "--yes", "--as", "alice")
     assert resolution(untouched, letter) == "discarded"
     assert terminal(untouched).audit() == [("alice", "discard", f"dead letter {letter}", None)]
-    assert "was discarded already" in terminal(untouched).refusal("dead-letters", "discard", letter)
+    assert "was discarded already" in terminal(untouched).refusal("dead-letters", "discard", letter, "--yes")
+
+
+def test_a_discard_frees_the_bytes_of_all_that_are_named_or_of_none(untouched: World, terminal: Make) -> None:
+    first, second = a_letter(untouched, b"{", b"k"), a_letter(untouched, b"[", b"k")
+    assert "There is no dead letter 99" in terminal(untouched).refusal("dead-letters", "discard", first, 99, "--yes")
+    assert untouched.count("dead_letters", "value IS NOT NULL AND key IS NOT NULL") == 2
+    terminal(untouched).prints("dead-letters", "discard", first, second, "--yes")
+    assert untouched.count("dead_letters", "value IS NULL AND key IS NULL AND resolution = 'discarded'") == 2
+    assert "was discarded at" in terminal(untouched).refusal("dead-letters", "replay", first)
+
+
+def test_a_discard_asks_first(untouched: World, terminal: Make) -> None:
+    letter = a_letter(untouched, b"{")
+    assert terminal(untouched).run("dead-letters", "discard", letter, stdin=b"n\n").exit_code == 1
+    assert resolution(untouched, letter) is None
+    assert terminal(untouched).run("dead-letters", "discard", letter, stdin=b"y\n").exit_code == 0
+    assert resolution(untouched, letter) == "discarded"
+
+
+def test_several_are_replayed_and_the_first_that_cannot_be_ends_it(world: World, terminal: Make) -> None:
+    first, second, third = (a_letter(world, value) for value in (b"1", b"2", b"3"))
+    world.query("UPDATE dead_letters SET length = 9, sha256 = '\\x00' WHERE id = %s", (second,))
+    refused = terminal(world).refusal("dead-letters", "replay", third, second, first)
+    assert refused == (
+        f"Of dead letter {second} only the beginning was kept: ask its sender for all of it. "
+        f"Sent again before it: {first}."
+    )
+    assert [resolution(world, it) for it in (first, second, third)] == ["replayed", None, None]
+    done = terminal(world).json("dead-letters", "replay", third)
+    assert done["id"] == third
+    assert len(world.wire.read(world.commands)) == 2
+
+
+def test_a_refused_letter_is_offered_again_or_discarded(untouched: World, terminal: Make) -> None:
+    first, second = (a_letter(untouched, b"{", sent=False) for _ in range(2))
+    assert "is not refused" in terminal(untouched).refusal("dead-letters", "retry", first)
+    untouched.query("UPDATE dead_letters SET refusal = 'too large'")
+    assert "refused" in terminal(untouched).prints("dead-letters", "list")
+    (renewed,) = terminal(untouched).json("dead-letters", "retry", first, "--as", "alice")["ids"]
+    assert untouched.count("dead_letters", f"id = {renewed} AND refusal IS NULL AND value = '{{'") == 1
+    terminal(untouched).prints("dead-letters", "discard", second, "--yes")
+    assert untouched.count("dead_letters") == 1
+    assert bytes(terminal(untouched).audit()[-1][-1]) == b"{"
 
 
 def test_an_unsent_letter_leaves_the_lane_only_when_that_is_asked_for(untouched: World, terminal: Make) -> None:

@@ -157,3 +157,15 @@ def test_how_long_a_topic_keeps_a_record_is_known(
 
 def test_of_a_topic_that_is_not_there_nothing_is_known(untouched: World) -> None:
     assert kafka_clients.retention_seconds(untouched.settings(), "nowhere") is None
+
+
+def test_dead_letters_go_when_their_topic_has_had_them_for_long(pool: Pool, run: Run) -> None:
+    """Those that it has not, or refused, stay: nobody else has them."""
+    a_letter = (
+        'INSERT INTO dead_letters (event_id, topic, partition, "offset", error, created_at, sent_at, refusal) VALUES '
+        "(gen_random_uuid(), 'commands', 0, 1, 'garbage', now() - make_interval(days => {}), {}, {}) RETURNING id"
+    )
+    kinds = [(40, "NULL", "NULL"), (40, "NULL", "'too large'"), (40, "now()", "NULL"), (20, "now()", "NULL")]
+    made = [run(a_letter.format(*kind))[0][0] for kind in kinds]
+    assert prune(pool, dead_letters=30 * 24 * HOUR) == {"dead_letters": 1}
+    assert [row[0] for row in run("SELECT id FROM dead_letters ORDER BY id")] == [made[0], made[1], made[3]]

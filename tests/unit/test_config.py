@@ -61,6 +61,7 @@ BAD = [
     ("REFUSED_ACCEPT_SECONDS", ["", "-1", "3601"]),
     ("IDEMPOTENCY_KEY_HOURS", ["", "23", "8761"]),
     ("COMMAND_IDENTITY_DAYS", ["", "0", "3651"]),
+    ("DEAD_LETTER_DAYS", ["", "0", "3651"]),
     (
         "CORS_ORIGINS",
         [
@@ -107,6 +108,7 @@ GOOD = [
     ("RELAY_SETTLE_MS", "0", "relay_settle_ms", 0),
     ("REFUSED_ACCEPT_SECONDS", "3600", "refused_accept_seconds", 3600),
     ("IDEMPOTENCY_KEY_HOURS", "24", "idempotency_key_hours", 24),
+    ("DEAD_LETTER_DAYS", "3650", "dead_letter_days", 3650),
     ("COMMAND_IDENTITY_DAYS", "3650", "command_identity_days", 3650),
     ("CORS_ORIGINS", "http://a/, http://b", "cors_origins", ("http://a", "http://b")),
     ("CORS_ORIGINS", "HTTP://A.Example:80,https://b:443/", "cors_origins", ("http://a.example", "https://b")),

@@ -1,6 +1,7 @@
 """The relay against scripted rows and a scripted topic: what dies where, nothing is lost and nothing twice [K13]."""
 
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -232,6 +233,20 @@ def test_a_record_that_is_refused_for_good_rings_an_alarm_until_it_gets_through(
     topic.refuse, topic.on_send = {}, stop.set
     relay.run(stop, lambda: None)
     assert (alarms.all(), topic.log) == ({}, ids(1, 2))
+
+
+def test_a_dead_letter_that_its_topic_refuses_is_passed_by() -> None:
+    """[K10] No order is promised in that lane."""
+    alarms, stop = Alarms(), threading.Event()
+    refusal = RecordRefused("Kafka refuses record 2 for good", uuid.UUID(int=2))
+    lead, topic = lane(3, passes_by=True), ScriptedTopic(refuse={2: refusal})
+    relay = a_relay(lead, topic, alarms)
+    with pytest.raises(RecordRefused):
+        relay.run(stop, lambda: None)
+    topic.on_send = stop.set
+    relay.run(stop, lambda: None)
+    assert alarms.all() == {f"events_refused_{uuid.UUID(int=2)}": "Kafka refuses record 2 for good"}
+    assert (topic.log, lead.rows) == (ids(1, 3), [])
 
 
 @pytest.mark.parametrize("error", [SendFailed("timeout"), LeadLost("killed")])
