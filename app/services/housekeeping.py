@@ -17,6 +17,7 @@ from app.models.database import DatabaseAway, DatabaseTrouble, Pool, Statement
 from app.models.housekeeping import FOLD_COUNTS, GIVE_TIMES, ONE_AT_A_TIME, PRUNE
 from app.services.alarms import Alarms
 from app.services.delta_floor import DeltaFloor
+from app.services.horizon import Horizon
 from app.services.metrics import PRUNED
 from app.services.supervisor import Beat
 from app.utils.deadline import Deadline
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 
 FOLD_SECONDS = 1.0
 FOLD_LIMIT = 20_000
+WATCH_SECONDS = 2.0  # between two looks at who holds a snapshot
 PRUNE_SECONDS = 300.0
 PRUNE_LIMIT = 1000
 BREATH_SECONDS = 0.05  # between two bites, for those who write
@@ -46,6 +48,8 @@ class Housekeeping:
         self._ringing: dict[str, str] = {}
         self._next_pruning = Deadline(PRUNE_SECONDS)
         self._floor = DeltaFloor(pool)
+        self._horizon = Horizon(pool, alarms)
+        self._next_watch = Deadline(WATCH_SECONDS)
 
     def run(self, stop: threading.Event, beat: Beat) -> None:
         """Keep house until `stop`. Raises DatabaseAway, and then nothing is lost."""
@@ -54,6 +58,9 @@ class Housekeeping:
         while not stop.wait(FOLD_SECONDS):
             beat()
             self.fold(stop, beat)
+            if self._next_watch.passed:
+                self._watched("horizon", self._horizon.look)
+                self._next_watch = Deadline(WATCH_SECONDS)
             if self._next_pruning.passed:
                 self.prune(stop, beat)
                 self.give_times(stop, beat)

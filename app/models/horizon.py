@@ -1,0 +1,28 @@
+"""The statement that finds who keeps dead rows from being removed: sessions, replicas, prepared transactions, slots."""
+
+from app.models.statements import named
+
+# Everybody may see all of it but when another user's transaction began. VACUUM's own snapshot keeps nothing; one of
+# another database keeps nothing of ours, unless it is a replica's.
+HORIZON = named(
+    "horizon",
+    {},
+    "WITH holders (holder, remedy, xmin, began) AS ("
+    "SELECT CASE WHEN backend_type = 'walsender' THEN concat('replica ', application_name, ' (process ', pid, ')') "
+    "ELSE concat('session ', pid, ' of ', usename, ' (', coalesce(nullif(application_name, ''), 'no name'), "
+    "', ' || state, ')') END, "
+    "concat('SELECT pg_terminate_backend(', pid, ')'), "
+    "CASE WHEN age(backend_xid) > coalesce(age(backend_xmin), -1) THEN backend_xid ELSE backend_xmin END, xact_start "
+    "FROM pg_stat_activity WHERE (datname = current_database() OR backend_type = 'walsender') "
+    "AND pid <> pg_backend_pid() AND backend_type <> 'autovacuum worker' "
+    "UNION ALL SELECT concat('prepared transaction ', gid, ' of ', owner), "
+    "concat('ROLLBACK PREPARED ', quote_literal(gid)), transaction, prepared "
+    "FROM pg_prepared_xacts WHERE database = current_database() "
+    "UNION ALL SELECT concat('replication slot ', slot_name), "
+    "concat('SELECT pg_drop_replication_slot(', quote_literal(slot_name), ')'), xmin, NULL FROM pg_replication_slots) "
+    "SELECT holder, remedy, xmin::text, to_char(began AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'), "
+    "extract(epoch FROM clock_timestamp() - began)::float, age(xmin), "
+    "(SELECT coalesce(sum(n_dead_tup), 0)::bigint FROM pg_stat_user_tables "
+    "WHERE relid IN ('outbox'::regclass, 'order_count_deltas'::regclass)) "
+    "FROM holders WHERE xmin IS NOT NULL ORDER BY age(xmin) DESC, began LIMIT 20",
+)
