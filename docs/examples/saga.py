@@ -5,14 +5,14 @@ Run it against `make run`:
     .venv/bin/python docs/examples/saga.py            # the good way
     .venv/bin/python docs/examples/saga.py declined   # the payment is declined: the order is cancelled
 
-It shows what an orchestrator relies on: one reply for each command, found by the saga's correlation id; commands that
-may be sent again as they are, because the same bytes are the same command; HTTP calls that may be repeated under one
-Idempotency-Key, because the key makes them happen once.
+It shows what an orchestrator relies on: one reply for each command, found by the command's correlation id; HTTP calls
+that may be repeated under one Idempotency-Key, because the key makes them happen once. It keeps nothing: when it is
+killed, its saga stays where it is. docs/examples/orchestrator.py goes on after a crash.
 """
 
+import argparse
 import json
 import os
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -20,10 +20,11 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
+from addresses import address
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
-SERVICE = os.environ.get("ORDER_SERVICE", "http://127.0.0.1:3000")
-BROKERS = os.environ.get("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9092")
+SERVICE = address("ORDER_SERVICE", "http://127.0.0.1:3000")
+BROKERS = address("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9092")
 COMMANDS = os.environ.get("KAFKA_COMMANDS_TOPIC", "order_commands")
 EVENTS = os.environ.get("KAFKA_EVENTS_TOPIC", "order_events")
 REPLY_SECONDS = 30.0
@@ -35,10 +36,14 @@ class Refused(Exception):
 
 
 class OrderSaga:
-    """One saga. Its id is the correlation id of all that it says."""
+    """One saga. Each step has a correlation id of its own, which begins with the saga's id.
+
+    Who notifies people keeps one record per correlation id and type: two status updates under one id would be one.
+    """
 
     def __init__(self) -> None:
         self.id = str(uuid.uuid4())
+        self.steps = 0
         self.producer = KafkaProducer(bootstrap_servers=BROKERS)
         self.consumer = KafkaConsumer(bootstrap_servers=BROKERS)
         # From the ends, fixed before the first command: no reply can be missed.
@@ -49,7 +54,8 @@ class OrderSaga:
 
     def command(self, command_type: str, payload: dict[str, Any], *replies: str) -> dict[str, Any]:
         """Send a command; return the payload of its reply. Raises Refused, and TimeoutError without a reply."""
-        step = f"{self.id}:{command_type}:{uuid.uuid4()}"
+        self.steps += 1
+        step = f"{self.id}:{self.steps}:{command_type}"
         envelope = {
             "type": command_type,
             "correlation_id": step,
@@ -67,7 +73,7 @@ class OrderSaga:
         headers = {
             "Content-Type": "application/json",
             "Idempotency-Key": f"{self.id}{path}",
-            "X-Correlation-ID": f"{self.id}:{uuid.uuid4()}",
+            "X-Correlation-ID": f"{self.id}:{path[1:]}",
         }
         request = urllib.request.Request(SERVICE + path, json.dumps(body).encode(), headers)
         for attempt in range(TRIES):
@@ -131,4 +137,6 @@ def run(outcome: str) -> str:
 
 
 if __name__ == "__main__":
-    run(sys.argv[1] if len(sys.argv) > 1 else "paid")
+    parser = argparse.ArgumentParser(description="Carry out one saga.")
+    parser.add_argument("outcome", nargs="?", choices=["paid", "declined"], default="paid", help="of the payment")
+    run(parser.parse_args().outcome)
