@@ -22,6 +22,7 @@ from app.services.relay import Relay
 from app.services.supervisor import Beat, SupervisedThread
 from app.services.watch import Watch, missing_watch
 from app.utils.deadline import Deadline
+from app.utils.logging import Repeats, again
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ class KafkaService:
         self.watch = Watch(settings, WatchTable(books, alarms.holder), alarms, lambda: self.threads, self._leads)
         self._breaker = Breaker()
         self._at_head = threading.Event()
+        self._repeats = Repeats()
         self.schema_refusal: str | None = None  # why the schema cannot be brought to head
         self.relays = [
             self._relay(relay_store.EVENTS, settings.events_topic, settings.relay_poll_ms / 1000),
@@ -151,6 +153,12 @@ class KafkaService:
     def _watch(self, stop: threading.Event, beat: Beat) -> None:
         self.watch.run(stop, beat, self._database_ready)
 
+    def _say(self, level: int, line: str) -> None:
+        """Log the line, unless it was said in the last minute."""
+        left_out = self._repeats.admit(line)
+        if left_out is not None:
+            log.log(level, "%s%s", line, again(left_out))
+
     def _database_ready(self) -> bool:
         return self._at_head.is_set() and self._database.available
 
@@ -181,7 +189,7 @@ class KafkaService:
             try:
                 self._housekeeping.run(stop, beat)
             except DatabaseAway as trouble:
-                log.info("housekeeping waits: %s", trouble)
+                self._say(logging.INFO, f"housekeeping waits: {trouble}")
                 stop.wait(DATABASE_PAUSE_SECONDS)
 
     def _ages(self) -> dict[str, float | None]:
@@ -218,6 +226,6 @@ class KafkaService:
                         consumer.look_again()
                 except DatabaseTrouble as trouble:
                     # Nothing was moved. The member stays in the group, and the records come again.
-                    log.warning("commands wait: %s", trouble.reason)
+                    self._say(logging.WARNING, f"commands wait: {trouble.reason}")
                     stop.wait(DATABASE_PAUSE_SECONDS)
                     self._database.wait(stop, DATABASE_PAUSE_SECONDS)

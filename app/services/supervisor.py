@@ -7,6 +7,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from app.utils.logging import Repeats, again
+
 log = logging.getLogger(__name__)
 
 FIRST_BACK_OFF_SECONDS = 0.2
@@ -28,6 +30,7 @@ class SupervisedThread:
         self._thread = threading.Thread(target=self._run, name=name)
         self._last_beat: float | None = None
         self._failed_at: deque[float] = deque(maxlen=FAILURES_REMEMBERED)
+        self._repeats = Repeats()
         self.restarts = 0
         self.last_error: str | None = None
 
@@ -68,7 +71,9 @@ class SupervisedThread:
                 self.restarts += 1
                 self._failed_at.append(time.monotonic())
                 self.last_error = f"{type(error).__name__}: {error}"[:200]
-                log.warning("%s failed, starts again: %s", self.name, self.last_error)
+                left_out = self._repeats.admit(self.last_error)
+                if left_out is not None:
+                    log.warning("%s failed, starts again: %s%s", self.name, self.last_error, again(left_out))
                 log.debug("%s failed", self.name, exc_info=True)
             if time.monotonic() - started > STEADY_SECONDS:
                 back_off = FIRST_BACK_OFF_SECONDS

@@ -24,6 +24,7 @@ from app.services.kafka_reasons import KafkaReasons
 from app.services.supervisor import Beat, SupervisedThread
 from app.services.waiting import Progress, explained, listed
 from app.utils.deadline import Deadline
+from app.utils.logging import kafka_is_away
 
 log = logging.getLogger(__name__)
 
@@ -104,11 +105,13 @@ class Watch:
         except KafkaError as error:
             reason = listed(dict.fromkeys([*self._reasons.latest(), f"{type(error).__name__}: {error}"[:200]]))
             self.broker = {"ok": False, "reason": reason}
+            kafka_is_away.set()
             self.topics = {"ok": False, "missing": None, "without_leader": None}
             servers = listed(self._settings.bootstrap_servers)
             found["broker_away"] = f"No Kafka broker of {servers} answers", reason
             return None
         self.broker = {"ok": True, "reason": None}
+        kafka_is_away.clear()
         self._judge_topics(topics, found)
         return topics
 
@@ -225,7 +228,9 @@ class Watch:
         found: Found,
     ) -> None:
         owners = [member for member in members if partition in member.partitions]
-        reason = self._known_reason(found, f"offset_{partition}", f"commands_wait_{partition}", "consumer_fails")
+        reason = self._known_reason(
+            found, f"offset_{partition}", f"commands_wait_{partition}", f"partition_{partition}", "consumer_fails"
+        )
         if partition in topic.leaderless:
             reason = "the partition has no leader"
         elif owners and not owners[0].is_ours:
@@ -254,6 +259,7 @@ class Watch:
         return f"{waits.depth} wait, the oldest for {waits.age:.0f} s"
 
     def _leave(self, ready: bool) -> None:
+        kafka_is_away.clear()
         for name in self._rung:
             self._alarms.clear(name)
         if ready:

@@ -8,36 +8,83 @@ through the outbox to Kafka and back; from `info` on there are only lines that s
 import contextvars
 import json
 import logging
+import re
+import threading
 import time
+from collections import deque
 from datetime import UTC, datetime
 
 correlation_id: contextvars.ContextVar[str | None] = contextvars.ContextVar("correlation_id", default=None)
 """What the current thread works on."""
 
 TEXT_FORMAT = "%(asctime)s %(levelname)s %(threadName)s %(name)s [%(correlation_id)s] %(message)s"
-LIBRARY_LINES_PER_SECOND = 5
+REPEAT_SECONDS = 60.0
+LIBRARY_REPEAT_SECONDS = 300.0
+LIBRARY_LINES = 3  # of Kafka's client in REPEAT_SECONDS
+MOST_KEYS = 200
+
+kafka_is_away = threading.Event()
+"""Set while no broker answers: that was said once, and what Kafka's client says of it is only counted."""
+
+_VARYING = re.compile(r"0x[0-9a-f]+|[0-9]+")
+
+
+class Repeats:
+    """Which lines say what was just said. Numbers in them do not count: attempts, ports, offsets."""
+
+    def __init__(self, seconds: float = REPEAT_SECONDS) -> None:
+        self._seconds = seconds
+        self._lock = threading.Lock()
+        self._said: dict[str, tuple[float, int]] = {}  # when, and how often it was left out since
+
+    def admit(self, line: str) -> int | None:
+        """Return None where the line was said in the last seconds, else how many like it were left out since."""
+        key, now = _VARYING.sub("#", line), time.monotonic()
+        with self._lock:
+            at, left_out = self._said.pop(key, (-self._seconds, 0))
+            if now - at < self._seconds:
+                self._said[key] = at, left_out + 1
+                return None
+            self._said[key] = now, 0
+            while len(self._said) > MOST_KEYS:
+                del self._said[next(iter(self._said))]
+        return left_out
+
+
+def again(left_out: int) -> str:
+    """Return what a line says at its end of those that were left out."""
+    return f" ({left_out} more like this meanwhile)" if left_out else ""
 
 
 class Libraries(logging.Filter):
-    """Holds libraries at WARNING, and Kafka's at a few lines a second.
+    """Holds libraries at WARNING, and of Kafka's client lets through what is new, a few lines a minute.
 
-    At debug Kafka's client prints keys and values; while a broker is absent it writes thousands of lines.
+    At debug Kafka's client prints keys and values; while a broker is absent it writes hundreds of lines a minute, and
+    the watch says in one sentence what they are about.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._second = 0
-        self._lines = 0
+        self._repeats = Repeats(LIBRARY_REPEAT_SECONDS)
+        self._let_through: deque[float] = deque(maxlen=LIBRARY_LINES)
+        self._left_out = 0
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Tell whether the line is let through."""
+        """Tell whether the line is let through; one that is says how many were not."""
         if not record.name.startswith("kafka"):
             return True
-        second = int(time.monotonic())
-        if second != self._second:
-            self._second, self._lines = second, 0
-        self._lines += 1
-        return record.levelno >= logging.WARNING and self._lines <= LIBRARY_LINES_PER_SECOND
+        if record.levelno < logging.WARNING:
+            return False
+        now, message = time.monotonic(), record.getMessage()
+        full = len(self._let_through) == LIBRARY_LINES and now - self._let_through[0] < REPEAT_SECONDS
+        if kafka_is_away.is_set() or full or self._repeats.admit(f"{record.name} {message}") is None:
+            self._left_out += 1
+            return False
+        self._let_through.append(now)
+        if self._left_out:
+            record.msg, record.args = f"{message} (and {self._left_out} lines of Kafka's client left out)", ()
+            self._left_out = 0
+        return True
 
 
 class JsonFormatter(logging.Formatter):

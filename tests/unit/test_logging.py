@@ -8,7 +8,16 @@ from collections.abc import Iterator
 import pytest
 
 from app.utils import logging as subject
-from app.utils.logging import LIBRARY_LINES_PER_SECOND, configure, correlation_id
+from app.utils.logging import (
+    LIBRARY_LINES,
+    LIBRARY_REPEAT_SECONDS,
+    REPEAT_SECONDS,
+    Repeats,
+    again,
+    configure,
+    correlation_id,
+    kafka_is_away,
+)
 
 
 @pytest.fixture
@@ -95,15 +104,48 @@ def test_what_kafka_says_below_warning_is_never_written(lines: io.StringIO) -> N
     assert lines.getvalue() == ""
 
 
-def test_kafkas_warnings_are_bounded_each_second_and_ours_are_not(lines: io.StringIO, clock: list[float]) -> None:
+def test_kafkas_client_says_the_same_once_and_ours_is_left_alone(lines: io.StringIO, clock: list[float]) -> None:
     set_up("info", "text", lines)
-    for now in (1000.0, 1000.9, 1001.0):
+    for now in range(1000, 1290):
         clock[0] = now
-        for _ in range(50):
-            logging.getLogger("kafka.client").warning("absent")
-            logging.getLogger("app.test").warning("ours")
-    assert lines.getvalue().count("absent") == 2 * LIBRARY_LINES_PER_SECOND
-    assert lines.getvalue().count("ours") == 150
+        logging.getLogger("kafka.client").warning("absent, attempt %s to port %s", now, 9092)
+        logging.getLogger("app.test").warning("ours")
+    assert lines.getvalue().count("absent") == 1
+    assert lines.getvalue().count("ours") == 290
+    clock[0] = 1000 + LIBRARY_REPEAT_SECONDS
+    logging.getLogger("kafka.client").warning("absent, attempt 5 to port 9092")
+    assert "absent, attempt 5 to port 9092 (and 289 lines of Kafka's client left out)" in lines.getvalue()
+
+
+def test_of_kafkas_client_a_few_lines_a_minute_are_written_whatever_they_are(
+    lines: io.StringIO, clock: list[float]
+) -> None:
+    set_up("info", "text", lines)
+    for number in range(100):
+        logging.getLogger("kafka.net").error("trouble %s", "x" * number)
+    assert lines.getvalue().count("trouble") == LIBRARY_LINES
+    clock[0] += REPEAT_SECONDS
+    logging.getLogger("kafka.net").error("another trouble")
+    assert f"another trouble (and {100 - LIBRARY_LINES} lines of Kafka's client left out)" in lines.getvalue()
+
+
+def test_while_no_broker_answers_kafkas_lines_are_only_counted(lines: io.StringIO, clock: list[float]) -> None:
+    set_up("info", "text", lines)
+    kafka_is_away.set()
+    try:
+        logging.getLogger("kafka.net").error("no connection")
+    finally:
+        kafka_is_away.clear()
+    assert lines.getvalue() == ""
+    logging.getLogger("kafka.net").error("no leader")
+    assert "no leader (and 1 lines of Kafka's client left out)" in lines.getvalue()
+
+
+def test_a_line_is_said_again_after_a_while_with_the_number_of_those_left_out(clock: list[float]) -> None:
+    repeats = Repeats()
+    assert [repeats.admit(line) for line in ("offset 1", "offset 2", "other", "offset 3")] == [0, None, 0, None]
+    clock[0] += REPEAT_SECONDS
+    assert again(repeats.admit("offset 4") or 0) == " (2 more like this meanwhile)"
 
 
 @pytest.mark.parametrize(

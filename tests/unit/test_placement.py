@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -64,7 +65,8 @@ def allowed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     before = os.sched_getaffinity(0)
     yield sorted(before)
     for thread in os.listdir("/proc/self/task"):
-        os.sched_setaffinity(int(thread), before)
+        with suppress(ProcessLookupError):  # another test's thread may end meanwhile
+            os.sched_setaffinity(int(thread), before)
 
 
 def affinities() -> set[frozenset[int]]:

@@ -105,3 +105,10 @@ def test_a_thread_that_was_stopped_before_its_start_does_nothing() -> None:
     thread.ask_to_stop()
     run_to_the_end(thread)
     assert ran == []
+
+
+def test_a_thread_that_fails_again_and_again_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
+    thread = a_thread(failing(5, ValueError("no broker at port 9092")))
+    run_to_the_end(thread)
+    assert caplog.text.count("worker failed, starts again: ValueError: no broker") == 1
+    assert (thread.restarts, thread.failures_within(60), thread.failures_within(-1)) == (5, 5, 0)
