@@ -94,6 +94,7 @@ class Health:
         except DatabaseTrouble as trouble:
             return {"ok": False, "reason": self.pool.away or str(trouble)}
         if read_only:
+            self.pool.drop_idle()  # the next look is at the server that a new connection finds, with its defaults
             return {"ok": False, "reason": "it is read-only: orders are read, changes are refused"}
         if (reason := self.kafka_service.database_away) is not None:
             return {"ok": True, "worker_reason": reason}

@@ -39,7 +39,6 @@ PINNED: dict[str, int | str] = {
     "timezone": "UTC",
     "datestyle": "ISO, MDY",
     "bytea_output": "hex",
-    "standard_conforming_strings": "on",
     "array_nulls": "on",
     "default_transaction_isolation": "read committed",
     "default_transaction_deferrable": "off",
@@ -49,7 +48,10 @@ PINNED: dict[str, int | str] = {
     "idle_session_timeout": 0,
     "idle_in_transaction_session_timeout": IDLE_MS,
 }
-"""What every session has, whatever the defaults of server, database and role are."""
+"""What every session has, whatever the defaults of server, database and role are.
+
+Not standard_conforming_strings: psycopg2 sees it once, when it connects, and would go on quoting for the old value.
+"""
 TRANSACTION_TIMEOUT_SINCE = 170000
 # A server that confirms nothing to the disk is not what a 201 promises; other values are the operator's choice.
 _DURABLE = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"

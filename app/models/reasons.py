@@ -32,6 +32,7 @@ _TEXTS: tuple[tuple[str, Reason], ...] = (
         Reason("it has no connection to spare (53300)", full=True),
     ),
     ("unsupported startup parameter", Reason("the pooler in front refuses a parameter of the URL", lasts=True)),
+    ("unrecognized configuration parameter", Reason("it does not know a setting of the URL (42704)", lasts=True)),
     ("pooling mode|prepared statement .* does not exist", _SHARED),
     ("SSL|TLS|certificate", Reason("TLS could not be agreed on: see sslmode and the certificates", lasts=True)),
     (
