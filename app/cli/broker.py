@@ -4,8 +4,8 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,8 @@ from kafka.protocol.consumer import OffsetSpec
 
 from app.cli.output import Failure
 from app.config.config import Settings
-from app.services import event_log
+from app.services import event_log, kafka_clients
+from app.services.kafka_clients import accept_any
 from app.services.relay_ports import Outgoing, RecordRefused, SendFailed
 from app.utils.deadline import Deadline
 
@@ -23,6 +24,7 @@ BOOTSTRAP_MS = 4_000
 REQUEST_MS = 5_000
 ACKNOWLEDGE_SECONDS = 8.0
 LOOK_SECONDS = 0.1
+READ_SECONDS = 10.0  # without a record
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class Topic:
 
     id: uuid.UUID
     partitions: Mapping[int, Partition]
+    cluster_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,7 @@ def commands_topic(settings: Settings) -> Topic:
     """Return how far the commands topic and our group are. Blocks up to some seconds; raises Failure."""
     name, group = settings.commands_topic, settings.group_id
     with _admin(settings) as admin:
+        cluster = admin.describe_cluster()["cluster_id"]
         described = _describe(admin, settings, name)
         places = [TopicPartition(name, partition["partition_index"]) for partition in described["partitions"]]
         begins = admin.list_partition_offsets(dict.fromkeys(places, OffsetSpec.EARLIEST), timeout_ms=REQUEST_MS)
@@ -64,11 +68,40 @@ def commands_topic(settings: Settings) -> Topic:
         place.partition: Partition(begins[place].offset, ends[place].offset, _committed(committed.get(place)))
         for place in sorted(places)
     }
-    return Topic(uuid.UUID(str(described.get("topic_id") or uuid.UUID(int=0))), partitions)
+    return Topic(uuid.UUID(str(described.get("topic_id") or uuid.UUID(int=0))), partitions, cluster)
 
 
-def send(settings: Settings, topic: str, key: bytes | None, value: bytes | None) -> Place:
+def cluster_id(settings: Settings) -> str:
+    """Return the id of the cluster at our addresses. Blocks up to some seconds; raises Failure."""
+    with _admin(settings) as admin:
+        found: str = admin.describe_cluster()["cluster_id"]
+    return found
+
+
+def records(settings: Settings, topic: str, partition: int, begin: int, end: int) -> Iterator[Any]:
+    """Yield the records of a partition from `begin` up to before `end`. Raises Failure where the log stands still."""
+    place, patience = TopicPartition(topic, partition), Deadline(READ_SECONDS)
+    try:
+        with closing(kafka_clients.reader(settings)) as reader:
+            reader.assign([place])
+            reader.seek(place, begin)
+            while reader.position(place, timeout_ms=REQUEST_MS) < end:
+                polled = [it for polled in reader.poll(timeout_ms=500).values() for it in polled]
+                if polled:
+                    patience = Deadline(READ_SECONDS)
+                elif patience.passed:
+                    raise Failure(f"The log of {topic}/{partition} cannot be read.")
+                yield from (record for record in polled if record.offset < end)
+    except KafkaError as error:
+        raise _away(settings, error) from None
+
+
+def send(
+    settings: Settings, topic: str, key: bytes | None, value: bytes | None, require: Callable[[str], None] = accept_any
+) -> Place:
     """Send one record to a topic that is there, wait for all acknowledgements (acks=all) and return its place.
+
+    `require` is called with the cluster's id before.
 
     `value` None is a tombstone. Blocks up to some seconds; raises Failure, which says so where the outcome is open.
     """
@@ -82,7 +115,7 @@ def send(settings: Settings, topic: str, key: bytes | None, value: bytes | None)
 
     record = Outgoing(0, uuid.uuid4(), key, value, ())
     try:
-        with event_log.open_events(settings, topic) as log:
+        with event_log.open_events(settings, topic, require) as log:
             sent = log.send([(log.partition(record, log.partitions()), record)], lambda: None, hold)
             while not sent.positions:
                 hold()

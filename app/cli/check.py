@@ -6,10 +6,10 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from app.cli import broker, consistency
+from app.cli import consistency
 from app.cli.consistency import Finding
 from app.cli.database import transaction
-from app.cli.offsets import Stored, disagreement, read_stored
+from app.cli.offsets import Stored, disagreement, our_topic, read_stored
 from app.cli.output import Failure, json_option, print_json, printable
 from app.config.config import Settings
 
@@ -55,7 +55,7 @@ def check(context: click.Context, late: int, deadline: int, as_json: bool) -> No
 
 def _of_offsets(settings: Settings, stored: Stored) -> Sequence[Finding]:
     """Compare with the log as it is after the tables were read: it only grows meanwhile."""
-    topic = broker.commands_topic(settings)
+    topic = our_topic(settings)
     wrong = {partition: disagreement(partition, offset, topic) for partition, offset in stored.items()}
     return [
         Finding("offset", 1, sentence, (f"{settings.commands_topic}/{partition}",))

@@ -1,5 +1,6 @@
 """`dead-letters list|show|replay|retry|discard`: commands that could not be read, and what a person decides of them."""
 
+from functools import partial
 from typing import Any
 
 import click
@@ -9,6 +10,7 @@ from sqlalchemy import Connection, Row, delete, func, select, update
 
 from app.cli import audit, broker
 from app.cli.arguments import ROW_ID, confirm, limit_option, yes_option
+from app.cli.cluster import require_ours
 from app.cli.database import transaction
 from app.cli.lanes import SECONDS, hold_lead
 from app.cli.output import Failure, as_base64, as_text, fields, json_option, print_json, print_record, print_table
@@ -133,7 +135,7 @@ def _replay(letter_id: int, who: str) -> broker.Place:
         if letter.sha256 is not None:
             raise Failure(f"Of dead letter {letter_id} only the beginning was kept: ask its sender for all of it.")
         _resolve(connection, letter_id, resolution="replayed")
-        place = broker.send(settings, letter.topic, letter.key, letter.value)
+        place = broker.send(settings, letter.topic, letter.key, letter.value, partial(require_ours, settings))
         where = f"{place.topic}/{place.partition}/{place.offset}"
         audit.record(connection, who, "replay", f"dead letter {letter_id}", f"sent again as {where}")
     return place

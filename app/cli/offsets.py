@@ -6,17 +6,20 @@ from typing import Any
 import click
 from flask import current_app
 from flask.cli import AppGroup
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from app.cli import audit, broker
+from app.cli import audit, broker, cluster
 from app.cli.arguments import confirm, yes_option
 from app.cli.broker import Topic
 from app.cli.database import transaction
+from app.cli.handled import MOST_READ, not_recognised
 from app.cli.output import Failure, json_option, print_json, print_table
 from app.config.config import Settings
+from app.models.models import consumer_checkpoints
 from app.models.models import consumer_offsets as stored_offsets
-from app.services.log_check import StoredOffset, where_to_go_on
+from app.services.command_store import stored_offset
+from app.services.log_check import StoredOffset, is_other_topic, where_to_go_on
 
 group = AppGroup("offsets", help="How far the commands are handled.")
 
@@ -48,7 +51,7 @@ def show_offsets(as_json: bool) -> None:
     settings: Settings = current_app.extensions["settings"]
     with transaction() as connection:
         stored = read_stored(connection, settings.commands_topic)
-    topic = broker.commands_topic(settings)
+    topic = our_topic(settings)
     rows = [_row(partition, stored.get(partition), topic) for partition in sorted({*topic.partitions, *stored})]
     if as_json:
         print_json({"topic": settings.commands_topic, "group": settings.group_id, "partitions": rows})
@@ -59,14 +62,17 @@ def show_offsets(as_json: bool) -> None:
 @group.command("set")
 @click.option("--partition", type=int, required=True, help="Partition of the commands topic.")
 @click.option("--offset", type=int, required=True, help="The next command to handle.")
+@click.option("--do-again", is_flag=True, help="With --yes: also where commands would be done a second time.")
 @yes_option
 @audit.as_option
 @json_option
-def set_offset(partition: int, offset: int, yes: bool, who: str, as_json: bool) -> None:
+def set_offset(partition: int, offset: int, do_again: bool, yes: bool, who: str, as_json: bool) -> None:
     """Set the stored offset of one partition: the next command to handle.
 
-    Going back is safe: commands that were handled are recognised by their bytes. What is skipped is never handled or
-    answered. A running service follows within 5 s.
+    Going back: commands that this service handled are recognised by their bytes for COMMAND_IDENTITY_DAYS, and nothing
+    is done twice. Older ones, and those that another service handled before this one took its place, are not: they
+    would be done again. The log is compared, and that is said before anything is changed. What is skipped is never
+    handled or answered. A running service follows within 5 s.
 
     \b
     Examples:
@@ -74,35 +80,84 @@ def set_offset(partition: int, offset: int, yes: bool, who: str, as_json: bool) 
       flask orders offsets set --partition 2 --offset 0 --yes --as alice
     """
     settings: Settings = current_app.extensions["settings"]
-    topic = broker.commands_topic(settings)
+    topic = our_topic(settings)
     _refuse_nonsense(settings.commands_topic, topic, partition, offset)
     with transaction() as connection:
         old = read_stored(connection, settings.commands_topic).get(partition)
     new, before = StoredOffset(topic.id, offset), old and old.next_offset
-    if old != new:
-        confirm(f"{_consequence(settings.commands_topic, partition, old, new)} Go on?", yes=yes)
+    stands = old is not None and (old.topic_id, old.next_offset) == (topic.id, offset)
+    if not stands:
+        again = _done_again(settings, topic, partition, old, new)
+        if again and yes and not do_again:
+            raise Failure(f"{again} Nothing was changed; add --do-again if that is what you want.")
+        consequence = again or _consequence(settings.commands_topic, partition, old, new)
+        confirm(f"{consequence} Go on?", yes=yes)
         with transaction() as connection:
             _write(connection, settings.commands_topic, partition, old, new)
             subject = f"offset {settings.commands_topic}/{partition}"
             audit.record(connection, who, "offsets set", subject, f"{before} → {offset}, topic id {topic.id}")
     if as_json:
-        print_json({"partition": partition, "before": before, "offset": offset, "changed": old != new})
+        print_json({"partition": partition, "before": before, "offset": offset, "changed": not stands})
         return
-    done = "stands there already" if old == new else f"was set from {'nothing' if before is None else before}"
+    done = "stands there already" if stands else f"was set from {'nothing' if before is None else before}"
     click.echo(f"Partition {partition} {done}: the next command to handle is {offset}.")
+
+
+@group.command("forget")
+@click.option("--partition", type=int, required=True, help="A partition that the topic does not have any more.")
+@yes_option
+@audit.as_option
+def forget_offset(partition: int, yes: bool, who: str) -> None:
+    """Take away the stored offset of a partition that the topic does not have any more.
+
+    \b
+    Examples:
+      flask orders offsets forget --partition 5
+    """
+    settings: Settings = current_app.extensions["settings"]
+    topic, place = our_topic(settings), {"topic": settings.commands_topic, "partition": partition}
+    if partition in topic.partitions:
+        raise Failure(f"Topic {settings.commands_topic} has partition {partition}: `offsets set` moves its offset.")
+    with transaction() as connection:
+        old = read_stored(connection, settings.commands_topic).get(partition)
+    if old is None:
+        raise Failure(f"There is no stored offset of {settings.commands_topic}/{partition}.")
+    question = f"{settings.commands_topic}/{partition} is not there any more; it was handled up to {old.next_offset}."
+    confirm(f"{question} Forget it?", yes=yes)
+    with transaction() as connection:
+        connection.execute(delete(stored_offsets).filter_by(**place))
+        connection.execute(delete(consumer_checkpoints).filter_by(**place))
+        subject = f"offset {settings.commands_topic}/{partition}"
+        audit.record(connection, who, "offsets forget", subject, f"{old.next_offset}, topic id {old.topic_id}")
+    click.echo(f"The stored offset of partition {partition} is forgotten.")
+
+
+group.add_command(cluster.accept_cluster)
 
 
 def read_stored(connection: Connection, topic: str) -> Stored:
     """Return the stored offsets of a topic."""
     query = select(stored_offsets).where(stored_offsets.c.topic == topic)
-    return {row.partition: StoredOffset(row.topic_id, row.next_offset) for row in connection.execute(query)}
+    return {row.partition: _stored(row) for row in connection.execute(query)}
+
+
+def our_topic(settings: Settings) -> Topic:
+    """Return the commands topic of the cluster that the stored offsets are of. Raises Failure."""
+    topic = broker.commands_topic(settings)
+    cluster.require_ours(settings, topic.cluster_id)
+    return topic
+
+
+def _stored(row: Any) -> StoredOffset:
+    last = (row.last_offset, row.last_timestamp, row.last_hash, row.last_epoch)
+    return stored_offset(row.topic_id, row.next_offset, *last, row.floor_offset, row.floor_at)
 
 
 def disagreement(partition: int, stored: StoredOffset | None, topic: Topic) -> str | None:
     """Return what is wrong between the stored offset and the log, None where they agree."""
     log = topic.partitions.get(partition)
     if log is None:
-        return "The topic has no such partition"
+        return f"The topic has no such partition (`flask orders offsets forget --partition {partition}`)"
     if stored is None:
         return None
     return where_to_go_on(stored, topic.id, log.begin, log.end).alarm
@@ -138,17 +193,49 @@ def _consequence(name: str, partition: int, old: StoredOffset | None, new: Store
     place = f"{name}/{partition}"
     if old is None:
         return f"{place} has no stored offset yet; handling will begin at {new.next_offset}."
-    if old.topic_id != new.topic_id:
+    if is_other_topic(old.topic_id, new.topic_id):
         return f"{place} was made anew; handling will begin at {new.next_offset}."
     if new.next_offset < old.next_offset:
         return f"{place}: {new.next_offset} to {old.next_offset - 1} come again; what was handled is recognised."
     return f"{place}: the commands from {old.next_offset} to {new.next_offset - 1} will never be handled or answered."
 
 
+def _done_again(
+    settings: Settings, topic: Topic, partition: int, old: StoredOffset | None, new: StoredOffset
+) -> str | None:
+    """Return what would be done a second time, None where everything is recognised."""
+    if old is None:
+        return None
+    end, before = old.next_offset, None
+    if is_other_topic(old.topic_id, new.topic_id):
+        end, before = topic.partitions[partition].end, old.floor.taken_at if old.floor else None
+        if before is None:
+            return None
+    end = min(end, topic.partitions[partition].end)
+    if new.next_offset >= end:
+        return None
+    place = f"{settings.commands_topic}/{partition}"
+    count, seen, first = not_recognised(settings, partition, new.next_offset, end, before)
+    floor = old.floor.offset if old.floor else None
+    took_over = f" This service took the place of another at {floor}." if floor is not None else ""
+    if count:
+        return (
+            f"{place}: {count} of the commands from {first} to {end - 1} are not recognised any more and would be done "
+            f"again.{took_over}"
+        )
+    if seen >= MOST_READ:
+        return f"{place}: the first {seen} commands are recognised; of those after them that is not known.{took_over}"
+    return None
+
+
 def _write(connection: Connection, name: str, partition: int, old: StoredOffset | None, new: StoredOffset) -> None:
     """Replace exactly what was shown to the operator. Raises Failure when the service moved it meanwhile."""
     place = {"topic": name, "partition": partition}
-    values = {"topic_id": new.topic_id, "next_offset": new.next_offset, "updated_at": func.now()}
+    unknown = dict.fromkeys(("last_offset", "last_timestamp", "last_hash", "last_epoch"))
+    values = {"topic_id": new.topic_id, "next_offset": new.next_offset, "updated_at": func.now(), **unknown}
+    if old is not None and is_other_topic(old.topic_id, new.topic_id):
+        values["floor_offset"] = None
+    connection.execute(delete(consumer_checkpoints).filter_by(**place))  # they may be of another log
     if old is None:
         written = connection.execute(insert(stored_offsets).values(place | values).on_conflict_do_nothing())
     else:

@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, BinaryIO
 
 import click
@@ -11,6 +12,7 @@ from flask.cli import with_appcontext
 from app.cli import audit, broker
 from app.cli.arguments import ID
 from app.cli.broker import Place
+from app.cli.cluster import require_ours
 from app.cli.database import transaction
 from app.cli.output import Failure, json_option, print_json
 from app.config.config import Settings
@@ -75,7 +77,7 @@ def _send(settings: Settings, who: str, what: str, key: bytes | None, data: byte
     with transaction() as connection:
         line = audit.begin(connection, who, "send-command", f"{what} to {settings.commands_topic}", data=data)
     try:
-        place = broker.send(settings, settings.commands_topic, key, data)
+        place = broker.send(settings, settings.commands_topic, key, data, partial(require_ours, settings))
     except Failure as failure:
         with transaction() as connection:
             audit.complete(connection, line, failure.message)

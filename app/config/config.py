@@ -166,6 +166,15 @@ class Settings:
     dead_letter_topic: str = _setting(
         "KAFKA_DEAD_LETTER_TOPIC", "order_commands.dlq", _topic, "topic of unreadable commands"
     )
+    topic_partitions: int = _setting(
+        "KAFKA_TOPIC_PARTITIONS", "3", _number(1, 1000), "partitions of a topic that the service makes"
+    )
+    topic_replication: int = _setting(
+        "KAFKA_TOPIC_REPLICATION",
+        "0",
+        _number(0, 100),
+        "replicas of a topic that the service makes; `0`: the cluster's default",
+    )
     group_id: str = _setting("KAFKA_GROUP_ID", "order-service-group", _group, "consumer group of the commands")
     session_timeout_ms: int = _setting(
         "KAFKA_SESSION_TIMEOUT_MS",

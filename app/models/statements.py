@@ -339,3 +339,14 @@ KEEP_CHECKPOINT = named(
     "FROM consumer_checkpoints AS known JOIN stands USING (topic, partition) "
     'WHERE known."offset" < stands.next_offset) AS old WHERE old.place > 1)',
 )
+FIND_CLUSTER = named(
+    "find_cluster", {}, "SELECT cluster_id, addresses FROM kafka_cluster ORDER BY seen_at DESC LIMIT 1"
+)
+# Of two instances that meet a new cluster at once, or two new clusters, one row is left.
+KEEP_CLUSTER = named(
+    "keep_cluster",
+    {"known": "text", "cluster_id": "text", "addresses": "text"},
+    "WITH gone AS (DELETE FROM kafka_cluster WHERE cluster_id = {known} AND cluster_id <> {cluster_id}) "
+    "INSERT INTO kafka_cluster (cluster_id, addresses) VALUES ({cluster_id}, {addresses}) "
+    "ON CONFLICT (cluster_id) DO UPDATE SET addresses = excluded.addresses, seen_at = excluded.seen_at",
+)

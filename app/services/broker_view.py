@@ -25,12 +25,14 @@ OUR_CLIENTS = "order-service-"
 
 @dataclass(frozen=True, slots=True)
 class TopicView:
-    """One topic. `leaders`: by partition, NO_LEADER where there is none; `error`: why nothing is known of it."""
+    """One topic. `leaders`: by partition, NO_LEADER where there is none; `error`: why nothing is known of it;
+    `replicas`: the fewest of a partition."""
 
     id: uuid.UUID
     leaders: Mapping[int, int]
     rights: frozenset[str] | None = None
     error: str | None = None
+    replicas: int = 0
 
     @property
     def missing(self) -> bool:
@@ -80,6 +82,10 @@ class KafkaView:
             self.close()  # the broker it spoke to is gone: any of them may answer
             described = self._client().describe_topics(list(names))
         return {topic["name"]: _topic(topic) for topic in described}
+
+    def brokers(self) -> int:
+        """Return how many brokers there are. Blocks up to some seconds."""
+        return len(self._client().describe_cluster()["brokers"])
 
     def bounds(self, name: str, topic: TopicView) -> dict[int, Bounds]:
         """Return the bounds of the partitions whose leader answers. Blocks up to some seconds a leader."""
@@ -148,8 +154,10 @@ def _topic(described: Mapping[str, Any]) -> TopicView:
     if described["error_code"]:
         return TopicView(topic_id, {}, error=_error(described["error_code"]))
     leaders = {it["partition_index"]: it["leader_id"] for it in described["partitions"]}
+    replicas = min((len(it["replica_nodes"]) for it in described["partitions"]), default=0)
     rights = described.get("authorized_operations")
-    return TopicView(topic_id, leaders, frozenset(map(str, rights)) if isinstance(rights, list) and rights else None)
+    known = frozenset(map(str, rights)) if isinstance(rights, list) and rights else None
+    return TopicView(topic_id, leaders, known, replicas=replicas)
 
 
 def _member(described: Mapping[str, Any], name: str) -> Member:

@@ -210,9 +210,11 @@ class _Gate:
 
 
 @contextlib.contextmanager
-def open_events(settings: Settings, topic: str) -> Iterator[KafkaEventLog]:
-    """Open a producer for the topic, and discard it at the end. Raises KafkaError and TopicsMissing."""
-    topic_id = kafka_clients.ensure_topics(settings, [topic])[topic]
+def open_events(
+    settings: Settings, topic: str, require: Callable[[str], None] = kafka_clients.accept_any
+) -> Iterator[KafkaEventLog]:
+    """Open a producer for the topic, and discard it at the end. Raises KafkaError, TopicsMissing, and as `require`."""
+    topic_id = kafka_clients.ensure_topics(settings, [topic], require)[topic]
     producer = kafka_clients.producer(settings)
     try:
         producer.partitions_for(topic)  # from now on it follows the topic

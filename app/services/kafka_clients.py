@@ -17,10 +17,11 @@ from kafka.serializer import Serializer
 from app.config.config import Settings
 from app.services.kafka_records import get_past_any_record
 
+OUR_CLIENT_ID = "order-service-"
 BOOTSTRAP_MS = 5_000
 REQUEST_MS = 10_000
 GROUP_METADATA_MS = 5_000  # so soon new partitions of the commands are seen, and that the topic is gone
-PARTITIONS = 3
+CLUSTERS_DEFAULT = -1
 DEAD_LETTER_BYTES = 16 * 1024 * 1024  # a dead letter is as large as somebody else's record
 
 Client = TypeVar("Client")
@@ -62,7 +63,7 @@ class TopicsMissing(Exception):
 def _common(settings: Settings) -> dict[str, Any]:
     return {
         "bootstrap_servers": list(settings.bootstrap_servers),
-        "client_id": f"order-service-{sockets.gethostname()}-{os.getpid()}",
+        "client_id": f"{OUR_CLIENT_ID}{sockets.gethostname()}-{os.getpid()}",
         "bootstrap_timeout_ms": BOOTSTRAP_MS,
         "request_timeout_ms": REQUEST_MS,
         "metadata_max_age_ms": 60_000,
@@ -158,13 +159,21 @@ def admin(settings: Settings, ask_ms: int) -> KafkaAdminClient:
     return _open(KafkaAdminClient, settings, bootstrap_timeout_ms=ask_ms, request_timeout_ms=ask_ms)
 
 
-def ensure_topics(settings: Settings, topics: Sequence[str]) -> dict[str, uuid.UUID]:
+def accept_any(cluster_id: str) -> None:
+    """Say of no cluster that it is not ours."""
+
+
+def ensure_topics(
+    settings: Settings, topics: Sequence[str], require: Callable[[str], None] = accept_any
+) -> dict[str, uuid.UUID]:
     """Create the topics that are missing and return the id of each (nil where the broker has none).
 
-    Blocks up to some seconds. Raises TopicsMissing with a sentence where creating is not allowed, and KafkaError.
+    `require` is called with the cluster's id before anything is made. Blocks up to some seconds. Raises what it
+    raises, TopicsMissing with a sentence where creating is not allowed, and KafkaError.
     """
     admin = _open(KafkaAdminClient, settings)
     try:
+        require(admin.describe_cluster()["cluster_id"])
         missing = sorted(set(topics) - set(admin.list_topics()))
         for topic in missing:
             _create(admin, topic, settings)
@@ -203,7 +212,8 @@ def _configs(settings: Settings, topic: str, names: list[str]) -> dict[str, str]
 
 
 def _create(admin: KafkaAdminClient, topic: str, settings: Settings) -> None:
-    options: dict[str, Any] = {"num_partitions": PARTITIONS}
+    options: dict[str, Any] = {"num_partitions": settings.topic_partitions}
+    options["replication_factor"] = settings.topic_replication or CLUSTERS_DEFAULT
     if topic == settings.dead_letter_topic:
         options["configs"] = {"max.message.bytes": str(DEAD_LETTER_BYTES)}
     try:

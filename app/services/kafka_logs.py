@@ -4,7 +4,7 @@ import contextlib
 import logging
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.errors import KafkaError
@@ -150,10 +150,12 @@ class KafkaCommandLog:
 
 
 @contextlib.contextmanager
-def open_commands(settings: Settings) -> Iterator[KafkaCommandLog]:
-    """Join the group, and leave it at the end. Raises KafkaError and TopicsMissing."""
+def open_commands(
+    settings: Settings, require: Callable[[str], None] = kafka_clients.accept_any
+) -> Iterator[KafkaCommandLog]:
+    """Join the group, and leave it at the end. Raises KafkaError, TopicsMissing, and what `require` raises."""
     topic = settings.commands_topic
-    topic_id = kafka_clients.ensure_topics(settings, [topic])[topic]
+    topic_id = kafka_clients.ensure_topics(settings, [topic], require)[topic]
     commands = KafkaCommandLog(settings, kafka_clients.group_consumer(settings), topic_id)
     try:
         yield commands

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections.abc import Callable
 from functools import partial
 
 from kafka.errors import KafkaError
@@ -12,12 +13,13 @@ from app.models import schema
 from app.models.alarms import AlarmTable
 from app.models.database import Database, DatabaseAway, DatabaseReadOnly, DatabaseTrouble
 from app.models.watch import WatchTable
-from app.services import event_log, kafka_clients, kafka_logs, relay_store
+from app.services import event_log, kafka_clients, kafka_logs, known_cluster, relay_store
 from app.services.alarms import AlarmKeeper, Alarms
 from app.services.command_store import PostgresCommandStore
 from app.services.command_trouble import Breaker
 from app.services.consumer import CommandConsumer
 from app.services.housekeeping import Housekeeping
+from app.services.known_cluster import AnotherCluster, KnownCluster
 from app.services.relay import Relay
 from app.services.supervisor import Beat, SupervisedThread
 from app.services.watch import Watch, missing_watch
@@ -30,6 +32,7 @@ CONSUMER_STATEMENT_MS = 10_000
 DATABASE_PAUSE_SECONDS = 1.0
 SCHEMA_PAUSE_SECONDS = 5.0  # between attempts that fail for a reason that a person must mend
 LOOK_AGAIN_SECONDS = 5.0
+ANOTHER_CLUSTER_SECONDS = 5.0
 DEAD_LETTER_POLL_SECONDS = 0.5  # nobody waits for one
 READ_ONLY = "database_read_only"
 STOP_SECONDS = 15.0
@@ -53,6 +56,7 @@ class KafkaService:
         )
         self.watch = Watch(settings, WatchTable(books, alarms.holder), alarms, lambda: self.threads, self._leads)
         self._breaker = Breaker()
+        self._cluster = KnownCluster(settings, self._commands, alarms)
         self._at_head = threading.Event()
         self._repeats = Repeats()
         self.schema_refusal: str | None = None  # why the schema cannot be brought to head
@@ -62,7 +66,7 @@ class KafkaService:
         ]
         self.threads = [SupervisedThread("schema", self._keep_schema), SupervisedThread("alarms", self._keep_alarms)]
         if settings.consumes:
-            self.threads.append(SupervisedThread("consumer", self._consume))
+            self.threads.append(SupervisedThread("consumer", self._consume_when_ready))
             self.threads.append(SupervisedThread("housekeeping", self._keep_house))
             self.threads.append(SupervisedThread("watch", self._watch))
             self.threads += [
@@ -111,7 +115,7 @@ class KafkaService:
         return Relay(
             lane.name,
             partial(relay_store.lead, self._database, lane, topic, self._settings.relay_batch),
-            partial(event_log.open_events, self._settings, topic),
+            partial(event_log.open_events, self._settings, topic, self._cluster.require),
             self._alarms,
             poll_seconds,
             self._settings.relay_settle_ms / 1000,
@@ -179,10 +183,19 @@ class KafkaService:
 
         while self._when_ready(stop, beat):
             try:
-                relay.run(stop, beat_on_a_database_that_takes_changes)
+                self._with_our_cluster(partial(relay.run, stop, beat_on_a_database_that_takes_changes), stop, beat)
             except DatabaseReadOnly:
                 self._alarms.ring(READ_ONLY, "The database is read-only: changes and commands wait, no event leaves")
                 stop.wait(DATABASE_PAUSE_SECONDS)
+
+    def _with_our_cluster(self, work: Callable[[], None], stop: threading.Event, beat: Beat) -> None:
+        """Do the work; where the cluster is not ours, say so and wait a while instead."""
+        try:
+            work()
+        except AnotherCluster as error:
+            self._alarms.ring(known_cluster.ALARM, str(error))
+            beat()
+            stop.wait(ANOTHER_CLUSTER_SECONDS)
 
     def _keep_house(self, stop: threading.Event, beat: Beat) -> None:
         while self._when_ready(stop, beat):
@@ -207,13 +220,15 @@ class KafkaService:
             "known_events": redone,
         }
 
+    def _consume_when_ready(self, stop: threading.Event, beat: Beat) -> None:
+        if self._when_ready(stop, beat):
+            self._with_our_cluster(partial(self._consume, stop, beat), stop, beat)
+
     def _consume(self, stop: threading.Event, beat: Beat) -> None:
         """Consume until `stop`. Whatever Kafka raises ends it: the next run begins with a new client."""
-        if not self._when_ready(stop, beat):
-            return
         days = self._settings.command_identity_days
         store = PostgresCommandStore(self._commands, identity_days=days)
-        with kafka_logs.open_commands(self._settings) as commands:
+        with kafka_logs.open_commands(self._settings, self._cluster.require) as commands:
             consumer = CommandConsumer(commands, store, self._alarms, self._breaker, days)
             next_look = Deadline(LOOK_AGAIN_SECONDS)
             while not stop.is_set():

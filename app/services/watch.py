@@ -22,6 +22,7 @@ from app.services.broker_view import KafkaView, Member, TopicView
 from app.services.commands_lag import CommandsLag, Waiting
 from app.services.kafka_reasons import KafkaReasons
 from app.services.supervisor import Beat, SupervisedThread
+from app.services.topic_shape import few_partitions, few_replicas
 from app.services.waiting import Progress, explained, listed
 from app.utils.deadline import Deadline
 from app.utils.logging import kafka_is_away
@@ -128,11 +129,24 @@ class Watch:
             suspected["partitions_without_leader"] = f"Without a leader in Kafka: {listed(leaderless)}", ""
         found |= {name: it for name, it in suspected.items() if name in self._suspected}
         self._suspected = set(suspected)
+        self._judge_shape(topics, found)
         denied = self._denied(topics)
         if denied:
             found["kafka_rights"] = f"Kafka's ACLs do not let the service {listed(denied)}", ""
         ok = not suspected and not denied
         self.topics = {"ok": ok, "missing": missing, "unknown": unseen, "without_leader": leaderless, "denied": denied}
+
+    def _judge_shape(self, topics: Mapping[str, TopicView], found: Found) -> None:
+        partitions = few_partitions(topics, self._settings.topic_partitions)
+        if partitions:
+            found["topic_partitions"] = partitions, ""
+        try:
+            replicas = few_replicas(topics, self._view.brokers)
+        except KafkaError as error:
+            log.debug("nothing is known of the brokers: %s", error)
+            return
+        if replicas:
+            found["topic_replication"] = replicas, ""
 
     def _denied(self, topics: Mapping[str, TopicView]) -> list[str]:
         needed = {

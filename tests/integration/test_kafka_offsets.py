@@ -38,9 +38,14 @@ def commit(world: World, offset: int) -> None:
     """Set the group's offset, as another consumer would have left it."""
     place = TopicPartition(world.commands, 0)
     offsets = {place: OffsetAndMetadata(offset, "", -1)}
-    patiently(world.wire.admin.alter_group_offsets, world.group, offsets)
-    committed = patiently(world.wire.admin.list_group_offsets, world.group)[world.group]
-    assert committed[place].offset == offset
+
+    def is_there() -> bool:
+        """The first group of a broker is refused until its topic of offsets is made."""
+        patiently(world.wire.admin.alter_group_offsets, world.group, offsets)
+        committed = patiently(world.wire.admin.list_group_offsets, world.group)[world.group]
+        return place in committed and committed[place].offset == offset
+
+    wait_for(is_there, "the group's offset")
 
 
 def test_the_first_start_goes_on_at_the_groups_committed_offset(world: World) -> None:

@@ -49,6 +49,8 @@ BAD = [
     ("KAFKA_DEAD_LETTER_TOPIC", ["", "a\n"]),
     ("KAFKA_GROUP_ID", ["", " ", "g ", "a\nb", "a\x00", "\udcff", "x" * 256]),
     ("KAFKA_SESSION_TIMEOUT_MS", ["", "999", "300001", "10s"]),
+    ("KAFKA_TOPIC_PARTITIONS", ["", "0", "1001"]),
+    ("KAFKA_TOPIC_REPLICATION", ["", "-1", "101"]),
     ("CONSUMER_BATCH", ["", "0", "10001"]),
     ("RELAY_BATCH", ["", "0", "10001"]),
     ("RELAY_POLL_MS", ["", "4", "2001"]),

@@ -1,0 +1,62 @@
+"""`offsets accept-cluster`, and that no command takes another Kafka cluster for the one of the stored offsets."""
+
+import click
+from flask import current_app
+from flask.cli import with_appcontext
+from sqlalchemy import Connection, delete, insert, select
+
+from app.cli import audit, broker
+from app.cli.arguments import confirm, yes_option
+from app.cli.database import transaction
+from app.cli.output import Failure
+from app.config.config import Settings
+from app.models.models import kafka_cluster
+from app.services.known_cluster import is_made_anew, other_cluster
+
+
+def require_ours(settings: Settings, cluster_id: str) -> None:
+    """Return where the cluster is the one of the stored offsets, or none is known. Raises Failure."""
+    with transaction() as connection:
+        known = _known(connection)
+    if known is None or known[0] == cluster_id or is_made_anew(known[1], settings.bootstrap_servers):
+        return
+    raise Failure(other_cluster(*known, cluster_id, settings.bootstrap_servers) + ".")
+
+
+@click.command("accept-cluster")
+@yes_option
+@audit.as_option
+@with_appcontext
+def accept_cluster(yes: bool, who: str) -> None:
+    """Say that the Kafka cluster at KAFKA_BOOTSTRAP_SERVERS is the right one from now on.
+
+    The service stops at another cluster than its stored offsets are of. Where the topics are others too, commands are
+    handled from their beginning, and read-back begins there.
+
+    \b
+    Examples:
+      flask orders offsets accept-cluster
+      flask orders offsets accept-cluster --yes --as alice
+    """
+    settings: Settings = current_app.extensions["settings"]
+    found, addresses = broker.cluster_id(settings), ",".join(settings.bootstrap_servers)
+    with transaction() as connection:
+        known = _known(connection)
+    if known is not None and known[0] == found:
+        click.echo(f"The cluster at {addresses} is the one of the stored offsets already ({found}).")
+        return
+    was = "none is known so far" if known is None else f"the stored offsets are of {known[0]} at {known[1]}"
+    confirm(f"{addresses} is the cluster {found}; {was}. From now on it is the one to work with. Go on?", yes=yes)
+    with transaction() as connection:
+        connection.execute(delete(kafka_cluster))
+        connection.execute(insert(kafka_cluster).values(cluster_id=found, addresses=addresses))
+        audit.record(
+            connection, who, "accept-cluster", f"cluster {found}", f"{known and known[0]} → {found}, {addresses}"
+        )
+    click.echo(f"The cluster {found} at {addresses} is accepted. Running instances go on with it within 5 s.")
+
+
+def _known(connection: Connection) -> tuple[str, str] | None:
+    query = select(kafka_cluster.c.cluster_id, kafka_cluster.c.addresses).order_by(kafka_cluster.c.seen_at.desc())
+    row = connection.execute(query.limit(1)).first()
+    return None if row is None else (row[0], row[1])
