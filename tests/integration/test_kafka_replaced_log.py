@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
-from app.services import kafka_clients, kafka_looks, kafka_service
+from app.services import kafka_logs, kafka_looks, kafka_service
 from app.services.checkpoint import Checkpoint, digest
 from app.services.log_check import PartitionAway
 from tests.integration.test_kafka_offsets import alarms, creates, ids, stored
@@ -25,9 +25,9 @@ def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def consumer(world: World) -> Iterator[KafkaConsumer]:
     """As the service has one, with every partition."""
-    with closing(kafka_clients.group_consumer(world.settings())) as made:
-        wait_for(lambda: made.poll(timeout_ms=200) or made.assignment(), "the assignment")
-        yield made
+    with kafka_logs.open_commands(world.settings()) as made:
+        wait_for(lambda: made.poll() or made.assigned(), "the assignment")
+        yield made._consumer
 
 
 def trail(world: World) -> list[int]:
