@@ -1,4 +1,4 @@
-"""Topics that have fewer partitions or replicas than they should have: no client notices, and an operator can mend it."""
+"""Topics with fewer partitions or replicas than they should have: no client notices, and an operator can mend it."""
 
 from collections.abc import Callable, Mapping
 
@@ -21,6 +21,6 @@ def few_replicas(topics: Mapping[str, TopicView], brokers: Callable[[], int]) ->
     if count < 2:
         return None
     return (
-        f"Topics with one replica on {count} brokers: {listed(alone)}; with its broker a partition stops, with its disk "
-        "it is lost (KAFKA_TOPIC_REPLICATION is for topics made from now on)"
+        f"Topics with one replica on {count} brokers: {listed(alone)}; its broker gone a partition stops, its disk "
+        "gone it is lost (KAFKA_TOPIC_REPLICATION is for topics made from now on)"
     )
