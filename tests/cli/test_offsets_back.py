@@ -67,7 +67,7 @@ def test_another_cluster_is_refused_until_it_is_accepted(running: World, termina
     assert "another cluster" in terminal(running).run("check").stdout
     assert "another cluster" in terminal(running).refusal(*CANCEL)
     terminal(running).prints("offsets", "accept-cluster", "--yes", "--as", "alice")
-    assert [action for _, action, *_ in terminal(running).audit()] == ["accept-cluster"]
+    assert "accept-cluster" in [action for _, action, *_ in terminal(running).audit()]
     terminal(running).prints(*SET, 0, "--yes")
     running.start()
     running.settle()
