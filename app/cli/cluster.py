@@ -8,7 +8,7 @@ from sqlalchemy import Connection, delete, insert, select
 from app.cli import audit, broker
 from app.cli.arguments import confirm, yes_option
 from app.cli.database import transaction
-from app.cli.output import Failure
+from app.cli.output import Failure, json_option, print_json
 from app.config.config import Settings
 from app.models.models import kafka_cluster
 from app.services.known_cluster import is_made_anew, other_cluster
@@ -26,8 +26,9 @@ def require_ours(settings: Settings, cluster_id: str) -> None:
 @click.command("accept-cluster")
 @yes_option
 @audit.as_option
+@json_option
 @with_appcontext
-def accept_cluster(yes: bool, who: str) -> None:
+def accept_cluster(yes: bool, who: str, as_json: bool) -> None:
     """Say that the Kafka cluster at KAFKA_BOOTSTRAP_SERVERS is the right one from now on.
 
     The service stops at another cluster than its stored offsets are of. Where the topics are others too, commands are
@@ -42,8 +43,10 @@ def accept_cluster(yes: bool, who: str) -> None:
     found, addresses = broker.cluster_id(settings), ",".join(settings.bootstrap_servers)
     with transaction() as connection:
         known = _known(connection)
+    shown = {"before": known and known[0], "cluster": found, "addresses": addresses}
     if known is not None and known[0] == found:
-        click.echo(f"The cluster at {addresses} is the one of the stored offsets already ({found}).")
+        sentence = f"The cluster at {addresses} is the one of the stored offsets already ({found})."
+        print_json(shown) if as_json else click.echo(sentence)
         return
     was = "none is known so far" if known is None else f"the stored offsets are of {known[0]} at {known[1]}"
     confirm(f"{addresses} is the cluster {found}; {was}. From now on it is the one to work with. Go on?", yes=yes)
@@ -53,7 +56,8 @@ def accept_cluster(yes: bool, who: str) -> None:
         audit.record(
             connection, who, "accept-cluster", f"cluster {found}", f"{known and known[0]} → {found}, {addresses}"
         )
-    click.echo(f"The cluster {found} at {addresses} is accepted. Running instances go on with it within 5 s.")
+    sentence = f"The cluster {found} at {addresses} is accepted. Running instances go on with it within 5 s."
+    print_json(shown) if as_json else click.echo(sentence)
 
 
 def _known(connection: Connection) -> tuple[str, str] | None:

@@ -107,7 +107,8 @@ def set_offset(partition: int, offset: int, do_again: bool, yes: bool, who: str,
 @click.option("--partition", type=int, required=True, help="A partition that the topic does not have any more.")
 @yes_option
 @audit.as_option
-def forget_offset(partition: int, yes: bool, who: str) -> None:
+@json_option
+def forget_offset(partition: int, yes: bool, who: str, as_json: bool) -> None:
     """Take away the stored offset of a partition that the topic does not have any more.
 
     \b
@@ -129,6 +130,9 @@ def forget_offset(partition: int, yes: bool, who: str) -> None:
         connection.execute(delete(consumer_checkpoints).filter_by(**place))
         subject = f"offset {settings.commands_topic}/{partition}"
         audit.record(connection, who, "offsets forget", subject, f"{old.next_offset}, topic id {old.topic_id}")
+    if as_json:
+        print_json({"partition": partition, "before": old.next_offset, "offset": None})
+        return
     click.echo(f"The stored offset of partition {partition} is forgotten.")
 
 
