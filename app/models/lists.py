@@ -18,10 +18,16 @@ _KINDS = {"order_status": "status", "cust_id": "customer", "runner_id": "runner"
 _NEWEST_FIRST = "ORDER BY created_at DESC, order_id DESC"
 
 
+def _matches(filters: tuple[str, ...]) -> str:
+    """Return the condition. Beside a runner the status is no index's: all there are in a status would be walked."""
+    if filters == ("order_status", "runner_id"):
+        return "runner_id = {runner_id} AND order_status || '' = {order_status}"
+    return " AND ".join(f"{column} = {{{column}}}" for column in filters) or "true"
+
+
 def _total(filters: tuple[str, ...]) -> str:
     if len(filters) > 1:
-        condition = " AND ".join(f"{column} = {{{column}}}" for column in filters)
-        return f"SELECT count(*) FROM orders WHERE {condition}"
+        return f"SELECT count(*) FROM orders WHERE {_matches(filters)}"
     stored, new = "kind = 'status'", "true"
     if filters:
         (column,) = filters
@@ -33,13 +39,13 @@ def _total(filters: tuple[str, ...]) -> str:
 
 
 def _page(*filters: str) -> Statement:
-    condition = " AND ".join(f"{column} = {{{column}}}" for column in filters) or "true"
+    # Past the end nothing is walked.
     return named(
         "_".join(("page", *filters)),
         {**dict.fromkeys(filters, "text"), "limit": "bigint", "offset": "bigint"},
         f"SELECT matching.total, page.* FROM ({_total(filters)}) AS matching (total) LEFT JOIN LATERAL ("
-        f"SELECT {ORDER_LIST} FROM orders WHERE {condition} {_NEWEST_FIRST} LIMIT {{limit}} OFFSET {{offset}}"
-        ") AS page ON true ORDER BY page.created_at DESC, page.order_id DESC",
+        f"SELECT {ORDER_LIST} FROM orders WHERE {_matches(filters)} AND {{offset}} < matching.total {_NEWEST_FIRST} "
+        "LIMIT {limit} OFFSET {offset}) AS page ON true ORDER BY page.created_at DESC, page.order_id DESC",
     )
 
 

@@ -1,20 +1,24 @@
 """Totals of lists and places of deep pages are exact, whoever changes the orders and whenever they are folded."""
 
+import io
 import random
 import re
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from flask import Flask
 
+from app.cli.consistency import MISCOUNTED
 from app.models import lists
 from app.models.housekeeping import FOLD_COUNTS
 from app.models.schema import migrate
 from tests.contract.builders import STATUSES, Caller, at_once, unique
 from tests.contract.conftest import Tables, make_app
+from tools.stack.postgres import Postgres
 
 ROW = (
     "INSERT INTO orders (order_id, cust_id, runner_id, order_description, food_fee, delivery_fee, delivery_location, "
@@ -204,3 +208,57 @@ def test_a_page_never_contradicts_its_total_while_others_write_and_fold(
     calls: list[Callable[[], None]] = [write, fold_on, read]
     at_once(calls)
     assert totals(own) == counted(own_tables)
+
+
+DATA_OF = (
+    "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' "
+    "AND table_name NOT LIKE '%schema' ORDER BY table_name"
+)
+
+
+def restore_data(source: Tables, target: Tables) -> None:
+    """As `pg_dump --data-only source | psql target`: table by table, with an empty search path."""
+    with closing(source.connect()) as giver, closing(target.connect()) as taker, taker, taker.cursor() as writing:
+        writing.execute("SELECT pg_catalog.set_config('search_path', '', false)")
+        for row in source.rows(DATA_OF):
+            data = io.BytesIO()
+            giver.cursor().copy_expert(f"COPY public.{row['table_name']} TO stdout", data)
+            data.seek(0)
+            writing.copy_expert(f"COPY public.{row['table_name']} FROM stdin", data)
+        for row in source.rows("SELECT sequencename, coalesce(last_value, 1) AS last FROM pg_sequences"):
+            writing.execute("SELECT pg_catalog.setval(%s, %s)", (f"public.{row['sequencename']}", row["last"]))
+
+
+@pytest.mark.parametrize("folded", [False, True])
+def test_a_restored_dump_of_data_alone_is_counted_once(
+    own: Caller, own_tables: Tables, postgres: Postgres, folded: bool
+) -> None:
+    """[H3]"""
+    for customer in range(7):
+        own.new("ACCEPTED", customer_id=f"customer-{customer % 2}")
+    if folded:
+        fold(own_tables)
+    url = postgres.create_database(unique("restored").replace("-", "_"))
+    app = make_app(url)
+    migrate(app.extensions["settings"].database_url)
+    with closing(Tables(url)) as target:
+        restore_data(own_tables, target)
+        restored = Caller(app.test_client())
+        assert (totals(restored), totals(restored)) == (totals(own), counted(target))
+        restored.new("CREATED", customer_id="customer-1")
+        fold(target)
+        assert totals(restored) == counted(target)
+        assert target.rows(str(MISCOUNTED)) == []
+
+
+@pytest.mark.parametrize("filters", FILTERS)
+def test_past_the_end_nothing_is_walked(own: Caller, own_tables: Tables, filters: dict[str, str]) -> None:
+    """[H3]: whoever asks for page 999999999999 does not read all orders."""
+    for _ in range(3):
+        own.new("ACCEPTED")
+    statement = lists.page([{"status": "order_status", "runnerId": "runner_id"}[name] for name in filters], 10**9)
+    values = [*filters.values(), 10, 10**9]
+    sql = re.sub(r"\$(\d+)", lambda place: repr(values[int(place[1]) - 1]), statement.sql)
+    plan = "\n".join(row["QUERY PLAN"] for row in own_tables.rows(f"EXPLAIN (ANALYZE, COSTS OFF) {sql}"))
+    assert "on orders" not in plan or "never executed" in plan
+    assert own.get("/orders", page=10**8, **filters).json["items"] == []
