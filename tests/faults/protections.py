@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from app.models.database import Session, Statement
+from app.models.floor import Floor
 from app.services import command_batch
 from app.services.command_batch import Batch, CommandBatches
 from app.services.event_reader import EventReader
@@ -52,9 +53,14 @@ def one_leader() -> None:
     PostgresLead.acquire = lambda _: True  # type: ignore[method-assign]
 
 
+def floor() -> None:
+    """Whoever looks for rows walks over the dead ones."""
+    Floor.rise = lambda *_: None  # type: ignore[method-assign]
+
+
 PROTECTIONS: dict[str, Callable[[], None]] = {
     function.__name__: function
-    for function in (read_back, read_back_to_the_end, compare_and_swap, identities, one_leader)
+    for function in (read_back, read_back_to_the_end, compare_and_swap, identities, one_leader, floor)
 }
 
 
