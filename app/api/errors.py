@@ -86,7 +86,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(DatabaseTrouble, _of_database)
     app.register_error_handler(KeyReused, _of_reused_key)
     app.register_error_handler(KeyInUse, _of_key_in_use)
-    app.register_error_handler(HTTPException, _of_http)
+    app.register_error_handler(HTTPException, of_http)
     app.register_error_handler(Exception, _of_bug)
 
 
@@ -107,7 +107,8 @@ def _of_key_in_use(_: KeyInUse) -> Response:
     return respond(failure("idempotency_key_in_use", "A request with this Idempotency-Key is still being worked on"))
 
 
-def _of_http(error: HTTPException) -> Response:
+def of_http(error: HTTPException) -> Response:
+    """Return the failure that Flask or the router found."""
     code, sentence = _HTTP_CODES.get(error.code or 500, ("bad_request", "The request cannot be understood"))
     response = respond(failure(code, sentence))
     if error.code == 405:

@@ -65,6 +65,25 @@ def test_all_that_a_page_loads_is_there(client: FlaskClient, path: str) -> None:
         assert get(client, base + name).status_code == 200
 
 
+def test_the_page_at_the_root_leads_everywhere_and_is_for_browsers_only(client: FlaskClient) -> None:
+    page = get(client, "/", Accept="text/html,application/xhtml+xml,*/*;q=0.8")
+    assert (page.status_code, page.content_type) == (200, HTML)
+    links = re.findall(r'<(?:a|link) [^>]*href="([^"]+)"', page.text)
+    assert {"apidocs/", "asyncapi", "openapi.json", "asyncapi.json", "readyz", "livez", "health", "metrics"} <= {*links}
+    paths = {rule.rule for rule in client.application.url_map.iter_rules()}
+    assert all(f"/{link}" in paths or get(client, f"/{link}").status_code == 200 for link in links)
+    for accept in ("*/*", "application/json", ""):
+        assert get(client, "/", Accept=accept).get_json()["code"] == "not_found"
+
+
+def test_the_type_around_a_payload_is_one_of_all(client: FlaskClient) -> None:
+    page = get(client, "/asyncapi").text
+    commands = "one of &#34;create_order&#34;, &#34;update_order_status&#34;, &#34;cancel_order&#34;"
+    assert f"<td>{commands}</td>" in page
+    assert "&#34;order.cancelled&#34;, &#34;order.creation_failed&#34;" in page
+    assert "dead_letter" not in page.split("Fields of a reply or event")[1].split("Headers of a reply")[0]
+
+
 def test_files_of_a_fixed_version_are_kept_by_browsers(client: FlaskClient) -> None:
     bundle = get(client, BUNDLE)
     assert bundle.content_type == "text/javascript; charset=utf-8"

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from flask import Blueprint, Response, current_app, render_template, request, send_from_directory
+from werkzeug.exceptions import HTTPException
 
+from app.api.errors import of_http
 from app.utils.encoder import encode
 
 STATIC = Path(__file__).with_name("static")
@@ -18,6 +20,20 @@ CONTENT_SECURITY_POLICY = (
 )
 
 documents = Blueprint("documents", __name__, template_folder="templates")
+
+
+@documents.app_errorhandler(404)
+def index(error: HTTPException) -> Response:
+    """Where to go from here, for people with a browser; a program finds nothing here [H1].
+
+    Not a route: with one, the router would send `//orders` to a host of that name.
+    """
+    wanted = request.path == "/" and request.method in ("GET", "HEAD")
+    if not wanted or not any(media == "text/html" for media, _ in request.accept_mimetypes):
+        return of_http(error)
+    response = _file("index.html")
+    response.vary.add("Accept")
+    return response
 
 
 @documents.get("/openapi.json")

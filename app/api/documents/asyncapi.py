@@ -32,7 +32,8 @@ _CORRELATION = {"correlationId": {"$ref": "#/components/correlationIds/envelope"
 CHANNELS = {
     COMMANDS: (
         "Commands to the service",
-        "No headers are needed. Key: the order's id, so that one order's commands keep their order; none is allowed. "
+        "No headers are needed. Key: the order's id, so that one order's commands keep their order; a record without a "
+        "key is taken too. "
         "At most 128 KiB and 32 brackets open at once, JSON in UTF-8, no duplicate keys.",
     ),
     EVENTS: (

@@ -112,7 +112,10 @@ def _post(call: str, post: Post) -> dict[str, Any]:
     key = {
         "name": "Idempotency-Key",
         "in": "header",
-        "description": "Such as lunch-1. The same key and body again: the same answer, done once. Kept for 24 hours",
+        "description": (
+            "Such as lunch-1. The same key and body again: the same answer, done once. Kept for 48 hours, or for "
+            "what `IDEMPOTENCY_KEY_HOURS` of the service says, never for less than 24"
+        ),
         "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"},
     }
     success = _response("Success", post.shape, post.answers)

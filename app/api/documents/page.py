@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 Document = Mapping[str, Any]
@@ -58,12 +58,17 @@ def operations(document: Document) -> list[Operation]:
 
 def common(document: Document) -> list[tuple[str, list[Field]]]:
     """Return what every record has around its payload: a title and fields each."""
-    command, reply = (_first(document, action) for action in ("receive", "send"))
-    letter = document["components"]["messages"]["dead_letter"]
+    messages = document["components"]["messages"]
+    operations = [it for it in document["operations"].values() if it["action"] == "receive"]
+    commands = [resolve(document, message) for operation in operations for message in operation["messages"]]
+    names = {command["name"] for command in commands}
+    sent = [message for name, message in messages.items() if name not in names and "headers" in message]
+    sent = [message for message in sent if message["name"] != "dead_letter"]
+    letter = messages["dead_letter"]
     return [
-        ("Fields of a command", _around(document, command["payload"])),
-        ("Fields of a reply or event", _around(document, reply["payload"])),
-        ("Headers of a reply or event", list(fields_of(document, reply["headers"]))),
+        ("Fields of a command", _around(document, commands)),
+        ("Fields of a reply or event", _around(document, sent)),
+        ("Headers of a reply or event", list(fields_of(document, sent[0]["headers"]))),
         ("Headers of a dead letter", list(fields_of(document, letter["headers"]))),
     ]
 
@@ -89,13 +94,11 @@ def resolve(document: Document, schema: Schema) -> Schema:
     return schema
 
 
-def _first(document: Document, action: str) -> Schema:
-    operation = next(it for it in document["operations"].values() if it["action"] == action)
-    return resolve(document, operation["messages"][0])
-
-
-def _around(document: Document, envelope: Schema) -> list[Field]:
-    return [field for field in fields_of(document, envelope) if not field.path.startswith("payload.")]
+def _around(document: Document, messages: Sequence[Mapping[str, Any]]) -> list[Field]:
+    """Return the fields that all messages have around their payloads; each of them has a type of its own."""
+    fields = [field for field in fields_of(document, messages[0]["payload"]) if not field.path.startswith("payload.")]
+    types = ", ".join(json.dumps(message["name"]) for message in messages)
+    return [replace(field, type=f"one of {types}") if field.path == "type" else field for field in fields]
 
 
 def _messages(document: Document, operation: Mapping[str, Any]) -> list[Message]:
