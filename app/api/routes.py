@@ -1,4 +1,4 @@
-"""The twelve endpoints: validate, call, render. What they promise is in docs/contract.md."""
+"""The eleven endpoints of orders: validate, call, render. What they promise is in docs/contract.md."""
 
 from flask import Blueprint, Response, current_app, g
 from werkzeug.routing import BaseConverter

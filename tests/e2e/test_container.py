@@ -70,6 +70,8 @@ def test_compose_starts_the_service_on_3002_after_its_database_and_broker() -> N
     assert service["depends_on"] == {name: {"condition": "service_healthy"} for name in ("order-db", "kafka")}
     assert all("healthcheck" in services[name] for name in service["depends_on"])
     assert "@order-db:5432/order_db" in service["environment"]["DATABASE_URL"]
+    assert "$" not in service["environment"]["DATABASE_URL"]  # a password with an @ in it would be half a host
+    assert service["environment"]["PGPASSWORD"] == services["order-db"]["environment"]["POSTGRES_PASSWORD"]
     assert service["environment"]["KAFKA_BOOTSTRAP_SERVERS"].startswith("kafka:")
 
 
