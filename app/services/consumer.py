@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from app.models.database import DatabaseBusy, DatabaseTrouble, OutcomeUnknown
+from app.models.trouble import DatabaseFails
 from app.services.alarms import Alarms
 from app.services.checkpoint import leader_epoch
 from app.services.command_batch import Batch, OffsetMoved
@@ -245,6 +246,8 @@ class CommandConsumer:
     def _commit(self, batch: Batch, *, give_up: str | None = None) -> None:
         try:
             letters = self._store.handle(batch, give_up=give_up)
+        except DatabaseFails:
+            raise
         except (DatabaseBusy, OutcomeUnknown):  # too much for the time that a transaction has, perhaps
             self._portions.failed(batch.partition, len(batch.records))
             raise

@@ -16,12 +16,11 @@ class Portions:
 
     def cut(self, partition: int, records: Sequence[Record]) -> Iterator[Sequence[Record]]:
         """Yield batches of at most BATCH_BYTES and as many records as worked, but of one record at least."""
-        most = self._most.get(partition, UNBOUNDED)
         begin, size = 0, 0
         for place, record in enumerate(records):
             bytes_of_it = len(record.key or b"") + len(record.value or b"")
             size += bytes_of_it
-            if place > begin and (size > BATCH_BYTES or place - begin == most):
+            if place > begin and (size > BATCH_BYTES or place - begin >= self._most.get(partition, UNBOUNDED)):
                 yield records[begin:place]
                 begin, size = place, bytes_of_it
         yield records[begin:]

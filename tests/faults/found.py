@@ -12,6 +12,7 @@ import psycopg2
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
+from app.services.kafka_records import get_past_any_record
 from tests.faults.stack import Stack
 
 _READ_SECONDS = 60.0
@@ -138,6 +139,7 @@ def unsent(url: str) -> tuple[int, int]:
 def read_topic(bootstrap: str, topic: str) -> list[Record]:
     """Return all records of a topic, each partition in the order of its offsets."""
     with KafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="earliest") as reader:
+        get_past_any_record(reader)
         places = [TopicPartition(topic, partition) for partition in sorted(reader.partitions_for_topic(topic) or ())]
         unread = {place: end for place, end in reader.end_offsets(places).items() if end > 0}
         reader.assign(list(unread))
@@ -146,9 +148,10 @@ def read_topic(bootstrap: str, topic: str) -> list[Record]:
         while unread:
             if time.monotonic() > give_up:
                 raise TimeoutError(f"{topic} could not be read to its end")
-            for polled in reader.poll(timeout_ms=200).values():
+            for place, polled in reader.poll(timeout_ms=200).items():
                 records += [
-                    Record(it.partition, it.offset, it.key, it.value, tuple(it.headers), it.timestamp) for it in polled
+                    Record(place.partition, it.offset, it.key, it.value, tuple(it.headers), it.timestamp)
+                    for it in polled
                 ]
             unread = {place: end for place, end in unread.items() if reader.position(place) < end}
         return records

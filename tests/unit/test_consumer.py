@@ -326,6 +326,17 @@ def test_a_batch_that_takes_too_long_is_halved_until_it_works_and_grows_again() 
     assert (stage.handled(), max(stage.store.worked)) == (list(range(64)), 8)
 
 
+def test_batches_grow_again_within_one_poll() -> None:
+    """Else 500 commands would be as many transactions after each time-out."""
+    stage = Stage({0: list(range(64))}, {0: 0}, limit=64)
+    stage.store.most = 2
+    stage.play(8)
+    stage.store.most, stage.store.worked = 100, []
+    stage.play(2)
+    assert stage.handled() == list(range(64))
+    assert len(stage.store.worked) < 10
+
+
 def test_many_dead_letters_in_a_row_ring_an_alarm_and_a_good_command_ends_it() -> None:
     """[K10]"""
     stage = Stage({0: list(range(DEAD_LETTERS_IN_A_ROW))}, limit=10)
