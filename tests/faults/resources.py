@@ -21,7 +21,10 @@ WAITING = "SELECT count(*) FROM pg_locks WHERE relation = 'orders'::regclass AND
 BACK_SECONDS = 20.0
 THREADS_SECONDS = 30.0
 CALM_SECONDS = 4.0  # twice the longest pause before a thread begins anew
-SPARE_DESCRIPTORS = 4  # a Kafka client holds one connection to a broker or two, depending on how it got there
+SPARE_CONNECTIONS = 4  # two pools of each instance open their second connection when two of its threads meet
+SPARE_DESCRIPTORS = (
+    4 + SPARE_CONNECTIONS
+)  # a Kafka client holds one connection to a broker or two, depending on how it got there
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,7 @@ class Usage:
 
     def above(self, before: "Usage") -> list[str]:
         """Return what is more than before, memory left out."""
-        spare = {"threads": 0, "descriptors": SPARE_DESCRIPTORS, "connections": 0}
+        spare = {"threads": 0, "descriptors": SPARE_DESCRIPTORS, "connections": SPARE_CONNECTIONS}
         pairs = [(name, getattr(before, name), getattr(self, name)) for name in spare]
         return [f"{name} grew from {old} to {new}" for name, old, new in pairs if new > old + spare[name]]
 
