@@ -74,7 +74,9 @@ class EventReader:
         by_leader = defaultdict(list)
         for partition in partitions:
             leader = self._cluster.leader_for_partition(TopicPartition(self._topic, partition))
-            if leader is None or leader < 0:
+            if leader is None:  # not heard of yet
+                self._cluster.request_update()
+            elif leader < 0:
                 found[partition] = "has no leader"
             else:
                 by_leader[leader].append(partition)

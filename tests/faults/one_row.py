@@ -30,7 +30,7 @@ def run_row(fault: Fault, seed: int, seconds: float, times: int, without: str | 
     `without`: a protection of the product that the test program's own entry point takes out.
     """
     row = Row(f"{fault.number} {fault.title}")
-    with new_stack() as stack:
+    with new_stack(make_broker=fault.broker) as stack:
         if without:
             stack.wsgi, stack.added = FAILING_APP, {"WITHOUT": without}
         trial = Trial(stack, row, seed, seconds, times)

@@ -3,12 +3,13 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
+from typing import Any
 from uuid import uuid4
 
 from tests.faults.service import CHECKOUT, Instance
@@ -130,10 +131,13 @@ class Stack:
 
 
 @contextmanager
-def new_stack(*, with_broker: bool = True) -> Iterator[Stack]:
-    """Servers of their own in a folder of their own, which is kept where something went wrong in it."""
+def new_stack(*, with_broker: bool = True, make_broker: Callable[[Path], Any] = FaultBroker) -> Iterator[Stack]:
+    """Servers of their own in a folder of their own, which is kept where something went wrong in it.
+
+    `make_broker`: what to have in place of one broker, such as a cluster.
+    """
     folder = Path(mkdtemp(prefix="faults-"))
-    postgres, broker = Postgres(folder / "postgres"), FaultBroker(folder / "broker")
+    postgres, broker = Postgres(folder / "postgres"), make_broker(folder / "broker")
     stack = Stack(folder, postgres, broker, postgres.url())
     try:
         postgres.start()

@@ -2,7 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+from tests.faults.stack import FaultBroker
 from tests.faults.trial import Trial
 
 SECONDS = 30.0
@@ -12,7 +15,8 @@ SECONDS = 30.0
 class Fault:
     """One row: `seconds` is how long its faults last by default, `times` how often those strike that are counted.
 
-    `quick` is (seconds, times) in the short run; `limit` the seconds after which the whole row has failed.
+    `quick` is (seconds, times) in the short run; `limit` the seconds after which the whole row has failed; `broker`
+    makes what takes the place of one broker.
     """
 
     number: int
@@ -22,6 +26,7 @@ class Fault:
     times: int
     quick: tuple[float, int]
     limit: float
+    broker: Callable[[Path], Any] = FaultBroker
 
 
 ROWS: dict[int, Fault] = {}
@@ -35,13 +40,14 @@ def row(
     times: int = 20,
     quick: tuple[float, int] = (10.0, 3),
     limit: float = 300.0,
+    broker: Callable[[Path], Any] = FaultBroker,
 ) -> Callable[[Callable[[Trial], None]], Callable[[Trial], None]]:
     """Make the function a row of the matrix."""
 
     def add(run: Callable[[Trial], None]) -> Callable[[Trial], None]:
         if number in ROWS:
             raise ValueError(f"row {number} is there twice")
-        ROWS[number] = Fault(number, title, run, seconds, times, quick, limit)
+        ROWS[number] = Fault(number, title, run, seconds, times, quick, limit, broker)
         return run
 
     return add
