@@ -104,7 +104,7 @@ class EventReader:
             for partition, offset in places.items()
         }
         return {
-            partition: Portion([_event_id(it.headers) for it in polled.get(self._place(partition), ())], place)
+            partition: Portion(_event_ids(polled.get(self._place(partition), ())), place)
             for partition, place in self._places.items()
             if place != places[partition]
         }
@@ -173,9 +173,15 @@ class EventReader:
         return LogEnd(Position(self._topic_id, answer.end_offset), asked.epochs[answer.partition], asked.at)
 
 
-def _event_id(headers: Sequence[tuple[str, bytes | None]]) -> uuid.UUID:
+def _event_ids(records: Sequence[Any]) -> list[uuid.UUID]:
+    """Those of our own records; a topic is open to others."""
+    found = (_event_id(getattr(record, "headers", ())) for record in records)
+    return [event_id for event_id in found if event_id is not None]
+
+
+def _event_id(headers: Sequence[tuple[str, bytes | None]]) -> uuid.UUID | None:
     value = next((value for name, value in headers if name == "event_id"), None) or b""
     try:
         return uuid.UUID(value.decode())
     except ValueError:
-        return uuid.UUID(int=0)  # somebody else's record
+        return None

@@ -20,8 +20,9 @@ from app.services.kafka_records import get_past_any_record
 OUR_CLIENT_ID = "order-service-"
 BOOTSTRAP_MS = 5_000
 REQUEST_MS = 10_000
-GROUP_METADATA_MS = 5_000  # so soon new partitions of the commands are seen, and that the topic is gone
+GROUP_METADATA_MS = 5_000  # so soon new partitions are seen, and that the commands' topic is gone
 CLUSTERS_DEFAULT = -1
+READ_BACK_BYTES = 4 * 1024 * 1024
 DEAD_LETTER_BYTES = 16 * 1024 * 1024  # a dead letter is as large as somebody else's record
 
 Client = TypeVar("Client")
@@ -100,6 +101,7 @@ def producer(settings: Settings) -> KafkaProducer:
         delivery_timeout_ms=30_000,
         max_block_ms=5_000,
         max_request_size=DEAD_LETTER_BYTES,
+        metadata_max_age_ms=GROUP_METADATA_MS,
         metrics_enabled=False,
         value_serializer=_TombstoneOrBytes(),
     )
@@ -134,6 +136,7 @@ def reader(settings: Settings) -> KafkaConsumer:
         allow_auto_create_topics=False,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
+        max_partition_fetch_bytes=READ_BACK_BYTES,
         metrics_enabled=False,
     )
     get_past_any_record(consumer)

@@ -16,6 +16,7 @@ There is no limit for the whole, which may be millions of records; each call doe
 """
 
 import logging
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -153,13 +154,13 @@ class ReadBack:
             self.count = self._count_before()
         for partition, epoch in self._events.epochs().items():
             it = self._partitions.get(partition)
-            if it is not None and it.read and not it.late and epoch > it.epoch:
+            if it is not None and it.read and not it.late and epoch > it.epoch >= 0:
                 it.close("has another leader", self._now())
 
     def _count_before(self) -> int:
         """Return how many partitions the last leader's rows went to; all, where the topic is new."""
         topic_id = self._events.topic_id
-        stored = [partition for partition, it in self._stored.items() if it.topic_id == topic_id]
+        stored = [partition for partition, it in self._stored.items() if _same(it.topic_id, topic_id)]
         return min(max(stored, default=len(self._partitions) - 1) + 1, len(self._partitions))
 
     def _grow(self) -> None:
@@ -201,9 +202,11 @@ class ReadBack:
         if self._first:
             self._store({partition: end.position})
             return end.position
+        topic_id = end.position.topic_id
         known = self._stored.get(partition)
-        same = known is not None and known.topic_id == end.position.topic_id
-        return known if known is not None and same else Position(end.position.topic_id, 0)
+        if known is None or not _same(known.topic_id, topic_id):
+            return Position(topic_id, 0)
+        return Position(topic_id, known.next_offset)
 
     def _read(self) -> bool:
         places = {
@@ -258,3 +261,8 @@ class ReadBack:
     @property
     def _words(self) -> str:
         return self._lane.replace("_", " ")
+
+
+def _same(one: uuid.UUID, other: uuid.UUID) -> bool:
+    """Whether two ids are of the same topic: brokers that give none (nil) may give one once they are newer."""
+    return one == other or not one.int or not other.int

@@ -2,6 +2,7 @@
 
 import json
 from collections import defaultdict
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -164,3 +165,26 @@ def test_the_outbox_fills_while_the_broker_is_down_and_drains_in_order_without_t
     mine = [row for row in running.replies() if row["key"].decode() == order["orderId"]]
     assert [row["payload"]["version"] for row in mine] == list(range(1, 32))
     assert json.loads(mine[-1]["payload"]["event"])["version"] == 31
+
+
+def test_a_topic_that_grows_keeps_the_order_of_each_order_in_time(running: World) -> None:
+    """[K2] The first record by the new number is written after the last by the old one is acknowledged."""
+    client = running.apps[0].test_client()
+    body = {"customer_id": "c", "order_details": details()}
+    orders = [client.post("/createOrder", json=body).get_json()["order_id"] for _ in range(20)]
+    wait_for(lambda: not running.count("outbox"), "an empty outbox")
+    running.wire.admin.create_partitions({running.events: 6})
+    changes = 0
+    while not running.alarm("events_partitions_3_6"):
+        status = ("CREATED", "PLACED")[changes % 2]
+        for order_id in orders:
+            assert client.post("/updateOrderStatus", json={"orderId": order_id, "status": status}).status_code == 200
+        changes += 1
+        assert changes < 2000
+    client.post("/updateOrderStatus", json={"orderId": orders[0], "status": "ACCEPTED"})
+    running.settle()
+    assert running.query("SELECT count(*) FROM relay_positions WHERE topic = %s", (running.events,)) == [(6,)]
+    rows = sorted(running.replies(), key=lambda row: (row["body"]["timestamp"], row["payload"]["version"]))
+    places = [[row["partition"] for row in rows if row["key"].decode() == order_id] for order_id in orders]
+    assert all(sum(one != other for one, other in pairwise(found)) <= 1 for found in places)
+    assert len({row["body"]["event_id"] for row in rows}) == len(rows)

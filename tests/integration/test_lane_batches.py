@@ -1,17 +1,23 @@
 """What the relay's leader reads at once is bounded in rows and in bytes, and always has a row."""
 
+import os
+import socket
+import struct
 import threading
 import uuid
 from contextlib import closing
 
 import psycopg2
 import pytest
+from psycopg2.extensions import connection as Connection
 from psycopg2.extras import execute_values
 
 from app.config.config import Settings
 from app.models import schema
 from app.models.database import Database
+from app.services import relay_store
 from app.services.relay_store import BATCH_BYTES, DEAD_LETTERS, EVENTS, Lane, lead
+from tests.integration.world import wait_for
 
 HALF = BATCH_BYTES // 2
 LETTERS = 'INSERT INTO dead_letters (event_id, topic, partition, "offset", key, value, error) VALUES %s'
@@ -74,3 +80,26 @@ def test_events_are_read_in_portions(url: str, database_url: str, sizes: list[in
     with closing(psycopg2.connect(database_url)) as connection, connection, connection.cursor() as cursor:
         execute_values(cursor, OUTBOX, values)
     assert portions(url, EVENTS, 3) == cut
+
+
+def test_a_leader_that_stops_reading_amid_its_rows_loses_the_lead(
+    url: str, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server counts neither the statement's time nor silence while it cannot get rid of an answer."""
+    monkeypatch.setattr(relay_store, "IDLE_MS", 1_000)
+    with (
+        lead(Database(url), DEAD_LETTERS, "topic", 1, threading.Event(), lambda: None) as leader,
+        closing(psycopg2.connect(database_url)) as another,
+        socket.socket(fileno=os.dup(leader._connection.fileno())) as wire,  # type: ignore[union-attr]
+    ):
+        another.autocommit = True
+        query = b"SELECT repeat('x', 200000000)\0"
+        wire.sendall(b"Q" + struct.pack(">i", len(query) + 4) + query)  # and nobody reads the answer
+        wait_for(lambda: taken(another), "the end of the session", 30)
+
+
+def taken(connection: Connection) -> bool:
+    """Try to take the lead of the dead letters."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (DEAD_LETTERS.lock,))
+        return bool(cursor.fetchone()[0])  # type: ignore[index]

@@ -1,5 +1,7 @@
 """Reading back, partition by partition: where it begins, when it is at the end, and what a person hears of it."""
 
+import uuid
+
 import pytest
 
 from app.services.alarms import Alarms
@@ -93,6 +95,13 @@ def test_a_topic_made_anew_is_read_from_its_beginning() -> None:
     partitions = looked(a_read_back(lead, topic))
     assert sorted(topic.reads) == [(0, 0), (1, 1), (2, 0)]
     assert partitions.all_open
+
+
+def test_a_topic_that_gets_an_id_is_the_same_topic() -> None:
+    """As of brokers that are newer now."""
+    lead, topic = lane(0, stored={0: Position(uuid.UUID(int=0), 1)}), ScriptedTopic({0: ids(1, 2)})
+    looked(a_read_back(lead, topic))
+    assert (topic.reads, lead.stored[0]) == ([(0, 1)], Position(TOPIC, 2))
 
 
 def test_a_partition_that_is_gone_is_not_read() -> None:
