@@ -76,7 +76,7 @@ def _oldest_events(condition: str) -> str:
     )
 
 
-_EVENT = "event_id, aggregatetype, aggregateid, type, correlation_id, version, payload, created_at"
+_EVENT = "event_id, aggregatetype, aggregateid, type, correlation_id, version, payload, created_at, refusal"
 EVENTS = Lane(
     "events",
     "outbox",

@@ -3,7 +3,8 @@
 Each function replaces a piece of the product from outside; the product has no switch for it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 from app.models.database import Session, Statement
@@ -11,6 +12,7 @@ from app.models.floor import Floor
 from app.services import command_batch
 from app.services.command_batch import Batch, CommandBatches
 from app.services.event_reader import EventReader
+from app.services.relay_ports import LogEnd
 from app.services.relay_store import PostgresLead
 
 _MOVE_ANYWAY = Statement(
@@ -27,7 +29,15 @@ def read_back() -> None:
 
 def read_back_to_the_end() -> None:
     """What is read back is what a consumer can see at first: up to the high watermark."""
-    EventReader._has_epochs = lambda *_: False  # type: ignore[method-assign]
+    asked = EventReader.leader_ends
+
+    def leader_ends(self: EventReader, partitions: Collection[int]) -> dict[int, LogEnd | str]:
+        found = asked(self, partitions)
+        told = [partition for partition, end in found.items() if isinstance(end, LogEnd)]
+        seen = self._watermarks(told) if told else {}
+        return found | {it: replace(end, epoch=found[it].epoch) for it, end in seen.items()}  # type: ignore[type-var,union-attr]
+
+    EventReader.leader_ends = leader_ends  # type: ignore[method-assign]
 
 
 def compare_and_swap() -> None:

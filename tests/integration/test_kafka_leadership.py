@@ -157,3 +157,22 @@ def test_records_of_strangers_do_not_stop_a_read_back(world: World) -> None:
     world.send(a_create("after"))
     world.settle()
     assert sum(world.wire.ends(world.events).values()) == 5
+
+
+def test_events_that_come_again_long_after_the_read_back_are_not_announced_again(world: World) -> None:
+    """[K13] The database went back to an older state; its commands are done again and make the same event ids."""
+    world.start()
+    world.ask(*[a_create() for _ in range(40)])
+    world.stop()
+    announced = [row["body"]["event_id"] for row in world.replies()]
+    world.query("UPDATE relay_positions SET next_offset = 0 WHERE topic = %s", (world.events,))
+    world.start(RELAY_BATCH="7")
+    wait_for(lambda: world.count("known_events") >= 40, "the read-back")
+    world.ask(a_create())
+    world.query(
+        "INSERT INTO outbox (event_id, aggregateid, type, correlation_id, payload) "
+        "SELECT unnest(%s::uuid[]), 'order-' || random(), 'order.created', 'c', '{}'::bytea",
+        (announced,),
+    )
+    world.settle()
+    assert_no_twin(world, 41)
