@@ -65,6 +65,16 @@ def _few(table: str, condition: str) -> Statement:
     )
 
 
+def _aside(table: str, condition: str) -> Statement:
+    """Rows that wait for their partition, below every floor; see services/relay_store.py."""
+    return Statement(
+        f"aside_of_{table}",
+        (),
+        "SELECT count(*), min(id), extract(epoch FROM now() - min(created_at))::float8 FROM "
+        f"(SELECT id, created_at FROM {table} WHERE {condition}id < 0 ORDER BY id LIMIT {COUNTED}) AS few",
+    )
+
+
 def _newest(table: str, condition: str) -> Statement:
     return Statement(f"newest_of_{table}", (), f"SELECT id FROM {table} WHERE {condition}true ORDER BY id DESC LIMIT 1")
 
@@ -88,7 +98,7 @@ class LaneLook:
         self._writers = Statement(f"writers_of_{table}", (), writers_of(table))
         self._drawn = Statement(f"last_id_of_{table}", (), last_id_of(table))
         self._oldest, self._few = _oldest(table, condition), _few(table, condition)
-        self._newest = _newest(table, condition)
+        self._newest, self._aside = _newest(table, condition), _aside(table, condition)
         self._floor, self._walk = Floor(), Deadline(WALK_SECONDS)
 
     def look(self, pool: Pool) -> Lane:
@@ -99,14 +109,15 @@ class LaneLook:
         self._floor.look(drawn, [(name, prepared) for name, prepared in _run(pool, self._writers)])
         found = _run(pool, self._oldest, self._floor.id)
         self._floor.rise(found[0][0] if found else None)
+        ((aside, first, waited),) = _run(pool, self._aside)
         if not found:
-            return Lane(None, 0, 0.0)
+            return Lane(first, aside, max(waited or 0.0, 0.0))
         ((oldest, age),) = found
         depth = _run(pool, self._few, oldest - 1)[0][0]
         if depth > COUNTED:
             newest = _run(pool, self._newest)
             depth = max(depth, (newest[0][0] if newest else oldest) - oldest + 1)
-        return Lane(oldest, depth, max(age, 0.0))
+        return Lane(first or oldest, depth + aside, max(age, waited or 0.0, 0.0))
 
 
 class WatchTable:

@@ -5,6 +5,7 @@ import pytest
 from app.models import watch
 from app.models.database import Pool
 from app.models.watch import LaneLook, WatchTable, read_seen
+from app.services.relay_store import EVENTS as EVENTS_LANE
 from app.utils.deadline import Deadline
 from tests.integration.test_housekeeping import Run, run
 
@@ -41,6 +42,17 @@ def test_a_row_that_comes_back_by_hand_is_seen_again(pool: Pool, run: Run, monke
     )
     monkeypatch.setattr(look, "_walk", Deadline(0))
     assert look.look(pool).oldest_id == 3
+
+
+def test_rows_that_wait_for_their_partition_count_too(pool: Pool, run: Run) -> None:
+    look = LaneLook("outbox")
+    run(EVENTS, 90, 3)
+    run(EVENTS, 1, 2)
+    run(EVENTS_LANE.set_aside.replace("%s", "ARRAY[1, 2, 3]", 1), 1 << 44)
+    found = look.look(pool)
+    assert (found.depth, found.oldest_id, 90 <= found.age < 120) == (5, 1 - (1 << 44), True)
+    run("DELETE FROM outbox WHERE id > 0")
+    assert look.look(pool).depth == 3
 
 
 def test_one_process_watches_and_another_takes_over(pool: Pool, run: Run) -> None:

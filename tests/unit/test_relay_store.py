@@ -7,6 +7,7 @@ from typing import Any
 import psycopg2
 import pytest
 
+from app.models.models import outbox
 from app.services import relay_store
 from app.services.relay_ports import LeadLost
 from app.services.relay_store import EVENTS, LEASE_SECONDS, PostgresLead
@@ -79,3 +80,7 @@ def test_rows_that_took_long_to_read_may_be_sent(monkeypatch: pytest.MonkeyPatch
     leader = a_leader(Server(0.0, 0.0, LEASE_SECONDS + 1), monkeypatch)
     leader.next_batch()
     leader.check()
+
+
+def test_a_row_that_is_set_aside_keeps_every_column() -> None:
+    assert set(relay_store._EVENT.split(", ")) == {column.name for column in outbox.columns} - {"id"}
