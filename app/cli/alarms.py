@@ -48,7 +48,7 @@ def list_alarms(ended: bool = False, limit: int = 20, as_json: bool = False) -> 
       flask orders alarms list --ended --limit 5 --json
     """
     with transaction(snapshot=True) as connection:
-        found = _read(connection, ended=ended)
+        found = read_alarms(connection, ended=ended)
     if as_json:
         print_json({"alarms": found[:limit]})
         return
@@ -71,7 +71,7 @@ def show(name: str, as_json: bool) -> None:
       flask orders alarms show offset_0
     """
     with transaction(snapshot=True) as connection:
-        found = _read(connection, ended=False, name=name) or _read(connection, ended=True, name=name)
+        found = read_alarms(connection, ended=False, name=name) or read_alarms(connection, ended=True, name=name)
     if not found:
         raise Failure(f"There is no alarm {name}.")
     if as_json:
@@ -112,13 +112,13 @@ def _acknowledge(connection: Connection, name: str, who: str) -> None:
         .returning(alarms.c.sentence)
     ).first()
     if done is None:
-        if _read(connection, ended=False, name=name):
+        if read_alarms(connection, ended=False, name=name):
             raise Failure(f"Alarm {name} lasts: it ends by itself, when its cause is over.")
         raise Failure(f"There is no open alarm {name}.")
     audit.record(connection, who, "acknowledge", f"alarm {name}", done.sentence)
 
 
-def _read(connection: Connection, *, ended: bool, name: str | None = None) -> list[dict[str, Any]]:
+def read_alarms(connection: Connection, *, ended: bool, name: str | None = None) -> list[dict[str, Any]]:
     """Return one entry a name, where several processes hold it: what the latest of them says."""
     renewed = or_(
         alarms.c.holder == NOBODY, alarms.c.last_at >= func.now() - func.make_interval(0, 0, 0, 0, 0, 0, LEASE_SECONDS)

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 import click
 from flask import current_app
 from flask.cli import with_appcontext
+from kafka.errors import KafkaError
 
-from app.cli import consistency
+from app.cli import consistency, waiting
+from app.cli.alarms import read_alarms
 from app.cli.consistency import Finding
 from app.cli.database import transaction
 from app.cli.offsets import Stored, disagreement, our_topic, read_stored
@@ -25,7 +27,8 @@ SECONDS = click.IntRange(1, 86_400)
 def check(context: click.Context, late: int, deadline: int, as_json: bool) -> None:
     """Compare all that is stored, and say what is wrong.
 
-    That is orders, history, outbox, sagas, counts, dead letters, and the offsets with the log.
+    That is orders, history, outbox, sagas, counts, dead letters, and the offsets with the log. What keeps commands
+    or events waiting is said too: open alarms of the service, and what the broker tells.
 
     Exit code 1 when something is. It only reads, at one instant, while the service runs; where the broker or
     the topic is away, the offsets are left out and that is said.
@@ -40,11 +43,16 @@ def check(context: click.Context, late: int, deadline: int, as_json: bool) -> No
         compared = consistency.count(connection)
         found = consistency.examine(connection, late)
         stored = read_stored(connection, settings.commands_topic)
-    notes = []
+        alarms = read_alarms(connection, ended=False)
+    found += [Finding("alarm", 1, it["sentence"], (f"alarm {it['name']}",)) for it in alarms if it["holders"]]
+    notes = [f"Not acknowledged yet: {it['name']}: {it['sentence']}" for it in alarms if not it["holders"]]
     try:
         found += _of_offsets(settings, stored)
+        found += waiting.findings(settings, stored, late)
     except Failure as error:
         notes.append(f"The offsets were not compared with the log: {error.message}")
+    except KafkaError as error:
+        notes.append(f"Kafka was not asked for what waits: {type(error).__name__}")
     if as_json:
         print_json({"ok": not found, "findings": found, "notes": notes, "compared": compared})
     else:

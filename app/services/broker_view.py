@@ -67,6 +67,15 @@ class Member:
         return self.client_id.startswith(OUR_CLIENTS)
 
 
+@dataclass(frozen=True, slots=True)
+class FirstRecord:
+    """`offset` and `timestamp` (ms) of a record, None where none came; `position`: up to there is none."""
+
+    offset: int | None
+    timestamp: int | None
+    position: int
+
+
 class KafkaView:
     """Asks the broker; use from one thread. Every method raises KafkaError, and then the next one asks anew."""
 
@@ -110,19 +119,21 @@ class KafkaView:
         described = self._client().describe_groups([group]).get(group, {})
         return [_member(it, name) for it in described.get("members", ())]
 
-    def first_record(self, name: str, partition: int, offset: int) -> tuple[int | None, int]:
-        """Return the offset of the first committed record from `offset` on, None where none came in PEEK_MS; and up to
-        where there is none. What ends transactions, and what they took back, has offsets but is no record."""
+    def first_record(self, name: str, partition: int, offset: int) -> FirstRecord:
+        """Return the first committed record from `offset` on, if one comes in PEEK_MS.
+
+        What ends transactions, and what they took back, has offsets but is no record.
+        """
         reader = kafka_clients.committed_reader(self._settings)
         place = TopicPartition(name, partition)
         try:
             reader.assign([place])
             reader.seek(place, offset)
-            for records in reader.poll(timeout_ms=PEEK_MS).values():
-                return records[0].offset, records[0].offset
-            return None, _position(reader, place, offset)
+            for (record,) in reader.poll(timeout_ms=PEEK_MS).values():
+                return FirstRecord(record.offset, record.timestamp, record.offset)
+            return FirstRecord(None, None, _position(reader, place, offset))
         except (CorruptRecordError, UnsupportedCodecError):
-            return offset, offset  # something is there, whatever it is
+            return FirstRecord(offset, None, offset)  # something is there, whatever it is
         finally:
             reader.close(autocommit=False, timeout_ms=ASK_MS)
 

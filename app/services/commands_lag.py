@@ -78,9 +78,9 @@ class CommandsLag:
     def _peek(self, partition: int, first: int, end: int) -> int:
         """Return from where on something waits: what ends a transaction has an offset and is nothing to handle."""
         try:
-            record, position = self._view.first_record(self._topic, partition, first)
+            record = self._view.first_record(self._topic, partition, first)
         except KafkaError:
             return first
-        if record is None and position > first:
-            self._nothing_until[partition] = min(position, end)
-        return max(first, position)
+        if record.offset is None and record.position > first:
+            self._nothing_until[partition] = min(record.position, end)
+        return max(first, record.position)

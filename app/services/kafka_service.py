@@ -50,11 +50,11 @@ class KafkaService:
         self._alarms = alarms
         self._commands = database.pool(2, CONSUMER_STATEMENT_MS)
         self._housekeeping = Housekeeping(database.pool(1, CONSUMER_STATEMENT_MS), self._ages, alarms)
-        books = database.pool(2)  # of the alarms and the watch
+        books = database.pool(1)
         self._alarm_keeper = AlarmKeeper(
             alarms, AlarmTable(books), partial(missing_watch, books, Deadline(START_SECONDS))
         )
-        self.watch = Watch(settings, WatchTable(books, alarms.holder), alarms, lambda: self.threads, self._leads)
+        self.watch = Watch(settings, WatchTable(database.pool(1), alarms.holder), alarms, lambda: self.threads, self._leads)
         self._breaker = Breaker()
         self._cluster = KnownCluster(settings, self._commands, alarms)
         self._at_head = threading.Event()

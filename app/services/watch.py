@@ -9,6 +9,7 @@ when something has waited for 30 s. Alarms last as long as the looks find their 
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import psycopg2
@@ -23,6 +24,7 @@ from app.services.commands_lag import CommandsLag, Waiting
 from app.services.kafka_reasons import KafkaReasons
 from app.services.supervisor import Beat, SupervisedThread
 from app.services.topic_shape import few_partitions, few_replicas
+from app.services.topics_check import judge, our_topics, strangers
 from app.services.waiting import Progress, explained, listed
 from app.utils.deadline import Deadline
 from app.utils.logging import kafka_is_away
@@ -100,9 +102,8 @@ class Watch:
         return True
 
     def _ask_broker(self, found: Found) -> dict[str, TopicView] | None:
-        names = [self._settings.commands_topic, self._settings.events_topic, self._settings.dead_letter_topic]
         try:
-            topics = self._view.topics(names)
+            topics = self._view.topics(list(our_topics(self._settings)))
         except KafkaError as error:
             reason = listed(dict.fromkeys([*self._reasons.latest(), f"{type(error).__name__}: {error}"[:200]]))
             self.broker = {"ok": False, "reason": reason}
@@ -117,24 +118,13 @@ class Watch:
         return topics
 
     def _judge_topics(self, topics: Mapping[str, TopicView], found: Found) -> None:
-        suspected: Found = {}
-        missing = [name for name, topic in topics.items() if topic.missing]
-        if missing:
-            suspected["topics_missing"] = f"Missing in Kafka: {listed(missing)}", ""
-        unseen = [f"{name} ({topic.error})" for name, topic in topics.items() if topic.error and not topic.missing]
-        if unseen:
-            suspected["topics_unknown"] = f"Kafka tells nothing of {listed(unseen)}", ""
-        leaderless = [f"{name}/{number}" for name, topic in topics.items() for number in topic.leaderless]
-        if leaderless:
-            suspected["partitions_without_leader"] = f"Without a leader in Kafka: {listed(leaderless)}", ""
-        found |= {name: it for name, it in suspected.items() if name in self._suspected}
-        self._suspected = set(suspected)
+        """Ring for what is found twice: an election, or a topic that the service is making, is over by then."""
+        wrong = judge(self._settings, topics)
+        alarms = wrong.alarms()
+        found |= {name: (sentence, "") for name, sentence in alarms.items() if name in self._suspected}
+        self._suspected = set(alarms)
         self._judge_shape(topics, found)
-        denied = self._denied(topics)
-        if denied:
-            found["kafka_rights"] = f"Kafka's ACLs do not let the service {listed(denied)}", ""
-        ok = not suspected and not denied
-        self.topics = {"ok": ok, "missing": missing, "unknown": unseen, "without_leader": leaderless, "denied": denied}
+        self.topics = {"ok": not alarms, **asdict(wrong)}
 
     def _judge_shape(self, topics: Mapping[str, TopicView], found: Found) -> None:
         partitions = few_partitions(topics, self._settings.topic_partitions)
@@ -147,15 +137,6 @@ class Watch:
             return
         if replicas:
             found["topic_replication"] = replicas, ""
-
-    def _denied(self, topics: Mapping[str, TopicView]) -> list[str]:
-        needed = {
-            self._settings.commands_topic: "READ",
-            self._settings.events_topic: "WRITE",
-            self._settings.dead_letter_topic: "WRITE",
-        }
-        known = {name: topic.rights for name, topic in topics.items() if topic.rights is not None}
-        return [f"{right} {name}" for name, right in needed.items() if name in known and right not in known[name]]
 
     def _look_at_threads(self, found: Found) -> None:
         """Ring for what fails here, once something waits for it; while no broker answers that is the reason."""
@@ -203,7 +184,7 @@ class Watch:
         name = f"{lane}_stalled"
         if self._others_ring(name):
             return  # with the reason
-        reason = self._known_reason(found, f"relay_{lane}")
+        reason = self._known_reason(found, f"relay_{lane}", f"{lane}_partition_")
         found[name] = f"{_what(lane)} wait for Kafka: {reason}", self._evidence(lane)
 
     def _look_at_commands(self, topics: Mapping[str, TopicView] | None, found: Found) -> dict[str, Any] | None:
@@ -211,13 +192,9 @@ class Watch:
         if topic is None or not topic.leaders:
             return None
         members = self._members()
-        foreign = [member for member in members if not member.is_ours and member.partitions]
-        if foreign:
-            held = "; ".join(f"{it.client_id} at {it.host} has {listed(sorted(it.partitions))}" for it in foreign)
-            found["foreign_member"] = (
-                f"Partitions of the commands are with a member that is not this service: {held}",
-                "",
-            )
+        foreign = strangers(members)
+        if foreign is not None:
+            found["foreign_member"] = foreign, ""
         waiting = self._commands.look(topic, self._table.stored(self._settings.commands_topic))
         for partition, it in waiting.items():
             if self._progress.setdefault(f"commands {partition}", Progress()).look(it.first, it.lag or 0, it.seconds):
@@ -255,10 +232,13 @@ class Watch:
         found[f"commands_stalled_{partition}"] = f"Commands of partition {partition} wait: {reason}", evidence
 
     def _known_reason(self, found: Mapping[str, tuple[str, str]], *names: str) -> str:
-        """Return the sentence of an open alarm that explains it, or that none does."""
+        """Return the sentence of an open alarm that explains it (one whose name begins with `cause_` too), if any."""
         shown = self._alarms.all() | {name: sentence for name, (sentence, _) in found.items()}
         causes = ("broker_away", "topics_missing", "kafka_rights", "partitions_without_leader", *names)
-        return next((shown[name] for name in causes if name in shown), "no reason is known; the log may have one")
+        named = (
+            name for cause in causes for name in shown if name == cause or (cause[-1] == "_" and name.startswith(cause))
+        )
+        return next((shown[name] for name in named), "no reason is known; the log may have one")
 
     def _others_ring(self, name: str) -> bool:
         return any(it.name == name and it.holder != self._alarms.holder for it in self._alarms.open())

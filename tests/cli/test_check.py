@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.cli.terminal import Terminal
+from tests.cli.test_alarms import an_alarm
 from tests.cli.test_orders import an_order
 from tests.integration.world import World, a_cancel, a_create, an_update
 
@@ -87,3 +88,18 @@ def test_without_a_topic_the_rest_is_compared_and_that_is_said(untouched: World,
     printed = terminal(untouched).prints("check")
     assert "The offsets were not compared with the log: There is no topic" in printed
     assert "Nothing is wrong." in printed
+
+
+def test_what_keeps_commands_waiting_is_found(world: World, terminal: Make) -> None:
+    """Open alarms of conditions, and commands that are late by their own time; what happened once is a note."""
+    an_alarm(world, "kafka_rights", "host:1", "Kafka's ACLs do not let the service WRITE order_events")
+    an_alarm(world, "commands_lost_0_17", sentence="Commands are lost")
+    world.wire.producer.send(world.commands, b"{}", partition=1, timestamp_ms=1_700_000_000_000).get(20)
+    result = terminal(world).run("check", "--json")
+    body = json.loads(result.stdout)
+    assert result.exit_code == 1
+    assert {it["check"]: it["examples"] for it in body["findings"]} == {
+        "alarm": ["alarm kafka_rights"],
+        "late_command": [f"{world.commands}/1 at 0"],
+    }
+    assert body["notes"] == ["Not acknowledged yet: commands_lost_0_17: Commands are lost"]
