@@ -54,7 +54,9 @@ class KafkaService:
         self._alarm_keeper = AlarmKeeper(
             alarms, AlarmTable(books), partial(missing_watch, books, Deadline(START_SECONDS))
         )
-        self.watch = Watch(settings, WatchTable(database.pool(1), alarms.holder), alarms, lambda: self.threads, self._leads)
+        self.watch = Watch(
+            settings, WatchTable(database.pool(1), alarms.holder), alarms, lambda: self.threads, self._leads
+        )
         self._breaker = Breaker()
         self._cluster = KnownCluster(settings, self._commands, alarms)
         self._at_head = threading.Event()
