@@ -29,7 +29,7 @@ _REPLICATED = {
     "transaction.state.log.min.isr": 2,
     "share.coordinator.state.topic.replication.factor": BROKERS,
     "share.coordinator.state.topic.min.isr": 2,
-    "controlled.shutdown.enable": "true",
+    "super.users": "User:ANONYMOUS",  # brokers vote before they know of any other right
 }
 
 
@@ -45,12 +45,19 @@ class PartitionState:
 class ClusterBroker(FaultBroker):
     """One node of the cluster. Killed or stopped and started again it has its data and its port again."""
 
-    def __init__(self, folder: Path, node: int, voters: Mapping[int, int], config: Mapping[str, object]) -> None:
-        super().__init__(folder)
+    def __init__(
+        self,
+        folder: Path,
+        node: int,
+        voters: Mapping[int, int],
+        config: Mapping[str, object],
+        port: int | None = None,
+    ) -> None:
+        super().__init__(folder, port)
         self.node = node
         self.frozen = False
-        self._voters = voters
-        self._config = config
+        self.voters = voters
+        self.config = config
 
     def freeze(self) -> None:
         """SIGSTOP."""
@@ -87,13 +94,13 @@ class ClusterBroker(FaultBroker):
         return MetadataResponse.decode(body, version=_METADATA_VERSION, header=True)
 
     def _settings(self) -> Mapping[str, object]:
-        voters = ",".join(f"{node}@127.0.0.1:{port}" for node, port in self._voters.items())
+        voters = ",".join(f"{node}@127.0.0.1:{port}" for node, port in self.voters.items())
         places = {
             "node.id": self.node,
-            "listeners": f"PLAINTEXT://{self.bootstrap},CONTROLLER://127.0.0.1:{self._voters[self.node]}",
+            "listeners": f"PLAINTEXT://{self.bootstrap},CONTROLLER://127.0.0.1:{self.voters[self.node]}",
             "controller.quorum.voters": voters,
         }
-        return {**super()._settings(), **_REPLICATED, **places, **self._config}
+        return {**super()._settings(), **_REPLICATED, **places, **self.config}
 
     def _answers(self) -> bool:
         """The others must know it too: a broker that was killed is not back before its old session has ended."""

@@ -14,6 +14,7 @@ from tests.faults.rows.broker import AWAY_MIB, DRAINED_SECONDS
 from tests.faults.rows.database import answered_in_time, only_503
 from tests.faults.stack import FaultBroker
 from tests.faults.trial import Trial
+from tools.stack.broker import Broker
 from tools.stack.ports import free_port
 
 SLOW = Network(delay=2.0)
@@ -27,12 +28,10 @@ HTTP_WRITES = (b"EXECUTE insert_", b"EXECUTE update_")
 COMMIT = b"COMMIT\0"
 
 
-class ProxiedBroker(FaultBroker):
+class Proxied(Broker):
     """A broker with a second listener, which it advertises at another port: that of a proxy in front of it."""
 
-    def __init__(self, folder: Path, port: int) -> None:
-        super().__init__(folder, port)
-        self.proxy = Proxy(free_port())
+    proxy: Proxy
 
     def _prepare(self) -> list[str]:
         command = super()._prepare()
@@ -46,6 +45,14 @@ class ProxiedBroker(FaultBroker):
         lines = [f"{name}={value},{added[name]}" if name in added else f"{name}={value}" for name, _, value in pairs]
         path.write_text("\n".join([*lines, "inter.broker.listener.name=PLAINTEXT", ""]))
         return command
+
+
+class ProxiedBroker(Proxied, FaultBroker):
+    """One broker and the proxy in front of it."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        super().__init__(folder, port)
+        self.proxy = Proxy(free_port())
 
 
 @contextmanager

@@ -4,16 +4,24 @@ What a follower does not have yet, no consumer sees; what a leader had that was 
 """
 
 import random
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import cast
 
 from tests.faults.cluster import Cluster, ClusterBroker
+from tests.faults.proxy import GOOD, Proxy
 from tests.faults.rows import row
+from tests.faults.rows.broker import DRAINED_SECONDS
+from tests.faults.rows.network import PRODUCE, SLOW, THROTTLED, Proxied
 from tests.faults.rows.processes import by_lead, fail_points, kill_all, kill_one, own_read_backs
 from tests.faults.trial import Trial
+from tools.stack.ports import free_port
 
 PARTITIONS = 3
 SESSION_MS = 9000  # Kafka's own: for so long a broker that stands still is in sync on paper
+HANGS_SECONDS = 45.0
 IN_DOUBT_SECONDS = 1.5
 READ_BACK_SECONDS = 5.0  # until the next relay has read back, or would have sent again
 ELECTION_SECONDS = 2.0
@@ -78,6 +86,27 @@ def follower_stands_still(trial: Trial) -> None:
     own_read_backs(trial)
 
 
+@row(
+    109,
+    "three brokers: a follower stands still for 45 s, in sync on paper, longer than a send may take",
+    seconds=50.0,
+    limit=600.0,
+    quick=(50.0, 1),
+    broker=partial(Cluster, broker_session_timeout_ms=120_000, replica_lag_time_max_ms=120_000),
+)
+def follower_hangs(trial: Trial) -> None:
+    """What is sent is not acknowledged for as long, and given up after 30 s."""
+    with trial.under_load():
+        _, follower = some_leader(trial)
+        follower.freeze()
+        trial.strike()
+        trial.pause(HANGS_SECONDS)
+        heal(trial)
+        trial.await_writes(20)
+    trial.settle(QUIET_SECONDS)
+    own_read_backs(trial)
+
+
 @row(108, "as row 8, on three brokers: the leader of a partition", limit=600.0, broker=three)
 def killed(trial: Trial) -> None:
     """kill -9, and a start as soon as HTTP is seen to go on without it."""
@@ -91,3 +120,46 @@ def killed(trial: Trial) -> None:
             heal(trial)
     trial.settle(QUIET_SECONDS)
     own_read_backs(trial)
+
+
+class ProxiedClusterBroker(Proxied, ClusterBroker):
+    """The node of a cluster that takes the place of another one, with a proxy in front of it."""
+
+    def __init__(self, other: ClusterBroker) -> None:
+        super().__init__(other.folder, other.node, other.voters, other.config, other.port)
+        self.proxy = Proxy(free_port())
+
+
+@contextmanager
+def behind_proxies(trial: Trial) -> Iterator[list[Proxy]]:
+    """The brokers come back with a listener behind a proxy each, for instances that are started with those."""
+    cluster = cluster_of(trial)
+    cluster.stop()
+    proxied = [ProxiedClusterBroker(broker) for broker in cluster.brokers]
+    cluster.brokers = list(proxied)
+    cluster.start()
+    with ExitStack() as proxies:
+        yield [proxies.enter_context(broker.proxy) for broker in proxied]
+
+
+@row(110, "as row 10, on three brokers", quick=(15.0, 3), limit=600.0, broker=three)
+def bad_network(trial: Trial) -> None:
+    """A third of the time each; then answers are cut that acknowledge records of which all replicas have a copy."""
+    with behind_proxies(trial) as proxies:
+        addresses = ",".join(f"127.0.0.1:{proxy.port}" for proxy in proxies)
+        trial.stack.start(2, KAFKA_BOOTSTRAP_SERVERS=addresses, KAFKA_SESSION_TIMEOUT_MS="10000")
+        with trial.under_load():
+            since = time.monotonic()
+            for network in (SLOW, THROTTLED):
+                for proxy in proxies:
+                    proxy.network = network
+                trial.pause(trial.seconds / 3)
+            for proxy in proxies:
+                proxy.network = GOOD
+            give_up = time.monotonic() + trial.seconds / 3
+            while time.monotonic() < give_up:
+                trial.rng.choice(proxies).cut_answer(lambda data: data[4:6] == PRODUCE)
+                trial.pause(0.3)
+            trial.strike(sum(proxy.cuts for proxy in proxies))
+        trial.no_failures(since)
+        trial.settle(DRAINED_SECONDS, twins=True)
