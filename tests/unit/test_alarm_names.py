@@ -1,0 +1,81 @@
+"""Every alarm that the code can ring has its row in docs/operations.md."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+HOLE = "\0"
+
+
+def text_of(node: ast.expr | None, names: dict[str, str]) -> str | None:
+    """Return a text with HOLE for what is only known later; None for what is no text."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if isinstance(node, ast.JoinedStr):
+        return "".join(it.value if isinstance(it, ast.Constant) else HOLE for it in node.values)
+    name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+    return names.get(name)
+
+
+def rung(tree: ast.AST, names: dict[str, str]) -> Iterator[str]:
+    """Yield the names of alarms in a module, however they come to `ring` or `happened`."""
+    for node in ast.walk(tree):
+        found: list[ast.expr | None] = []
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            if node.func.attr in ("ring", "happened", "_watched") and node.args:
+                found.append(node.args[0])
+        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript):
+            target = node.targets[0]  # the watch gathers them in a table
+            if isinstance(target.value, ast.Name) and target.value.id == "found":
+                found.append(target.slice)
+        elif isinstance(node, ast.FunctionDef) and node.name == "_alarm":
+            found += [it.value for it in ast.walk(node) if isinstance(it, ast.Return)]
+        yield from (text for it in found if (text := text_of(it, names)) is not None)
+        if isinstance(node, ast.keyword) and node.arg == "kind" and (kind := text_of(node.value, names)) is not None:
+            yield f"{kind}_{HOLE}"  # of a look at the log
+
+
+def alarms() -> set[str]:
+    modules = {file: ast.parse(file.read_text()) for file in (ROOT / "app").rglob("*.py")}
+    constants = {
+        node.targets[0].id: node.value.value
+        for tree in modules.values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Name)
+        and node.targets[0].id.isupper()
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    }
+    found = set()
+    for tree in modules.values():
+        local = {
+            node.targets[0].id: text
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+            if node.targets[0].id == "name" or node.targets[0].id.isupper()
+            if (text := text_of(node.value, constants)) is not None and "_" in text
+        }
+        found |= set(rung(tree, constants | local))
+    return found
+
+
+def documented() -> set[str]:
+    cells = re.findall(r"^\| ([^|]*`[^|]*) \|", (ROOT / "docs" / "operations.md").read_text(), re.MULTILINE)
+    return {name for cell in cells for name in re.findall(r"`([^`]+)`", cell)}
+
+
+@pytest.mark.parametrize("alarm", sorted(alarms()), ids=lambda alarm: alarm.replace(HOLE, "X"))
+def test_the_alarm_has_its_row(alarm: str) -> None:
+    pattern = re.escape(alarm).replace(re.escape(HOLE), r"[A-Za-z_…]+")
+    assert any(re.fullmatch(pattern, name) for name in documented())
+
+
+def test_the_names_are_found() -> None:
+    shown = {alarm.replace(HOLE, "X") for alarm in alarms()}
+    assert {"dead_letters", "broker_away", "offset_X", "commands_wait_X", "record_unread_X_X"} <= shown
+    assert len(shown) > 20
