@@ -1,10 +1,13 @@
 """What holds for every command of `flask orders`."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 
 from app.cli import commands
+
+README = Path(__file__).resolve().parents[2] / "README.md"
 
 READS = {"list", "show", "timeline", "check", "lost", "holes"}
 """The last words of commands that only look."""
@@ -32,3 +35,11 @@ def test_each_command_prints_json_where_it_is_asked_to_and_shows_an_example_of_i
     for name, command in leaves(commands):
         assert any(option.name == "as_json" for option in command.params), name
         assert f"flask orders {name}" in (command.help or ""), name
+
+
+def test_each_command_is_in_the_readme() -> None:
+    table = README.read_text().split("## Command line")[1].split("## Development")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| `")]
+    for name, _ in leaves(commands):
+        group, _, command = name.rpartition(" ")
+        assert any(f"`{group or command}" in row and command in row for row in rows), name
