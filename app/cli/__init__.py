@@ -22,14 +22,25 @@ class AtFirstUse(AppGroup):
     def _load(self) -> None:
         if self.commands:
             return
-        from app.cli import alarms, check, dead_letters, given_up, offsets, orders, outbox, recount, send_command
+        from app.cli import (
+            alarms,
+            check,
+            dead_letters,
+            given_up,
+            lost_events,
+            offsets,
+            orders,
+            outbox,
+            recount,
+            send_command,
+        )
 
         found = [orders.list_orders, orders.show_order, orders.timeline, send_command.send_command, dead_letters.group]
         for command in [
             *found,
             alarms.group,
             given_up.group,
-            outbox.group,
+            lost_events.add_to(outbox.group),
             offsets.group,
             check.check,
             recount.recount,

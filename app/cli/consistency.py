@@ -11,6 +11,7 @@ from sqlalchemy import Text as SqlText
 from app.models.models import (
     Order,
     dead_letters,
+    lost_events,
     order_changes,
     order_count_deltas,
     order_count_floors,
@@ -115,7 +116,7 @@ def _of_outbox(late: timedelta) -> dict[str, tuple[str, Select[Any]]]:
     event = _text(outbox.c.id, " (", outbox.c.type, " of ", outbox.c.aggregateid, ")")
     line = exists().where(order_changes.c.order_id == outbox.c.aggregateid, order_changes.c.version == outbox.c.version)
     refusals = tuple(FAILURE_TYPES.values())
-    taken = taken_out_events.c
+    taken, lost = taken_out_events.c, lost_events.c
     return {
         "event_without_history": (
             "An event in the outbox has a version that is not in the history",
@@ -128,6 +129,12 @@ def _of_outbox(late: timedelta) -> dict[str, tuple[str, Select[Any]]]:
         "late_event": (
             f"An event has waited in the outbox for over {late.seconds} s",
             select(event).where(outbox.c.created_at < func.now() - late),
+        ),
+        "lost_event": (
+            "Kafka has lost an event that it had acknowledged (see `flask orders outbox announce-again`)",
+            select(_text(lost.order_id, " (version ", lost.version, ")"))
+            .where(lost.announced_at.is_(None))
+            .order_by(lost.order_id, lost.version),
         ),
         "taken_out_event": (
             "An event was taken out of the outbox: consumers have a hole (see `flask orders outbox put-back`)",

@@ -319,6 +319,17 @@ taken_out_events = Table(
     "back",
 )
 
+lost_events = Table(
+    "lost_events",
+    db.metadata,
+    Column("change_id", Uuid, primary_key=True),
+    Column("order_id", String(255), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("found_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("announced_at", DateTime(timezone=True)),
+    comment="Changes whose event Kafka acknowledged and lost, as `find-lost` found them, until it is announced again",
+)
+
 operator_actions = Table(
     "operator_actions",
     db.metadata,

@@ -46,6 +46,7 @@ DAMAGE = {
     "event_without_history": AN_EVENT.format("order-1", "ORDER_UPDATED", 9, 1),
     "event_without_order": AN_EVENT.format("gone", "ORDER_UPDATED", "NULL", 1),
     "late_event": AN_EVENT.format("order-1", "ORDER_UPDATED", "NULL", 90),
+    "lost_event": "INSERT INTO lost_events VALUES (gen_random_uuid(), 'order-1', 1)",
     "saga_without_order": "INSERT INTO saga_orders VALUES ('saga-1', 'gone')",
     "order_without_saga": "UPDATE orders SET saga_id = 'saga-1'",
     "late_dead_letter": A_LETTER.format(90),
@@ -57,7 +58,7 @@ DAMAGE = {
 def test_each_kind_of_damage_is_found(untouched: World, terminal: Make, subtests: pytest.Subtests) -> None:
     for kind, damage in DAMAGE.items():
         with subtests.test(kind):
-            untouched.query("TRUNCATE orders, order_changes, outbox, saga_orders, dead_letters")
+            untouched.query("TRUNCATE orders, order_changes, outbox, saga_orders, dead_letters, lost_events")
             an_order(untouched, "order-1", 0)
             untouched.query(A_LINE.format("order-1", 1, "CREATED"))
             untouched.query(damage)
