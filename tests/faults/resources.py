@@ -22,9 +22,8 @@ BACK_SECONDS = 20.0
 THREADS_SECONDS = 30.0
 CALM_SECONDS = 4.0  # twice the longest pause before a thread begins anew
 SPARE_CONNECTIONS = 4  # two pools of each instance open their second connection when two of its threads meet
-SPARE_DESCRIPTORS = (
-    4 + SPARE_CONNECTIONS
-)  # a Kafka client holds one connection to a broker or two, depending on how it got there
+# A Kafka client holds one connection to a broker or two, depending on how it got there.
+SPARE_DESCRIPTORS = 4 + SPARE_CONNECTIONS
 
 
 @dataclass(frozen=True, slots=True)
