@@ -9,6 +9,8 @@ from app.models.answer_store import Answer, KeyInUse
 from app.models.database import DatabaseTrouble
 from app.models.fields import InvalidFields
 from app.models.rules import Refusal
+from app.models.trouble import DatabaseFails
+from app.services.alarms import Alarms
 from app.services.order_service import KeyReused
 from app.utils.decoder import Unreadable
 from app.utils.encoder import encode
@@ -34,6 +36,7 @@ STATUS_OF_CODE = {
 RETRY_AFTER_SECONDS = "1"
 SAYS_SUCCESS = frozenset({"/createOrder", "/testCreateOrder", "/verifyAndAcceptOrder"})
 
+_LASTS = ("531", "532", "42703")  # a full disk, no memory, a column that is missing: it does not pass by itself
 _TROUBLE_CODES = {
     "DatabaseAway": "database_away",
     "DatabaseReadOnly": "database_away",
@@ -95,6 +98,9 @@ def _of_input(error: Refused | Unreadable | InvalidFields) -> Response:
 
 
 def _of_database(error: DatabaseTrouble) -> Response:
+    if isinstance(error, DatabaseFails) or error.sqlstate.startswith(_LASTS):
+        alarms: Alarms = current_app.extensions["alarms"]
+        alarms.ring("database_fails", f"Requests are answered 503: {error.reason}")
     code = next(_TROUBLE_CODES[kind.__name__] for kind in type(error).__mro__ if kind.__name__ in _TROUBLE_CODES)
     return respond(failure(code, f"{error}; please try again"))
 

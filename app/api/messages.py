@@ -127,6 +127,13 @@ class DeadLetterHeaders(Shape):
     original_topic: str
     original_partition: str = Field(pattern="^[0-9]+$")
     original_offset: str = Field(pattern="^[0-9]+$")
+    truncated: Literal["true"] | SkipJsonSchema[None] = Field(None, description="The value is cut: its first 64 KiB")
+    original_length: str | SkipJsonSchema[None] = Field(
+        None, pattern="^[0-9]+$", description="Bytes of a truncated value"
+    )
+    original_sha256: str | SkipJsonSchema[None] = Field(
+        None, pattern="^[0-9a-f]{64}$", description="SHA-256 of a truncated value"
+    )
 
 
 _Timestamp = Annotated[str | SkipJsonSchema[None], Field(description="ISO 8601; for people, nothing depends on it")]

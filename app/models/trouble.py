@@ -6,11 +6,12 @@ import psycopg2
 class DatabaseTrouble(Exception):
     """The call cannot be answered now through no fault of the caller; the sentence is fit for one.
 
-    `reason` is for an operator: it has PostgreSQL's own sentence too, where there is one.
+    `reason` is for an operator: it has PostgreSQL's own sentence too, where there is one; `sqlstate` is its code.
     """
 
     def __init__(self, sentence: str, error: psycopg2.Error | None = None) -> None:
         super().__init__(sentence)
+        self.sqlstate = (error.pgcode if error else None) or ""
         self.reason = sentence if error is None else f"{sentence}: {told(error)}"
 
 

@@ -160,8 +160,9 @@ AS $$ BEGIN RAISE 'broken' USING ERRCODE = TG_ARGV[0]; END $$
 
 
 @pytest.mark.parametrize("code", ["42501", "58030", "XX000", "P0001", "53100", "54000"])
-def test_what_is_broken_in_the_database_is_a_503_without_its_text(api: Caller, tables: Tables, code: str) -> None:
+def test_what_is_broken_in_the_database_is_a_503_without_its_text(tables: Tables, code: str) -> None:
     """[H1] A right, a disk, a trigger of somebody else: with a key, without one, and after a try together."""
+    api = Caller(make_app(tables.url).test_client())
     tables.rows(RAISES)
     order_id = api.new("CREATED")
     trigger = "CREATE TRIGGER breaks BEFORE INSERT ON order_changes EXECUTE FUNCTION"
@@ -175,6 +176,7 @@ def test_what_is_broken_in_the_database_is_a_503_without_its_text(api: Caller, t
                 assert (answer.status_code, answer.json["code"]) == (503, "database_busy")
                 assert answer.headers["Retry-After"]
                 assert "broken" not in answer.text
+        assert f"SQLSTATE {code}" in api.get("/readyz").json["parts"]["alarms"]["open"]["database_fails"]
     finally:
         tables.rows("DROP TRIGGER breaks ON order_changes")
     assert api.post("/cancelOrder", {"orderId": order_id}).status_code == 200
