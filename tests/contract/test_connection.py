@@ -180,7 +180,7 @@ def test_why_it_is_away_is_told_once_and_without_secrets(
         check_failure(client.get("/orders"), 503, "/orders")
     assert client.get("/readyz").json["parts"]["database"] == {"ok": False, "reason": sentence}
     told = [record.message for record in caplog.records if record.name == "app.models.database"]
-    assert told == [f"database away: {sentence}"]
+    assert told.count(f"database away: {sentence}") == 1  # probers of other tests may tell theirs
     printed = app.test_cli_runner().invoke(args=["orders", "list"]).output
     assert f"cannot be reached, or was lost: {sentence} (DATABASE_URL)." in printed
     assert "secret" not in f"{told} {printed}"

@@ -102,8 +102,7 @@ def test_nobody_works_with_shared_sessions_and_readiness_says_why(
     part = client.get("/readyz").json["parts"]["database"]
     assert (part["ok"], part["reason"].startswith(SHARED)) == (False, True)
     told = [record.message for record in caplog.records if record.name == "app.models.database"]
-    print(told)
-    assert [message.startswith(f"database away: {SHARED}") for message in told] == [True]
+    assert sum(message.startswith(f"database away: {SHARED}") for message in told) == 1
 
 
 def test_proving_several_sessions_at_once_finds_none_shared(database_url: str) -> None:
