@@ -115,11 +115,13 @@ class KafkaEventLog:
             raise self._gate.failure
         done: list[_Appended] = []
         late: list[_Appended] = []
-        owed: set[int] = set()
+        left: dict[int, list[Outgoing]] = {partition: [] for partition, _, _ in self._late}
         for it in self._late:  # what has one before it that is not acknowledged waits too: a position is behind all
-            owed |= set() if it[2].is_done else {it[0]}
-            (late if it[0] in owed else done).append(it)
-        left = {partition: [it[1] for it in late if it[0] == partition] for partition, _, _ in self._late}
+            if left[it[0]] or not it[2].is_done:
+                left[it[0]].append(it[1])
+                late.append(it)
+            else:
+                done.append(it)
         self._late = late
         if self._late and time.monotonic() > self._late_since + ACKNOWLEDGE_SECONDS:
             raise SendFailed("Kafka acknowledged too late")

@@ -103,3 +103,20 @@ def taken(connection: Connection) -> bool:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (DEAD_LETTERS.lock,))
         return bool(cursor.fetchone()[0])  # type: ignore[index]
+
+
+def test_dead_letters_of_a_partition_that_is_away_are_passed_by_and_come_again(url: str, database_url: str) -> None:
+    """No order is promised among them."""
+    values = [(str(uuid.uuid4()), "commands", 0, place, None, b"x", "unreadable") for place in range(4)]
+    with closing(psycopg2.connect(database_url)) as connection, connection, connection.cursor() as cursor:
+        execute_values(cursor, LETTERS, values)
+    with lead(Database(url), DEAD_LETTERS, "topic", 2, threading.Event(), lambda: None) as leader:
+        assert leader is not None
+        first = [record.id for record in leader.next_batch()]
+        leader.set_aside(0, first)
+        others = [record.id for record in leader.next_batch()]
+        assert not {*first} & {*others}
+        leader.confirm(others, {})
+        found = [[record.id for record in leader.next_batch()] for _ in range(2)]
+        assert found == [[], first]
+        assert leader.aside(0) == []

@@ -13,15 +13,17 @@ from app.models import statements as sql
 from app.services import relay_store
 from app.services.relay_store import PostgresLead
 from tests.simulation.database import Rows, Session
+from tests.simulation.kafka import EventTopic
 from tests.simulation.statements import EFFECTS, LEAD, WRITERS, Effect, announce, update_free
 
 
 @dataclass(frozen=True)
 class Ablation:
-    """What the statements do without the protection, and which functions do nothing."""
+    """What the statements do without the protection, which functions do nothing, and which do what other ones do."""
 
     effects: Mapping[str, Effect] = field(default_factory=dict)
     functions: Sequence[tuple[Any, str]] = ()
+    others: Sequence[tuple[Any, str, Any]] = ()
 
     @contextmanager
     def taken_out(self) -> Iterator[Mapping[str, Effect]]:
@@ -29,6 +31,8 @@ class Ablation:
         with ExitStack() as stack:
             for place, name in self.functions:
                 stack.enter_context(mock.patch.object(place, name, return_value=0))
+            for place, name, other in self.others:
+                stack.enter_context(mock.patch.object(place, name, other))
             yield {**EFFECTS, **self.effects}
 
 
@@ -66,6 +70,7 @@ def _nothing(session: Session, parameters: Sequence[Any]) -> Rows:
 NOTHING = Ablation()
 ABLATIONS = {
     "read-back": Ablation({relay_store._KNOWN: _nothing}),
+    "leader-end": Ablation(others=[(EventTopic, "_end", lambda topic, partition: topic._broker.seen(partition))]),
     "compare-and-swap": Ablation({sql.MOVE_OFFSET.name: _move_any_offset}),
     "identities": Ablation({sql.CLAIM_COMMANDS.name: _claim_all}),
     "version-guard": Ablation({sql.WRITES[False, True, False].name: _overwrite, sql.UPDATE_FREE.name: _overwrite_free}),
@@ -74,4 +79,5 @@ ABLATIONS = {
     "lease": Ablation(functions=[(PostgresLead, "check")]),
 }
 """By name. `compare-and-swap` is the one of the stored offset, `version-guard` that of an HTTP change, `floor` the wait
-for all writers before the floor of the outbox rises."""
+for all writers before the floor of the outbox rises, `leader-end` that a read-back goes to where the leader's log ends,
+not to where a consumer sees it end."""

@@ -16,6 +16,7 @@ LATEST_POINT = {ANYWHERE: 100} | dict.fromkeys(
 DOWN_SECONDS = 2.0
 FREEZE_SECONDS = (1.0, 7.0, 10.0, 10.0, 10.0)  # mostly beyond the lease and both session time-outs
 AWAY_SECONDS = 2.0
+STILL_SECONDS = 9.0
 LATEST_SEND = 8
 
 
@@ -28,6 +29,7 @@ class Kind(StrEnum):
     ACKNOWLEDGEMENT = "acknowledgements lost or late"
     MOVE = "partitions moved"
     POLL = "polls failed"
+    FOLLOWER = "followers that stood still"
     RESTART = "database restarts"
 
 
@@ -38,6 +40,7 @@ _WEIGHTS = {
     Kind.ACKNOWLEDGEMENT: 3,
     Kind.MOVE: 3,
     Kind.POLL: 1,
+    Kind.FOLLOWER: 2,
     Kind.RESTART: 1,
 }
 AT_A_POINT = (Kind.CRASH, Kind.FREEZE, Kind.CUT)
@@ -62,7 +65,9 @@ def draw_faults(chance: random.Random, instances: int) -> list[Fault]:
 
 
 def _draw(chance: random.Random, kind: Kind, instances: int) -> Fault:
-    seconds = {Kind.CRASH: DOWN_SECONDS, Kind.RESTART: AWAY_SECONDS}.get(kind, 0.0) * chance.random()
+    seconds = {Kind.CRASH: DOWN_SECONDS, Kind.RESTART: AWAY_SECONDS, Kind.FOLLOWER: STILL_SECONDS}.get(
+        kind, 0.0
+    ) * chance.random()
     if kind is Kind.FREEZE:
         seconds = chance.choice(FREEZE_SECONDS)
     place = chance.choice(list(LATEST_POINT)) if chance.random() < 0.6 else ANYWHERE

@@ -72,6 +72,8 @@ class Broker:
         self.events: dict[int, list[Outgoing]] = {partition: [] for partition in PARTITIONS}
         self.group = Group()
         self.fates: list[Fate] = []  # of the next records, in this order
+        self.still_until = 0.0  # a follower stands still, is in sync on paper, and nobody sees what it does not have
+        self._seen: dict[int, int] = {}
         self.poll_fails = False
         self.deals = 0
         self.unsaid = 0  # acknowledgements that did not come as they should
@@ -87,6 +89,17 @@ class Broker:
         """Return the offset after the last command."""
         records = self.commands[partition]
         return records[-1].offset + 1 if records else 0
+
+    def stand_still(self, seconds: float) -> None:
+        """Let a follower stand still for a while."""
+        self.scheduler.note(f"a follower STANDS STILL for {seconds:.1f} s")
+        self._seen = {partition: self.seen(partition) for partition in PARTITIONS}
+        self.still_until = self.scheduler.now + seconds
+
+    def seen(self, partition: int) -> int:
+        """Return how many events can be read."""
+        still = self.scheduler.now < self.still_until
+        return self._seen[partition] if still else len(self.events[partition])
 
     def next_fate(self) -> Fate:
         """Return what becomes of the next record that is sent."""
@@ -256,7 +269,10 @@ class EventTopic:
         return ends
 
     def _ends(self, partitions: Collection[int], asked_at: float) -> dict[int, LogEnd | str]:
-        return {it: LogEnd(Position(EVENTS, len(self._broker.events[it])), 0, asked_at) for it in sorted(partitions)}
+        return {it: LogEnd(Position(EVENTS, self._end(it)), 0, asked_at) for it in sorted(partitions)}
+
+    def _end(self, partition: int) -> int:
+        return len(self._broker.events[partition])
 
     def read(self, places: Mapping[int, int]) -> Mapping[int, Portion]:
         """Return two records of each partition."""
@@ -264,7 +280,10 @@ class EventTopic:
         return portions
 
     def _read(self, places: Mapping[int, int]) -> dict[int, Portion]:
-        found = {partition: self._broker.events[partition][place : place + 2] for partition, place in places.items()}
+        found = {
+            partition: self._broker.events[partition][place : min(place + 2, self._broker.seen(partition))]
+            for partition, place in places.items()
+        }
         return {
             partition: Portion([record.event_id for record in records], places[partition] + len(records))
             for partition, records in found.items()
@@ -330,4 +349,4 @@ class EventTopic:
 
         self._scheduler.at(lands_at, land)
         later = {Fate.SOON: 0.0, Fate.UNHEARD: GIVE_UP_SECONDS}.get(fate, LATE_SECONDS * random.random())
-        return fate, lands_at + later
+        return fate, max(lands_at, self._broker.still_until) + later

@@ -99,6 +99,8 @@ class World:
         self.figures[fault.kind] += 1
         if fault.kind is Kind.MOVE:
             self.broker.share_out()
+        elif fault.kind is Kind.FOLLOWER:
+            self.broker.stand_still(fault.seconds)
         elif fault.kind is Kind.POLL:
             self.broker.poll_fails = True
         else:
