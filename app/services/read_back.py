@@ -112,6 +112,18 @@ class ReadBack:
             self._grow()
         return 0, []
 
+    def went_on(self, positions: Positions) -> None:
+        """Note up to where what was sent is acknowledged.
+
+        Where that is before what was acknowledged earlier, the broker came back with an older copy of its log.
+        """
+        for partition, position in positions.items():
+            it = self._partitions[partition]
+            before, it.position = it.position, position
+            same = before is not None and before.topic_id == position.topic_id
+            if before is not None and same and position.next_offset <= before.next_offset:
+                self._lose(partition, before, position)
+
     def owes(self, partition: int, rows: bool) -> None:
         """Note whether acknowledgements of the partition are outstanding."""
         it = self._partitions[partition]

@@ -174,3 +174,31 @@ def test_a_new_leader_begins_with_the_number_of_the_last_one(off: dict[int, str]
     relay_all(lead, topic, leader, partitions)
     assert sorted(it for log in topic.logs.values() for it in log) == ids(1, 2, 3)
     assert partitions.count == 3
+
+
+def test_a_log_that_was_cut_under_a_running_leader_is_noticed_at_the_next_acknowledgement() -> None:
+    """[K13] The broker came back with an older copy, and nobody had to connect to another leader."""
+    alarms = Alarms()
+    lead, topic = lane(8), ScriptedTopic()
+    leader, partitions = a_leader(lead, topic, alarms)
+    relay_all(lead, topic, leader, partitions)
+    del topic.log[3:]
+    lead.rows.append(a_row(9))
+    relay_all(lead, topic, leader, partitions)
+    assert "records up to 7 were written" in alarms.all()["events_lost_0_4_7"]
+    assert lead.stored[0].next_offset == 4
+    lead.rows.append(a_row(10))
+    relay_all(lead, topic, leader, partitions)
+    assert (topic.log, len(alarms.all())) == (ids(1, 2, 3, 9, 10), 1)
+
+
+def test_a_new_leader_of_a_partition_that_has_less_than_was_acknowledged_has_lost_events() -> None:
+    """Also what was sent since the read-back: an unclean election while the service runs."""
+    alarms = Alarms()
+    lead, topic = lane(8), ScriptedTopic()
+    leader, partitions = a_leader(lead, topic, alarms)
+    relay_all(lead, topic, leader, partitions)
+    del topic.log[6:]
+    topic.leaders[0] = 1
+    looked(partitions)
+    assert "records up to 7 were written" in alarms.all()["events_lost_0_6_7"]
