@@ -1,10 +1,8 @@
-"""Alembic's entry: runs the migrations on the connection it is given, or on DATABASE_URL from the command line."""
-
-import os
+"""Alembic's entry: runs the migrations on the connection it is given, or on that of the settings (command line)."""
 
 from alembic import context
 
-from app.config.config import Settings
+from app.config.config import from_environment
 from app.models.connection import engine
 from app.models.models import db
 from app.models.schema import VERSION_TABLE
@@ -21,6 +19,6 @@ given = context.config.attributes.get("connection")
 if given is not None:
     run(given)
 else:
-    with engine(Settings.load(os.environ).worker_url).connect() as own:
+    with engine(from_environment().worker_url).connect() as own:
         run(own)
         own.commit()

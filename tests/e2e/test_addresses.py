@@ -15,7 +15,7 @@ from tools.stack.addresses import left_in
 from tools.stack.ports import free_port
 
 FLASK = Path(sys.executable).with_name("flask")
-PARTS = ("app", "migrations", "docs/examples", "run.py", "gunicorn.conf.py", ".flaskenv")
+PARTS = ("app", "migrations", "docs/examples", "run.py", "gunicorn.conf.py", "pyproject.toml", ".flaskenv")
 HIDDEN = ("FLASK_APP", "DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS", "ORDER_SERVICE")
 SETTINGS = "from run import app; print(app.extensions['settings'])"
 
@@ -119,6 +119,16 @@ def test_flask_reads_no_env_file_of_a_folder_above(checkout: Path) -> None:
     assert "of_somebody_else" not in said
     assert "ROLES" not in said
     assert "of_somebody_else" in given[2]
+
+
+def test_alembic_reads_the_env_file_beside_the_service_too(checkout: Path) -> None:
+    beside = checkout / ".env"
+    beside.write_text("DATABASE_URL=nonsense://\n")
+    try:
+        _, _, said = run(checkout, FLASK.with_name("alembic"), "current")
+    finally:
+        beside.unlink()
+    assert said.splitlines()[-1].startswith("The service cannot start: DATABASE_URL must ")
 
 
 def test_flask_run_says_that_it_answers_http_only(checkout: Path) -> None:

@@ -14,6 +14,7 @@ from tools.stack.server import Server
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 _PROBE_SECONDS = 2
+_NEAR = {"*": "127.0.0.1", "localhost": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 def check_settings(addresses: Mapping[str, str]) -> None:
@@ -40,8 +41,10 @@ class Service(Server):
 
     @property
     def url(self) -> str:
-        """Where it listens."""
-        return f"http://127.0.0.1:{self.port}"
+        """Where it listens, or one of the places."""
+        first = os.environ.get("HOST", "*").split(",")[0].strip().strip("[]")
+        host = _NEAR.get(first, first)
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
     def _prepare(self) -> list[str]:
         return [sys.executable, str(CHECKOUT / "run.py")]
