@@ -18,6 +18,7 @@ from typing import Any
 
 from kafka import KafkaConsumer
 from kafka.producer.sender import Sender
+from kafka.record.default_records import DefaultRecordBatchBuilder
 
 from app.services import command_batch, kafka_clients, order_service
 from app.services.command_store import PostgresCommandStore
@@ -187,6 +188,18 @@ def _jumping_clock(offset: Path) -> None:
         taker.__init__.__defaults__ = (now,)
 
 
+def _shifted_records(offset: Path) -> None:
+    """The time of every record that the producer makes is so many seconds away, as by a wrong clock."""
+    append = DefaultRecordBatchBuilder.append
+
+    def shifted(builder: Any, place: int, timestamp: int | None, *rest: Any) -> Any:
+        return append(builder, place, int((time.time() + float(offset.read_text())) * 1000), *rest)
+
+    DefaultRecordBatchBuilder.append = shifted
+
+
+if os.environ.get("RECORDS_CLOCK"):
+    _shifted_records(Path(os.environ["RECORDS_CLOCK"]))
 if os.environ.get("CLOCK_OFFSET"):
     _jumping_clock(Path(os.environ["CLOCK_OFFSET"]))
 if os.environ.get("WITHOUT"):
