@@ -9,7 +9,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from kafka import KafkaProducer, TopicPartition
-from kafka.errors import InvalidRecordError, KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
+from kafka.errors import (
+    InvalidRecordError,
+    InvalidTimestampError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+)
 from kafka.partitioner.default import murmur2
 
 from app.config.config import Settings
@@ -30,7 +36,7 @@ KEYS_REMEMBERED = 2_000  # orders whose partition is known: half a MiB
 LONGEST_KEY = 255  # of an order; a dead letter's is its sender's, and may have a MiB
 LONGEST_VALUE = 1024 * 1024  # far below what a producer takes
 
-_NEVER = (MessageSizeTooLargeError, RecordListTooLargeError, InvalidRecordError)
+_NEVER = (MessageSizeTooLargeError, RecordListTooLargeError)
 
 _Appended = tuple[int, Outgoing, Any]
 """A record that is with the producer: its partition, itself, the future of its place."""
@@ -246,7 +252,15 @@ def _discard(producer: KafkaProducer) -> None:
 
 
 def _failed(record: Outgoing, error: BaseException | None) -> SendFailed:
+    """Return what became of a record whose future failed.
+
+    kafka-python 3.0.12 gives the records of a batch InvalidRecordError whatever the broker has against more than one of
+    them, a clock that is wrong for example. Of the record itself only that proves something which Kafka says about a
+    compacted topic.
+    """
     reason = type(error).__name__
-    if isinstance(error, _NEVER):
+    if isinstance(error, InvalidRecordError) and "out of range" in str(error):
+        reason = InvalidTimestampError.__name__
+    if isinstance(error, _NEVER) or (isinstance(error, InvalidRecordError) and "without key" in str(error)):
         return RecordRefused(f"Kafka refuses record {record.id} for good: {reason}", record.event_id)
     return SendFailed(f"record {record.id} was not acknowledged: {reason}")

@@ -107,13 +107,18 @@ def test_a_clock_ahead_of_the_broker_is_named(world: World, monkeypatch: pytest.
 
     with monkeypatch.context() as patch:
         patch.setattr(DefaultRecordBatchBuilder, "append", append_ahead)
-        world.send(a_create())
+        world.send(*[a_create() for _ in range(20)], *[b"not a command"] * 20)
         sentence = alarm(world, "events_stalled")
         assert "InvalidTimestampError" in sentence
         assert "message.timestamp.after.max.ms" in sentence
-        wait_for(lambda: metric(app, "order_outbox_depth") == 1, "the depth")
+        wait_for(lambda: metric(app, "order_outbox_depth") == 20, "the depth")
+        assert "InvalidTimestampError" in alarm(world, "dead_letters_stalled")
         assert metric(app, "order_outbox_oldest_seconds") > 0
     over(world, "events_stalled")
+    over(world, "dead_letters_stalled")
+    world.settle()
+    assert len(world.dead_letters()) == 20
+    assert world.count("alarms", "strpos(name, 'refused') > 0") == 0
     wait_for(lambda: metric(app, "order_outbox_depth") == 0, "the depth")
 
 
