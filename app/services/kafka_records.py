@@ -9,6 +9,7 @@ record, and what cannot be read then either is an UnreadRecord.
 import functools
 import itertools
 import logging
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,20 +27,32 @@ log = logging.getLogger(__name__)
 WHOLE_BYTES = 4 * 1024 * 1024  # what a batch may unpack to and still be read as a whole
 POLL_BYTES = 8 * 1024 * 1024  # records of one poll, about
 TRIES = 2  # of a batch whose checksum is wrong: what the network did passes
-_CODEC = 0x07
+UNREADABLE_SECONDS = 0.1  # between two tries to have a damaged segment read
 
 
 def get_past_any_record(consumer: KafkaConsumer) -> None:
-    """Make the consumer return UnreadRecords for what cannot be decoded, and no more than about POLL_BYTES at once."""
+    """Make the consumer return UnreadRecords for what cannot be decoded, and no more than about POLL_BYTES at once.
+
+    A partition that the broker itself cannot read gives nothing, and the others go on: whoever watches sees it stand.
+    """
     fetcher = consumer._fetcher
     fetcher.PartitionRecords = functools.partial(_Records, {})
-    append = fetcher._append
+    append, parse = fetcher._append, fetcher._parse_fetched_data
+
+    def parse_or_wait(fetched: Any) -> Any:
+        try:
+            return parse(fetched)
+        except CorruptRecordError:
+            log.warning("the broker cannot read partition %s at %s", fetched.topic_partition, fetched.fetched_offset)
+            time.sleep(UNREADABLE_SECONDS)  # it is asked again at once
+            return None
 
     def append_some(drained: Any, part: Any, most: int, update: bool) -> int:
         taken: int = append(drained, part, most, update)
         return most if getattr(part, "full", False) else taken
 
     fetcher._append = append_some
+    fetcher._parse_fetched_data = parse_or_wait
 
 
 def records_in(place: TopicPartition, data: bytes, offset: int) -> Iterator[Any]:

@@ -16,6 +16,7 @@ from app.models.store import OrderStore, Origin
 from app.services import relay_store
 from app.services.alarms import Alarms
 from app.services.command_store import PostgresCommandStore
+from app.services.command_trouble import ServiceTrouble
 from app.services.consumer import CommandConsumer
 from app.services.kafka_service import LOOK_AGAIN_SECONDS
 from app.services.order_service import Call, OrderService
@@ -104,6 +105,9 @@ class Service:
                     if self._scheduler.now > next_look:
                         next_look = self._scheduler.now + LOOK_AGAIN_SECONDS
                         consumer.look_again()
+                except ServiceTrouble as trouble:  # nothing that these stories break is ours
+                    self._scheduler.surprises.append(f"the service's own trouble: {trouble}")
+                    raise
                 except DatabaseTrouble as trouble:
                     self._scheduler.note(f"commands wait: {trouble!r}")
                     self._scheduler.sleep(BACK_OFF_SECONDS)

@@ -13,6 +13,7 @@ import snappy
 import zstandard
 from kafka import TopicPartition
 from kafka.consumer.fetcher import IsolationLevel
+from kafka.errors import CorruptRecordError
 from kafka.record import MemoryRecords
 from kafka.record.util import calc_crc32c, encode_varint
 
@@ -181,7 +182,7 @@ def test_many_records_that_unpack_to_a_megabyte_each_come_a_few_at_a_time() -> N
 
 
 def test_a_poll_ends_with_a_partition_that_gave_enough() -> None:
-    fetcher = SimpleNamespace(_append=lambda drained, part, most, update: 3)
+    fetcher = SimpleNamespace(_append=lambda drained, part, most, update: 3, _parse_fetched_data=None)
     kafka_records.get_past_any_record(SimpleNamespace(_fetcher=fetcher))  # type: ignore[arg-type]
     assert fetcher._append({}, SimpleNamespace(full=True), 500, True) == 500
     assert fetcher._append({}, SimpleNamespace(full=False), 500, True) == 3
@@ -211,3 +212,18 @@ def test_a_look_at_one_record_gets_past_what_is_beside_it() -> None:
     broken = bytearray(a_batch(4, GOOD, a_record(1)))
     broken[-1] ^= 1
     assert isinstance(next(kafka_records.records_in(PLACE, bytes(broken), 5)), UnreadRecord)
+
+
+def test_a_partition_that_the_broker_cannot_read_ends_no_poll(monkeypatch: pytest.MonkeyPatch) -> None:
+    """[K10] The others go on."""
+    monkeypatch.setattr(kafka_records, "UNREADABLE_SECONDS", 0.0)
+
+    def parse(fetched: Any) -> str:
+        if fetched.fetched_offset == 7:
+            raise CorruptRecordError
+        return "records"
+
+    fetcher = SimpleNamespace(_append=None, _parse_fetched_data=parse)
+    kafka_records.get_past_any_record(SimpleNamespace(_fetcher=fetcher))  # type: ignore[arg-type]
+    found = [fetcher._parse_fetched_data(SimpleNamespace(topic_partition=PLACE, fetched_offset=it)) for it in (7, 8)]
+    assert found == [None, "records"]
