@@ -1,6 +1,7 @@
 """Every failure as JSON: one body, one table from code to status [H1]."""
 
 import logging
+import time
 
 from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException
@@ -33,6 +34,8 @@ STATUS_OF_CODE = {
 }
 """Every code that is not a plain 400."""
 
+DATABASE_FAILS = "database_fails"
+QUIET_SECONDS = 3.0
 RETRY_AFTER_SECONDS = "1"
 SAYS_SUCCESS = frozenset({"/createOrder", "/testCreateOrder", "/verifyAndAcceptOrder"})
 
@@ -78,6 +81,8 @@ def respond(answer: Answer) -> Response:
     response = current_app.response_class(answer.body, answer.status, content_type="application/json")
     if answer.status in (409, 503):
         response.headers["Retry-After"] = RETRY_AFTER_SECONDS
+    elif answer.status < 300 and request.method == "POST":
+        _note_success()
     return response
 
 
@@ -99,10 +104,23 @@ def _of_input(error: Refused | Unreadable | InvalidFields) -> Response:
 
 def _of_database(error: DatabaseTrouble) -> Response:
     if isinstance(error, DatabaseFails) or error.sqlstate.startswith(_LASTS):
-        alarms: Alarms = current_app.extensions["alarms"]
-        alarms.ring("database_fails", f"Requests are answered 503: {error.reason}")
+        _alarms().ring(DATABASE_FAILS, f"Requests are answered 503: {error.reason}")
+        current_app.extensions[DATABASE_FAILS] = time.monotonic()
     code = next(_TROUBLE_CODES[kind.__name__] for kind in type(error).__mro__ if kind.__name__ in _TROUBLE_CODES)
     return respond(failure(code, f"{error}; please try again"))
+
+
+def _note_success() -> None:
+    """Take the alarm back with the first change that is done after a moment without a failure."""
+    failed_at = current_app.extensions.get(DATABASE_FAILS)
+    if failed_at is not None and time.monotonic() - failed_at > QUIET_SECONDS:
+        current_app.extensions[DATABASE_FAILS] = None
+        _alarms().clear(DATABASE_FAILS)
+
+
+def _alarms() -> Alarms:
+    alarms: Alarms = current_app.extensions["alarms"]
+    return alarms
 
 
 def _of_reused_key(_: KeyReused) -> Response:

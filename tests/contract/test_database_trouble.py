@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import make_url
 
+from app.api import errors
 from app.models.database import Database, DatabaseBusy, Statement
 from app.models.schema import migrate
 from app.models.statements import LOCK_ORDERS
@@ -160,7 +161,9 @@ AS $$ BEGIN RAISE 'broken' USING ERRCODE = TG_ARGV[0]; END $$
 
 
 @pytest.mark.parametrize("code", ["42501", "58030", "XX000", "P0001", "53100", "54000"])
-def test_what_is_broken_in_the_database_is_a_503_without_its_text(tables: Tables, code: str) -> None:
+def test_what_is_broken_in_the_database_is_a_503_without_its_text(
+    tables: Tables, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """[H1] A right, a disk, a trigger of somebody else: with a key, without one, and after a try together."""
     api = Caller(make_app(tables.url).test_client())
     tables.rows(RAISES)
@@ -179,7 +182,9 @@ def test_what_is_broken_in_the_database_is_a_503_without_its_text(tables: Tables
         assert f"SQLSTATE {code}" in api.get("/readyz").json["parts"]["alarms"]["open"]["database_fails"]
     finally:
         tables.rows("DROP TRIGGER breaks ON order_changes")
+    monkeypatch.setattr(errors, "QUIET_SECONDS", 0.0)
     assert api.post("/cancelOrder", {"orderId": order_id}).status_code == 200
+    assert "database_fails" not in api.get("/readyz").json["parts"]["alarms"]["open"]
 
 
 def test_a_locked_table_is_a_503_for_reads_too(api: Caller, tables: Tables) -> None:
