@@ -131,15 +131,19 @@ class KafkaEventLog:
         self._late = late
         if self._late and time.monotonic() > self._late_since + ACKNOWLEDGE_SECONDS:
             raise SendFailed("Kafka acknowledged too late")
-        return Sent([record for _, record, _ in done], self._positions(done), left)
+        offsets = self._offsets(done)
+        positions = {partition: Position(self.topic_id, found[-1] + 1) for partition, found in offsets.items()}
+        begins = {partition: found[0] for partition, found in offsets.items()}
+        return Sent([record for _, record, _ in done], positions, left, begins)
 
     def close(self) -> None:
         """Close what is open for reading; the producer is its opener's."""
         if self._reader is not None:
             self._reader.close()
 
-    def _positions(self, done: Sequence[_Appended]) -> dict[int, Position]:
-        offsets: dict[int, int] = {}
+    def _offsets(self, done: Sequence[_Appended]) -> dict[int, list[int]]:
+        """Return the offsets of the records, as far as they are known, by partition."""
+        offsets: dict[int, list[int]] = {}
         for partition, record, future in done:
             if future.failed():
                 raise _failed(record, future.exception)
@@ -148,8 +152,8 @@ class KafkaEventLog:
                 correlation_id.set(dict(record.headers).get("correlation_id", b"").decode() or None)
                 log.debug("sent %s to %s/%s at %s", record.event_id, self._topic, partition, offset)
             if offset >= 0:  # a retry that the broker knew already has none
-                offsets[partition] = offset
-        return {partition: Position(self.topic_id, offset + 1) for partition, offset in offsets.items()}
+                offsets.setdefault(partition, []).append(offset)
+        return offsets
 
     def _append(self, partition: int, record: Outgoing) -> Any:
         """Return the future of a record that is with the producer now. Raises SendFailed and RecordRefused.

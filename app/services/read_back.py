@@ -17,7 +17,7 @@ There is no limit for the whole, which may be millions of records; each call doe
 
 import logging
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from app.services.alarms import Alarms
@@ -112,17 +112,17 @@ class ReadBack:
             self._grow()
         return 0, []
 
-    def went_on(self, positions: Positions) -> None:
-        """Note up to where what was sent is acknowledged.
+    def went_on(self, begins: Mapping[int, int], positions: Positions) -> None:
+        """Note from where and up to where what was sent is acknowledged.
 
-        Where that is before what was acknowledged earlier, the broker came back with an older copy of its log.
+        Where it begins before what was acknowledged earlier, the broker came back with an older copy of its log.
         """
         for partition, position in positions.items():
             it = self._partitions[partition]
             before, it.position = it.position, position
-            same = before is not None and before.topic_id == position.topic_id
-            if before is not None and same and position.next_offset <= before.next_offset:
-                self._lose(partition, before, position)
+            first = begins.get(partition, position.next_offset)
+            if before is not None and before.topic_id == position.topic_id and first < before.next_offset:
+                self._lose(partition, first, before, position)
 
     def owes(self, partition: int, rows: bool) -> None:
         """Note whether acknowledgements of the partition are outstanding."""
@@ -197,7 +197,7 @@ class ReadBack:
             it.position = self._start(partition, end)
         missing = end.position.next_offset - it.position.next_offset
         if missing < 0:
-            self._lose(partition, it.position, end.position)
+            self._lose(partition, end.position.next_offset, it.position, end.position)
             it.position = end.position
         it.epoch, it.end, it.reason = end.epoch, end.position.next_offset, "is read back"
         if missing > 0 and not it.reading:
@@ -243,9 +243,9 @@ class ReadBack:
         self._events.done_reading()
         self._first = False
 
-    def _lose(self, partition: int, stored: Position, end: Position) -> None:
+    def _lose(self, partition: int, first: int, stored: Position, end: Position) -> None:
         """The log was cut: what is missing is lost, and the position must not stay where nothing is."""
-        first, last = end.next_offset, stored.next_offset - 1
+        last = stored.next_offset - 1
         self._alarms.happened(
             f"{self._lane}_lost_{partition}_{first}_{last}",
             f"Kafka has lost {self._words} that it had acknowledged: partition {partition} of their topic ends at "

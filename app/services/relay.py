@@ -198,7 +198,7 @@ class Leader:
         gone = [*sent.acknowledged, *in_log]
         if gone:
             self._lead.confirm([self._late.pop(row.event_id, row.id) for row in gone], sent.positions)
-            self._partitions.went_on(sent.positions)
+            self._partitions.went_on(sent.begins, sent.positions)
         RELAYED.labels(self._lane).inc(len(sent.acknowledged))
         self._in_log += len(in_log)
         if not in_log:

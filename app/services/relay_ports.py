@@ -55,6 +55,8 @@ class Sent:
     acknowledged: Sequence[Outgoing] = ()
     positions: Positions = field(default_factory=dict)
     late: Mapping[int, Sequence[Outgoing]] = field(default_factory=dict)
+    begins: Mapping[int, int] = field(default_factory=dict)
+    """By partition, the first offset that was acknowledged."""
 
 
 class SendFailed(Exception):

@@ -109,7 +109,12 @@ class ScriptedTopic:
         for partition, record in self.owed:
             late[partition].append(record)
         positions = {partition: Position(self.topic_id, len(self.logs[partition])) for partition, _ in done}
-        return Sent([record for _, record in done], positions, late)
+        begins = {partition: min(self._place(it) for it in done if it[0] == partition) for partition, _ in done}
+        return Sent([record for _, record in done], positions, late, begins)
+
+    def _place(self, sent: tuple[int, Outgoing]) -> int:
+        partition, record = sent
+        return len(self.logs[partition]) - 1 - self.logs[partition][::-1].index(record.event_id)
 
 
 @dataclass

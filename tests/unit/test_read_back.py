@@ -176,20 +176,21 @@ def test_a_new_leader_begins_with_the_number_of_the_last_one(off: dict[int, str]
     assert partitions.count == 3
 
 
-def test_a_log_that_was_cut_under_a_running_leader_is_noticed_at_the_next_acknowledgement() -> None:
+@pytest.mark.parametrize("new", [[9], list(range(9, 19))], ids=["ends before", "grew beyond at once"])
+def test_a_log_that_was_cut_under_a_running_leader_is_noticed_at_the_next_acknowledgement(new: list[int]) -> None:
     """[K13] The broker came back with an older copy, and nobody had to connect to another leader."""
     alarms = Alarms()
     lead, topic = lane(8), ScriptedTopic()
     leader, partitions = a_leader(lead, topic, alarms)
     relay_all(lead, topic, leader, partitions)
     del topic.log[3:]
-    lead.rows.append(a_row(9))
+    lead.rows += map(a_row, new)
     relay_all(lead, topic, leader, partitions)
-    assert "records up to 7 were written" in alarms.all()["events_lost_0_4_7"]
-    assert lead.stored[0].next_offset == 4
-    lead.rows.append(a_row(10))
+    assert "records up to 7 were written" in alarms.all()["events_lost_0_3_7"]
+    assert lead.stored[0].next_offset == len(topic.log)
+    lead.rows.append(a_row(99))
     relay_all(lead, topic, leader, partitions)
-    assert (topic.log, len(alarms.all())) == (ids(1, 2, 3, 9, 10), 1)
+    assert (topic.log, len(alarms.all())) == (ids(1, 2, 3, *new, 99), 1)
 
 
 def test_a_new_leader_of_a_partition_that_has_less_than_was_acknowledged_has_lost_events() -> None:
