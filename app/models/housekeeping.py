@@ -3,9 +3,12 @@
 Each takes a bounded number of rows, and waits for nobody: who writes orders never touches `order_counts`.
 """
 
+from app.models import lists
 from app.models.database import Statement
 from app.models.floor import ABOVE_DELTA_FLOOR, writers_of
 from app.models.statements import named
+
+PLACE_SECONDS = 600  # some seconds for ten million orders
 
 # In one transaction with the work: two processes that fold at once would stand in each other's way.
 ONE_AT_A_TIME = named("one_at_a_time", {}, "SELECT pg_try_advisory_xact_lock(hashtextextended('housekeeping', 0))")
@@ -43,6 +46,30 @@ DROP_FALSE_FLOORS = named(
     "DELETE FROM order_count_floors AS floors "
     "WHERE EXISTS (SELECT FROM order_count_deltas WHERE id <= floors.id) RETURNING 1",
 )
+
+# The minutes of each status (lists.py), once: what the orders' triggers have noted since migration 0016 is folded into
+# them already where the migration left the counting to us, so they are counted anew, and marked as complete. Nothing is
+# folded meanwhile, and what is not folded yet is taken off.
+ARE_PLACED = named("are_placed", {}, f"SELECT 1 WHERE {lists.ARE_PLACED}")
+LONG = Statement("long", (), f"SELECT set_config('statement_timeout', '{PLACE_SECONDS}s', true)")
+FORGET_PLACES = named(
+    "forget_places", {}, "DELETE FROM order_counts WHERE kind IN ('sday', 'shour', 'sminute') RETURNING 1"
+)
+PLACE_STATUSES = named(
+    "place_statuses",
+    {},
+    "INSERT INTO order_counts (kind, value, orders) "
+    "WITH minutes AS ("
+    "SELECT order_status, to_char(minute, 'YYYY-MM-DD HH24:MI') AS minute, sum(orders) AS orders FROM ("
+    "SELECT order_status, date_trunc('minute', created_at) AS minute, count(*) AS orders FROM orders GROUP BY 1, 2 "
+    "UNION ALL SELECT order_status, date_trunc('minute', created_at), -sum(sign) FROM order_count_deltas "
+    f"WHERE {ABOVE_DELTA_FLOOR} GROUP BY 1, 2) AS counted "
+    "WHERE isfinite(minute) AND order_status IS NOT NULL GROUP BY 1, 2 HAVING sum(orders) <> 0) "
+    "SELECT kind, order_status || ' ' || left(minute, length(minute) - less), sum(orders) "
+    "FROM minutes, (VALUES ('sday', 6), ('shour', 3), ('sminute', 0)) AS kinds (kind, less) GROUP BY 1, 2 "
+    "RETURNING 1",
+)
+MARK_STATUSES = named("mark_statuses", {}, "INSERT INTO order_count_marks (mark) VALUES ('statuses')")
 
 
 def _prune(table: str, time: str) -> Statement:

@@ -12,6 +12,8 @@ from app.models.floor import ABOVE_DELTA_FLOOR
 from app.models.statements import ORDER_LIST, named
 
 DEEP = 1000  # offsets below are walked: 0.3 ms, less than the look-up of a minute
+# Whether the minutes of each status are counted: before, only what came since migration 0016 is.
+ARE_PLACED = "EXISTS (SELECT FROM order_count_marks WHERE mark = 'statuses')"
 FILTERS = ("order_status", "runner_id", "cust_id")
 
 _KINDS = {"order_status": "status", "cust_id": "customer", "runner_id": "runner"}
@@ -55,45 +57,79 @@ PAGES = {
 }
 
 
-def _bucket(kind: str, form: str, offset: str, within: str = "true") -> str:
-    """Return the query for the bucket that holds the order at the offset, and how many orders newer buckets hold."""
+_FORMS = {"day": "YYYY-MM-DD", "hour": "YYYY-MM-DD HH24", "minute": "YYYY-MM-DD HH24:MI"}
+
+
+def _bucket(kind: str, status: str | None, offset: str, larger: str | None = None) -> str:
+    """Return the query for the bucket that holds the order at the offset, and how many orders newer buckets hold.
+
+    With `larger` only buckets inside of that one, whose names its own name begins with. Those of a status are kept as
+    kinds of their own, by the status, a space, and the bucket.
+    """
+    name, first, new = "value::text", "", "true"
+    stored, within = f"kind = '{kind}'", "true"
+    if status is not None:
+        name, first, new = f"substr(value, length({status}) + 2)", f"{status} || ' ' || ", f"order_status = {status}"
+        stored = f"kind = 's{kind}' AND value >= {status} || ' ' AND value < {status} || '!'"
+    if larger is not None:
+        within = f"value >= {larger}.value AND value < {larger}.value || '~'"
+        stored += f" AND value >= {first}{larger}.value AND value < {first}{larger}.value || '~'"
     return (
         "SELECT value, newer FROM ("
         # As integers: the window's sum over numeric takes four times as long.
         "SELECT value, sum(orders)::int AS orders, "
         "sum(sum(orders)::int) OVER (ORDER BY value DESC) - sum(orders)::int AS newer FROM ("
-        # Of one type on both sides, or the buckets that are not asked for are read too.
-        f"SELECT value::text AS value, orders FROM order_counts WHERE kind = '{kind}' UNION ALL "
-        f"SELECT to_char(created_at, '{form}') COLLATE \"C\", sign FROM order_count_deltas WHERE {ABOVE_DELTA_FLOOR}"
+        f"SELECT {name} AS value, orders FROM order_counts WHERE {stored} UNION ALL "
+        f"SELECT to_char(created_at, '{_FORMS[kind]}') COLLATE \"C\", sign FROM order_count_deltas "
+        f"WHERE {ABOVE_DELTA_FLOOR} AND {new}"
         f") AS counted WHERE {within} GROUP BY value) AS placed WHERE newer <= {offset} AND {offset} < newer + orders"
     )
 
 
-def _within(larger: str, kind: str, form: str) -> str:
-    """Return the query for the bucket inside of a larger one, whose name its own name begins with."""
-    inside = f"value >= {larger}.value AND value < {larger}.value || '~'"
+def _within(larger: str, kind: str, status: str | None) -> str:
+    """Return the query for the bucket inside of a larger one."""
     return (
         f"SELECT found.value, {larger}.newer + found.newer AS newer FROM {larger}, "
-        f"LATERAL ({_bucket(kind, form, f'({{offset}} - {larger}.newer)', inside)}) AS found"
+        f"LATERAL ({_bucket(kind, status, f'({{offset}} - {larger}.newer)', larger)}) AS found"
     )
 
 
-_DAY = _bucket("day", "YYYY-MM-DD", "{offset}")
-_HOUR = _within("day", "hour", "YYYY-MM-DD HH24")
-_MINUTE = _within("hour", "minute", "YYYY-MM-DD HH24:MI")
-DEEP_PAGE = named(
-    "deep_page",
-    {"limit": "bigint", "offset": "bigint"},
-    f"WITH day AS MATERIALIZED ({_DAY}), hour AS MATERIALIZED ({_HOUR}), minute AS MATERIALIZED ({_MINUTE}) "
-    f"SELECT matching.total, page.* FROM ({_total(())}) AS matching (total) LEFT JOIN LATERAL ("
-    f"SELECT {ORDER_LIST} FROM minute, LATERAL (SELECT {ORDER_LIST} FROM orders "
-    f"WHERE created_at < minute.value::timestamp + interval '1 minute' {_NEWEST_FIRST} "
-    "LIMIT {limit} OFFSET {offset} - minute.newer) AS found) AS page ON true "
-    "ORDER BY page.created_at DESC, page.order_id DESC",
-)
+def _deep(*filters: str) -> Statement:
+    """Return the statement for a page that begins in its minute.
+
+    Under a status it walks as long as housekeeping has not counted these minutes yet (models/housekeeping.py).
+    """
+    status, condition = ("{order_status}", "order_status = {order_status} AND ") if filters else (None, "")
+    minutes = (
+        f"ready AS MATERIALIZED (SELECT {ARE_PLACED if filters else 'true'} AS yes), "
+        f"day AS MATERIALIZED ({_bucket('day', status, '{offset}')}), "
+        f"hour AS MATERIALIZED ({_within('day', 'hour', status)}), "
+        f"minute AS MATERIALIZED ({_within('hour', 'minute', status)})"
+    )
+    found = (
+        f"SELECT {ORDER_LIST} FROM minute, LATERAL (SELECT {ORDER_LIST} FROM orders WHERE {condition}"
+        f"created_at < minute.value::timestamp + interval '1 minute' {_NEWEST_FIRST} "
+        "LIMIT {limit} OFFSET {offset} - minute.newer) AS found WHERE (SELECT yes FROM ready)"
+    )
+    walked = (
+        f"(SELECT {ORDER_LIST} FROM orders WHERE {condition}{{offset}} < matching.total "
+        f"AND NOT (SELECT yes FROM ready) {_NEWEST_FIRST} LIMIT {{limit}} OFFSET {{offset}})"
+    )
+    return named(
+        "_".join(("deep_page", *filters)),
+        {**dict.fromkeys(filters, "text"), "limit": "bigint", "offset": "bigint"},
+        f"WITH {minutes} SELECT matching.total, page.* FROM ({_total(filters)}) AS matching (total) "
+        f"LEFT JOIN LATERAL ({found}{f' UNION ALL {walked}' if filters else ''}) AS page ON true "
+        "ORDER BY page.created_at DESC, page.order_id DESC",
+    )
+
+
+DEEP_PAGES = {frozenset(filters): _deep(*filters) for filters in ((), ("order_status",))}
+DEEP_PAGE = DEEP_PAGES[frozenset()]
 
 
 def page(filters: Collection[str], offset: int) -> Statement:
     """Return the statement for a page under the filters: a parameter for each, in the order of FILTERS, then limit
     and offset."""
-    return DEEP_PAGE if not filters and offset >= DEEP else PAGES[frozenset(filters)]
+    names = frozenset(filters)
+    return DEEP_PAGES[names] if names in DEEP_PAGES and offset >= DEEP else PAGES[names]

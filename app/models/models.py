@@ -330,6 +330,13 @@ lost_events = Table(
     comment="Changes whose event Kafka acknowledged and lost, as `find-lost` found them, until it is announced again",
 )
 
+order_count_marks = Table(
+    "order_count_marks",
+    db.metadata,
+    Column("mark", String(20), primary_key=True),
+    comment="`statuses`: the days, hours and minutes of each status are counted for orders of all times",
+)
+
 operator_actions = Table(
     "operator_actions",
     db.metadata,

@@ -14,7 +14,18 @@ from collections.abc import Callable
 import psycopg2
 
 from app.models.database import DatabaseAway, DatabaseTrouble, Pool, Statement
-from app.models.housekeeping import FOLD_COUNTS, GIVE_TIMES, ONE_AT_A_TIME, PRUNE
+from app.models.housekeeping import (
+    ARE_PLACED,
+    FOLD_COUNTS,
+    FORGET_PLACES,
+    GIVE_TIMES,
+    LONG,
+    MARK_STATUSES,
+    ONE_AT_A_TIME,
+    PLACE_SECONDS,
+    PLACE_STATUSES,
+    PRUNE,
+)
 from app.services.alarms import Alarms
 from app.services.delta_floor import DeltaFloor
 from app.services.horizon import Horizon
@@ -47,6 +58,7 @@ class Housekeeping:
         self._failing: dict[str, Deadline] = {}  # by statement: when its failing becomes an alarm
         self._ringing: dict[str, str] = {}
         self._next_pruning = Deadline(PRUNE_SECONDS)
+        self._placed = False
         self._floor = DeltaFloor(pool)
         self._horizon = Horizon(pool, alarms)
         self._next_watch = Deadline(WATCH_SECONDS)
@@ -58,6 +70,8 @@ class Housekeeping:
         while not stop.wait(FOLD_SECONDS):
             beat()
             self.fold(stop, beat)
+            if not self._placed:
+                self.place_statuses()
             if self._next_watch.passed:
                 self._watched("horizon", self._horizon.look)
                 self._next_watch = Deadline(WATCH_SECONDS)
@@ -82,6 +96,25 @@ class Housekeeping:
         if given:
             log.info("%s orders had no time of creation and were given one", given)
         return given
+
+    def place_statuses(self) -> None:
+        """Count the minutes of each status where the migration left that to us. Nobody who writes waits for it."""
+
+        def place() -> int | None:
+            with self._pool.transaction(Deadline(PLACE_SECONDS)) as session:
+                if not session.execute(ONE_AT_A_TIME)[0][0]:
+                    return None
+                if session.execute(ARE_PLACED):
+                    return 0
+                session.execute(LONG)
+                session.execute(FORGET_PLACES)
+                session.execute(MARK_STATUSES)
+                return len(session.execute(PLACE_STATUSES))
+
+        done = self._watched("place_statuses", place)
+        self._placed = done is not None
+        if done:
+            log.info("the minutes of each status are counted: %s rows", done)
 
     def prune(self, stop: threading.Event, beat: Beat) -> dict[str, int]:
         """Delete what is past its time; return how many rows of each table."""

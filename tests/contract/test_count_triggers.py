@@ -23,6 +23,8 @@ BEFORE = "0004"
 WITHOUT_HOURS = "0005"
 WITH_HOURS = "0006"
 WITHOUT_FLOOR = "0010"
+WITHOUT_STATUSES = "0015"
+OF_STATUS = "('sday', 'shour', 'sminute')"
 AN_ORDER = (
     "INSERT INTO public.orders (order_id, cust_id, order_description, food_fee, delivery_fee, delivery_location, "
     "order_status, created_at, updated_at) VALUES ('{}', {}, '[]', 1, 1, 'Dorm', 'CREATED', {}, now())"
@@ -217,3 +219,19 @@ def test_orders_are_written_while_the_ids_of_the_deltas_wait_for_a_dump(tables: 
         dump.rollback()
         migration.result(30)
     assert (is_at_head(address), miscounted(address)) == (True, [])
+
+
+def test_what_the_migration_finds_is_counted_under_its_status(address: str, tables: Tables) -> None:
+    """With orders that are folded and one that is not; an older version beside us folds them too."""
+    tables.rows(ALLOW_NULLS)
+    tables.rows(KNOWN)
+    tables.rows(UNKNOWN)
+    tables.rows(FOLD)
+    tables.rows(KNOWN.replace("'known'", "'known too'"))
+    back_to(address, WITHOUT_STATUSES)
+    assert tables.rows(f"SELECT * FROM order_counts WHERE kind IN {OF_STATUS}") == []
+    on_to(address, "head")
+    assert tables.one(f"SELECT sum(orders) FROM order_counts WHERE kind IN {OF_STATUS}") == 3
+    tables.rows(FOLD_BEFORE)
+    assert tables.one(f"SELECT sum(orders) FROM order_counts WHERE kind IN {OF_STATUS}") == 6
+    assert miscounted(address) == []
