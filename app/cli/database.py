@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg2
 from flask import current_app
-from sqlalchemy import Connection, create_engine, make_url
+from sqlalchemy import Connection, create_engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
@@ -14,6 +14,7 @@ from app.cli.output import Failure
 from app.models.connection import CONNECT_SECONDS, connect
 from app.models.reasons import reason_of
 from app.models.watchdog import Watchdog
+from app.utils.database_url import place_of
 from app.utils.deadline import Deadline
 
 STEP_SECONDS = 15
@@ -66,12 +67,12 @@ def _time_outs(seconds: int) -> dict[str, int]:
 
 def _sentence(error: Exception, url: str, seconds: int, *, late: bool) -> str:
     code = getattr(getattr(error, "orig", error), "pgcode", None) or ""
-    place = make_url(url)
-    database = f"The database {place.database} at {place.host or 'localhost'}:{place.port or 5432}"
+    name, place, user = place_of(url)
+    database = f"The database {name} at {place}"
     if code in ("42P01", "42703"):
         return f"{database} is not at this version's schema: start the service once, or run `alembic upgrade head`."
     if code == "42501":
-        return f"{database} does not allow its user {place.username} to do this."
+        return f"{database} does not allow its user {user} to do this."
     if code == "55P03":
         return f"{database} has the row locked by somebody else: try again."
     if late or code == "57014":

@@ -52,6 +52,16 @@ def libpq_url(url: str) -> str:
     return url.replace("postgresql+psycopg2://", "postgresql://", 1)
 
 
+def place_of(url: str) -> tuple[str, str, str]:
+    """Return database, host:port of each host, and user of a normalized address, to be told."""
+    given = parse_dsn(libpq_url(url))
+    hosts = (given.get("host") or "localhost").split(",")
+    ports = given.get("port", "5432").split(",")
+    ports = ports * len(hosts) if len(ports) == 1 else ports
+    places = (f"{host}:{port or 5432}" for host, port in zip(hosts, ports, strict=True))
+    return given["dbname"], ", ".join(places), given.get("user", "")
+
+
 def _pair(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:

@@ -109,3 +109,18 @@ def test_proving_several_sessions_at_once_finds_none_shared(database_url: str) -
     with ThreadPoolExecutor(8) as provers:
         found = list(provers.map(lambda _: connect(database_url).close(), range(80)))
     assert found == [None] * 80
+
+
+def test_who_comes_by_a_pooler_may_have_a_direct_address_for_its_threads(
+    session_mode: Pooler, transaction_mode: Pooler, database_url: str
+) -> None:
+    """WORKER_DATABASE_URL is for Kafka threads, migrations and the command line; HTTP goes by DATABASE_URL."""
+    migrate(database_url)
+    app = make_app(session_mode.url(database_url), WORKER_DATABASE_URL=transaction_mode.url(database_url))
+    assert Caller(app.test_client()).get("/orders").status_code == 200
+    service = app.extensions["kafka_service"]
+    service._look_at_schema(threading.Event())
+    assert service.database_away.startswith(SHARED)
+    part = app.test_client().get("/readyz").json["parts"]["database"]
+    assert (part["ok"], part["worker_reason"].startswith(SHARED)) == (True, True)
+    assert SHARED in app.test_cli_runner().invoke(args=["orders", "list"]).output

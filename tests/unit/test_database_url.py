@@ -5,7 +5,7 @@ from psycopg2.extensions import parse_dsn
 from sqlalchemy import make_url
 from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 
-from app.utils.database_url import libpq_url, normalized, without_secrets
+from app.utils.database_url import libpq_url, normalized, place_of, without_secrets
 
 TWO = {"user": "u", "password": "p", "dbname": "db", "host": "a,b", "port": "1,2"}
 ADDRESSES = [
@@ -57,3 +57,9 @@ def test_what_could_never_connect_is_refused_in_a_sentence(url: str, part: str) 
 def test_what_is_shown_is_the_place_of_every_host() -> None:
     url = normalized("postgresql://u:hidden@a:1,b:2/db?sslpassword=hidden&target_session_attrs=read-write")
     assert without_secrets(url) == "postgresql+psycopg2://u:***@/db?host=a%2Cb&port=1%2C2"
+
+
+def test_an_operator_is_told_of_every_host() -> None:
+    assert place_of(normalized("postgresql://u:p@a:1,b/db")) == ("db", "a:1, b:5432", "u")
+    assert place_of(normalized("postgresql:///db")) == ("db", "localhost:5432", "")
+    assert place_of(normalized("postgresql://a,b/db")) == ("db", "a:5432, b:5432", "")
