@@ -4,7 +4,8 @@ Two or three instances run the real CommandConsumer, PostgresCommandStore, Comma
 OrderService against a simulated PostgreSQL, a simulated Kafka and a simulated clock. scheduler.py tells how they
 interleave, faults.py what strikes them, checks.py what must hold at the end, ablations.py what can be taken out.
 
-Nothing follows from it for what the world does not do: topics that are cut or made anew, a database restored to an
+Nothing follows from it for what the world does not do: topics that are cut, made anew or grow, partitions without a
+leader or with another one, a database restored to an
 older state, Idempotency-Keys, the lane of dead letters, a command that cannot be handled, a stop by SIGTERM. And no
 freeze comes between the check of the lease and the wire, no request lands later than a new leader lets it settle: those
 two can force a twin by design, so real processes have to count them.
