@@ -1,7 +1,5 @@
 """What the commands ask of Kafka: how far a topic and a group are, and one record to be sent. Never joins the group."""
 
-import os
-import socket
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -20,7 +18,6 @@ from app.services.kafka_clients import accept_any
 from app.services.relay_ports import Outgoing, RecordRefused, SendFailed
 from app.utils.deadline import Deadline
 
-BOOTSTRAP_MS = 4_000
 REQUEST_MS = 5_000
 ACKNOWLEDGE_SECONDS = 8.0
 LOOK_SECONDS = 0.1
@@ -134,13 +131,7 @@ def send(
 @contextmanager
 def _admin(settings: Settings) -> Iterator[KafkaAdminClient]:
     try:
-        admin = KafkaAdminClient(
-            bootstrap_servers=list(settings.bootstrap_servers),
-            client_id=f"order-service-operator-{socket.gethostname()}-{os.getpid()}",
-            bootstrap_timeout_ms=BOOTSTRAP_MS,
-            request_timeout_ms=REQUEST_MS,
-            reconnect_backoff_max_ms=1_000,
-        )
+        admin = kafka_clients.admin(settings, REQUEST_MS)
         try:
             yield admin
         finally:

@@ -80,6 +80,8 @@ def _open(make: Callable[..., Client], settings: Settings, *topics: str, **optio
 
         def connect(**config: Any) -> KafkaNetClient:
             wire = KafkaNetClient(**config)
+            # An admin client has no such option, and asks for the leaders of partitions in the same way.
+            wire._manager.cluster.config["allow_auto_create_topics"] = False
             opened.callback(wire.close)
             return wire
 
