@@ -22,6 +22,7 @@ from app.config.config import Settings
 from app.services import kafka_clients
 from app.services.event_reader import EventReader
 from app.services.kafka_clients import TOMBSTONE
+from app.services.log_check import NO_ID, is_other_topic
 from app.services.relay_ports import LeadLost, LogEnd, Outgoing, Portion, Position, RecordRefused, SendFailed, Sent
 from app.utils.logging import correlation_id
 
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 
 ACKNOWLEDGE_SECONDS = 60.0  # twice the producer's own limit, which does not count everything
 LATE_SECONDS = 3.0  # after which those of the other partitions need not wait any longer
+GONE_SECONDS = 3.0  # a broker that has just started may not know its topics yet
 HOLD_SECONDS = 1.0
 SHUT_MS = 100.0
 END_SECONDS = 5.0
@@ -47,6 +49,7 @@ class KafkaEventLog:
 
     def __init__(self, settings: Settings, topic: str, topic_id: uuid.UUID, producer: KafkaProducer) -> None:
         self.topic_id = topic_id
+        self._gone_since: float | None = None
         self._settings = settings
         self._topic = topic
         self._producer = producer
@@ -119,6 +122,7 @@ class KafkaEventLog:
         """Return what became of the records that were late. Raises SendFailed and RecordRefused."""
         if self._gate.failure is not None:
             raise self._gate.failure
+        self._require_topic()
         done: list[_Appended] = []
         late: list[_Appended] = []
         left: dict[int, list[Outgoing]] = {partition: [] for partition, _, _ in self._late}
@@ -140,6 +144,21 @@ class KafkaEventLog:
         """Close what is open for reading; the producer is its opener's."""
         if self._reader is not None:
             self._reader.close()
+
+    def _require_topic(self) -> None:
+        """Raise SendFailed where the topic is gone, or another one: who opens it next makes it anew or reads it back.
+
+        The producer would wait for its own time-out with each record, and with those after it.
+        """
+        metadata = self._producer._metadata
+        if metadata.partitions_for_topic(self._topic) is None:
+            self._gone_since = self._gone_since or time.monotonic()
+            if time.monotonic() > self._gone_since + GONE_SECONDS:
+                raise SendFailed(f"topic {self._topic} is not there any more")
+            return
+        self._gone_since = None
+        if is_other_topic(metadata.topic_id(self._topic) or NO_ID, self.topic_id):
+            raise SendFailed(f"topic {self._topic} was made anew")
 
     def _offsets(self, done: Sequence[_Appended]) -> dict[int, list[int]]:
         """Return the offsets of the records, as far as they are known, by partition."""
