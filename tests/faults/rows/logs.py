@@ -6,6 +6,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from typing import cast
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
@@ -25,30 +26,30 @@ PACE_SECONDS = 0.25
 ON_SECONDS = 15.0
 
 
-@row(37, "one partition of each topic without a leader", seconds=60.0, limit=400.0)
+@row(37, "one partition of each topic without a leader", seconds=60.0, limit=400.0, broker=Cluster)
 def without_leader(trial: Trial) -> None:
     """The broker of single replicas is away; the commands and events of the other partitions go on."""
-    stack = trial.stack
-    with three_brokers(stack) as cluster:
-        for topic in (stack.commands_topic, stack.events_topic, stack.dead_letter_topic):
-            cluster.create_topic(topic, replication=1)
-        stack.start(2)
-        sent = creates(stack)
-        answered(trial, "before", sent)
-        broker = cluster.leader(stack.commands_topic, 0)
-        broker.kill()
-        until(lambda: cluster.partitions(stack.commands_topic)[0].leader is None, "a partition without a leader")
-        trial.strike()
-        events_before = ends(stack, with_leader(cluster, stack.events_topic))
-        more, longest = keep_sending(trial, with_leader(cluster, stack.commands_topic))
-        trial.own(f"longest delay of the others' commands {longest:.1f} s", longest <= DELAY_SECONDS)
-        alarmed(trial, "cannot be read, its commands wait")
-        left = sum(ends(stack, with_leader(cluster, stack.events_topic))) - sum(events_before)
-        trial.own(f"{left} of {len(more)} replies left meanwhile: those of partitions with a leader", left > 0)
-        broker.start()
-        sent |= more | creates(stack)
-        answered(trial, "with the broker back", sent)
-        until(lambda: not any("cannot be read" in it for it in stack.alarms()), "the end of the alarm")
+    stack, cluster = trial.stack, cast(Cluster, trial.stack.broker)
+    stack.name += "-single"
+    for topic in (stack.commands_topic, stack.events_topic, stack.dead_letter_topic):
+        cluster.create_topic(topic, replication=1)
+    stack.start(2)
+    sent = creates(stack)
+    answered(trial, "before", sent)
+    broker = cluster.leader(stack.commands_topic, 0)
+    broker.kill()
+    until(lambda: cluster.partitions(stack.commands_topic)[0].leader is None, "a partition without a leader")
+    trial.strike()
+    events_before = ends(stack, with_leader(cluster, stack.events_topic))
+    more, longest = keep_sending(trial, with_leader(cluster, stack.commands_topic))
+    trial.own(f"longest delay of the others' commands {longest:.1f} s", longest <= DELAY_SECONDS)
+    alarmed(trial, "cannot be read, its commands wait")
+    left = sum(ends(stack, with_leader(cluster, stack.events_topic))) - sum(events_before)
+    trial.own(f"{left} of {len(more)} replies left meanwhile: those of partitions with a leader", left > 0)
+    broker.start()
+    sent |= more | creates(stack)
+    answered(trial, "with the broker back", sent)
+    until(lambda: not any("cannot be read" in it for it in stack.alarms()), "the end of the alarm")
 
 
 @row(38, "the broker's volume restored to an older copy, and written to again beyond the stored offsets")
@@ -144,20 +145,6 @@ def goes_on(trial: Trial, what: str) -> None:
     took = time.monotonic() - started
     trial.own(f"goes on {took:.1f} s after {what}", took <= ON_SECONDS)
     answered(trial, f"after {what}", sent)
-
-
-@contextmanager
-def three_brokers(stack: Stack) -> Iterator[Cluster]:
-    """Put three brokers in the place of the one."""
-    stack.broker.kill()
-    cluster = Cluster(stack.folder / "cluster")
-    try:
-        cluster.start()
-        stack.broker = cluster  # type: ignore[assignment]  # it stands where a broker stands
-        yield cluster
-    finally:
-        stack.kill_instances()
-        cluster.kill()
 
 
 @contextmanager
