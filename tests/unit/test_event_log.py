@@ -9,6 +9,7 @@ from kafka.errors import KafkaTimeoutError
 from kafka.partitioner.default import DefaultPartitioner
 
 from app.config.config import Settings
+from app.services import event_log
 from app.services.event_log import KafkaEventLog
 from app.services.relay_ports import Outgoing, Position, SendFailed
 
@@ -32,7 +33,8 @@ def a_record(number: int, key: bytes | None = b"k") -> Outgoing:
 
 def a_log(*late: tuple[int, int, Future]) -> KafkaEventLog:
     """A log that has sent records: partition, number, future."""
-    producer: Any = SimpleNamespace(_sender=SimpleNamespace(_send_producer_data=lambda: 0.0))
+    metadata = SimpleNamespace(partitions_for_topic=lambda topic: {0, 1}, topic_id=lambda topic: TOPIC)
+    producer: Any = SimpleNamespace(_sender=SimpleNamespace(_send_producer_data=lambda: 0.0), _metadata=metadata)
     log = KafkaEventLog(Settings.load({}), "events", TOPIC, producer)
     log._late = [(partition, a_record(number), future) for partition, number, future in late]
     log._late_since = float("inf")
@@ -89,3 +91,19 @@ def test_a_record_without_a_key_has_one_partition_whoever_sends_it() -> None:
     """[K10] What one leader sent without an answer must be read back before the next one sends it."""
     assert {a_log().partition(a_record(number, None), 3) for number in range(9)} == {0, 1, 2}
     assert a_log().partition(a_record(5, None), 3) == a_log().partition(a_record(5, None), 3)
+
+
+def test_records_of_a_topic_that_is_another_one_are_given_up_at_once() -> None:
+    log = a_log((0, 1, Future()))
+    log._producer._metadata.topic_id = lambda topic: uuid.UUID(int=2)
+    with pytest.raises(SendFailed, match="made anew"):
+        log.late()
+
+
+def test_records_of_a_topic_that_is_gone_are_given_up_after_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = a_log((0, 1, Future()))
+    log._producer._metadata.partitions_for_topic = lambda topic: None
+    log.late()
+    monkeypatch.setattr(event_log, "GONE_SECONDS", 0.0)
+    with pytest.raises(SendFailed, match="not there any more"):
+        log.late()
