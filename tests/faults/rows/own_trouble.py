@@ -38,17 +38,12 @@ FAULTS = [
         "ALTER TABLE order_changes RENAME COLUMN kinds TO kind",
         "42703",
     ),
-    (
-        "ALTER TABLE order_changes ADD COLUMN shift text, ADD CONSTRAINT shifted CHECK (shift IS NOT NULL) NOT VALID",
-        "ALTER TABLE order_changes DROP COLUMN shift",
-        "23514",
-    ),
 ]
 
 
 @row(35, "the service's own trouble, met by commands", seconds=90.0, quick=(30.0, 3))
 def own_trouble(trial: Trial) -> None:
-    """A right, an I/O error, a full disk, a damaged table, a column, a constraint that nothing meets."""
+    """A right, an I/O error, a full disk, a damaged table, a column that is missing."""
     as_a_role_of_its_own(trial)
     rung, healed = [], []
     with trial.under_load():

@@ -100,21 +100,27 @@ def strange_names(trial: Trial) -> None:
 def damage(trial: Trial) -> None:
     """Freeze the consumers, send a batch, change a byte of it on the broker's disk, and let them go on."""
     mark = uuid.uuid4().hex
-    for instance in trial.instances:
-        instance.freeze()
-    try:
-        with KafkaProducer(bootstrap_servers=trial.stack.broker.bootstrap) as producer:
-            producer.send(trial.stack.commands_topic, mark.encode(), partition=0).get(timeout=WAIT_SECONDS)
-        for log in Path(trial.stack.broker.folder / "data").glob(f"{trial.stack.commands_topic}-0/*.log"):
-            place = log.read_bytes().find(mark.encode())
-            if place >= 0:
-                with log.open("r+b") as file:
-                    file.seek(place)
-                    file.write(b"X")
-                trial.strike()
-    finally:
+    with KafkaProducer(bootstrap_servers=trial.stack.broker.bootstrap) as producer:
+        producer.partitions_for(trial.stack.commands_topic)  # so that they stand still for a moment only
         for instance in trial.instances:
-            instance.thaw()
+            instance.freeze()
+        try:
+            producer.send(trial.stack.commands_topic, mark.encode(), partition=0).get(timeout=WAIT_SECONDS)
+            write_over(trial, mark)
+        finally:
+            for instance in trial.instances:
+                instance.thaw()
+
+
+def write_over(trial: Trial, mark: str) -> None:
+    """Change a byte of the mark on the broker's disk."""
+    for log in Path(trial.stack.broker.folder / "data").glob(f"{trial.stack.commands_topic}-0/*.log"):
+        place = log.read_bytes().find(mark.encode())
+        if place >= 0:
+            with log.open("r+b") as file:
+                file.seek(place)
+                file.write(b"X")
+            trial.strike()
 
 
 def large(trial: Trial) -> None:
