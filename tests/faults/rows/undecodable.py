@@ -43,12 +43,12 @@ class RawName(str):
 def undecodable(trial: Trial) -> None:
     """Header names of any bytes, a batch that the disk damaged, 150 MiB in 150 KiB, letters that are too large."""
     limit(trial, SMALL_LIMIT)
+    damage(trial)
     with trial.under_load():
         before = max(map(memory_of, trial.instances))
         with watched_memory(trial) as seen:
             while trial.lasts():
                 strange_names(trial)
-                damage(trial)
                 large(trial)
                 refused(trial)
                 trial.pause(2.0)
@@ -98,18 +98,11 @@ def strange_names(trial: Trial) -> None:
 
 
 def damage(trial: Trial) -> None:
-    """Freeze the consumers, send a batch, change a byte of it on the broker's disk, and let them go on."""
+    """Send a batch and change a byte of it on the broker's disk, before anybody reads it."""
     mark = uuid.uuid4().hex
     with KafkaProducer(bootstrap_servers=trial.stack.broker.bootstrap) as producer:
-        producer.partitions_for(trial.stack.commands_topic)  # so that they stand still for a moment only
-        for instance in trial.instances:
-            instance.freeze()
-        try:
-            producer.send(trial.stack.commands_topic, mark.encode(), partition=0).get(timeout=WAIT_SECONDS)
-            write_over(trial, mark)
-        finally:
-            for instance in trial.instances:
-                instance.thaw()
+        producer.send(trial.stack.commands_topic, mark.encode(), partition=0).get(timeout=WAIT_SECONDS)
+    write_over(trial, mark)
 
 
 def write_over(trial: Trial, mark: str) -> None:
