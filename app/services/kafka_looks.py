@@ -101,4 +101,5 @@ def _find(place: TopicPartition, records: bytes | None, offset: int) -> Checkpoi
 
 
 def _reason(error: KafkaError) -> str:
-    return f"{type(error).__name__}: {error}".strip(": ")[:200]
+    told, name = str(error), type(error).__name__
+    return (told if told.startswith(name) else f"{name}: {told}".strip(": "))[:200]
