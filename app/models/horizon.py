@@ -2,8 +2,8 @@
 
 from app.models.statements import named
 
-# Everybody may see all of it but when another user's transaction began. VACUUM's own snapshot keeps nothing; one of
-# another database keeps nothing of ours, unless it is a replica's.
+# Whoever asks sees what another user's session holds, though not its state, kind and begin. VACUUM's own snapshot keeps
+# nothing; one of another database keeps nothing of ours.
 HORIZON = named(
     "horizon",
     {},
@@ -13,8 +13,8 @@ HORIZON = named(
     "', ' || state, ')') END, "
     "concat('SELECT pg_terminate_backend(', pid, ')'), "
     "CASE WHEN age(backend_xid) > coalesce(age(backend_xmin), -1) THEN backend_xid ELSE backend_xmin END, xact_start "
-    "FROM pg_stat_activity WHERE (datname = current_database() OR backend_type = 'walsender') "
-    "AND pid <> pg_backend_pid() AND backend_type <> 'autovacuum worker' "
+    "FROM pg_stat_activity WHERE (datname = current_database() OR datname IS NULL) "
+    "AND pid <> pg_backend_pid() AND backend_type IS DISTINCT FROM 'autovacuum worker' "
     "UNION ALL SELECT concat('prepared transaction ', gid, ' of ', owner), "
     "concat('ROLLBACK PREPARED ', quote_literal(gid)), transaction, prepared "
     "FROM pg_prepared_xacts WHERE database = current_database() "

@@ -10,6 +10,7 @@ from psycopg2.extensions import ISOLATION_LEVEL_REPEATABLE_READ
 from psycopg2.extensions import connection as Connection
 
 from app.models.database import Pool
+from app.models.horizon import HORIZON
 from app.services import horizon
 from app.services.alarms import Alarms
 from app.services.horizon import ALARM, Horizon
@@ -82,3 +83,13 @@ def test_a_short_snapshot_rings_only_where_many_dead_rows_wait(
         monkeypatch.setattr(horizon, "MANY", 0)
         watch.look()
         assert ALARM in alarms.all()
+
+
+def test_a_user_without_rights_sees_who_holds_what(database_url: str) -> None:
+    """As the service's own may be."""
+    with closing(psycopg2.connect(database_url)) as other, a_snapshot(database_url) as held, other.cursor() as cursor:
+        name = f"session {held.info.backend_pid} of postgres (nightly report"
+        cursor.execute("CREATE ROLE onlooker; SET ROLE onlooker")
+        cursor.execute(HORIZON.sql)
+        assert [name in row[0] for row in cursor.fetchall()].count(True) == 1
+        other.rollback()
