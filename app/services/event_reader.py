@@ -153,12 +153,16 @@ class EventReader:
             self._too_old = isinstance(asked.answer.exception, _TOO_OLD)
             why = f"has a leader that cannot be asked, broker {leader}: {type(asked.answer.exception).__name__}"
             return dict.fromkeys(asked.epochs.keys() & partitions, why)
-        return {
-            it.partition: self._end(it, asked)
+        answers = {
+            it.partition: it
             for topic in asked.answer.value.topics
             for it in topic.partitions
             if it.partition in partitions and self._is_led_by(leader, it.partition)
         }
+        # A leader keeps no epochs where a topic's records have an old format.
+        unknown = [it.partition for it in answers.values() if it.error_code == NoError.errno and it.end_offset < 0]
+        told = {partition: self._end(it, asked) for partition, it in answers.items() if partition not in unknown}
+        return told | self._watermarks(unknown) if unknown else told
 
     def _is_led_by(self, leader: int, partition: int) -> bool:
         """A leader that was frozen may answer when another leads."""
@@ -168,8 +172,6 @@ class EventReader:
         error = for_code(answer.error_code)
         if error is not NoError:
             return f"has a leader that does not tell where its log ends: {error.__name__}"
-        if answer.end_offset < 0:
-            return "has a leader that does not know its own epoch yet"
         return LogEnd(Position(self._topic_id, answer.end_offset), asked.epochs[answer.partition], asked.at)
 
 
