@@ -13,6 +13,7 @@ from app.utils.deadline import Deadline
 
 ALARM = "held_snapshot"
 HELD_SECONDS = 60.0  # before anybody hears of a snapshot that harms nobody yet
+FORGOTTEN_SECONDS = 8.0  # of a session that does nothing meanwhile: neither a dump nor a report is idle
 HARMFUL_SECONDS = 4.0  # of one that keeps MANY: two looks, in a short one the next is another snapshot
 MANY = 10_000  # dead rows of outbox and deltas; between two vacuums there are some thousands
 MOVED_ON = 1000  # transactions since: of a replica or slot nobody tells when, and where nothing happens it stands still
@@ -48,10 +49,10 @@ class Horizon:
         rows = self._pool.run(HORIZON, (), Deadline(STEP_SECONDS))
         before = self._held
         self._held = {(row[0], row[2]): before.get((row[0], row[2])) or _Held.from_now() for row in rows}
-        for holder, remedy, xmin, began, seconds, age, dead in rows:
+        for holder, remedy, xmin, began, seconds, idle, age, dead in rows:
             held = self._held[holder, xmin]
             is_long = held.long.passed and age >= MOVED_ON if seconds is None else seconds >= HELD_SECONDS
-            if held.harmful.passed and (is_long or dead >= MANY):
+            if held.harmful.passed and (is_long or idle >= FORGOTTEN_SECONDS or dead >= MANY):
                 self._ring(holder, began or held.seen, remedy)
                 return len(rows)
         self._alarms.clear(ALARM)

@@ -85,6 +85,23 @@ def test_a_short_snapshot_rings_only_where_many_dead_rows_wait(
         assert ALARM in alarms.all()
 
 
+def test_a_session_that_does_nothing_with_its_snapshot_rings_soon(
+    pool: Pool, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(horizon, "HARMFUL_SECONDS", 0.0)
+    alarms = Alarms()
+    watch = Horizon(pool, alarms)
+    with a_snapshot(database_url):
+        watch.look()
+        assert alarms.all() == {}
+        monkeypatch.setattr(horizon, "FORGOTTEN_SECONDS", 0.0)
+        watch.look()
+        assert ALARM in alarms.all()
+    monkeypatch.undo()
+    wait_for(lambda: watch.look() == 0, "its end")
+    assert alarms.all() == {}
+
+
 def test_a_user_without_rights_sees_who_holds_what(database_url: str) -> None:
     """As the service's own may be."""
     with closing(psycopg2.connect(database_url)) as other, a_snapshot(database_url) as held, other.cursor() as cursor:
