@@ -55,7 +55,7 @@ def commands_topic(settings: Settings) -> Topic:
     """Return how far the commands topic and our group are. Blocks up to some seconds; raises Failure."""
     name, group = settings.commands_topic, settings.group_id
     with _admin(settings) as admin:
-        cluster = admin.describe_cluster()["cluster_id"]
+        cluster = kafka_clients.cluster_of(admin).get("cluster_id") or ""
         described = _describe(admin, settings, name)
         places = [TopicPartition(name, partition["partition_index"]) for partition in described["partitions"]]
         begins = admin.list_partition_offsets(dict.fromkeys(places, OffsetSpec.EARLIEST), timeout_ms=REQUEST_MS)
@@ -71,7 +71,7 @@ def commands_topic(settings: Settings) -> Topic:
 def cluster_id(settings: Settings) -> str:
     """Return the id of the cluster at our addresses. Blocks up to some seconds; raises Failure."""
     with _admin(settings) as admin:
-        found: str = admin.describe_cluster()["cluster_id"]
+        found: str = kafka_clients.cluster_of(admin).get("cluster_id") or ""
     return found
 
 
@@ -94,7 +94,11 @@ def records(settings: Settings, topic: str, partition: int, begin: int, end: int
 
 
 def send(
-    settings: Settings, topic: str, key: bytes | None, value: bytes | None, require: Callable[[str], None] = accept_any
+    settings: Settings,
+    topic: str,
+    key: bytes | None,
+    value: bytes | None,
+    require: Callable[[str | None], None] = accept_any,
 ) -> Place:
     """Send one record to a topic that is there, wait for all acknowledgements (acks=all) and return its place.
 

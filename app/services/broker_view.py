@@ -94,7 +94,7 @@ class KafkaView:
 
     def brokers(self) -> int:
         """Return how many brokers there are. Blocks up to some seconds."""
-        return len(self._client().describe_cluster()["brokers"])
+        return len(kafka_clients.cluster_of(self._client())["brokers"])
 
     def bounds(self, name: str, topic: TopicView) -> dict[int, Bounds]:
         """Return the bounds of the partitions whose leader answers. Blocks up to some seconds a leader."""

@@ -242,7 +242,7 @@ class _Gate:
 
 @contextlib.contextmanager
 def open_events(
-    settings: Settings, topic: str, require: Callable[[str], None] = kafka_clients.accept_any
+    settings: Settings, topic: str, require: Callable[[str | None], None] = kafka_clients.accept_any
 ) -> Iterator[KafkaEventLog]:
     """Open a producer for the topic, and discard it at the end. Raises KafkaError, TopicsMissing, and as `require`."""
     topic_id = kafka_clients.ensure_topics(settings, [topic], require)[topic]

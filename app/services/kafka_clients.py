@@ -3,7 +3,7 @@
 import os
 import socket as sockets
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, TypeVar
 
@@ -164,12 +164,23 @@ def admin(settings: Settings, ask_ms: int) -> KafkaAdminClient:
     return _open(KafkaAdminClient, settings, bootstrap_timeout_ms=ask_ms, request_timeout_ms=ask_ms)
 
 
-def accept_any(cluster_id: str) -> None:
+def cluster_of(admin: KafkaAdminClient) -> Mapping[str, Any]:
+    """Return the cluster's `cluster_id` (None before Kafka 0.10.1) and `brokers`. Blocks up to some seconds; raises
+    KafkaError.
+
+    By metadata, which every broker answers: kafka-python 3.0.12's `describe_cluster()` raises KeyError on the answers
+    of Kafka 2.8 to 3.6.
+    """
+    found: dict[str, Any] = admin._manager.run(admin._get_cluster_metadata, [])
+    return found
+
+
+def accept_any(cluster_id: str | None) -> None:
     """Say of no cluster that it is not ours."""
 
 
 def ensure_topics(
-    settings: Settings, topics: Sequence[str], require: Callable[[str], None] = accept_any
+    settings: Settings, topics: Sequence[str], require: Callable[[str | None], None] = accept_any
 ) -> dict[str, uuid.UUID]:
     """Create the topics that are missing and return the id of each (nil where the broker has none).
 
@@ -178,7 +189,7 @@ def ensure_topics(
     """
     admin = _open(KafkaAdminClient, settings)
     try:
-        require(admin.describe_cluster()["cluster_id"])
+        require(cluster_of(admin).get("cluster_id"))
         missing = sorted(set(topics) - set(admin.list_topics()))
         for topic in missing:
             _create(admin, topic, settings)

@@ -151,7 +151,7 @@ class KafkaCommandLog:
 
 @contextlib.contextmanager
 def open_commands(
-    settings: Settings, require: Callable[[str], None] = kafka_clients.accept_any
+    settings: Settings, require: Callable[[str | None], None] = kafka_clients.accept_any
 ) -> Iterator[KafkaCommandLog]:
     """Join the group, and leave it at the end. Raises KafkaError, TopicsMissing, and what `require` raises."""
     topic = settings.commands_topic

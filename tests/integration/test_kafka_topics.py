@@ -4,9 +4,10 @@ from contextlib import closing
 from functools import partial
 
 import pytest
-from kafka import KafkaConsumer
+from kafka import KafkaAdminClient, KafkaConsumer
 from kafka.admin import NewPartitions
 
+from app.cli import broker
 from app.services import kafka_clients, kafka_service, watch
 from tests.integration.test_kafka_offsets import alarms, creates, ids
 from tests.integration.world import World, by_correlation, wait_for
@@ -102,3 +103,18 @@ def test_no_client_makes_a_topic_by_asking_for_it(world: World) -> None:
         with closing(make(world.settings())) as client:
             cluster = getattr(client, "_metadata", None) or client._manager.cluster
             assert cluster.metadata_request().allow_auto_topic_creation is False
+
+
+def test_brokers_that_describe_their_cluster_in_an_older_way_are_understood(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kafka 2.8 to 3.6: kafka-python 3.0.12 looks for a field that their answers do not have."""
+
+    def older(_: KafkaAdminClient) -> None:
+        raise KeyError("endpoint_type")
+
+    monkeypatch.setattr(KafkaAdminClient, "describe_cluster", older)
+    seen: list[str | None] = []
+    kafka_clients.ensure_topics(world.settings(), [world.commands], seen.append)
+    assert seen == [broker.cluster_id(world.settings())]
+    assert seen[0]
