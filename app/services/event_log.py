@@ -122,7 +122,7 @@ class KafkaEventLog:
         """Return what became of the records that were late. Raises SendFailed and RecordRefused."""
         if self._gate.failure is not None:
             raise self._gate.failure
-        self._require_topic()
+        self.require_topic()
         done: list[_Appended] = []
         late: list[_Appended] = []
         left: dict[int, list[Outgoing]] = {partition: [] for partition, _, _ in self._late}
@@ -145,7 +145,7 @@ class KafkaEventLog:
         if self._reader is not None:
             self._reader.close()
 
-    def _require_topic(self) -> None:
+    def require_topic(self) -> None:
         """Raise SendFailed where the topic is gone, or another one: who opens it next makes it anew or reads it back.
 
         The producer would wait for its own time-out with each record, and with those after it.

@@ -16,6 +16,7 @@ There is no limit for the whole, which may be millions of records; each call doe
 """
 
 import logging
+import math
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -40,7 +41,9 @@ class _Partition:
     open: bool = False
     late: bool = False
     position: Position | None = None
+    read_at: float = -math.inf
     end: int = -1
+    settled_end: int | None = None  # the first that was asked for after the settling: ours are before it
     answered_at: float | None = None
     epoch: int = -1
     reading: bool = False
@@ -50,7 +53,7 @@ class _Partition:
         if self.read:
             self.since = now
         self.read = self.open = self.reading = False
-        self.answered_at = None
+        self.answered_at = self.settled_end = None
         self.reason = reason
 
 
@@ -136,7 +139,7 @@ class ReadBack:
     def look(self) -> bool:
         """Take every partition that is not read back a step further; return whether one was. Blocks for a moment.
 
-        Raises LeadLost and KafkaError.
+        Raises LeadLost, SendFailed where the topic is gone, and KafkaError.
         """
         self._skip_sleep()
         self._follow_topic()
@@ -160,6 +163,7 @@ class ReadBack:
                 it.since += slept
 
     def _follow_topic(self) -> None:
+        self._events.require_topic()
         for partition in range(len(self._partitions), self._events.partitions()):
             self._partitions[partition] = _Partition(self._now())
         if not self.count:
@@ -196,25 +200,34 @@ class ReadBack:
         if it.position is None or it.position.topic_id != end.position.topic_id:
             it.position = self._start(partition, end)
         missing = end.position.next_offset - it.position.next_offset
+        if missing < 0 and end.asked_at < it.read_at:
+            return  # the log was that short when it was asked for
         if missing < 0:
             self._lose(partition, end.position.next_offset, it.position, end.position)
             it.position = end.position
-        it.epoch, it.end, it.reason = end.epoch, end.position.next_offset, "is read back"
+        if it.settled_end is None or end.epoch != it.epoch:
+            settled = end.asked_at >= it.answered_at + self._settle_seconds
+            it.settled_end = end.position.next_offset if settled else None
+        it.epoch, it.reason = end.epoch, "is read back"
+        it.end = end.position.next_offset if it.settled_end is None else it.settled_end
         if missing > 0 and not it.reading:
             it.reading = True
             READ_BACKS.labels(self._lane).inc()
             log.info("relay %s reads back: %s records of partition %s", self._lane, missing, partition)
-        it.read = missing <= 0 and end.asked_at >= it.answered_at + self._settle_seconds
+        it.read = it.settled_end is not None and it.position.next_offset >= it.settled_end
 
     def _start(self, partition: int, end: LogEnd) -> Position:
         """Return where reading begins: at the stored position, at the beginning of what was made anew since.
 
         Nothing of ours can be in a topic that nobody has relayed to yet: then it is its end.
         """
+        topic_id = end.position.topic_id
+        if not any(_same(it.topic_id, topic_id) for it in self._stored.values()):
+            # The next leader knows by these how many partitions rows went to.
+            self._store({it: Position(topic_id, 0) for it in self._partitions})
         if self._first:
             self._store({partition: end.position})
             return end.position
-        topic_id = end.position.topic_id
         known = self._stored.get(partition)
         if known is None or not _same(known.topic_id, topic_id):
             return Position(topic_id, 0)
@@ -235,6 +248,7 @@ class ReadBack:
             if position is not None:
                 positions[partition] = Position(position.topic_id, portion.next_offset)
                 self._partitions[partition].position = positions[partition]
+                self._partitions[partition].read_at = self._now()
         self._lead.note([it for portion in portions.values() for it in portion.event_ids], positions)
         return True
 

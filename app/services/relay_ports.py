@@ -117,6 +117,9 @@ class EventLog(Protocol):
 
     topic_id: uuid.UUID
 
+    def require_topic(self) -> None:
+        """Return where the topic is there, as last heard, and the one that was opened. Raises SendFailed."""
+
     def partitions(self) -> int:
         """Return how many partitions the topic has, as last heard."""
 

@@ -51,6 +51,7 @@ class ScriptedTopic:
     silent: set[int] = field(default_factory=set)
     leaders: dict[int, int] = field(default_factory=dict)
     clock: Clock = field(default_factory=Clock)
+    gone: Exception | None = None
     reads: list[tuple[int, int]] = field(default_factory=list)
     closed: int = 0
     owed: list[tuple[int, Outgoing]] = field(default_factory=list)
@@ -58,6 +59,10 @@ class ScriptedTopic:
     @property
     def log(self) -> list[uuid.UUID]:
         return self.logs[0]
+
+    def require_topic(self) -> None:
+        if self.gone is not None:
+            raise self.gone
 
     def partitions(self) -> int:
         return len(self.logs)

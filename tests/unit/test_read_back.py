@@ -6,7 +6,7 @@ import pytest
 
 from app.services.alarms import Alarms
 from app.services.read_back import RING_SECONDS
-from app.services.relay_ports import Position
+from app.services.relay_ports import Position, SendFailed
 from tests.unit.relays import a_leader, a_read_back, ids, lane, looked, relay_all
 from tests.unit.scripted_relay import NEW_TOPIC, TOPIC, ScriptedTopic, a_row
 
@@ -203,3 +203,56 @@ def test_a_new_leader_of_a_partition_that_has_less_than_was_acknowledged_has_los
     topic.leaders[0] = 1
     looked(partitions)
     assert "records up to 7 were written" in alarms.all()["events_lost_0_6_7"]
+
+
+def test_an_end_that_was_asked_for_before_the_last_reading_is_no_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer may take longer than what is read meanwhile, and then tells of a log that was shorter."""
+    lead, topic = lane(1), ScriptedTopic({0: ids(90, 91)})
+    alarms = Alarms()
+    partitions = a_read_back(lead, topic, alarms=alarms)
+    old = topic.leader_ends([0])
+    topic.log.extend(ids(92, 93))
+    partitions.look()
+    partitions.look()
+    with monkeypatch.context() as patch:
+        patch.setattr(topic, "leader_ends", lambda _: old)
+        partitions.look()
+    assert (alarms.all(), lead.stored[0].next_offset) == ({}, 4)
+
+
+def test_somebody_who_writes_all_the_time_keeps_no_partition_closed() -> None:
+    """Ours are before the end that was asked for after the settling, whatever comes behind it."""
+    lead, topic = lane(1), ScriptedTopic({0: ids(90)})
+    partitions = a_read_back(lead, topic)
+    for number in range(20):
+        partitions.look()
+        topic.log.extend(ids(100 + 3 * number, 101 + 3 * number, 102 + 3 * number))
+    partitions.drain()
+    assert partitions.all_open
+
+
+def test_the_next_leader_knows_how_many_partitions_a_topic_that_was_made_anew_has() -> None:
+    """[K2] Also where nothing was sent to some of them; else keys would move."""
+    alarms = Alarms()
+    lead, topic = lane(2, stored={it: Position(TOPIC, 5) for it in range(3)}), ScriptedTopic({0: [], 1: [], 2: []})
+    topic.topic_id = NEW_TOPIC
+    leader, partitions = a_leader(lead, topic)
+    relay_all(lead, topic, leader, partitions)
+    topic.off = {1: "has no leader"}
+    following = looked(a_read_back(lead, topic, alarms=alarms))
+    assert (following.count, set(alarms.all())) == (3, {"events_partition_1"})
+
+
+def test_the_next_leader_knows_how_many_partitions_a_new_topic_has_though_one_was_not_heard() -> None:
+    """[K2]"""
+    lead, topic = lane(0, stored={}), ScriptedTopic({0: [], 1: [], 2: []}, off={2: "has no leader"})
+    looked(a_read_back(lead, topic))
+    assert looked(a_read_back(lead, topic)).count == 3
+
+
+def test_a_lane_with_nothing_to_send_notices_that_its_topic_is_gone() -> None:
+    lead, topic = lane(0), ScriptedTopic()
+    partitions = looked(a_read_back(lead, topic))
+    topic.gone = SendFailed("the topic is not there any more")
+    with pytest.raises(SendFailed):
+        partitions.look()
