@@ -4,35 +4,46 @@ A call whose commit was done but whose answer was lost finds its mark. Columns w
 and the version before, which deletes at once, works on beside us.
 """
 
+import time
+
 from alembic import op
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 revision = "0008"
 down_revision = "0007"
 branch_labels = None
 depends_on = None
 
+# What this migration and the next ones (to 0016) change, for one transaction may hold all of them.
+TABLES = ("refused_accepts", "dead_letters", "consumer_offsets", "outbox", "order_count_deltas", "order_counts")
+TRIES = 5
+TRY_MS = 1200  # over deadlock_timeout, so that an autovacuum gives way
+PAUSE_SECONDS = 1.0
+NOT_NOW = ("55P03", "40P01")
 
-# Who waits for this lock makes all others wait, and a reader such as pg_dump keeps it away for long: so in short tries.
-LOCK = """
-DO $$
-BEGIN
-    LOOP
-        BEGIN
-            SET LOCAL lock_timeout = '200ms';
-            LOCK TABLE refused_accepts IN ACCESS EXCLUSIVE MODE;
-            EXIT;
-        EXCEPTION WHEN lock_not_available THEN
-            PERFORM pg_sleep(1);
-        END;
-    END LOOP;
-    RESET lock_timeout;
-END $$
-"""
+
+def lock_all() -> None:
+    """Take every lock that is needed, or none: who waits holding some keeps the running version from its work.
+
+    Whoever waits for a lock makes all others wait, so it waits for moments only. Raises DBAPIError after the last try.
+    """
+    connection = op.get_bind()
+    for tried in range(1, TRIES + 1):
+        try:
+            with connection.begin_nested():
+                connection.execute(text(f"SET LOCAL lock_timeout = {TRY_MS}"))
+                connection.execute(text(f"LOCK TABLE {', '.join(TABLES)} IN ACCESS EXCLUSIVE MODE"))
+            return
+        except DBAPIError as error:
+            if tried == TRIES or getattr(error.orig, "pgcode", None) not in NOT_NOW:
+                raise
+        time.sleep(PAUSE_SECONDS)
 
 
 def upgrade() -> None:
     """Change the catalogue alone."""
-    op.execute(LOCK)
+    lock_all()
     op.execute("ALTER TABLE refused_accepts ADD COLUMN used_by uuid, ADD COLUMN used_at timestamptz")
 
 

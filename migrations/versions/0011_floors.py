@@ -11,23 +11,6 @@ down_revision = "0010"
 branch_labels = None
 depends_on = None
 
-# Whoever waits for these locks makes all others wait, and a reader such as pg_dump keeps them away for long: so in
-# short tries, and both at once.
-LOCK = """
-DO $$
-BEGIN
-    LOOP
-        BEGIN
-            SET LOCAL lock_timeout = '200ms';
-            LOCK TABLE outbox, order_count_deltas IN ACCESS EXCLUSIVE MODE;
-            EXIT;
-        EXCEPTION WHEN lock_not_available THEN
-            PERFORM pg_sleep(1);
-        END;
-    END LOOP;
-    RESET lock_timeout;
-END $$
-"""
 # Not as one new column with a default: that writes the table anew, and older snapshots would see it empty.
 NUMBER_DELTAS = (
     "ALTER TABLE order_count_deltas ADD COLUMN id bigint",
@@ -68,12 +51,11 @@ COMMENTS = {
 
 
 def upgrade() -> None:
-    """Orders are read and written meanwhile, but for the moment that the catalogue takes."""
+    """Change the catalogue; 0008 took the locks."""
     for table in TABLES:
         op.execute(table)
     for table, comment in COMMENTS.items():
         op.create_table_comment(table, comment)
-    op.execute(LOCK)
     op.execute("ALTER TABLE outbox ADD COLUMN refusal text")
     for statement in NUMBER_DELTAS:
         op.execute(statement)
@@ -81,7 +63,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Back to lists that read all deltas."""
-    op.execute(LOCK)
     op.execute("ALTER TABLE order_count_deltas DROP COLUMN id")
     op.execute("ALTER TABLE outbox DROP COLUMN refusal")
     op.execute("DROP TABLE order_count_floors")

@@ -22,29 +22,11 @@ CREATE TRIGGER counts_restored BEFORE INSERT ON {table} FOR EACH ROW
 WHEN (pg_trigger_depth() = 0 AND (current_setting('search_path') = '' OR current_query() ~* '^\\s*copy\\M'))
 EXECUTE FUNCTION leave_out_restored_counts()
 """
-# Who waits for these locks makes all others wait, and a reader such as pg_dump keeps them away for long: so in short
-# tries, and all at once.
-LOCK = f"""
-DO $do$
-BEGIN
-    LOOP
-        BEGIN
-            SET LOCAL lock_timeout = '200ms';
-            LOCK TABLE {", ".join(TABLES)} IN SHARE ROW EXCLUSIVE MODE;
-            EXIT;
-        EXCEPTION WHEN lock_not_available THEN
-            PERFORM pg_sleep(1);
-        END;
-    END LOOP;
-    RESET lock_timeout;
-END $do$
-"""
 
 
 def upgrade() -> None:
-    """Change the catalogue alone; orders are read and written meanwhile, but for a moment."""
+    """Change the catalogue alone; 0008 took the locks."""
     op.execute(FUNCTION)
-    op.execute(LOCK)
     for table in TABLES:
         op.execute(TRIGGER.format(table=table))
 

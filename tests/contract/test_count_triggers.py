@@ -16,13 +16,12 @@ from app.config.config import Settings
 from app.models import lists
 from app.models.floor import ABOVE_DELTA_FLOOR
 from app.models.housekeeping import FOLD_COUNTS
-from app.models.schema import MIGRATIONS, is_at_head, migrate
+from app.models.schema import MIGRATIONS, SchemaRefused, is_at_head, migrate
 from tests.contract.conftest import Tables, await_waiting
 
 BEFORE = "0004"
 WITHOUT_HOURS = "0005"
 WITH_HOURS = "0006"
-WITHOUT_FLOOR = "0010"
 WITHOUT_STATUSES = "0015"
 OF_STATUS = "('sday', 'shour', 'sminute')"
 AN_ORDER = (
@@ -192,7 +191,7 @@ def test_orders_come_and_are_folded_while_hours_are_added(tables: Tables, addres
 
 def test_a_version_without_a_floor_counts_and_folds_beside_us(tables: Tables, address: str) -> None:
     """[H3] With statements that it prepared before the deltas had ids."""
-    back_to(address, WITHOUT_FLOOR)
+    back_to(address, WITH_HOURS)
     tables.rows(f"PREPARE fold AS {FOLD_BEFORE}; EXECUTE fold")
     total_before = TOTAL.replace(f" WHERE {ABOVE_DELTA_FLOOR} AND true", "")
     tables.rows(f"PREPARE total AS {total_before}; EXECUTE total")
@@ -207,18 +206,39 @@ def test_a_version_without_a_floor_counts_and_folds_beside_us(tables: Tables, ad
         tables.rows("UPDATE orders SET order_status = 'ACCEPTED'")
 
 
-def test_orders_are_written_while_the_ids_of_the_deltas_wait_for_a_dump(tables: Tables, address: str) -> None:
-    """It reads the outbox and the deltas to its end, and older instances must not stand still so long."""
-    back_to(address, WITHOUT_FLOOR)
-    with ThreadPoolExecutor(1) as other, closing(tables.connect()) as dump, dump.cursor() as cursor:
-        cursor.execute("SELECT (SELECT count(*) FROM order_count_deltas), (SELECT count(*) FROM outbox)")
+def a_dump(tables: Tables) -> Any:
+    """Somebody who reads the outbox and the deltas, and does not end."""
+    connection = tables.connect()
+    connection.cursor().execute("SELECT (SELECT count(*) FROM order_count_deltas), (SELECT count(*) FROM outbox)")
+    return connection
+
+
+def test_older_instances_go_on_while_the_migration_waits_for_a_dump(tables: Tables, address: str) -> None:
+    """It needs several tables, and holds none while it waits for another."""
+    on = "INSERT INTO consumer_offsets (topic, partition, topic_id, next_offset) VALUES ('t', {}, gen_random_uuid(), 0)"
+    back_to(address, WITH_HOURS)
+    with ThreadPoolExecutor(1) as other, closing(a_dump(tables)) as dump:
         migration = other.submit(migrate, address)
         await_waiting(tables, 1)
         tables.rows("SET lock_timeout = '2s'")
         tables.rows(KNOWN)
+        for number in range(3):
+            tables.rows(on.format(number))
+            tables.rows("DELETE FROM refused_accepts")
         dump.rollback()
         migration.result(30)
     assert (is_at_head(address), miscounted(address)) == (True, [])
+
+
+def test_a_migration_that_waits_in_vain_leaves_everything_and_says_so(
+    tables: Tables, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    back_to(address, WITH_HOURS)
+    with closing(a_dump(tables)), pytest.raises(SchemaRefused, match="somebody holds a lock"):
+        migrate(address)
+    assert not is_at_head(address)
+    tables.rows("SET lock_timeout = '100ms'; SELECT count(*) FROM consumer_offsets; DELETE FROM refused_accepts")
 
 
 def test_what_the_migration_finds_is_counted_under_its_status(address: str, tables: Tables) -> None:
