@@ -1,6 +1,7 @@
 """Answers under an Idempotency-Key [H15] and refused accepts [R8] in PostgreSQL. Commits what it writes."""
 
 import contextlib
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from app.models.database import (
 from app.utils.deadline import Deadline
 
 ASKING_SECONDS = 0.3
+MARKED_LOOK_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +61,18 @@ class AnswerStore:
     def is_forgivable(self, order_id: str, deadline: Deadline, session: Session | None = None) -> bool:
         """Tell whether a refused accept of this order is still remembered [R8]. Raises DatabaseTrouble.
 
-        Who is in a transaction passes its session: all other connections may be waiting for it to end.
+        Who is in a transaction passes its session: all other connections may be waiting for it to end. One that is
+        marked as used is waited for, UNCONFIRMED_SECONDS at the longest: its call is answered, or asked again.
         """
         values = (order_id, self._memory)
-        if session is not None:
-            return bool(session.execute(sql.IS_FORGIVABLE, values)[0][0])
-        return bool(self.read(sql.IS_FORGIVABLE, values, deadline)[0][0])
+        while True:
+            rows = session.execute(sql.IS_FORGIVABLE, values) if session else None
+            free, remembered = (rows or self.read(sql.IS_FORGIVABLE, values, deadline))[0]
+            if free or not remembered:
+                return bool(free)
+            if deadline.remaining < MARKED_LOOK_SECONDS:
+                raise DatabaseBusy("The request took too long")
+            time.sleep(MARKED_LOOK_SECONDS)
 
     def find(self, key: IdempotencyKey, deadline: Deadline) -> tuple[bytes, Answer] | None:
         """Return the body hash and the answer stored under the key, or None. Raises DatabaseTrouble."""

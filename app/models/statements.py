@@ -59,14 +59,13 @@ LOCK_ORDERS = named(
 )
 # A use that nobody confirmed for so long belongs to a call whose answer was lost: its caller asks again.
 UNCONFIRMED_SECONDS = 1
-_USABLE = (
-    "order_id = {order_id} AND refused_at > now() - make_interval(secs => {seconds}) "
-    f"AND (used_by IS NULL OR used_at < now() - interval '{UNCONFIRMED_SECONDS} s')"
-)
+# By the clock, not by when the transaction began: it may wait for just that.
+_REMEMBERED = "order_id = {order_id} AND refused_at > clock_timestamp() - make_interval(secs => {seconds})"
+_FREE = f"(used_by IS NULL OR used_at < clock_timestamp() - interval '{UNCONFIRMED_SECONDS} s')"
 IS_FORGIVABLE = named(
     "is_forgivable",
     {"order_id": "text", "seconds": "integer"},
-    f"SELECT EXISTS (SELECT FROM refused_accepts WHERE {_USABLE})",
+    f"SELECT coalesce(bool_or({_FREE}), false), count(*) > 0 FROM refused_accepts WHERE {_REMEMBERED}",
 )
 FIND_ANSWER = named(
     "find_answer",
@@ -143,12 +142,14 @@ REMEMBER_REFUSAL = named(
     "INSERT INTO refused_accepts (order_id, runner_id) VALUES ({order_id}, {runner_id}) "
     "ON CONFLICT (order_id, runner_id) DO UPDATE SET refused_at = now(), used_by = NULL, used_at = NULL",
 )
-# Marked, not deleted: after a lost connection the mark tells whether the call had its refusal.
+# Marked, not deleted: after a lost connection the mark tells whether the call had its refusal. A call that tries again
+# takes no second one: its first try may come to its end meanwhile.
 USE_UP_REFUSAL = named(
     "use_up_refusal",
     {"order_id": "text", "seconds": "integer", "call_id": "uuid"},
-    "UPDATE refused_accepts SET used_by = {call_id}, used_at = now() WHERE (order_id, runner_id) = "
-    f"(SELECT order_id, runner_id FROM refused_accepts WHERE {_USABLE} ORDER BY refused_at LIMIT 1 FOR UPDATE) "
+    "UPDATE refused_accepts SET used_by = {call_id}, used_at = clock_timestamp() WHERE (order_id, runner_id) = "
+    f"(SELECT order_id, runner_id FROM refused_accepts WHERE {_REMEMBERED} AND ({_FREE} OR used_by = {{call_id}}) "
+    "ORDER BY used_by IS DISTINCT FROM {call_id}, refused_at LIMIT 1 FOR UPDATE) "
     "RETURNING runner_id",
 )
 FIND_USE = named(

@@ -1,7 +1,9 @@
 """Refused accepts whose answers are given again, or lost: the winner keeps the order all the same [R8]."""
 
 import contextlib
+import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg2
@@ -12,7 +14,7 @@ from app.models import statements as sql
 from app.models.database import OutcomeUnknown, Pool, Session
 from app.services import order_service
 from tests.contract.builders import Caller, at_once, unique
-from tests.contract.conftest import Tables
+from tests.contract.conftest import Tables, await_waiting
 from tests.contract.test_http_compensation import age_the_refusals, held
 
 __all__ = ["held"]
@@ -112,9 +114,31 @@ def test_a_forgiven_clear_that_was_never_answered_is_forgiven_when_it_is_asked_a
 ) -> None:
     """[R8]: its process died, or could not find out; the caller has no key, as the ones of today."""
     assert api.clear(held).json["changed"] is False
-    tables.rows("UPDATE refused_accepts SET used_at = used_at - interval '1 s' WHERE order_id = %s", held)
-    assert api.clear(held).json["changed"] is False
+    assert api.clear(held).json["changed"] is False, "however soon it is"
     assert api.order(held)["runnerId"] == "winner"
+
+
+def test_a_call_that_tries_again_uses_up_one_refusal_though_its_first_try_ends_late(
+    api: Caller, tables: Tables, held: str
+) -> None:
+    """[R8] As where its COMMIT waits for a standby: another runner's refusal is not its own."""
+    assert accept(api, held, unique("key"), "another").json["code"] == "order_taken"
+    call = str(uuid.uuid4())
+    use = f"EXECUTE {sql.USE_UP_REFUSAL.name} ('{held}', 15, '{call}')"
+    with (
+        contextlib.closing(tables.connect()) as first,
+        contextlib.closing(Tables(tables.url)) as second,
+        first.cursor() as cursor,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        for execute in (cursor.execute, second.rows):
+            execute(sql.USE_UP_REFUSAL.prepare)
+        cursor.execute(use)
+        again = pool.submit(second.rows, use)
+        await_waiting(tables, 1)
+        first.commit()
+        assert [(row["runner_id"],) for row in again.result(10)] == cursor.fetchall()
+    assert tables.one("SELECT count(*) FROM refused_accepts WHERE used_by = %s", call) == 1
 
 
 @pytest.mark.parametrize("key", [{}, {"Idempotency_Key": "lost-"}])
