@@ -10,7 +10,7 @@ from app.models.answer_store import Answer, KeyInUse
 from app.models.database import DatabaseTrouble
 from app.models.fields import InvalidFields
 from app.models.rules import Refusal
-from app.models.trouble import DatabaseFails
+from app.models.trouble import DatabaseFails, DatabaseFull
 from app.services.alarms import Alarms
 from app.services.order_service import KeyReused
 from app.utils.decoder import Unreadable
@@ -103,7 +103,7 @@ def _of_input(error: Refused | Unreadable | InvalidFields) -> Response:
 
 
 def _of_database(error: DatabaseTrouble) -> Response:
-    if isinstance(error, DatabaseFails) or error.sqlstate.startswith(_LASTS):
+    if isinstance(error, DatabaseFails | DatabaseFull) or error.sqlstate.startswith(_LASTS):
         _alarms().ring(DATABASE_FAILS, f"Requests are answered 503: {error.reason}")
         current_app.extensions[DATABASE_FAILS] = time.monotonic()
     code = next(_TROUBLE_CODES[kind.__name__] for kind in type(error).__mro__ if kind.__name__ in _TROUBLE_CODES)

@@ -27,6 +27,7 @@ from app.models.trouble import (
     DatabaseAway,
     DatabaseBusy,
     DatabaseFails,
+    DatabaseFull,
     DatabaseReadOnly,
     DatabaseTrouble,
     OutcomeUnknown,
@@ -38,6 +39,7 @@ __all__ = [
     "Database",
     "DatabaseAway",
     "DatabaseBusy",
+    "DatabaseFull",
     "DatabaseReadOnly",
     "DatabaseTrouble",
     "OutcomeUnknown",
@@ -222,7 +224,7 @@ class Database:
             return self._open(settings, prove=prove)
         except psycopg2.Error as error:
             if reason_of(error).full:
-                raise DatabaseBusy("The database has no connection to spare") from error
+                raise DatabaseFull("The database has no connection to spare") from error
             self.left(error)
             raise DatabaseAway("The database cannot be reached") from error
 
@@ -245,7 +247,7 @@ class Database:
     def _answers(self) -> bool:
         try:
             self._open({}, prove=True).close()
-        except psycopg2.Error as error:
+        except (psycopg2.Error, OSError, RuntimeError) as error:  # RuntimeError: the system has no more threads
             self._note(error)
             return False
         return True

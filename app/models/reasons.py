@@ -34,7 +34,6 @@ _TEXTS: tuple[tuple[str, Reason], ...] = (
     ("unsupported startup parameter", Reason("the pooler in front refuses a parameter of the URL", lasts=True)),
     ("unrecognized configuration parameter", Reason("it does not know a setting of the URL (42704)", lasts=True)),
     ("pooling mode|prepared statement .* does not exist", _SHARED),
-    ("SSL|TLS|certificate", Reason("TLS could not be agreed on: see sslmode and the certificates", lasts=True)),
     (
         "could not translate host name|Name or service not known|nodename nor servname",
         Reason("its host name is not known"),
@@ -60,8 +59,17 @@ _TEXTS: tuple[tuple[str, Reason], ...] = (
     ("Connection refused|No such file or directory", Reason("nobody listens at its address")),
     ("timeout expired|timed out", Reason("it does not answer in time")),
     ("No route to host|Network is unreachable", Reason("there is no way to its host")),
-    ("server closed the connection|Connection reset|terminating connection", Reason("it closes the connection")),
+    (
+        "server closed the connection|Connection reset|terminating connection|SSL SYSCALL|connection has been closed",
+        Reason("it closes the connection"),
+    ),
+    # Last: what is said of other troubles names the way that they came.
+    (
+        "support SSL|support TLS|SSL error|certificate|sslmode|require SSL",
+        Reason("TLS could not be agreed on: see sslmode and the certificates", lasts=True),
+    ),
 )
+_NAMES = re.compile(r'"[^"\n]*"')
 _CODES = {
     "28P01": Reason("it refuses the user's password (28P01)", lasts=True),
     "28000": Reason("it does not let the user in (28000)", lasts=True),
@@ -87,7 +95,8 @@ def reason_of(error: BaseException) -> Reason:
     if code:
         return _CODES.get(code) or Reason(f"it refuses (SQLSTATE {code})")
     if isinstance(error, psycopg2.Error):
+        told = _NAMES.sub('""', str(error))  # of users, databases and hosts, which may be called anything
         for pattern, reason in _TEXTS:
-            if re.search(pattern, str(error)):
+            if re.search(pattern, told):
                 return reason
     return Reason(f"it cannot be reached ({type(error).__name__})")

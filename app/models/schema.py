@@ -34,6 +34,18 @@ def is_at_head(url: str) -> bool:
         return _is_at_head(connection)
 
 
+def require_head(url: str) -> None:
+    """Return where the schema is at this code's head. Raises SchemaRefused where it is not, and as `is_at_head`."""
+    with _refusals(), engine(url).connect() as connection:
+        if _is_at_head(connection):
+            return
+        if connection.scalar(text("SELECT to_regclass(:name)"), {"name": VERSION_TABLE}) is None:
+            user = connection.scalar(text("SELECT current_user"))
+            raise SchemaRefused(f"{user} sees no table {VERSION_TABLE}: not migrated, another schema, or no right")
+        current = connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}"))
+        raise SchemaRefused(f"it is at {current}, and this version needs {KNOWN[-1]}: run `alembic upgrade head`")
+
+
 def migrate(url: str) -> None:
     """Bring the schema to head in one transaction, after any other process that is at it.
 

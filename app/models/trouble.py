@@ -27,6 +27,10 @@ class DatabaseBusy(DatabaseTrouble):
     """A lock, a slow statement or a full disk stood in the way; nothing was done."""
 
 
+class DatabaseFull(DatabaseBusy):
+    """The server has no connection to spare; nothing was done."""
+
+
 class DatabaseFails(DatabaseBusy):
     """The server refused or failed for a reason that is not the statement's own: a right, a disk; nothing was done."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from app.models.database import Pool, Statement
+from app.models.database import DatabaseTrouble, Pool, Statement
 from app.models.floor import Floor, last_id_of, writers_of
 from app.models.statements import named
 from app.utils.deadline import Deadline
@@ -100,15 +100,25 @@ class LaneLook:
         self._oldest, self._few = _oldest(table, condition), _few(table, condition)
         self._newest, self._aside = _newest(table, condition), _aside(table, condition)
         self._floor, self._walk = Floor(), Deadline(WALK_SECONDS)
+        self._last_seen: int | None = None  # where the sequence may not be asked
 
     def look(self, pool: Pool) -> Lane:
         """Return what waits. Raises DatabaseTrouble and psycopg2's errors."""
-        if self._walk.passed:  # a row may have come back by hand
-            self._floor, self._walk = Floor(), Deadline(WALK_SECONDS)
+        if not self._walk.passed:
+            return self._look(pool, self._floor)
+        self._walk = Deadline(WALK_SECONDS)
+        try:
+            return self._look(pool, Floor())  # a row may have come back by hand
+        except DatabaseTrouble:  # over too many dead rows, it may be: what is above the floor is told all the same
+            return self._look(pool, self._floor)
+
+    def _look(self, pool: Pool, floor: Floor) -> Lane:
         drawn = _run(pool, self._drawn)[0][0]
-        self._floor.look(drawn, [(name, prepared) for name, prepared in _run(pool, self._writers)])
-        found = _run(pool, self._oldest, self._floor.id)
-        self._floor.rise(found[0][0] if found else None)
+        floor.look(drawn or self._last_seen, [(name, prepared) for name, prepared in _run(pool, self._writers)])
+        found = _run(pool, self._oldest, floor.id)
+        floor.rise(found[0][0] if found else None)
+        self._floor = floor
+        self._last_seen = found[0][0] if found else self._last_seen
         ((aside, first, waited),) = _run(pool, self._aside)
         if not found:
             return Lane(first, aside, max(waited or 0.0, 0.0))

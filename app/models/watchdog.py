@@ -29,7 +29,7 @@ class Watchdog:
     def guard(self, connection: Connection, deadline: Deadline) -> Iterator[None]:
         """Run the body; when it outlives `deadline` its connection dies and psycopg2 raises in it."""
         with self._lock:
-            if self._thread is None:
+            if self._thread is None or not self._thread.is_alive():
                 thread = threading.Thread(target=self._watch, name="database-watchdog", daemon=True)
                 thread.start()
                 self._thread = thread  # only now: the system may have no more threads
@@ -63,5 +63,5 @@ def _shut(connection: Connection) -> None:
             wire.shutdown(socket.SHUT_RDWR)
         finally:
             wire.detach()  # it is psycopg2's
-    except (OSError, psycopg2.Error):
+    except (OSError, ValueError, psycopg2.Error):  # libpq may have dropped it already: then it has no descriptor
         log.debug("the connection was gone already")

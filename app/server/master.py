@@ -131,10 +131,15 @@ def _try_next(server: Any) -> str | None:
         tried = run_in_a_process_of_its_own(["run.py", "--check"], environment)
     except subprocess.TimeoutExpired:
         return f"the service did not start within {READ_SECONDS:.0f} s."
+    except OSError as error:  # no process, no memory, or no Python where it was
+        return f"the service cannot be tried: {error.strerror or type(error).__name__}."
     if tried.returncode != 0:
         said = tried.stderr.strip().splitlines() or ["no reason was given"]
         return said[-1]
-    found = json.loads(tried.stdout.splitlines()[-1])
+    try:
+        found = json.loads(tried.stdout.splitlines()[-1])
+    except (IndexError, ValueError):
+        return "the service cannot be tried: it does not tell its settings."
     wanted = [_address(bind) for bind in addresses(found)]
     try:
         # A worker holds what it listens on until it has ended, after its successor has begun.

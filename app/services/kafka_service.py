@@ -137,15 +137,14 @@ class KafkaService:
             if self._settings.schema == "ensure":
                 schema.migrate(self._settings.worker_url)
                 self._at_head.set()
-            elif schema.is_at_head(self._settings.worker_url):
-                self._at_head.set()
             else:
-                stop.wait(DATABASE_PAUSE_SECONDS)
+                schema.require_head(self._settings.worker_url)
+                self._at_head.set()
         except schema.SchemaRefused as refusal:
             if str(refusal) != self.schema_refusal:
                 log.error("the schema is not at head: %s", refusal)
             self.schema_refusal = str(refusal)
-            self._alarms.ring("schema", f"The schema cannot be brought to head: {refusal}")
+            self._alarms.ring("schema", f"The schema is not at head: {refusal}")
             stop.wait(SCHEMA_PAUSE_SECONDS)
         except DBAPIError as error:
             self._database.left(error)

@@ -104,6 +104,18 @@ def test_a_server_without_a_connection_to_spare_is_busy_and_not_away(tables: Tab
     database.drop_idle()
 
 
+def test_readiness_says_that_a_server_has_no_connection_to_spare(tables: Tables) -> None:
+    role = unique("none").replace("-", "_")
+    with tables.connect() as connection, connection.cursor() as cursor:
+        cursor.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'few' CONNECTION LIMIT 0")
+    url = make_url(tables.url).set(username=role, password="few")
+    client = make_app(url.render_as_string(hide_password=False)).test_client()
+    assert client.get("/orders").status_code == 503
+    ready = client.get("/readyz")
+    assert (ready.status_code, ready.json["parts"]["database"]["ok"]) == (503, False)
+    assert "no connection to spare" in ready.json["parts"]["database"]["reason"]
+
+
 def test_a_system_without_threads_to_spare_is_no_database_that_is_away_for_ever(
     tables: Tables, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,8 @@
 """What gunicorn's master works out for its workers."""
 
 import socket
+import sys
+from typing import ClassVar
 
 import pytest
 
@@ -41,3 +43,23 @@ def test_an_address_that_is_taken_or_not_ours_is_said_by_its_setting() -> None:
 def test_workers_get_the_lines_of_the_env_file_and_do_not_read_it_again() -> None:
     found = master.environment_of_workers({"env_file": {"ROLES": "api"}})
     assert found == ["ROLES=api", "ORDER_SERVICE_HAS_READ_ENV_FILE=1"]
+
+
+class Server:
+    """What is used of gunicorn's arbiter."""
+
+    class cfg:
+        env: ClassVar[dict[str, str]] = {}
+        env_orig: ClassVar[dict[str, str]] = {}
+        address: ClassVar[list[object]] = []
+
+
+def test_a_sighup_that_cannot_be_tried_is_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An update has taken Python away, or the system has no process to spare."""
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    assert master._try_next(Server()) == "the service cannot be tried: No such file or directory."
+
+
+def test_a_release_that_does_not_tell_its_settings_is_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/true")
+    assert master._try_next(Server()) == "the service cannot be tried: it does not tell its settings."
