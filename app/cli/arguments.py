@@ -8,6 +8,8 @@ from app.models.fields import MAX_ID_LENGTH
 from app.utils.decoder import is_storable
 
 ROW_ID = click.IntRange(1, 2**63 - 1)
+EVENT_ID = click.IntRange(-(2**63), 2**63 - 1)
+"""The id of an event in the outbox: below zero while it waits for its partition."""
 ROWS = click.IntRange(1, 1000)
 
 

@@ -4,17 +4,17 @@ from typing import Any
 
 import click
 from flask.cli import AppGroup, with_appcontext
-from sqlalchemy import Connection, Row, Select, delete, func, insert, select, text, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from app.cli import audit
-from app.cli.arguments import ROW_ID, confirm, limit_option, yes_option
+from app.cli.arguments import EVENT_ID, confirm, limit_option, yes_option
 from app.cli.database import transaction
 from app.cli.lanes import SECONDS, hold_lead
 from app.cli.output import Failure, fields, json_option, print_json, print_table
 from app.models.models import order_changes, taken_out_events
 from app.models.models import outbox as events
-from app.services.relay_store import EVENTS
+from app.services.relay_store import ASIDE_RANGE, EVENTS
 
 TABLE = {
     "id": "id",
@@ -26,10 +26,11 @@ TABLE = {
     "correlation id": "correlation_id",
     "refusal": "refusal",
 }
+NUMBERS = {"ignore_unknown_options": True}  # -17 is an id
 _KEPT = ("event_id", "aggregateid", "type", "correlation_id", "version", "payload", "created_at")
 _AT_ITS_PLACE = text(
     f"INSERT INTO outbox (id, {', '.join(_KEPT)}) OVERRIDING SYSTEM VALUE "
-    f"SELECT outbox_id, {', '.join(_KEPT)} FROM taken_out_events WHERE event_id = :event_id"
+    f"SELECT :id, {', '.join(_KEPT)} FROM taken_out_events WHERE event_id = :event_id"
 )
 
 
@@ -70,8 +71,8 @@ def _show(limit: int, as_json: bool) -> None:
         print_table(TABLE, oldest)
 
 
-@group.command("take-out")
-@click.argument("event", metavar="ID", type=ROW_ID)
+@group.command("take-out", context_settings=NUMBERS)
+@click.argument("event", metavar="ID", type=EVENT_ID)
 @yes_option
 @audit.as_option
 @json_option
@@ -123,8 +124,8 @@ def _keep(connection: Connection, row: Row[Any]) -> None:
     )
 
 
-@group.command("put-back")
-@click.argument("event", metavar="ID", type=ROW_ID)
+@group.command("put-back", context_settings=NUMBERS)
+@click.argument("event", metavar="ID", type=EVENT_ID)
 @yes_option
 @audit.as_option
 @json_option
@@ -142,12 +143,12 @@ def put_back(event: int, yes: bool, who: str, as_json: bool) -> None:
     confirm(f"Event {event} will be sent, after what has left meanwhile. Go on?", yes=yes)
     with transaction(SECONDS) as connection:
         row = _taken_out(connection, event)
-        before = _before_others(connection, row)
-        if before:
-            connection.execute(_AT_ITS_PLACE, {"event_id": row.event_id})
+        place = _place_before_others(connection, row)
+        if place is not None:
+            connection.execute(_AT_ITS_PLACE, {"event_id": row.event_id, "id": place})
         else:
             connection.execute(insert(events).values({name: getattr(row, name) for name in _KEPT}))
-        after = _version_before(connection, row, all_that_wait=not before)
+        after = _version_before(connection, row, all_that_wait=place is None)
         connection.execute(
             update(taken_out_events).where(taken_out_events.c.event_id == row.event_id).values(put_back_at=func.now())
         )
@@ -155,8 +156,8 @@ def put_back(event: int, yes: bool, who: str, as_json: bool) -> None:
     if as_json:
         print_json({"event_id": row.event_id, "version": row.version, "after_version": after})
         return
-    place = f"after version {after} of its order" if after else "with nothing of its order before it that is younger"
-    click.echo(f"Event {event}, {_named(row)}, waits for Kafka again, {place}.")
+    words = f"after version {after} of its order" if after else "with nothing of its order before it that is younger"
+    click.echo(f"Event {event}, {_named(row)}, waits for Kafka again, {words}.")
 
 
 def _taken_out(connection: Connection, event: int) -> Row[Any]:
@@ -168,20 +169,28 @@ def _taken_out(connection: Connection, event: int) -> Row[Any]:
     return row
 
 
-def _before_others(connection: Connection, row: Row[Any]) -> bool:
-    """Tell whether the event can have its old place, before younger ones of its order that wait."""
+def _place_before_others(connection: Connection, row: Row[Any]) -> int | None:
+    """Return the id that has its place before younger ones of its order that wait, None where it goes behind."""
     if not connection.scalar(select(_younger(row).exists())):
-        return False
+        return None
     try:
         with connection.begin_nested():
             hold_lead(connection, EVENTS)
     except Failure:  # a relay leads, and may have them in hand
-        return False
-    return bool(connection.scalar(select(_younger(row).exists())))
+        return None
+    first: int | None = connection.scalar(select(func.min(events.c.id)).where(*_is_younger(row)))
+    if first is None:
+        return None
+    # Where they are set aside for their partition, it goes into the same range, to the place of its first id.
+    return int(row.outbox_id) % ASIDE_RANGE + first - first % ASIDE_RANGE
 
 
 def _younger(row: Row[Any]) -> Select[Any]:
-    return select(events.c.version).where(events.c.aggregateid == row.aggregateid, events.c.version > row.version)
+    return select(events.c.version).where(*_is_younger(row))
+
+
+def _is_younger(row: Row[Any]) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return events.c.aggregateid == row.aggregateid, events.c.version > row.version
 
 
 def _version_before(connection: Connection, row: Row[Any], *, all_that_wait: bool) -> int | None:

@@ -228,7 +228,7 @@ class Settings:
         "DEAD_LETTER_DAYS",
         "30",
         _number(1, 3650),
-        "how long PostgreSQL keeps a dead letter that its topic has, with its bytes",
+        "how long PostgreSQL keeps a dead letter that its topic has or refuses, or a command that was given up",
     )
     cors_origins: tuple[str, ...] = _setting(
         "CORS_ORIGINS", "http://localhost:5173", _origins, "browser origins that may call, a comma list"

@@ -16,6 +16,8 @@ HORIZON = named(
     "CASE WHEN state LIKE 'idle in transaction%' THEN state_change END "
     "FROM pg_stat_activity WHERE (datname = current_database() OR datname IS NULL) "
     "AND pid <> pg_backend_pid() AND backend_type IS DISTINCT FROM 'autovacuum worker' "
+    # Of others' sessions not everybody is told the kind: those of the system have no user, and VACUUM shows its work.
+    "AND (usesysid IS NOT NULL OR backend_type IS NOT NULL) AND pid NOT IN (SELECT pid FROM pg_stat_progress_vacuum) "
     "UNION ALL SELECT concat('prepared transaction ', gid, ' of ', owner), "
     "concat('ROLLBACK PREPARED ', quote_literal(gid)), transaction, prepared, NULL "
     "FROM pg_prepared_xacts WHERE database = current_database() "

@@ -97,14 +97,21 @@ PRUNE = {
     "idempotency_keys": _prune("idempotency_keys", "created_at"),
     "command_identities": _prune("command_identities", "created_at"),
     "refused_accepts": _prune("refused_accepts", "refused_at"),
+    "given_up_commands": named(
+        "prune_given_up_commands",
+        {"seconds": "bigint", "limit": "bigint"},
+        "WITH gone AS (DELETE FROM given_up_commands WHERE id = ANY (ARRAY(SELECT id FROM ("
+        "SELECT id, created_at FROM given_up_commands ORDER BY id LIMIT {limit} FOR UPDATE SKIP LOCKED) AS oldest "
+        "WHERE created_at < now() - make_interval(secs => {seconds}))) RETURNING 1) SELECT count(*) FROM gone",
+    ),
     "known_events": _prune("known_events", "noted_at"),
     # In the order of their ids, which is about that of their times: that index is there.
     "dead_letters": named(
         "prune_dead_letters",
         {"seconds": "bigint", "limit": "bigint"},
         "WITH gone AS (DELETE FROM dead_letters WHERE id = ANY (ARRAY(SELECT id FROM ("
-        "SELECT id, created_at FROM dead_letters WHERE sent_at IS NOT NULL ORDER BY id LIMIT {limit} "
-        "FOR UPDATE SKIP LOCKED) AS oldest WHERE created_at < now() - make_interval(secs => {seconds}))) "
-        "RETURNING 1) SELECT count(*) FROM gone",
+        "SELECT id, created_at FROM dead_letters WHERE sent_at IS NOT NULL OR refusal IS NOT NULL "
+        "ORDER BY id LIMIT {limit} FOR UPDATE SKIP LOCKED) AS oldest "
+        "WHERE created_at < now() - make_interval(secs => {seconds}))) RETURNING 1) SELECT count(*) FROM gone",
     ),
 }

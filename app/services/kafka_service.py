@@ -217,6 +217,7 @@ class KafkaService:
             "idempotency_keys": settings.idempotency_key_hours * HOUR,
             "refused_accepts": settings.refused_accept_seconds + HOUR,
             "dead_letters": settings.dead_letter_days * DAY,
+            "given_up_commands": settings.dead_letter_days * DAY,
             "command_identities": redone,
             "known_events": redone,
         }

@@ -104,7 +104,7 @@ class Relay:
             done = leader.step()
         except RecordRefused as error:
             if leader.pass_by(error):
-                self._alarms.happened(f"{self.lane}_refused_{error.event_id}", str(error))
+                self._alarms.happened(f"{self.lane}_refused", str(error))
             else:
                 self._alarms.ring(f"relay_{self.lane}", str(error))
             RELAY_FAILURES.labels(self.lane).inc()

@@ -16,9 +16,18 @@ branch_labels = None
 depends_on = None
 
 # What this migration and the next ones (to 0016) change, for one transaction may hold all of them.
-TABLES = ("refused_accepts", "dead_letters", "consumer_offsets", "outbox", "order_count_deltas", "order_counts")
+ALL, WRITERS = "ACCESS EXCLUSIVE", "SHARE ROW EXCLUSIVE"
+TABLES = {
+    "refused_accepts": ALL,
+    "dead_letters": ALL,
+    "consumer_offsets": ALL,
+    "outbox": ALL,
+    "order_count_deltas": ALL,
+    "order_counts": WRITERS,
+}
 TRIES = 5
-TRY_MS = 1200  # over deadlock_timeout, so that an autovacuum gives way
+FIRST_MS = 1200  # while nothing is held; over deadlock_timeout, so that an autovacuum gives way
+NEXT_MS = 200
 PAUSE_SECONDS = 1.0
 NOT_NOW = ("55P03", "40P01")
 
@@ -28,16 +37,21 @@ def lock_all() -> None:
 
     Whoever waits for a lock makes all others wait, so it waits for moments only. Raises DBAPIError after the last try.
     """
-    connection = op.get_bind()
+    connection, wanted = op.get_bind(), list(TABLES)
     for tried in range(1, TRIES + 1):
+        table = wanted[0]
         try:
             with connection.begin_nested():
-                connection.execute(text(f"SET LOCAL lock_timeout = {TRY_MS}"))
-                connection.execute(text(f"LOCK TABLE {', '.join(TABLES)} IN ACCESS EXCLUSIVE MODE"))
+                for table in wanted:
+                    wait_ms = FIRST_MS if table == wanted[0] else NEXT_MS
+                    connection.execute(text(f"SET LOCAL lock_timeout = {wait_ms}"))
+                    connection.execute(text(f"LOCK TABLE {table} IN {TABLES[table]} MODE"))
+                connection.execute(text(f"SET LOCAL lock_timeout = {FIRST_MS}"))
             return
         except DBAPIError as error:
             if tried == TRIES or getattr(error.orig, "pgcode", None) not in NOT_NOW:
                 raise
+        wanted.sort(key=lambda it, held=table: it != held)  # the one that somebody holds comes first
         time.sleep(PAUSE_SECONDS)
 
 

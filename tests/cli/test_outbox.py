@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from app.cli import lanes
+from app.services.relay_store import ASIDE_RANGE, EVENTS
 from tests.cli.terminal import Terminal
 from tests.integration.world import World, a_create, an_update, wait_for
 
@@ -72,6 +73,17 @@ def test_what_is_put_back_goes_before_younger_versions_that_wait(untouched: Worl
     terminal(untouched).prints("outbox", "take-out", event, "--yes")
     terminal(untouched).prints("outbox", "put-back", event, "--yes")
     assert untouched.query("SELECT id FROM outbox ORDER BY id") == [(event,), (younger,)]
+
+
+def test_what_is_set_aside_for_its_partition_is_taken_out_and_put_back(untouched: World, terminal: Make) -> None:
+    """Its id is below zero then; younger versions of its order are set aside too, and stay behind it."""
+    event, younger = a_refused_event(untouched, 2), an_event(untouched, 3)
+    untouched.query(EVENTS.set_aside, ([event, younger], 2 * ASIDE_RANGE))
+    refused = event - 2 * ASIDE_RANGE
+    assert f"Event {refused}" in terminal(untouched).prints("outbox", "take-out", refused, "--yes")
+    terminal(untouched).prints("outbox", "put-back", refused, "--yes")
+    placed = [(refused,), (younger - 2 * ASIDE_RANGE,)]
+    assert untouched.query("SELECT id FROM outbox ORDER BY id") == placed
 
 
 def test_what_is_put_back_late_says_after_which_version(untouched: World, terminal: Make) -> None:

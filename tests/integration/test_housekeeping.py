@@ -160,12 +160,22 @@ def test_of_a_topic_that_is_not_there_nothing_is_known(untouched: World) -> None
 
 
 def test_dead_letters_go_when_their_topic_has_had_them_for_long(pool: Pool, run: Run) -> None:
-    """Those that it has not, or refused, stay: nobody else has them."""
+    """Or has refused; those that it has not had yet stay: nobody else has them."""
     a_letter = (
         'INSERT INTO dead_letters (event_id, topic, partition, "offset", error, created_at, sent_at, refusal) VALUES '
         "(gen_random_uuid(), 'commands', 0, 1, 'garbage', now() - make_interval(days => {}), {}, {}) RETURNING id"
     )
     kinds = [(40, "NULL", "NULL"), (40, "NULL", "'too large'"), (40, "now()", "NULL"), (20, "now()", "NULL")]
     made = [run(a_letter.format(*kind))[0][0] for kind in kinds]
-    assert prune(pool, dead_letters=30 * 24 * HOUR) == {"dead_letters": 1}
-    assert [row[0] for row in run("SELECT id FROM dead_letters ORDER BY id")] == [made[0], made[1], made[3]]
+    assert prune(pool, dead_letters=30 * 24 * HOUR) == {"dead_letters": 2}
+    assert [row[0] for row in run("SELECT id FROM dead_letters ORDER BY id")] == [made[0], made[3]]
+
+
+def test_commands_that_were_given_up_go_after_long(pool: Pool, run: Run) -> None:
+    a_command = (
+        'INSERT INTO given_up_commands (event_id, topic, partition, "offset", type, correlation_id, error, created_at) '
+        "VALUES (gen_random_uuid(), 'commands', 0, 1, 't', 'c', 'e', now() - make_interval(days => {})) RETURNING id"
+    )
+    _, kept = (run(a_command.format(days))[0][0] for days in (40, 20))
+    assert prune(pool, given_up_commands=30 * 24 * HOUR) == {"given_up_commands": 1}
+    assert run("SELECT id FROM given_up_commands") == [(kept,)]
