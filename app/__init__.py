@@ -34,7 +34,8 @@ def create_app(settings: Settings | None = None) -> Flask:
 
     database, alarms = Database(settings.database_url), Alarms()
     workers_database = Database(settings.worker_url) if settings.worker_database_url else database
-    kafka_service = KafkaService(settings, workers_database, alarms)
+    look = None if workers_database is database else database.pool(1)
+    kafka_service = KafkaService(settings, workers_database, alarms, look)
     pool = database.pool(settings.database_pool)
     store = OrderStore(pool, settings.refused_accept_seconds)
     app.extensions["settings"] = settings

@@ -14,6 +14,8 @@ from app.cli.database import transaction
 from app.cli.offsets import Stored, disagreement, our_topic, read_stored
 from app.cli.output import Failure, json_option, print_json, printable
 from app.config.config import Settings
+from app.models.database import Database, DatabaseTrouble
+from app.models.same_database import AnotherDatabase, require_same
 
 SECONDS = click.IntRange(1, 86_400)
 
@@ -47,6 +49,10 @@ def check(context: click.Context, late: int, deadline: int, as_json: bool) -> No
     found += [Finding("alarm", 1, it["sentence"], (f"alarm {it['name']}",)) for it in alarms if it["holders"]]
     notes = [f"Not acknowledged yet: {it['name']}: {it['sentence']}" for it in alarms if not it["holders"]]
     try:
+        found += _of_addresses(settings)
+    except DatabaseTrouble as trouble:
+        notes.append(f"DATABASE_URL was not compared with WORKER_DATABASE_URL: {trouble.reason}")
+    try:
         found += _of_offsets(settings, stored)
         found += waiting.findings(settings, stored, late)
     except Failure as error:
@@ -59,6 +65,20 @@ def check(context: click.Context, late: int, deadline: int, as_json: bool) -> No
         _print(found, notes)
         click.echo(f"Compared: {', '.join(f'{rows} {table}' for table, rows in compared.items())}.")
     context.exit(1 if found else 0)
+
+
+def _of_addresses(settings: Settings) -> Sequence[Finding]:
+    if not settings.worker_database_url:
+        return []
+    workers, callers = Database(settings.worker_database_url), Database(settings.database_url)
+    try:
+        require_same(workers.pool(1), callers.pool(1))
+    except AnotherDatabase as other:
+        return [Finding("another_database", 1, str(other), ())]
+    finally:
+        workers.drop_idle()
+        callers.drop_idle()
+    return []
 
 
 def _of_offsets(settings: Settings, stored: Stored) -> Sequence[Finding]:

@@ -45,7 +45,7 @@ class Finding:
 
     def __str__(self) -> str:
         more = f" and {self.count - len(self.examples)} more" if self.count > len(self.examples) else ""
-        return f"{self.sentence}: {', '.join(self.examples)}{more}."
+        return f"{self.sentence}: {', '.join(self.examples)}{more}." if self.examples else f"{self.sentence}."
 
 
 def examine(connection: Connection, late_seconds: int) -> list[Finding]:

@@ -11,7 +11,8 @@ from sqlalchemy.exc import DBAPIError
 from app.config.config import Settings
 from app.models import schema
 from app.models.alarms import AlarmTable
-from app.models.database import Database, DatabaseAway, DatabaseReadOnly, DatabaseTrouble
+from app.models.database import Database, DatabaseAway, DatabaseReadOnly, DatabaseTrouble, Pool
+from app.models.same_database import AnotherDatabase, require_same
 from app.models.watch import WatchTable
 from app.services import event_log, kafka_clients, kafka_logs, known_cluster, relay_store
 from app.services.alarms import AlarmKeeper, Alarms
@@ -35,6 +36,7 @@ LOOK_AGAIN_SECONDS = 5.0
 ANOTHER_CLUSTER_SECONDS = 5.0
 DEAD_LETTER_POLL_SECONDS = 0.5  # nobody waits for one
 READ_ONLY = "database_read_only"
+ANOTHER_DATABASE = "another_database"
 STOP_SECONDS = 15.0
 ALARMS_STOP_SECONDS = 1.0
 START_SECONDS = 60.0  # in which some process should have begun to watch
@@ -44,13 +46,15 @@ HOUR, DAY = 3600.0, 86400.0
 class KafkaService:
     """The background work of one process. Nothing is opened before `start`, which must come after the fork."""
 
-    def __init__(self, settings: Settings, database: Database, alarms: Alarms) -> None:
+    def __init__(self, settings: Settings, database: Database, alarms: Alarms, callers: Pool | None = None) -> None:
+        """`callers`: connections by DATABASE_URL, where `database` has an address of its own."""
         self._settings = settings
         self._database = database
         self._alarms = alarms
         self._commands = database.pool(2, CONSUMER_STATEMENT_MS)
         self._housekeeping = Housekeeping(database.pool(1, CONSUMER_STATEMENT_MS), self._ages, alarms)
-        books = database.pool(1)
+        self._callers = callers
+        self._books = books = database.pool(1)
         self._alarm_keeper = AlarmKeeper(
             alarms, AlarmTable(books), partial(missing_watch, books, Deadline(START_SECONDS))
         )
@@ -134,23 +138,37 @@ class KafkaService:
 
     def _look_at_schema(self, stop: threading.Event) -> None:
         try:
+            self._require_one_database()  # before anything is made there
             if self._settings.schema == "ensure":
                 schema.migrate(self._settings.worker_url)
-                self._at_head.set()
             else:
                 schema.require_head(self._settings.worker_url)
-                self._at_head.set()
+            self._require_one_database()  # nobody can have told tables apart that were not there
         except schema.SchemaRefused as refusal:
-            if str(refusal) != self.schema_refusal:
-                log.error("the schema is not at head: %s", refusal)
-            self.schema_refusal = str(refusal)
-            self._alarms.ring("schema", f"The schema is not at head: {refusal}")
-            stop.wait(SCHEMA_PAUSE_SECONDS)
+            self._refuse(stop, "schema", f"The schema is not at head: {refusal}", str(refusal))
+        except AnotherDatabase as other:
+            self._refuse(stop, ANOTHER_DATABASE, f"{other}: no worker starts", str(other))
+        except DatabaseTrouble as trouble:
+            self._say(logging.INFO, f"the start waits: {trouble.reason}")
+            stop.wait(DATABASE_PAUSE_SECONDS)
         except DBAPIError as error:
             self._database.left(error)
-        if self._at_head.is_set():
+        else:
             self.schema_refusal = None
             self._alarms.clear("schema")
+            self._alarms.clear(ANOTHER_DATABASE)
+            self._at_head.set()
+
+    def _require_one_database(self) -> None:
+        if self._callers is not None:
+            require_same(self._books, self._callers)
+
+    def _refuse(self, stop: threading.Event, alarm: str, sentence: str, reason: str) -> None:
+        if reason != self.schema_refusal:
+            log.error("%s", sentence)
+        self.schema_refusal = reason
+        self._alarms.ring(alarm, sentence)
+        stop.wait(SCHEMA_PAUSE_SECONDS)
 
     def _keep_alarms(self, stop: threading.Event, beat: Beat) -> None:
         self._alarm_keeper.run(stop, beat, self._database_ready)

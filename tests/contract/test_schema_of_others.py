@@ -133,7 +133,7 @@ def test_a_lock_that_is_held_is_told_and_then_waited_for_again(
             service._look_at_schema(stop)
         told = [it.message for it in caplog.records if it.name == kafka_service.__name__]
         reason = "somebody holds a lock on a table that has to be changed (55P03)"
-        assert told == [f"the schema is not at head: {reason}"]
+        assert told == [f"The schema is not at head: {reason}"]
         part = app.test_client().get("/readyz").json["parts"]["schema"]
         assert (part["ok"], part["reason"]) == (False, reason)
         assert service._database.available
