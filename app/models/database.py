@@ -22,6 +22,7 @@ from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
 from app.models.arrays import array_literal
 from app.models.connection import connect
+from app.models.connector import Connector
 from app.models.reasons import Reason, reason_of
 from app.models.trouble import (
     DatabaseAway,
@@ -270,7 +271,7 @@ class Pool:
         self._database = database
         self._statement_ms = statement_ms
 
-        def creator() -> Any:
+        def connect() -> Connection:
             return database.connect(
                 statement_timeout=statement_ms,
                 lock_timeout=LOCK_MS,
@@ -278,6 +279,8 @@ class Pool:
                 enable_seqscan="off",
             )
 
+        self._connector = Connector(connect)
+        creator: Any = self._connector.connect
         self._pool = QueuePool(
             creator, pool_size=size, max_overflow=0, timeout=POOL_SECONDS, reset_on_return=None, use_lifo=True
         )
@@ -323,6 +326,7 @@ class Pool:
         """Replace the pool by an empty one; connections in use close when they come back."""
         old, self._pool = self._pool, self._pool.recreate()
         old.dispose()
+        self._connector.drop_idle()
 
     @contextlib.contextmanager
     def _borrowed(self, deadline: Deadline) -> Iterator[Session]:
@@ -358,7 +362,8 @@ class Pool:
         if deadline.passed:
             raise DatabaseBusy("The request took too long")
         try:
-            return pool.connect()
+            with self._connector.until(deadline):
+                return pool.connect()
         except PoolTimeout as error:
             raise DatabaseBusy("All database connections are in use") from error
 

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -132,8 +133,10 @@ def test_a_system_without_threads_to_spare_is_no_database_that_is_away_for_ever(
         with pytest.raises(RuntimeError):
             database.left(OSError("gone"))
         assert database.available
-        with pytest.raises(RuntimeError):
+        with pytest.raises(DatabaseBusy, match="no thread to spare"):
             pool.run(one, (), Deadline(5))
+        with closing(tables.connect()) as other, pytest.raises(RuntimeError):
+            database.watchdog.guard(other, Deadline(1)).__enter__()
     assert pool.run(one, (), Deadline(5)) == [(1,)]
     assert database.watchdog._thread is not None
     assert database.watchdog._thread.is_alive()

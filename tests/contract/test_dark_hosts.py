@@ -1,0 +1,113 @@
+"""Several hosts in DATABASE_URL, one of them a black hole: nobody waits for it longer than a request may take."""
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from app.models.connector import Connector
+from app.models.database import Database, DatabaseBusy, DatabaseTrouble, Statement
+from app.utils.deadline import Deadline
+from tests.contract.builders import Caller
+from tests.contract.conftest import Tables, make_app
+from tests.contract.test_database_trouble import LIMIT, timed
+
+ONE = Statement("one", (), "SELECT 1")
+
+
+@pytest.fixture(scope="module")
+def dark() -> Iterator[str]:
+    """An address whose queue of connections is full: whoever comes is not answered."""
+    with contextlib.ExitStack() as open_ones:
+        listener = open_ones.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            waiting = open_ones.enter_context(socket.socket())
+            waiting.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                waiting.connect(listener.getsockname())
+        with pytest.raises(TimeoutError):
+            socket.create_connection(listener.getsockname(), 0.3)
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+def behind(dark: str, url: str) -> str:
+    """The same database, the dark host first."""
+    credentials, _, place = url.partition("@")
+    return f"{credentials}@{dark},{place}"
+
+
+def test_a_caller_waits_until_its_deadline_and_the_connection_is_the_next_ones(dark: str, url: str) -> None:
+    database = Database(behind(dark, url))
+    pool = database.pool(1)
+
+    def late() -> None:
+        with pytest.raises(DatabaseBusy):
+            pool.run(ONE, (), Deadline(0.3))
+
+    seconds, _ = timed(late)
+    assert seconds < 1.5  # libpq gives the first host two seconds
+    assert database.available
+    give_up = time.monotonic() + 30
+    while True:
+        with contextlib.suppress(DatabaseBusy):
+            assert pool.run(ONE, (), Deadline(0.3)) == [(1,)]
+            break
+        assert time.monotonic() < give_up, "the connection that was late is nobody's"
+    pool.drop_idle()
+
+
+def test_requests_are_answered_in_time_and_soon_well(dark: str, url: str) -> None:
+    """[H1]"""
+    caller = Caller(make_app(behind(dark, url)).test_client())
+    found: list[int] = []
+    give_up = time.monotonic() + 30
+    while 200 not in found:
+        seconds, answer = timed(lambda: caller.get("/orders"))
+        assert seconds < LIMIT
+        found.append(answer.status_code)
+        assert time.monotonic() < give_up
+    assert set(found) <= {200, 503}
+
+
+def test_no_more_connections_are_opened_than_the_pool_has(dark: str, url: str, tables: Tables) -> None:
+    count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'order-service' AND datname = %s"
+    database = Database(behind(dark, url))
+    before = tables.one(count, url.rpartition("/")[2])
+    pool = database.pool(2)
+
+    def call(_: int) -> bool:
+        with contextlib.suppress(DatabaseTrouble):
+            return pool.run(ONE, (), Deadline(0.5)) == [(1,)]
+        return False
+
+    give_up = time.monotonic() + 30
+    with ThreadPoolExecutor(6) as callers:
+        while not all(callers.map(call, range(6))):
+            assert time.monotonic() < give_up
+    assert tables.one(count, url.rpartition("/")[2]) - before <= 2
+    pool.drop_idle()
+
+
+def test_a_failed_attempt_is_told_to_one_who_waits_for_it_and_to_nobody_later() -> None:
+    answers = threading.Semaphore(0)
+
+    def fail() -> None:
+        answers.acquire()
+        raise DatabaseTrouble("refused")
+
+    connector = Connector(fail)  # type: ignore[arg-type]  # it never connects
+    with pytest.raises(DatabaseBusy), connector.until(Deadline(0.01)):
+        connector.connect()
+    answers.release()
+    give_up = time.monotonic() + 10
+    while connector._opening:
+        assert time.monotonic() < give_up
+    with pytest.raises(DatabaseBusy), connector.until(Deadline(0.01)):
+        connector.connect()
+    answers.release()
