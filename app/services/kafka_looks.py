@@ -15,6 +15,7 @@ from app.services.kafka_records import records_in
 from app.services.log_check import PartitionAway
 
 LOOK_MS = 2_000
+NO_LEADER = -1
 ONE_BATCH = 1  # bytes: the broker sends the whole first batch however little is asked for
 LAST_VERSION_BY_NAME = 12  # of Fetch: later ones name topics by their ids
 NO_SESSION = {"session_id": 0, "session_epoch": -1}
@@ -35,6 +36,7 @@ def ask(partition: TopicPartition, look: Callable[[], Found | None]) -> Found:
 
 def bounds(consumer: KafkaConsumer, place: TopicPartition) -> tuple[int, int]:
     """Return the first offset in the log and the one after the last. Blocks up to twice LOOK_MS."""
+    _require_leader(consumer, place)
     begin: int = ask(place, lambda: consumer.beginning_offsets([place], timeout_ms=LOOK_MS).get(place))
     end: int = ask(place, lambda: consumer.end_offsets([place], timeout_ms=LOOK_MS).get(place))
     return begin, end
@@ -42,6 +44,7 @@ def bounds(consumer: KafkaConsumer, place: TopicPartition) -> tuple[int, int]:
 
 def first_since(consumer: KafkaConsumer, place: TopicPartition, timestamp: int) -> int | None:
     """Return the offset of the first record that is not older, None without one. Blocks up to LOOK_MS."""
+    _require_leader(consumer, place)
     found = ask(place, lambda: consumer.offsets_for_times({place: timestamp}, timeout_ms=LOOK_MS))[place]
     return None if found is None or found.offset < 0 else found.offset
 
@@ -60,10 +63,21 @@ def checkpoint_at(consumer: KafkaConsumer, place: TopicPartition, offset: int) -
     return _find(place, fetched.records, offset)
 
 
+def _require_leader(consumer: KafkaConsumer, place: TopicPartition) -> None:
+    """Raise PartitionAway at once where the metadata knows no leader, and have it asked anew.
+
+    kafka-python 3.0.12 would look for one as long as it may; so much a partition, and the others stand still.
+    """
+    cluster = consumer._client._manager.cluster
+    if cluster.leader_for_partition(place) == NO_LEADER:
+        cluster.request_update()
+        raise PartitionAway(LeaderNotAvailableError.__name__)
+
+
 def _fetch(consumer: KafkaConsumer, place: TopicPartition, offset: int) -> Any:
     manager = consumer._client._manager
     node = manager.cluster.leader_for_partition(place)
-    if node in (None, -1):
+    if node in (None, NO_LEADER):
         manager.cluster.request_update()
         raise LeaderNotAvailableError
     partition = FetchRequest.FetchTopic.FetchPartition(

@@ -257,8 +257,10 @@ class KafkaService:
                     if consumer.step():
                         self.wake()
                     if next_look.passed:
-                        next_look = Deadline(LOOK_AGAIN_SECONDS)
-                        consumer.look_again()
+                        try:
+                            consumer.look_again()
+                        finally:  # after it: however long it took, what comes is handled in between
+                            next_look = Deadline(LOOK_AGAIN_SECONDS)
                 except DatabaseTrouble as trouble:
                     # Nothing was moved. The member stays in the group, and the records come again.
                     self._say(logging.WARNING, f"commands wait: {trouble.reason}")

@@ -1,0 +1,44 @@
+"""Looks beside what is polled: what a partition without a leader costs the others."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from kafka import KafkaConsumer, TopicPartition
+
+from app.services import kafka_looks
+from app.services.log_check import PartitionAway
+
+PLACE = TopicPartition("commands", 0)
+
+
+class Leaderless:
+    """A consumer whose metadata knows no leader; to ask a broker for the partition would block."""
+
+    def __init__(self) -> None:
+        self.updates = 0
+        cluster = SimpleNamespace(leader_for_partition=lambda _: -1, request_update=self._update)
+        self._client = SimpleNamespace(_manager=SimpleNamespace(cluster=cluster))
+
+    def _update(self) -> None:
+        self.updates += 1
+
+    def _blocks(self, *_: object, **__: object) -> None:
+        raise AssertionError("it is asked for although nobody has it")
+
+    beginning_offsets = end_offsets = offsets_for_times = _blocks
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        kafka_looks.bounds,
+        lambda consumer, place: kafka_looks.first_since(consumer, place, 0),
+        lambda consumer, place: kafka_looks.checkpoint_at(consumer, place, 0),
+    ],
+)
+def test_a_partition_without_a_leader_is_away_at_once_and_its_leader_asked_for(look: Any) -> None:
+    consumer: KafkaConsumer = Leaderless()
+    with pytest.raises(PartitionAway, match="LeaderNotAvailable"):
+        look(consumer, PLACE)
+    assert consumer.updates == 1
