@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from kafka import KafkaAdminClient, TopicPartition
@@ -15,6 +16,7 @@ from app.cli.output import Failure
 from app.config.config import Settings
 from app.services import event_log, kafka_clients
 from app.services.kafka_clients import accept_any
+from app.services.known_cluster import holds_only_younger
 from app.services.relay_ports import Outgoing, RecordRefused, SendFailed
 from app.utils.deadline import Deadline
 
@@ -73,6 +75,12 @@ def cluster_id(settings: Settings) -> str:
     with _admin(settings) as admin:
         found: str = kafka_clients.cluster_of(admin).get("cluster_id") or ""
     return found
+
+
+def is_made_anew(settings: Settings, seen_at: datetime) -> bool:
+    """Tell whether the cluster at our addresses can be the one that was last seen then, made anew. Raises Failure."""
+    with _admin(settings) as admin:
+        return holds_only_younger(admin, settings.commands_topic, seen_at)
 
 
 def records(settings: Settings, topic: str, partition: int, begin: int, end: int) -> Iterator[Any]:

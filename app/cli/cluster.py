@@ -1,26 +1,31 @@
 """`offsets accept-cluster`, and that no command takes another Kafka cluster for the one of the stored offsets."""
 
+from datetime import datetime
+
 import click
 from flask import current_app
 from flask.cli import with_appcontext
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, func, insert, select
 
 from app.cli import audit, broker
 from app.cli.arguments import confirm, yes_option
 from app.cli.database import transaction
 from app.cli.output import Failure, json_option, print_json
 from app.config.config import Settings
-from app.models.models import kafka_cluster
-from app.services.known_cluster import is_made_anew, other_cluster
+from app.models.models import consumer_offsets, kafka_cluster
+from app.services.known_cluster import other_cluster, share_an_address
 
 
 def require_ours(settings: Settings, cluster_id: str) -> None:
     """Return where the cluster is the one of the stored offsets, or none is known. Raises Failure."""
     with transaction() as connection:
         known = _known(connection)
-    if known is None or known[0] == cluster_id or is_made_anew(known[1], settings.bootstrap_servers):
+    if known is None or known[0] == cluster_id:
         return
-    raise Failure(other_cluster(*known, cluster_id, settings.bootstrap_servers) + ".")
+    known_id, addresses, seen_at = known
+    if share_an_address(addresses, settings.bootstrap_servers) and broker.is_made_anew(settings, seen_at):
+        return
+    raise Failure(other_cluster(known_id, addresses, cluster_id, settings.bootstrap_servers) + ".")
 
 
 @click.command("accept-cluster")
@@ -60,7 +65,9 @@ def accept_cluster(yes: bool, who: str, as_json: bool) -> None:
     print_json(shown) if as_json else click.echo(sentence)
 
 
-def _known(connection: Connection) -> tuple[str, str] | None:
-    query = select(kafka_cluster.c.cluster_id, kafka_cluster.c.addresses).order_by(kafka_cluster.c.seen_at.desc())
-    row = connection.execute(query.limit(1)).first()
-    return None if row is None else (row[0], row[1])
+def _known(connection: Connection) -> tuple[str, str, datetime] | None:
+    handled_at = select(func.max(consumer_offsets.c.updated_at)).scalar_subquery()
+    seen_at = func.greatest(kafka_cluster.c.seen_at, handled_at)
+    query = select(kafka_cluster.c.cluster_id, kafka_cluster.c.addresses, seen_at)
+    row = connection.execute(query.order_by(kafka_cluster.c.seen_at.desc()).limit(1)).first()
+    return None if row is None else (row[0], row[1], row[2])

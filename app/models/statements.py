@@ -340,8 +340,12 @@ KEEP_CHECKPOINT = named(
     "FROM consumer_checkpoints AS known JOIN stands USING (topic, partition) "
     'WHERE known."offset" < stands.next_offset) AS old WHERE old.place > 1)',
 )
+# With it, when it was last proved to be there: at the latest when its commands were handled.
 FIND_CLUSTER = named(
-    "find_cluster", {}, "SELECT cluster_id, addresses FROM kafka_cluster ORDER BY seen_at DESC LIMIT 1"
+    "find_cluster",
+    {},
+    "SELECT cluster_id, addresses, GREATEST(seen_at, (SELECT max(updated_at) FROM consumer_offsets)) "
+    "FROM kafka_cluster ORDER BY seen_at DESC LIMIT 1",
 )
 # Of two instances that meet a new cluster at once, or two new clusters, one row is left.
 KEEP_CLUSTER = named(

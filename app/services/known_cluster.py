@@ -1,15 +1,21 @@
 """Which Kafka cluster the stored offsets and positions are of, so that addresses of another one overwrite nothing.
 
-The cluster's id decides. Where another cluster answers at an address that was known before, the old one was made anew:
-the service goes on there, and says so. At addresses that were not known it is a mistake until an operator says no.
+The cluster's id decides. Another cluster at an address that was known before, whose commands all came after the old one
+was last seen, is the old one made anew: the service goes on there, and says so. An address alone proves nothing: a list
+may mix two clusters, and a name lead elsewhere. Whatever else it is, it is a mistake until an operator says no.
 """
 
 import logging
 from collections.abc import Sequence
+from datetime import datetime
+
+from kafka import KafkaAdminClient, TopicPartition
+from kafka.protocol.consumer import OffsetSpec
 
 from app.config.config import Settings
 from app.models import statements as sql
 from app.models.database import Pool
+from app.services import kafka_clients
 from app.services.alarms import Alarms
 from app.utils.deadline import Deadline
 
@@ -17,6 +23,7 @@ log = logging.getLogger(__name__)
 
 ALARM = "another_cluster"
 CALL_SECONDS = 5.0
+ASK_MS = 3_000
 
 
 class AnotherCluster(Exception):
@@ -24,9 +31,10 @@ class AnotherCluster(Exception):
 
 
 class KnownCluster:
-    """The row of the cluster. Methods block for CALL_SECONDS at the longest and raise DatabaseTrouble."""
+    """The row of the cluster. Methods block for some seconds at the longest and raise DatabaseTrouble, KafkaError."""
 
     def __init__(self, settings: Settings, pool: Pool, alarms: Alarms) -> None:
+        self._settings = settings
         self._addresses = settings.bootstrap_servers
         self._pool = pool
         self._alarms = alarms
@@ -39,8 +47,8 @@ class KnownCluster:
         if not rows:
             self._keep(None, cluster_id)
         elif rows[0][0] != cluster_id:
-            known, addresses = rows[0]
-            if not is_made_anew(addresses, self._addresses):
+            known, addresses, seen_at = rows[0]
+            if not self._is_made_anew(addresses, seen_at):
                 raise AnotherCluster(other_cluster(known, addresses, cluster_id, self._addresses))
             self._keep(known, cluster_id)
             self._alarms.happened(
@@ -52,14 +60,41 @@ class KnownCluster:
             self._keep(cluster_id, cluster_id)
         self._alarms.clear(ALARM)
 
+    def _is_made_anew(self, addresses: str, seen_at: datetime) -> bool:
+        if not share_an_address(addresses, self._addresses):
+            return False
+        admin = kafka_clients.admin(self._settings, ASK_MS)
+        try:
+            return holds_only_younger(admin, self._settings.commands_topic, seen_at)
+        finally:
+            admin.close()
+
     def _keep(self, known: str | None, cluster_id: str) -> None:
         row = (known, cluster_id, ",".join(self._addresses))
         self._pool.run(sql.KEEP_CLUSTER, row, Deadline(CALL_SECONDS))
 
 
-def is_made_anew(known: str, addresses: Sequence[str]) -> bool:
-    """Tell whether another cluster at these addresses is the known one made anew: one address is the same."""
+def share_an_address(known: str, addresses: Sequence[str]) -> bool:
+    """Tell whether one address is the same: else another cluster cannot be the known one made anew."""
     return bool(set(known.split(",")) & set(addresses))
+
+
+def holds_only_younger(admin: KafkaAdminClient, topic: str, since: datetime) -> bool:
+    """Tell whether the topic is missing, or every record that it ever had is not older.
+
+    In each partition the offset 0 is the next one, or is that of such a record: where records were deleted nothing is
+    known of them. Blocks for some seconds; raises KafkaError.
+    """
+    described = next((it for it in admin.describe_topics() if it["name"] == topic), None)
+    if described is None:
+        return True
+    places = [TopicPartition(topic, it["partition_index"]) for it in described["partitions"]]
+    since_ms = int(since.timestamp() * 1000)
+    ends, younger = (
+        admin.list_partition_offsets(dict.fromkeys(places, spec), timeout_ms=ASK_MS)
+        for spec in (OffsetSpec.LATEST, since_ms)
+    )
+    return all(ends[it].offset == 0 or (it in younger and younger[it].offset == 0) for it in places)
 
 
 def other_cluster(known: str, addresses: str, found: str, at: Sequence[str]) -> str:

@@ -91,7 +91,23 @@ def test_addresses_of_another_cluster_overwrite_nothing_until_a_person_accepts_i
     assert "than the stored offsets are of (ours at kafka:9092): nothing is consumed or sent" in sentence
     running.send(*creates(1), partition=0)
     assert running.query("SELECT * FROM consumer_offsets ORDER BY 1, 2") == before
-    running.query("UPDATE kafka_cluster SET addresses = %s", (running.environment["KAFKA_BOOTSTRAP_SERVERS"],))
+
+
+def test_a_cluster_at_a_known_address_is_the_old_one_made_anew_only_where_its_commands_came_later(
+    running: World,
+) -> None:
+    """A list may mix two clusters, a name may lead elsewhere: nothing is overwritten for that."""
+    servers = running.environment["KAFKA_BOOTSTRAP_SERVERS"]
+    running.ask(*creates(1), partition=0)
+    running.stop()
+    before = running.query("SELECT * FROM consumer_offsets ORDER BY 1, 2")
+    running.query("UPDATE kafka_cluster SET cluster_id = 'ours', addresses = %s", (f"kafka:9092,{servers}",))
+    running.start()
+    wait_for(lambda: alarms(running).get("another_cluster"), "the alarm")
+    running.send(*creates(1), partition=0)
+    assert running.query("SELECT * FROM consumer_offsets ORDER BY 1, 2") == before
+    for column in ("kafka_cluster SET seen_at", "consumer_offsets SET updated_at"):
+        running.query(f"UPDATE {column} = now() - interval '1 day'")
     running.settle()
     assert [name.startswith("cluster_made_anew") for name in alarms(running)] == [True]
 
