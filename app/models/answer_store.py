@@ -21,7 +21,9 @@ from app.models.database import (
     Statement,
 )
 from app.utils.deadline import Deadline
+from app.utils.turns import Turns
 
+MOST_BEHIND_STUCK = 8  # each keeps a thread; whoever comes later is told that the order is busy
 ASKING_SECONDS = 0.3
 MARKED_LOOK_SECONDS = 0.05
 
@@ -57,6 +59,7 @@ class AnswerStore:
     def __init__(self, pool: Pool, refused_accept_seconds: int) -> None:
         self._pool = pool
         self._memory = refused_accept_seconds
+        self._turns = Turns(MOST_BEHIND_STUCK)
 
     def is_forgivable(self, order_id: str, deadline: Deadline, session: Session | None = None) -> bool:
         """Tell whether a refused accept of this order is still remembered [R8]. Raises DatabaseTrouble.
@@ -97,11 +100,13 @@ class AnswerStore:
             session.execute(sql.REMEMBER_REFUSAL, accept)
             return True
 
-        self._keep(key, answer, deadline, remember)
+        with self._turn(accept[0], waiting(key, deadline)):
+            self._keep(key, answer, deadline, remember)
 
     def remember(self, accept: tuple[str, str], deadline: Deadline) -> None:
         """Remember a refused accept, by order and runner, from now on [R8]. Raises DatabaseTrouble."""
-        self.read(sql.REMEMBER_REFUSAL, accept, deadline)  # twice is as once
+        with self._turn(accept[0], deadline):
+            self.read(sql.REMEMBER_REFUSAL, accept, deadline)  # twice is as once
 
     def use_refusal(
         self, key: IdempotencyKey | None, answer: Answer, order_id: str, call_id: uuid.UUID, deadline: Deadline
@@ -119,11 +124,12 @@ class AnswerStore:
                 session.execute(sql.CONFIRM_USE, mark)  # the stored answer tells whoever asks again
             return used
 
-        if not self._keep(key, answer, deadline, use, lambda: bool(self.read(sql.FIND_USE, mark, deadline))):
-            return False
-        if key is None:
-            with contextlib.suppress(psycopg2.Error, DatabaseTrouble):
-                self._pool.run(sql.CONFIRM_USE, mark, deadline)
+        with self._turn(order_id, waiting(key, deadline)):
+            if not self._keep(key, answer, deadline, use, lambda: bool(self.read(sql.FIND_USE, mark, deadline))):
+                return False
+            if key is None:
+                with contextlib.suppress(psycopg2.Error, DatabaseTrouble):
+                    self._pool.run(sql.CONFIRM_USE, mark, deadline)
         return True
 
     def read(self, statement: Statement, parameters: Sequence[Any], deadline: Deadline) -> list[tuple[Any, ...]]:
@@ -137,6 +143,14 @@ class AnswerStore:
         """After a lock time-out: raise KeyInUse if it was the key's twin that held us up. Raises DatabaseTrouble."""
         if key is not None and not self.read(sql.TRY_CLAIM_KEY, (key.path, key.key), deadline)[0][0]:
             raise KeyInUse
+
+    def _turn(self, order_id: str, until: Deadline) -> contextlib.AbstractContextManager[bool]:
+        """Return the turn of whoever may wait for the order's refused accepts in PostgreSQL: the others wait without a
+        connection. A turn of its own: a caller may have the order's, and another's change of it goes on.
+
+        Entering raises DatabaseBusy when late.
+        """
+        return self._turns.take(order_id, until, DatabaseBusy("The order is busy"))
 
     def _keep(
         self,

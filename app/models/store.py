@@ -11,7 +11,15 @@ from psycopg2.errorcodes import UNIQUE_VIOLATION
 
 from app.models import lists
 from app.models import statements as sql
-from app.models.answer_store import Answer, AnswerStore, IdempotencyKey, answer_parameters, raise_if_taken, waiting
+from app.models.answer_store import (
+    MOST_BEHIND_STUCK,
+    Answer,
+    AnswerStore,
+    IdempotencyKey,
+    answer_parameters,
+    raise_if_taken,
+    waiting,
+)
 from app.models.coalescer import Coalescer
 from app.models.database import DatabaseAway, DatabaseBusy, OutcomeUnknown, Pool, Session, Statement
 from app.models.order import OrderState
@@ -19,8 +27,6 @@ from app.models.rows import to_row, to_state
 from app.models.rules import Change
 from app.utils.deadline import Deadline
 from app.utils.turns import Turns
-
-MOST_BEHIND_STUCK = 8  # each keeps a thread; whoever comes later is told that the order is busy
 
 
 @dataclass(frozen=True, slots=True)

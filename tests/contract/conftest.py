@@ -52,8 +52,19 @@ class Tables:
     @contextlib.contextmanager
     def row_locked(self, order_id: str) -> Iterator[None]:
         """Hold the lock of an order's row for the body, as a person in psql may."""
+        with self._locked("orders", order_id):
+            yield
+
+    @contextlib.contextmanager
+    def refusals_locked(self, order_id: str) -> Iterator[None]:
+        """Hold the locks of an order's refused accepts for the body."""
+        with self._locked("refused_accepts", order_id):
+            yield
+
+    @contextlib.contextmanager
+    def _locked(self, table: str, order_id: str) -> Iterator[None]:
         with contextlib.closing(self.connect()) as holder, holder, holder.cursor() as cursor:
-            cursor.execute("SELECT 1 FROM orders WHERE order_id = %s FOR UPDATE", (order_id,))
+            cursor.execute(f"SELECT 1 FROM {table} WHERE order_id = %s FOR UPDATE", (order_id,))
             assert cursor.fetchone() is not None
             yield
 

@@ -53,6 +53,34 @@ def test_the_callers_of_an_order_that_is_locked_take_nothing_from_others(
     assert max(seconds for seconds, _ in answers) < LIMIT
 
 
+@pytest.mark.parametrize(("call", "key"), [("clear", False), ("accept", True)])
+def test_those_that_wait_for_a_refused_accept_of_an_order_take_nothing_from_others(
+    new_caller: Callable[[], Caller], tables: Tables, call: str, key: bool
+) -> None:
+    """[R8]: bare clears that would use it up, and accepts that are refused again."""
+    order_id = new_caller().new("ACCEPTED")
+    loser = unique("runner")
+    assert new_caller().accept(order_id, loser).status_code == 400
+    path, body = {
+        "clear": ("/clearRunner", {"orderId": order_id}),
+        "accept": ("/verifyAndAcceptOrder", {"orderId": order_id, "runner_id": loser}),
+    }[call]
+
+    def ask() -> Any:
+        return timed(lambda: new_caller().post(path, body, **({"Idempotency_Key": unique()} if key else {})))
+
+    with ThreadPoolExecutor(CALLERS) as threads, tables.refusals_locked(order_id):
+        busy = [threads.submit(ask) for _ in range(CALLERS)]
+        await_waiting(tables, 1)
+        for status in ("PLACED", "ON_THE_WAY", "DELIVERED"):
+            seconds, answer = timed(lambda status=status: new_caller().update(order_id, status))
+            assert (answer.status_code, seconds < 1) == (200, True)
+            assert tables.one(WAITING) == 1
+        answers = [one.result(10) for one in busy]
+    assert {answer.json["code"] for _, answer in answers} == {"database_busy"}
+    assert max(seconds for seconds, _ in answers) < LIMIT
+
+
 def test_all_callers_of_a_busy_order_are_answered(new_caller: Callable[[], Caller], tables: Tables) -> None:
     """[R5]: nobody is sent away while it goes on."""
     order_id = new_caller().new("CREATED")
