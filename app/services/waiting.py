@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Iterable
 
 WAITING_SECONDS = 30.0
+GROWING_SECONDS = 25.0  # what began between two looks has been seen for so long when its first waits for 30 s
+LATELY_SECONDS = 8.0
 STILL_SECONDS = 2.0  # less than between two looks: what has not moved between two looks stands
 
 _ERROR = re.compile(r"\b[A-Z][A-Za-z]+(?:Error|Exception)\b")
@@ -45,27 +47,30 @@ class Progress:
     """Whether what waits in one place moves. `look` once a look of the watch."""
 
     def __init__(self) -> None:
-        self._samples: deque[tuple[float, int, int, float]] = deque()  # when, what is first, how many, its age
+        self._samples: deque[tuple[float, int, int]] = deque()  # when, what is first, how many
 
     def look(self, first: int | None, depth: int, age: float) -> bool:
         """Tell whether it has waited too long: for over WAITING_SECONDS, and it stands, or does not get less.
 
-        A long queue that is worked off does not ring, however old its first is.
+        A long queue that is worked off does not ring, however old its first is. Looks at what is younger count too,
+        or a queue that only grows would ring twice as late; but it must have grown of late as well.
         """
         now = time.monotonic()
-        if first is None or age < WAITING_SECONDS:
+        if first is None:
             self._samples.clear()
-            if first is not None:
-                self._samples.append((now, first, depth, age))
             return False
-        before = next((it for it in reversed(self._samples) if now - it[0] >= STILL_SECONDS), None)
-        long_ago = next((it for it in reversed(self._samples) if now - it[0] >= WAITING_SECONDS), None)
-        self._samples.append((now, first, depth, age))
-        while len(self._samples) > 1 and now - self._samples[1][0] > WAITING_SECONDS:
+        before, lately, long_ago = map(self._sample, (STILL_SECONDS, LATELY_SECONDS, GROWING_SECONDS))
+        self._samples.append((now, first, depth))
+        while len(self._samples) > 1 and now - self._samples[1][0] > GROWING_SECONDS:
             self._samples.popleft()
         stands = before is not None and before[1] == first
-        grows = long_ago is not None and long_ago[2] <= depth
-        return stands or grows
+        grows = all(it is not None and it[2] <= depth for it in (lately, long_ago))
+        return age >= WAITING_SECONDS and (stands or grows)
+
+    def _sample(self, seconds: float) -> tuple[float, int, int] | None:
+        """Return the newest that is so old."""
+        now = time.monotonic()
+        return next((it for it in reversed(self._samples) if now - it[0] >= seconds), None)
 
 
 class Ends:

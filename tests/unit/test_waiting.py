@@ -60,6 +60,17 @@ def test_a_queue_that_moves_and_never_gets_less_rings(clock: Clock) -> None:
     assert looks(clock, *rows)[-1]
 
 
+def test_a_queue_that_only_grows_rings_as_soon_as_its_first_waits_for_thirty_seconds(clock: Clock) -> None:
+    rows = [(number, 100 * number, 4.9 * number) for number in range(1, 10)]
+    assert looks(clock, *rows) == [False] * 6 + [True] * 3
+
+
+def test_what_came_in_one_go_and_is_worked_off_since_does_not_ring(clock: Clock) -> None:
+    came = [(number, 20_000 * number, 4.9 * number) for number in range(1, 6)]
+    worked_off = [(number, 130_000 - 5_000 * number, 4.9 * number) for number in range(6, 20)]
+    assert not any(looks(clock, *came, *worked_off))
+
+
 def test_it_is_over_when_nothing_old_waits(clock: Clock) -> None:
     assert looks(clock, (7, 1, 40.0), (7, 1, 45.0), (8, 1, 0.1), (None, 0, 0.0), (9, 1, 31.0)) == [
         False,
