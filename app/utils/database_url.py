@@ -7,10 +7,11 @@ fail at every connection is refused here: the service would start and never be r
 
 import re
 from collections.abc import Mapping
+from ipaddress import ip_address
 from urllib.parse import quote, unquote
 
 import psycopg2
-from psycopg2.extensions import parse_dsn
+from psycopg2.extensions import make_dsn, parse_dsn
 
 _CHOICES = {
     "sslmode": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
@@ -19,6 +20,9 @@ _CHOICES = {
     "gssencmode": ("disable", "prefer", "require"),
     "load_balance_hosts": ("disable", "random"),
 }
+_NOWHERE = {"host": "/nonexistent/order-service", "hostaddr": "", "port": "5432", "gssencmode": "disable"}
+"""A socket in a folder that is not there, over which Kerberos cannot be had; for a service of libpq's file, too."""
+_TRIED = "connection to server|could not connect to server"
 _PLACE = ("user", "password", "host", "port", "dbname")
 
 
@@ -38,6 +42,7 @@ def normalized(value: str) -> str:
     if hosts:
         parameters |= _places(hosts, parameters.get("port", ""))
     _check(parameters)
+    _ask_libpq(parameters)
     return _rendered(parameters)
 
 
@@ -105,6 +110,22 @@ def _check(parameters: Mapping[str, str]) -> None:
     hosts = parameters.get("host", parameters.get("hostaddr", "")).split(",")
     if len(ports) not in (1, len(hosts)):
         raise ValueError("must have one port, or as many as hosts")
+    for address in filter(None, parameters.get("hostaddr", "").split(",")):
+        try:
+            ip_address(address)
+        except ValueError:
+            raise ValueError("must have an IP address as hostaddr") from None
+
+
+def _ask_libpq(parameters: Mapping[str, str]) -> None:
+    """Raise ValueError where libpq refuses a value: it looks at all before it tries a place, here an empty one."""
+    try:
+        psycopg2.connect(make_dsn(**{**parameters, **_NOWHERE}))
+    except psycopg2.Error as error:
+        if not re.match(_TRIED, str(error)):
+            refused = [name for name in parameters if re.search(rf"\b{name}\b", str(error))]
+            what = " and ".join(refused) or "what they are together"
+            raise ValueError(f"must have values that libpq takes; it refuses {what}") from None
 
 
 def _rendered(parameters: Mapping[str, str]) -> str:

@@ -1,5 +1,8 @@
 """Addresses of PostgreSQL in the forms of libpq and of SQLAlchemy: one form that both read alike."""
 
+import socket
+from pathlib import Path
+
 import pytest
 from psycopg2.extensions import parse_dsn
 from sqlalchemy import make_url
@@ -40,6 +43,15 @@ def test_libpq_and_sqlalchemy_read_the_same(url: str, parameters: dict[str, str]
         ("postgresql://h/db?nonsense=1", "it does not know nonsense"),
         ("postgresql://h/db?sslmode=nonsense", "verify-full as sslmode"),
         ("postgresql://h/db?target_session_attrs=leader", "as target_session_attrs"),
+        ("postgresql://u:hidden@h/db?ssl_min_protocol_version=TLSv9", "it refuses ssl_min_protocol_version"),
+        ("postgresql://h/db?require_auth=hidden", "it refuses require_auth"),
+        ("postgresql://h/db?service=hidden", "it refuses service"),
+        ("postgresql://h/db?sslcertmode=hidden", "it refuses sslcertmode"),
+        (
+            "postgresql://h/db?ssl_min_protocol_version=TLSv1.3&ssl_max_protocol_version=TLSv1",
+            "it refuses what they are together",
+        ),
+        ("postgresql://h/db?hostaddr=hidden", "an IP address as hostaddr"),
         ("postgresql://h/db\n", "spaces or line breaks at its ends"),
         ("postgresql://h:70000/db", "ports from 1 to 65535"),
         ("postgresql://a:1,b:2,c:3/db?port=1,2", "as many as hosts"),
@@ -52,6 +64,18 @@ def test_what_could_never_connect_is_refused_in_a_sentence(url: str, part: str) 
         normalized(url)
     assert part in str(refused.value)
     assert "hidden" not in str(refused.value)
+
+
+def test_what_libpq_takes_is_taken_and_nobody_is_connected_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0.2)
+        service = tmp_path / "services"
+        service.write_text(f"[there]\nhostaddr=127.0.0.1\nport={listener.getsockname()[1]}\ngssencmode=require\n")
+        monkeypatch.setenv("PGSERVICEFILE", str(service))
+        normalized("postgresql://u:p@127.0.0.1/db?service=there&require_auth=scram-sha-256&hostaddr=127.0.0.1,::1")
+        normalized("postgresql://h/db?gssencmode=require&ssl_min_protocol_version=TLSv1.3&sslrootcert=/nowhere")
+        with pytest.raises(TimeoutError):
+            listener.accept()
 
 
 def test_what_is_shown_is_the_place_of_every_host() -> None:
