@@ -1,6 +1,7 @@
 """`offsets show|set`: how far the commands are handled, and from where to go on when only a person can tell."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import click
@@ -19,7 +20,7 @@ from app.config.config import Settings
 from app.models.models import consumer_checkpoints
 from app.models.models import consumer_offsets as stored_offsets
 from app.services.command_store import stored_offset
-from app.services.log_check import StoredOffset, is_other_topic, where_to_go_on
+from app.services.log_check import Floor, StoredOffset, is_other_topic, where_to_go_on
 
 group = AppGroup("offsets", help="How far the commands are handled.")
 
@@ -84,7 +85,8 @@ def set_offset(partition: int, offset: int, do_again: bool, yes: bool, who: str,
     _refuse_nonsense(settings.commands_topic, topic, partition, offset)
     with transaction() as connection:
         old = read_stored(connection, settings.commands_topic).get(partition)
-    new, before = StoredOffset(topic.id, offset), old and old.next_offset
+    taken_over = None if old else _floor(topic.partitions[partition].committed)
+    new, before = StoredOffset(topic.id, offset, floor=taken_over), old and old.next_offset
     stands = old is not None and (old.topic_id, old.next_offset) == (topic.id, offset)
     if not stands:
         again = _done_again(settings, topic, partition, old, new)
@@ -193,6 +195,11 @@ def _refuse_nonsense(name: str, topic: Topic, partition: int, offset: int) -> No
         )
 
 
+def _floor(committed: int | None) -> Floor | None:
+    """Return where this service takes the place of the group's consumer, as its own first look would store it."""
+    return None if committed is None else Floor(committed, datetime.now().astimezone())
+
+
 def _consequence(name: str, partition: int, old: StoredOffset | None, new: StoredOffset) -> str:
     place = f"{name}/{partition}"
     if old is None:
@@ -208,11 +215,12 @@ def _done_again(
     settings: Settings, topic: Topic, partition: int, old: StoredOffset | None, new: StoredOffset
 ) -> str | None:
     """Return what would be done a second time, None where everything is recognised."""
-    if old is None:
+    floor = old.floor if old else new.floor
+    if old is None and floor is None:
         return None
-    end, before = old.next_offset, None
-    if is_other_topic(old.topic_id, new.topic_id):
-        end, before = topic.partitions[partition].end, old.floor.taken_at if old.floor else None
+    end, before = old.next_offset if old else topic.partitions[partition].committed or 0, None
+    if old is not None and is_other_topic(old.topic_id, new.topic_id):
+        end, before = topic.partitions[partition].end, floor.taken_at if floor else None
         if before is None:
             return None
     end = min(end, topic.partitions[partition].end)
@@ -220,8 +228,8 @@ def _done_again(
         return None
     place = f"{settings.commands_topic}/{partition}"
     count, seen, first = not_recognised(settings, partition, new.next_offset, end, before)
-    floor = old.floor.offset if old.floor else None
-    took_over = f" This service took the place of another at {floor}." if floor is not None else ""
+    at = floor.offset if floor else None
+    took_over = f" This service took the place of another at {at}." if at is not None else ""
     if count:
         return (
             f"{place}: {count} of the commands from {first} to {end - 1} are not recognised any more and would be done "
@@ -241,6 +249,8 @@ def _write(connection: Connection, name: str, partition: int, old: StoredOffset 
         values["floor_offset"] = None
     connection.execute(delete(consumer_checkpoints).filter_by(**place))  # they may be of another log
     if old is None:
+        if new.floor is not None:
+            values |= {"floor_offset": new.floor.offset, "floor_at": new.floor.taken_at}
         written = connection.execute(insert(stored_offsets).values(place | values).on_conflict_do_nothing())
     else:
         shown = {**place, "topic_id": old.topic_id, "next_offset": old.next_offset}

@@ -32,6 +32,18 @@ def test_going_back_below_the_take_over_is_asked_with_the_truth(world: World, te
     assert terminal(world).prints(*SET, 5, "--yes").startswith("Partition 0 was set from 7")
 
 
+def test_what_the_predecessor_handled_is_known_before_the_first_start_too(world: World, terminal: Make) -> None:
+    world.send(*creates(5), partition=0)
+    commit(world, 4)
+    sentence = "3 of the commands from 1 to 3 are not recognised any more and would be done again."
+    assert sentence in terminal(world).refusal(*SET, 1, "--yes")
+    assert world.query("SELECT * FROM consumer_offsets") == []
+    terminal(world).prints(*SET, 4, "--yes")
+    floor = "SELECT next_offset, floor_offset, floor_at IS NULL FROM consumer_offsets"
+    assert world.query(floor) == [(4, 4, False)]
+    assert sentence in terminal(world).refusal(*SET, 1, "--yes")
+
+
 def test_commands_that_are_forgotten_by_now_are_done_again_only_where_that_is_wanted(
     running: World, terminal: Make
 ) -> None:
