@@ -199,6 +199,10 @@ def ensure_topics(
         admin.close()
 
 
+class SettingsNotTold(KafkaError):  # type: ignore[misc]  # kafka-python has no types
+    """The broker told no settings of a topic: without the right DESCRIBE_CONFIGS the answer is empty."""
+
+
 def retention_seconds(settings: Settings, topic: str) -> float | None:
     """Return how long the topic can keep a record, None where that is for ever or not told.
 
@@ -212,7 +216,7 @@ def retention_seconds(settings: Settings, topic: str) -> float | None:
 
 
 def is_compacted(settings: Settings, topic: str) -> bool:
-    """Return whether the topic is compacted. Blocks up to some seconds; raises KafkaError."""
+    """Return whether the topic is compacted. Blocks up to some seconds; raises KafkaError, SettingsNotTold too."""
     return "compact" in _configs(settings, topic, ["cleanup.policy"]).get("cleanup.policy", "")
 
 
@@ -224,7 +228,10 @@ def _configs(settings: Settings, topic: str, names: list[str]) -> dict[str, str]
         )
     finally:
         admin.close()
-    return {name: config["value"] for name, config in described.get("topic", {}).get(topic, {}).items()}
+    found = described.get("topic", {}).get(topic)
+    if not found:  # kafka-python 3.0.12 leaves the error of the answer out
+        raise SettingsNotTold(f"no settings of {topic} are told: DESCRIBE_CONFIGS may be missing")
+    return {name: config["value"] for name, config in found.items()}
 
 
 def _create(admin: KafkaAdminClient, topic: str, settings: Settings) -> None:

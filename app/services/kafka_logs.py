@@ -107,7 +107,7 @@ class KafkaCommandLog:
         try:
             return kafka_clients.is_compacted(self._settings, self.topic)
         except KafkaError as error:
-            raise PartitionAway(f"the topic's settings are not told: {type(error).__name__}") from error
+            raise PartitionAway(f"whether the topic is compacted is not told: {error}"[:200]) from error
 
     def known_end(self, partition: int) -> int | None:
         """Return the offset after the last as the last fetch had it, None before the first; asks nobody."""

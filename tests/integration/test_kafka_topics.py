@@ -2,14 +2,17 @@
 
 from contextlib import closing
 from functools import partial
+from uuid import uuid4
 
 import pytest
 from kafka import KafkaAdminClient, KafkaConsumer
-from kafka.admin import NewPartitions
+from kafka.admin import ACLOperation, NewPartitions
 
 from app.cli import broker
-from app.services import kafka_clients, kafka_service, watch
+from app.services import kafka_clients, kafka_logs, kafka_service, watch
+from app.services.log_check import PartitionAway
 from tests.integration.test_kafka_offsets import alarms, creates, ids
+from tests.integration.test_watch import denied
 from tests.integration.world import World, by_correlation, wait_for
 
 
@@ -119,6 +122,21 @@ def test_no_client_makes_a_topic_by_asking_for_it(world: World) -> None:
         with closing(make(world.settings())) as client:
             cluster = getattr(client, "_metadata", None) or client._manager.cluster
             assert cluster.metadata_request().allow_auto_topic_creation is False
+
+
+def test_settings_of_a_topic_that_may_not_be_read_are_not_told(world: World, admin: KafkaAdminClient) -> None:
+    """The answer is empty then: that is no answer to whether the topic is compacted."""
+    commands = kafka_logs.KafkaCommandLog(world.settings(), None, uuid4())
+
+    def told() -> bool | str:
+        try:
+            return commands.compacted()
+        except PartitionAway as away:
+            return str(away)
+
+    assert told() is False
+    with denied(admin, ACLOperation.DESCRIBE_CONFIGS, world.commands):
+        assert "DESCRIBE_CONFIGS may be missing" in wait_for(told, "the refusal")
 
 
 def test_brokers_that_describe_their_cluster_in_an_older_way_are_understood(
