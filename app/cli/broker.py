@@ -28,11 +28,13 @@ READ_SECONDS = 10.0  # without a record
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """`begin`: the first offset in the log; `end`: the next one; `committed`: the group's, None before the first."""
+    """`begin`: the first offset in the log; `end`: the next one; `committed`: the group's, None before the first;
+    `readable`: the end for who reads committed records, below `end` while a transaction is open."""
 
     begin: int
     end: int
     committed: int | None
+    readable: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +64,14 @@ def commands_topic(settings: Settings) -> Topic:
         places = [TopicPartition(name, partition["partition_index"]) for partition in described["partitions"]]
         begins = admin.list_partition_offsets(dict.fromkeys(places, OffsetSpec.EARLIEST), timeout_ms=REQUEST_MS)
         ends = admin.list_partition_offsets(dict.fromkeys(places, OffsetSpec.LATEST), timeout_ms=REQUEST_MS)
+        readable = admin.list_partition_offsets(
+            dict.fromkeys(places, OffsetSpec.LATEST), isolation_level="read_committed", timeout_ms=REQUEST_MS
+        )
         committed = admin.list_group_offsets({group: places}).get(group, {})
     partitions = {
-        place.partition: Partition(begins[place].offset, ends[place].offset, _committed(committed.get(place)))
+        place.partition: Partition(
+            begins[place].offset, ends[place].offset, _committed(committed.get(place)), readable[place].offset
+        )
         for place in sorted(places)
     }
     return Topic(uuid.UUID(str(described.get("topic_id") or uuid.UUID(int=0))), partitions, cluster)

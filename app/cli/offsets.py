@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from app.cli import audit, broker, cluster
 from app.cli.arguments import confirm, yes_option
-from app.cli.broker import Topic
+from app.cli.broker import Partition, Topic
 from app.cli.database import transaction
 from app.cli.handled import MOST_READ, not_recognised
 from app.cli.output import Failure, json_option, print_json, print_table
@@ -179,8 +179,14 @@ def _row(partition: int, stored: StoredOffset | None, topic: Topic) -> dict[str,
         "end": log and log.end,
         "committed": log and log.committed,
         "lag": None if log is None else max(log.end - max(next_offset or 0, log.begin), 0),
-        "alarm": disagreement(partition, stored, topic),
+        "alarm": disagreement(partition, stored, topic) or (log and _held(log)),
     }
+
+
+def _held(log: Partition) -> str | None:
+    if log.readable >= log.end:
+        return None
+    return f"An open transaction holds the partition from {log.readable} on: nothing there can be read until it ends"
 
 
 def _refuse_nonsense(name: str, topic: Topic, partition: int, offset: int) -> None:

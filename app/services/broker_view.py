@@ -47,9 +47,11 @@ class TopicView:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The first offset in the log and the one up to which it is committed."""
+    """The first offset in the log, the one up to which it is committed, and its end, beyond that while a transaction is
+    open."""
 
     begin: int
+    committed: int
     end: int
 
 
@@ -103,8 +105,11 @@ class KafkaView:
             places = [TopicPartition(name, it) for it, its_leader in topic.leaders.items() if its_leader == leader]
             with suppress(KafkaError):
                 begins = self._offsets(places, OffsetSpec.EARLIEST)
-                ends = self._offsets(places, OffsetSpec.LATEST)
-                found |= {place.partition: Bounds(begins[place], ends[place]) for place in places}
+                ends = self._offsets(places, OffsetSpec.LATEST, "read_uncommitted")
+                committed = self._offsets(places, OffsetSpec.LATEST)  # last: what came meanwhile is no transaction
+                found |= {
+                    it.partition: Bounds(begins[it], committed[it], max(ends[it], committed[it])) for it in places
+                }
         return found
 
     def committed(self, name: str, partitions: Iterable[int]) -> dict[int, int]:
@@ -149,9 +154,11 @@ class KafkaView:
             self._admin = kafka_clients.admin(self._settings, ASK_MS)
         return self._admin
 
-    def _offsets(self, places: Sequence[TopicPartition], spec: OffsetSpec) -> dict[TopicPartition, int]:
+    def _offsets(
+        self, places: Sequence[TopicPartition], spec: OffsetSpec, isolation: str = "read_committed"
+    ) -> dict[TopicPartition, int]:
         found = self._client().list_partition_offsets(
-            dict.fromkeys(places, spec), isolation_level="read_committed", timeout_ms=ASK_MS
+            dict.fromkeys(places, spec), isolation_level=isolation, timeout_ms=ASK_MS
         )
         return {place: it.offset for place, it in found.items()}
 

@@ -1,5 +1,7 @@
-"""How many commands wait in each partition, whoever has it: the log's end, as readers of committed records see it,
-against the stored offset."""
+"""How many commands wait in each partition, whoever has it: the log's end against the stored offset.
+
+What an open transaction holds back waits too, although no reader of committed records sees it.
+"""
 
 import uuid
 from collections.abc import Mapping
@@ -17,11 +19,15 @@ Stored = Mapping[int, tuple[uuid.UUID, int]]
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """What waits in one partition: from `first` on; `lag` and `first` are None where nothing is known or waits."""
+    """What waits in one partition: from `first` on; `lag` and `first` are None where nothing is known or waits.
+
+    `held`: all of it waits for the end of an open transaction.
+    """
 
     first: int | None
     lag: int | None
     seconds: float
+    held: bool = False
 
 
 class CommandsLag:
@@ -52,19 +58,20 @@ class CommandsLag:
             if partition not in bounds:
                 found[partition] = Waiting(None, None, 0.0)
                 continue
-            begin, end = bounds[partition].begin, bounds[partition].end
+            begin, committed_end, end = bounds[partition].begin, bounds[partition].committed, bounds[partition].end
             topic_id, offset = stored.get(partition, (topic.id, committed.get(partition, begin)))
             same = topic.id == topic_id or not topic.id.int or not topic_id.int
             first = max(offset if same else begin, begin)
             if self._nothing_until.get(partition, 0) > end:
                 del self._nothing_until[partition]
             first = max(first, self._nothing_until.get(partition, 0))
-            if first < end and peeks and self._before.get(partition) == (first, end):
+            if first < committed_end and peeks and self._before.get(partition) == (first, end):
                 peeks -= 1
-                first = self._peek(partition, first, end)
+                first = self._peek(partition, first, committed_end)
             self._before[partition] = first, end
             seconds = self._ends.setdefault(partition, Ends()).look(first, end)
-            found[partition] = Waiting(first if first < end else None, max(end - first, 0), seconds)
+            held = committed_end <= first < end
+            found[partition] = Waiting(first if first < end else None, max(end - first, 0), seconds, held)
         return found
 
     def _committed(self, partitions: list[int]) -> dict[int, int]:

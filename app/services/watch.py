@@ -224,6 +224,8 @@ class Watch:
         )
         if partition in topic.leaderless:
             reason = "the partition has no leader"
+        elif waiting.held:
+            reason = "an open transaction holds the partition: nothing in it or behind it can be read until it ends"
         elif owners and not owners[0].is_ours:
             reason = f"{owners[0].client_id} at {owners[0].host} has the partition and is not this service"
         elif members and not owners:

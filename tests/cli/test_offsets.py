@@ -1,8 +1,10 @@
 """`offsets`: where handling stands, and the operator's decision."""
 
 from collections.abc import Callable
+from contextlib import closing
 
 import pytest
+from kafka import KafkaProducer
 
 from app.cli import offsets
 from tests.cli.terminal import Terminal
@@ -32,6 +34,18 @@ def test_stored_offset_log_group_and_lag_are_shown(handled: World, terminal: Mak
     assert first == {"partition": 0, "stored": 3, "begin": 0, "end": 5, "committed": 3, "lag": 2, "alarm": None}
     assert [(it["partition"], it["lag"]) for it in others] == [(1, 0), (2, 0)]
     assert "log ends" in terminal(handled).prints("offsets", "show")
+
+
+def test_a_partition_that_an_open_transaction_holds_is_shown_with_what_waits(handled: World, terminal: Make) -> None:
+    servers = handled.environment["KAFKA_BOOTSTRAP_SERVERS"]
+    with closing(KafkaProducer(bootstrap_servers=servers, transactional_id=handled.group)) as producer:
+        producer.init_transactions()
+        producer.begin_transaction()
+        producer.send(handled.commands, b"not a command", partition=0).get(10)
+        first = terminal(handled).json("offsets", "show")["partitions"][0]
+        producer.abort_transaction()
+    assert (first["end"], first["lag"]) == (4, 1)
+    assert "An open transaction holds the partition from 3 on" in first["alarm"]
 
 
 def test_an_offset_beyond_the_log_is_shown_as_wrong(handled: World, terminal: Make) -> None:

@@ -71,6 +71,25 @@ def test_lag_is_known_before_the_first_command_and_beside_the_markers_of_transac
     wait_for(lambda: lag(app) == NOTHING_WAITS and part(app, "topics")["ok"], "no lag")
 
 
+def test_commands_that_an_open_transaction_holds_back_are_counted_and_it_is_named(
+    world: World, broker: FaultBroker
+) -> None:
+    app = world.start()
+    wait_for(lambda: lag(app) == NOTHING_WAITS, "no lag")
+    producer = KafkaProducer(bootstrap_servers=broker.bootstrap, transactional_id=world.group)
+    producer.init_transactions()
+    producer.begin_transaction()
+    producer.send(world.commands, b"not a command", partition=0).get(10)
+    world.send(a_create(), partition=0)
+    assert "an open transaction holds the partition" in alarm(world, "commands_stalled_0")
+    assert lag(app) == {"0": 2, "1": 0, "2": 0}
+    assert metric(app, 'order_commands_oldest_seconds{partition="0"}') > 2
+    producer.commit_transaction()
+    producer.close()
+    over(world, "commands_stalled_0")
+    wait_for(lambda: lag(app) == NOTHING_WAITS, "no lag")
+
+
 def test_what_a_stranger_in_the_group_keeps_is_counted_and_named_at_every_process(
     world: World, broker: FaultBroker
 ) -> None:
