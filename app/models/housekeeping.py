@@ -8,7 +8,7 @@ from app.models.database import Statement
 from app.models.floor import ABOVE_DELTA_FLOOR, writers_of
 from app.models.statements import named
 
-PLACE_SECONDS = 600  # some seconds for ten million orders
+PLACE_SECONDS = 120  # some seconds for ten million orders; nobody folds meanwhile
 
 # In one transaction with the work: two processes that fold at once would stand in each other's way.
 ONE_AT_A_TIME = named("one_at_a_time", {}, "SELECT pg_try_advisory_xact_lock(hashtextextended('housekeeping', 0))")

@@ -3,12 +3,14 @@
 Saga ids, history and audit lines are kept for ever. The hash of a command is kept longer than Kafka can
 keep its record: were it forgotten before, a reset offset would do the command again.
 
-What fails keeps nothing else from being done, and is tried again at its next time. When it has failed for a while an
-alarm by the name of its statement rings, until it works again.
+What fails keeps nothing else from being done, and is tried again. An alarm by the name of its statement rings until it
+works again: at once for what has its turn every few minutes, and is then tried sooner; else when it has failed for a
+while.
 """
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 import psycopg2
@@ -43,6 +45,9 @@ PRUNE_LIMIT = 1000
 BREATH_SECONDS = 0.05  # between two bites, for those who write
 STEP_SECONDS = 10.0
 FAILING_SECONDS = 60.0  # before anybody hears of it: what passes by itself is over by then
+RETRY_SECONDS = 20.0  # of what is done seldom, while its alarm rings
+PAUSES = 20  # the counting of places rests so many times as long as a try took: meanwhile counts are folded
+SELDOM = {GIVE_TIMES.name, PLACE_STATUSES.name, *(statement.name for statement in PRUNE.values())}
 
 Ages = Callable[[], dict[str, float | None]]
 
@@ -59,6 +64,7 @@ class Housekeeping:
         self._ringing: dict[str, str] = {}
         self._next_pruning = Deadline(PRUNE_SECONDS)
         self._placed = False
+        self._next_placing = Deadline(0)
         self._floor = DeltaFloor(pool)
         self._horizon = Horizon(pool, alarms)
         self._next_watch = Deadline(WATCH_SECONDS)
@@ -66,11 +72,12 @@ class Housekeeping:
     def run(self, stop: threading.Event, beat: Beat) -> None:
         """Keep house until `stop`. Raises DatabaseAway, and then nothing is lost."""
         self.give_times(stop, beat)
+        self._retry_soon()
         self._watched("delta_floor", self._floor.begin)
         while not stop.wait(FOLD_SECONDS):
             beat()
             self.fold(stop, beat)
-            if not self._placed:
+            if not self._placed and self._next_placing.passed:
                 self.place_statuses()
             if self._next_watch.passed:
                 self._watched("horizon", self._horizon.look)
@@ -79,6 +86,7 @@ class Housekeeping:
                 self.prune(stop, beat)
                 self.give_times(stop, beat)
                 self._next_pruning = Deadline(PRUNE_SECONDS)
+                self._retry_soon()
             for name, sentence in self._ringing.items():  # an alarm that nobody renews is over
                 self._alarms.ring(name, sentence)
 
@@ -98,7 +106,10 @@ class Housekeeping:
         return given
 
     def place_statuses(self) -> None:
-        """Count the minutes of each status where the migration left that to us. Nobody who writes waits for it."""
+        """Count the minutes of each status where the migration left that to us. Nobody who writes waits for it.
+
+        Nobody folds meanwhile: it takes PLACE_SECONDS at the longest, and one that failed rests for many times that.
+        """
 
         def place() -> int | None:
             with self._pool.transaction(Deadline(PLACE_SECONDS)) as session:
@@ -111,10 +122,17 @@ class Housekeeping:
                 session.execute(MARK_STATUSES)
                 return len(session.execute(PLACE_STATUSES))
 
-        done = self._watched("place_statuses", place)
+        began = time.monotonic()
+        done = self._watched(PLACE_STATUSES.name, place)
         self._placed = done is not None
+        if PLACE_STATUSES.name in self._failing:
+            self._next_placing = Deadline(max(RETRY_SECONDS, PAUSES * (time.monotonic() - began)))
         if done:
             log.info("the minutes of each status are counted: %s rows", done)
+
+    def _retry_soon(self) -> None:
+        if self._ringing.keys() & SELDOM:
+            self._next_pruning = Deadline(RETRY_SECONDS)
 
     def prune(self, stop: threading.Event, beat: Beat) -> dict[str, int]:
         """Delete what is past its time; return how many rows of each table."""
@@ -151,7 +169,7 @@ class Housekeeping:
         return self._watched(statement.name, take) or 0
 
     def _watched(self, name: str, work: Callable[[], int | None]) -> int | None:
-        """Return what the work returns, None where it failed: when it has for a while, an alarm of that name rings.
+        """Return what the work returns, None where it failed: an alarm of that name rings, see above.
 
         Work that returns None was not tried, and says nothing about the alarm.
         """
@@ -174,6 +192,7 @@ class Housekeeping:
         sentence = f"Housekeeping fails: {reason}"
         if name not in self._failing:
             log.warning("%s: %s", name, sentence)
-        if self._failing.setdefault(name, Deadline(FAILING_SECONDS)).passed:
+        patience = 0 if name in SELDOM else FAILING_SECONDS
+        if self._failing.setdefault(name, Deadline(patience)).passed:
             self._ringing[name] = sentence
             self._alarms.ring(name, sentence)

@@ -13,6 +13,7 @@ from app.models.database import Database, DatabaseAway, Pool
 from app.services import housekeeping, kafka_clients
 from app.services.alarms import Alarms
 from app.services.housekeeping import Housekeeping
+from app.utils.deadline import Deadline
 from tests.integration.world import World, wait_for
 
 HOUR = 3600.0
@@ -129,6 +130,47 @@ def test_what_has_failed_for_a_while_rings_an_alarm_until_it_works(
         fold(ours)
     assert "fold_counts" in alarms.all()
     assert (fold(ours), alarms.all()) == (1, {})
+
+
+def test_a_pruning_that_fails_rings_at_once_and_is_tried_again_until_it_works(
+    pool: Pool, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own time comes every five minutes only."""
+    monkeypatch.setattr(housekeeping, "FOLD_SECONDS", 0.01)
+    monkeypatch.setattr(housekeeping, "RETRY_SECONDS", 0.1)
+    run(TABLES["refused_accepts"], 50, 3)
+    run("CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'broken'; END$$")
+    run("CREATE TRIGGER broken BEFORE DELETE ON refused_accepts FOR EACH ROW EXECUTE FUNCTION broken()")
+    alarms, stop, deadline = Alarms(), threading.Event(), Deadline(20)
+    keeping = keeper(pool, alarms, refused_accepts=HOUR)
+    keeping._next_pruning = Deadline(0)
+    seen: list[dict[str, str]] = []
+
+    def mend_and_wait() -> None:
+        if alarms.all() and not seen:
+            seen.append(alarms.all())
+            run("DROP TRIGGER broken ON refused_accepts")
+        if deadline.passed or (seen and not alarms.all()):
+            stop.set()
+
+    keeping.run(stop, mend_and_wait)
+    assert [list(alarm) for alarm in seen] == [["prune_refused_accepts"]]
+    assert (alarms.all(), run("SELECT count(*) FROM refused_accepts")) == ({}, [(0,)])
+
+
+def test_a_counting_of_places_that_fails_rests_while_others_fold(
+    pool: Pool, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(housekeeping, "FOLD_SECONDS", 0.01)
+    run("DELETE FROM order_count_marks; ALTER TABLE order_count_marks ADD CONSTRAINT ck_broken CHECK (mark = '')")
+    alarms, stop, tries = Alarms(), threading.Event(), []
+    keeping = keeper(pool, alarms)
+    place = keeping.place_statuses
+    monkeypatch.setattr(keeping, "place_statuses", lambda: (tries.append(1), place()))
+    rounds = iter(range(20))
+    keeping.run(stop, lambda: None if next(rounds, None) is not None else stop.set())
+    assert (len(tries), list(alarms.all())) == (1, ["place_statuses"])
+    assert keeping._next_placing.remaining > 0
 
 
 def test_a_database_that_is_away_is_no_alarm_of_housekeeping(monkeypatch: pytest.MonkeyPatch) -> None:
