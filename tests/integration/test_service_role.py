@@ -11,10 +11,15 @@ import pytest
 
 from app.config.config import Settings
 from app.models.database import Database
+from app.models.floor import last_id_of
+from app.models.watch import LaneLook
 from app.services.alarms import Alarms
 from app.services.housekeeping import Housekeeping
-from tests.integration.test_housekeeping import HOUR, TABLES
+from tests.integration.test_housekeeping import HOUR, TABLES, Run, run
+from tests.integration.test_lane_look import EVENTS
 from tests.integration.world import World, a_create, wait_for
+
+__all__ = ["run"]
 
 OPERATIONS = Path(__file__).resolve().parents[2] / "docs" / "operations.md"
 ROLE = "order_service"
@@ -33,7 +38,7 @@ def role_url(database_url: str) -> Iterator[str]:
         connection.autocommit = True
         cursor.execute(f"CREATE ROLE {ROLE} LOGIN PASSWORD '{ROLE}'")
         cursor.execute(grants())
-        cursor.execute("CREATE TABLE later (id integer PRIMARY KEY)")
+        cursor.execute("CREATE TABLE later (id serial PRIMARY KEY)")
         yield database_url.replace("//postgres:postgres@", f"//{ROLE}:{ROLE}@")
         cursor.execute(f"DROP OWNED BY {ROLE}; DROP ROLE {ROLE}")
 
@@ -63,3 +68,25 @@ def test_it_may_use_what_a_later_migration_makes(role_url: str) -> None:
     with closing(psycopg2.connect(role_url)) as connection, connection.cursor() as cursor:
         cursor.execute("INSERT INTO later VALUES (1); UPDATE later SET id = 2; DELETE FROM later RETURNING id")
         assert cursor.fetchall() == [(2,)]
+
+
+def test_it_may_ask_every_sequence_those_of_later_migrations_too(role_url: str) -> None:
+    with closing(psycopg2.connect(role_url)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT relname::text, has_sequence_privilege(oid, 'SELECT') FROM pg_class WHERE relkind = 'S'")
+        found = dict(cursor.fetchall())
+        cursor.execute(f"{EVENTS}; {last_id_of('outbox')}", (1, 3))
+        assert cursor.fetchall() == [(3,)]
+    assert {"outbox_id_seq", "dead_letters_id_seq", "later_id_seq"} <= set(found)
+    assert [name for name, may in found.items() if not may] == []
+
+
+def test_without_that_right_the_watch_walks_no_row_twice_all_the_same(role_url: str, run: Run) -> None:
+    run(f"REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM {ROLE}")
+    pool = Database(Settings.load({"DATABASE_URL": role_url}).database_url).pool(1)
+    look = LaneLook("outbox")
+    for _ in range(4):
+        run(EVENTS, 1, 5)
+        assert look.look(pool).depth == 5
+        run("DELETE FROM outbox")
+    assert look._floor.id >= 10
+    pool.drop_idle()
