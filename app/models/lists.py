@@ -14,6 +14,8 @@ from app.models.statements import ORDER_LIST, named
 DEEP = 1000  # offsets below are walked: 0.3 ms, less than the look-up of a minute
 # Whether the minutes of each status are counted: before, only what came since migration 0016 is.
 ARE_PLACED = "EXISTS (SELECT FROM order_count_marks WHERE mark = 'statuses')"
+# No minute has an order of such a time (infinity too), or its name sorts elsewhere; three looks into an index.
+_PLACELESS = ("created_at >= '10000-01-01'", "created_at < '0001-01-01'", "created_at IS NULL")
 FILTERS = ("order_status", "runner_id", "cust_id")
 
 _KINDS = {"order_status": "status", "cust_id": "customer", "runner_id": "runner"}
@@ -67,7 +69,7 @@ def _bucket(kind: str, status: str | None, offset: str, larger: str | None = Non
     kinds of their own, by the status, a space, and the bucket.
     """
     name, first, new = "value::text", "", "true"
-    stored, within = f"kind = '{kind}'", "true"
+    stored, within = f"kind = '{kind}'", "value IS NOT NULL"
     if status is not None:
         name, first, new = f"substr(value, length({status}) + 2)", f"{status} || ' ' || ", f"order_status = {status}"
         stored = f"kind = 's{kind}' AND value >= {status} || ' ' AND value < {status} || '!'"
@@ -97,11 +99,13 @@ def _within(larger: str, kind: str, status: str | None) -> str:
 def _deep(*filters: str) -> Statement:
     """Return the statement for a page that begins in its minute.
 
-    Under a status it walks as long as housekeeping has not counted these minutes yet (models/housekeeping.py).
+    It walks while an order is in no minute and, under a status, until housekeeping has counted these minutes
+    (models/housekeeping.py).
     """
     status, condition = ("{order_status}", "order_status = {order_status} AND ") if filters else (None, "")
+    placed = " AND ".join(f"NOT EXISTS (SELECT FROM orders WHERE {condition}{odd})" for odd in _PLACELESS)
     minutes = (
-        f"ready AS MATERIALIZED (SELECT {ARE_PLACED if filters else 'true'} AS yes), "
+        f"ready AS MATERIALIZED (SELECT {placed}{f' AND {ARE_PLACED}' if filters else ''} AS yes), "
         f"day AS MATERIALIZED ({_bucket('day', status, '{offset}')}), "
         f"hour AS MATERIALIZED ({_within('day', 'hour', status)}), "
         f"minute AS MATERIALIZED ({_within('hour', 'minute', status)})"
@@ -119,7 +123,7 @@ def _deep(*filters: str) -> Statement:
         "_".join(("deep_page", *filters)),
         {**dict.fromkeys(filters, "text"), "limit": "bigint", "offset": "bigint"},
         f"WITH {minutes} SELECT matching.total, page.* FROM ({_total(filters)}) AS matching (total) "
-        f"LEFT JOIN LATERAL ({found}{f' UNION ALL {walked}' if filters else ''}) AS page ON true "
+        f"LEFT JOIN LATERAL ({found} UNION ALL {walked}) AS page ON true "
         "ORDER BY page.created_at DESC, page.order_id DESC",
     )
 

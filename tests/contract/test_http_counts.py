@@ -181,6 +181,24 @@ def test_every_page_under_a_status_is_where_it_would_be_by_walking(
             assert {page["total"] for page in pages} == {len(wanted)}
 
 
+@pytest.mark.parametrize("time", ["infinity", "-infinity", "12026-01-01"])
+def test_an_order_of_a_time_that_no_minute_has_shifts_no_page(
+    own: Caller, own_tables: Tables, monkeypatch: pytest.MonkeyPatch, time: str
+) -> None:
+    """[H3] Folded or not, before all others or behind them."""
+    monkeypatch.setattr(lists, "DEEP", 1)
+    load(own_tables, [NOON + number * timedelta(minutes=50) for number in range(12)])
+    own_tables.rows(f"UPDATE orders SET created_at = '{time}' WHERE order_id LIKE '%3'")
+    wanted = own_tables.rows("SELECT order_id, order_status FROM orders ORDER BY created_at DESC, order_id DESC")
+    for _ in range(2):
+        for status in (None, wanted[0]["order_status"], wanted[-1]["order_status"]):
+            query = {} if status is None else {"status": status}
+            pages = [own.get("/orders", page=number, limit=1, **query).json for number in range(1, 14)]
+            found = [order["orderId"] for page in pages for order in page["items"]]
+            assert found == [row["order_id"] for row in wanted if status in (None, row["order_status"])]
+        fold(own_tables)
+
+
 def test_the_minutes_of_each_status_are_counted_once_however_late(own_tables: Tables) -> None:
     """[H3] By housekeeping what the migration left out; nothing is counted twice."""
     load(own_tables, [NOON + number * timedelta(minutes=50) for number in range(20)])
