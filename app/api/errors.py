@@ -3,12 +3,14 @@
 import logging
 import time
 
+import psycopg2
 from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException
 
 from app.models.answer_store import Answer, KeyInUse
 from app.models.database import DatabaseTrouble
 from app.models.fields import InvalidFields
+from app.models.models import db
 from app.models.rules import Refusal
 from app.models.trouble import DatabaseFails, DatabaseFull
 from app.services.alarms import Alarms
@@ -35,6 +37,7 @@ STATUS_OF_CODE = {
 """Every code that is not a plain 400."""
 
 DATABASE_FAILS = "database_fails"
+THEIR_RULE = "The database refuses these values by a rule that is not the service's; nothing was done"
 QUIET_SECONDS = 3.0
 RETRY_AFTER_SECONDS = "1"
 SAYS_SUCCESS = frozenset({"/createOrder", "/testCreateOrder", "/verifyAndAcceptOrder"})
@@ -92,6 +95,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(Unreadable, _of_input)
     app.register_error_handler(InvalidFields, _of_input)
     app.register_error_handler(DatabaseTrouble, _of_database)
+    app.register_error_handler(psycopg2.Error, _of_refused_values)
     app.register_error_handler(KeyReused, _of_reused_key)
     app.register_error_handler(KeyInUse, _of_key_in_use)
     app.register_error_handler(HTTPException, of_http)
@@ -108,6 +112,21 @@ def _of_database(error: DatabaseTrouble) -> Response:
         current_app.extensions[DATABASE_FAILS] = time.monotonic()
     code = next(_TROUBLE_CODES[kind.__name__] for kind in type(error).__mro__ if kind.__name__ in _TROUBLE_CODES)
     return respond(failure(code, f"{error}; please try again"))
+
+
+def _of_refused_values(error: psycopg2.Error) -> Response:
+    """A constraint or a shorter column of somebody else's is neither the caller's mistake nor ours."""
+    if _is_theirs(error):
+        return _of_database(DatabaseFails(THEIR_RULE, error))
+    return _of_bug(error)
+
+
+def _is_theirs(error: psycopg2.Error) -> bool:
+    tables = db.metadata.tables.values()
+    ours = {rule.name for table in tables for rule in table.constraints}
+    ours |= {index.name for table in tables for index in table.indexes}
+    code = error.pgcode or ""
+    return code == "22001" or (code.startswith("23") and error.diag.constraint_name not in ours)
 
 
 def _note_success() -> None:

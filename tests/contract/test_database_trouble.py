@@ -202,6 +202,51 @@ def test_what_is_broken_in_the_database_is_a_503_without_its_text(
     assert "database_fails" not in api.get("/readyz").json["parts"]["alarms"]["open"]
 
 
+THEIRS = {
+    "check": (
+        "ALTER TABLE orders ADD CONSTRAINT ck_theirs CHECK (cust_id <> 'refused-one')",
+        "ALTER TABLE orders DROP CONSTRAINT ck_theirs",
+    ),
+    "unique": (
+        "CREATE UNIQUE INDEX ix_theirs ON orders (cust_id) WHERE cust_id = 'refused-one'",
+        "DROP INDEX ix_theirs",
+    ),
+}
+
+
+@pytest.mark.parametrize("rule", THEIRS)
+def test_what_a_rule_of_somebody_else_refuses_is_a_503_and_is_told(tables: Tables, rule: str) -> None:
+    """[H1] Neither the caller's mistake nor ours: a person must look; other orders go on."""
+    api = Caller(make_app(tables.url).test_client())
+    made, unmade = THEIRS[rule]
+    tables.rows(made)
+    try:
+        if rule == "unique":
+            assert api.post("/createOrder", create_body("refused-one")).status_code == 201
+        for key in ({}, {"Idempotency_Key": unique()}):
+            answer = api.post("/createOrder", create_body("refused-one"), **key)
+            assert (answer.status_code, answer.json["code"]) == (503, "database_busy")
+            assert answer.json["error"].startswith(errors.THEIR_RULE)
+            assert "theirs" not in answer.text
+        assert api.post("/createOrder", create_body("another")).status_code == 201
+        assert "_theirs" in api.get("/readyz").json["parts"]["alarms"]["open"]["database_fails"]
+    finally:
+        tables.rows(unmade)
+
+
+def test_a_rule_of_our_own_that_refuses_is_our_mistake(tables: Tables) -> None:
+    """[H1]"""
+    api = Caller(make_app(tables.url).test_client())
+    ours = "ERRCODE = '23514', CONSTRAINT = 'ck_orders_order_status'"
+    tables.rows(RAISES.replace("ERRCODE = TG_ARGV[0]", ours).replace("breaks", "breaks_ours"))
+    tables.rows("CREATE TRIGGER breaks_ours BEFORE INSERT ON order_changes EXECUTE FUNCTION breaks_ours()")
+    try:
+        answer = api.post("/createOrder", create_body("c"))
+    finally:
+        tables.rows("DROP TRIGGER breaks_ours ON order_changes")
+    assert (answer.status_code, answer.json["code"]) == (500, "internal_error")
+
+
 def test_a_locked_table_is_a_503_for_reads_too(api: Caller, tables: Tables) -> None:
     """[H1]"""
     connection = tables.connect()
