@@ -63,6 +63,8 @@ class Relay:
     def run(self, stop: threading.Event, beat: Beat) -> None:
         """Stand by until the lead is free, lead until `stop`. Any trouble raises: the next run reads back first.
 
+        A record that is refused and left out from then on ends neither the lead nor the run.
+
         Who stands by for long takes its own alarm back: the leader got past the record, or rings for it.
         """
         others = Deadline(STUCK_SECONDS)
@@ -77,11 +79,16 @@ class Relay:
                 return
             self._show_leading(True)
             try:
-                self._run_leading(lead, stop, beat)
+                while not stop.is_set():
+                    self._run_leading(lead, stop, beat)
             finally:
                 self._show_leading(False)
 
     def _run_leading(self, lead: Lead, stop: threading.Event, beat: Beat) -> None:
+        """Relay until `stop`, or until a record was passed by.
+
+        A refusal is fatal to the producer, and what else it had on its way is not known: the next one reads back first.
+        """
         with self._open_log() as events:
             patience = _Patience(stop)
 
@@ -95,19 +102,23 @@ class Relay:
                 beat()
                 self._wake.clear()
                 went_on = partitions.look()
-                if not self._step(leader) and not went_on:
+                done = self._step(leader)
+                if done is None:
+                    return
+                if not done and not went_on:
                     seconds = self._poll_seconds if partitions.all_open else min(self._poll_seconds, LOOK_SECONDS)
                     self._wake.wait(seconds)
 
-    def _step(self, leader: "Leader") -> int:
+    def _step(self, leader: "Leader") -> int | None:
+        """Return how many rows it did something with, None where it passed one by."""
         try:
             done = leader.step()
         except RecordRefused as error:
+            RELAY_FAILURES.labels(self.lane).inc()
             if leader.pass_by(error):
                 self._alarms.happened(f"{self.lane}_refused", str(error))
-            else:
-                self._alarms.ring(f"relay_{self.lane}", str(error))
-            RELAY_FAILURES.labels(self.lane).inc()
+                return None
+            self._alarms.ring(f"relay_{self.lane}", str(error))
             raise
         except SendFailed:
             RELAY_FAILURES.labels(self.lane).inc()
