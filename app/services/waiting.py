@@ -26,6 +26,8 @@ HINTS = {
     "KafkaConnectionError": "the broker cannot be reached",
     "NodeNotReadyError": "the broker cannot be reached",
     "NoBrokersAvailable": "the broker cannot be reached",
+    "SaslAuthenticationFailedError": "Kafka refuses the service's user or its password",
+    "AuthenticationFailedError": "Kafka refuses the service's user or its password",
 }
 
 

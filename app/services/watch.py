@@ -105,7 +105,7 @@ class Watch:
         try:
             topics = self._view.topics(list(our_topics(self._settings)))
         except KafkaError as error:
-            reason = listed(dict.fromkeys([*self._reasons.latest(), f"{type(error).__name__}: {error}"[:200]]))
+            reason = explained(listed([*self._reasons.latest(), f"{type(error).__name__}: {error}"[:200]]))
             self.broker = {"ok": False, "reason": reason}
             kafka_is_away.set()
             self.topics = {"ok": False, "missing": None, "without_leader": None}
