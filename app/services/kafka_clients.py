@@ -209,7 +209,10 @@ def retention_seconds(settings: Settings, topic: str) -> float | None:
     A record goes with its segment, which may be one segment's time younger than its newest record. Blocks up to some
     seconds; raises KafkaError.
     """
-    found = _configs(settings, topic, ["cleanup.policy", "retention.ms", "segment.ms"])
+    try:
+        found = _configs(settings, topic, ["cleanup.policy", "retention.ms", "segment.ms"])
+    except SettingsNotTold:
+        return None
     if found.get("cleanup.policy") != "delete" or int(found["retention.ms"]) < 0:
         return None
     return (int(found["retention.ms"]) + int(found["segment.ms"])) / 1000
