@@ -181,6 +181,30 @@ def test_every_page_under_a_status_is_where_it_would_be_by_walking(
             assert {page["total"] for page in pages} == {len(wanted)}
 
 
+@pytest.mark.parametrize(
+    ("path", "query", "column"),
+    [("/orders", {"runnerId": "one"}, "runner_id"), ("/orders/customer/one", {}, "cust_id")],
+)
+def test_every_page_of_a_runner_or_customer_is_where_it_would_be_by_walking(
+    own: Caller, own_tables: Tables, monkeypatch: pytest.MonkeyPatch, path: str, query: dict[str, str], column: str
+) -> None:
+    """[H3] From both ends of the index, with orders of one time and of none."""
+    monkeypatch.setattr(lists, "DEEP", 1)
+    load(own_tables, [NOON + number // 3 * timedelta(minutes=50) for number in range(24)])
+    own_tables.rows(f"UPDATE orders SET {column} = 'one' WHERE order_id NOT LIKE '%3'")
+    own_tables.rows("ALTER TABLE orders ALTER created_at DROP NOT NULL")
+    own_tables.rows("UPDATE orders SET created_at = NULL WHERE order_id LIKE '%5'")
+    fold(own_tables, 7)
+    wanted = own_tables.rows(
+        f"SELECT order_id FROM orders WHERE {column} = 'one' ORDER BY created_at DESC, order_id DESC"
+    )
+    for limit in (1, 4, 1000):
+        pages = [own.get(path, page=number, limit=limit, **query).json for number in range(1, len(wanted) // limit + 4)]
+        found = [order["orderId"] for page in pages for order in page["items"]]
+        assert found == [row["order_id"] for row in wanted]
+        assert {page["total"] for page in pages} == {len(wanted)}
+
+
 @pytest.mark.parametrize("time", ["infinity", "-infinity", "12026-01-01"])
 def test_an_order_of_a_time_that_no_minute_has_shifts_no_page(
     own: Caller, own_tables: Tables, monkeypatch: pytest.MonkeyPatch, time: str
