@@ -19,6 +19,7 @@ from app.cli.output import Failure, json_option, print_json, print_table
 from app.config.config import Settings
 from app.models.models import consumer_checkpoints
 from app.models.models import consumer_offsets as stored_offsets
+from app.services.checkpoint import digest
 from app.services.command_store import stored_offset
 from app.services.log_check import Floor, StoredOffset, is_other_topic, where_to_go_on
 
@@ -230,7 +231,7 @@ def _done_again(
         if before is None:
             return None
     end = min(end, topic.partitions[partition].end)
-    if new.next_offset >= end:
+    if new.next_offset >= end or (old and _is_another_log(settings, partition, old, end)):
         return None
     place = f"{settings.commands_topic}/{partition}"
     count, seen, first = not_recognised(settings, partition, new.next_offset, end, before)
@@ -244,6 +245,15 @@ def _done_again(
     if seen >= MOST_READ:
         return f"{place}: the first {seen} commands are recognised; of those after them that is not known.{took_over}"
     return None
+
+
+def _is_another_log(settings: Settings, partition: int, old: StoredOffset, end: int) -> bool:
+    """Tell whether the log holds another record where the last one was handled: what is there now came later."""
+    handled = old.behind
+    if handled is None or handled.offset >= end:
+        return False
+    found = list(broker.records(settings, settings.commands_topic, partition, handled.offset, handled.offset + 1))
+    return any((it.timestamp, digest(it.key, it.value)) != (handled.timestamp, handled.digest) for it in found)
 
 
 def _write(connection: Connection, name: str, partition: int, old: StoredOffset | None, new: StoredOffset) -> None:

@@ -84,3 +84,12 @@ def test_another_cluster_is_refused_until_it_is_accepted(running: World, termina
     running.start()
     running.settle()
     wait_for(lambda: running.query("SELECT count(*) FROM kafka_cluster") == [(1,)], "one cluster")
+
+
+def test_what_came_after_the_log_was_replaced_is_not_done_again(world: World, terminal: Make) -> None:
+    """The record that stands behind the stored offset is another: nothing of what is there was handled."""
+    take_over(world)
+    world.query("DELETE FROM command_identities RETURNING 1")
+    assert "2 of the commands from 5 to 6 are not recognised" in terminal(world).refusal(*SET, 5, "--yes")
+    world.query("UPDATE consumer_offsets SET last_hash = sha256('another') WHERE partition = 0 RETURNING 1")
+    assert terminal(world).prints(*SET, 5, "--yes").startswith("Partition 0 was set from 7")

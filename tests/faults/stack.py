@@ -101,7 +101,7 @@ class Stack:
         return made
 
     def operator(self, *arguments: str) -> str:
-        """Run `flask orders …` as a person would and return what it prints. Raises CalledProcessError."""
+        """Run `flask orders …` as a person would and return what it prints. Raises RuntimeError with what it says."""
         command = [str(Path(sys.executable).with_name("flask")), "orders", *arguments]
         done = subprocess.run(
             command,
@@ -110,8 +110,10 @@ class Stack:
             capture_output=True,
             text=True,
             timeout=60,
-            check=True,
+            check=False,
         )
+        if done.returncode != 0:
+            raise RuntimeError(f"{' '.join(command)}: {done.stdout}{done.stderr}")
         return done.stdout
 
     def alarms(self) -> set[str]:
