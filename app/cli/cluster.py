@@ -5,14 +5,15 @@ from datetime import datetime
 import click
 from flask import current_app
 from flask.cli import with_appcontext
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, delete, insert, text
 
 from app.cli import audit, broker
 from app.cli.arguments import confirm, yes_option
 from app.cli.database import transaction
 from app.cli.output import Failure, json_option, print_json
 from app.config.config import Settings
-from app.models.models import consumer_offsets, kafka_cluster
+from app.models.models import kafka_cluster
+from app.models.statements import FIND_CLUSTER
 from app.services.known_cluster import other_cluster, share_an_address
 
 
@@ -66,8 +67,5 @@ def accept_cluster(yes: bool, who: str, as_json: bool) -> None:
 
 
 def _known(connection: Connection) -> tuple[str, str, datetime] | None:
-    handled_at = select(func.max(consumer_offsets.c.updated_at)).scalar_subquery()
-    seen_at = func.greatest(kafka_cluster.c.seen_at, handled_at)
-    query = select(kafka_cluster.c.cluster_id, kafka_cluster.c.addresses, seen_at)
-    row = connection.execute(query.order_by(kafka_cluster.c.seen_at.desc()).limit(1)).first()
+    row = connection.execute(text(FIND_CLUSTER.sql)).first()
     return None if row is None else (row[0], row[1], row[2])

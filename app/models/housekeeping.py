@@ -82,6 +82,18 @@ def _prune(table: str, time: str) -> Statement:
     )
 
 
+def _prune_by_id(table: str, condition: str) -> Statement:
+    """In the order of their ids, which is about that of their times: that index is there."""
+    return named(
+        f"prune_{table}",
+        {"seconds": "bigint", "limit": "bigint"},
+        f"WITH gone AS (DELETE FROM {table} WHERE id = ANY (ARRAY(SELECT id FROM ("
+        f"SELECT id, created_at FROM {table} WHERE {condition} "
+        "ORDER BY id LIMIT {limit} FOR UPDATE SKIP LOCKED) AS oldest "
+        "WHERE created_at < now() - make_interval(secs => {seconds}))) RETURNING 1) SELECT count(*) FROM gone",
+    )
+
+
 # An order of a table that was taken over may have no time; lists are sorted by it. The first of its other times is the
 # nearest that is known, and if it has none, it was there by now. Locked rows have their turn next time.
 _FIRST_TIME = "least(updated_at, accepted_at, placed_at, picked_up_at, delivered_at, completed_at, cancelled_at)"
@@ -97,21 +109,7 @@ PRUNE = {
     "idempotency_keys": _prune("idempotency_keys", "created_at"),
     "command_identities": _prune("command_identities", "created_at"),
     "refused_accepts": _prune("refused_accepts", "refused_at"),
-    "given_up_commands": named(
-        "prune_given_up_commands",
-        {"seconds": "bigint", "limit": "bigint"},
-        "WITH gone AS (DELETE FROM given_up_commands WHERE id = ANY (ARRAY(SELECT id FROM ("
-        "SELECT id, created_at FROM given_up_commands ORDER BY id LIMIT {limit} FOR UPDATE SKIP LOCKED) AS oldest "
-        "WHERE created_at < now() - make_interval(secs => {seconds}))) RETURNING 1) SELECT count(*) FROM gone",
-    ),
+    "given_up_commands": _prune_by_id("given_up_commands", "true"),
     "known_events": _prune("known_events", "noted_at"),
-    # In the order of their ids, which is about that of their times: that index is there.
-    "dead_letters": named(
-        "prune_dead_letters",
-        {"seconds": "bigint", "limit": "bigint"},
-        "WITH gone AS (DELETE FROM dead_letters WHERE id = ANY (ARRAY(SELECT id FROM ("
-        "SELECT id, created_at FROM dead_letters WHERE sent_at IS NOT NULL OR refusal IS NOT NULL "
-        "ORDER BY id LIMIT {limit} FOR UPDATE SKIP LOCKED) AS oldest "
-        "WHERE created_at < now() - make_interval(secs => {seconds}))) RETURNING 1) SELECT count(*) FROM gone",
-    ),
+    "dead_letters": _prune_by_id("dead_letters", "sent_at IS NOT NULL OR refusal IS NOT NULL"),
 }

@@ -53,13 +53,19 @@ def over(world: World, name: str) -> None:
 NOTHING_WAITS = {"0": 0, "1": 0, "2": 0}
 
 
-def test_lag_is_known_before_the_first_command_and_beside_the_markers_of_transactions(
-    world: World, broker: FaultBroker
-) -> None:
+def with_a_transactional_producer(world: World, broker: FaultBroker) -> tuple[Flask, KafkaProducer]:
+    """Start the service; nothing waits."""
     app = world.start()
     wait_for(lambda: lag(app) == NOTHING_WAITS, "no lag")
     producer = KafkaProducer(bootstrap_servers=broker.bootstrap, transactional_id=world.group)
     producer.init_transactions()
+    return app, producer
+
+
+def test_lag_is_known_before_the_first_command_and_beside_the_markers_of_transactions(
+    world: World, broker: FaultBroker
+) -> None:
+    app, producer = with_a_transactional_producer(world, broker)
     for end in (producer.commit_transaction, producer.abort_transaction):
         producer.begin_transaction()
         producer.send(world.commands, b"not a command", partition=0).get(10)
@@ -74,10 +80,7 @@ def test_lag_is_known_before_the_first_command_and_beside_the_markers_of_transac
 def test_commands_that_an_open_transaction_holds_back_are_counted_and_it_is_named(
     world: World, broker: FaultBroker
 ) -> None:
-    app = world.start()
-    wait_for(lambda: lag(app) == NOTHING_WAITS, "no lag")
-    producer = KafkaProducer(bootstrap_servers=broker.bootstrap, transactional_id=world.group)
-    producer.init_transactions()
+    app, producer = with_a_transactional_producer(world, broker)
     producer.begin_transaction()
     producer.send(world.commands, b"not a command", partition=0).get(10)
     world.send(a_create(), partition=0)
