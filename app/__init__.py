@@ -3,11 +3,14 @@
 import logging
 import os
 
-from flask import Flask, Response, g, request
+from flask import Flask
 
-from app.api import cors, errors, health, requests
+from app.api import flask_adapter
+from app.api.common import Common
 from app.api.documents import documents
-from app.api.routes import AnyText, orders
+from app.api.errors import Failures
+from app.api.health import Checks, Health
+from app.api.routes import Orders
 from app.cli import commands as operator_commands
 from app.config.config import Settings
 from app.models.database import Database
@@ -28,8 +31,6 @@ def create_app(settings: Settings | None = None) -> Flask:
     settings = settings or Settings.load(os.environ)
     app = Flask("app", static_folder=None)
     app.config["SQLALCHEMY_DATABASE_URI"] = settings.database_url
-    app.url_map.merge_slashes = False
-    app.url_map.converters["any_text"] = AnyText
     db.init_app(app)
 
     database, alarms = Database(settings.database_url), Alarms()
@@ -38,26 +39,21 @@ def create_app(settings: Settings | None = None) -> Flask:
     kafka_service = KafkaService(settings, workers_database, alarms, look)
     pool = database.pool(settings.database_pool)
     store = OrderStore(pool, settings.refused_accept_seconds)
+    service = OrderService(pool, store, kafka_service.wake)
+    failures = Failures(alarms)
+    common = Common(settings.cors_origins, failures)
+    health = Health(settings, database.pool(1), kafka_service, alarms)
+    endpoints = Checks(health).endpoints()
+    if settings.serves_orders:
+        endpoints += Orders(service, failures).endpoints()
+        app.register_blueprint(documents)
+    flask_adapter.register(app, endpoints, common)
+    app.cli.add_command(operator_commands)
     app.extensions["settings"] = settings
     app.extensions["alarms"] = alarms
     app.extensions["kafka_service"] = kafka_service
-    app.extensions["order_service"] = OrderService(pool, store, kafka_service.wake)
-    app.extensions["health"] = health.Health(settings, database.pool(1), kafka_service, alarms)
-
-    app.register_blueprint(health.checks)
-    if settings.serves_orders:
-        app.register_blueprint(orders)
-        app.register_blueprint(documents)
-    errors.register(app)
-    app.cli.add_command(operator_commands)
-    app.before_request(requests.begin)
-
-    @app.after_request
-    def finish(response: Response) -> Response:
-        response.headers["X-Correlation-ID"] = g.correlation_id
-        cors.add_headers(response, settings.cors_origins)
-        health.count(request.endpoint, response.status_code, g.deadline)
-        log.debug("%s %s: %s", request.method, request.path, response.status_code)
-        return response
-
+    app.extensions["order_service"] = service
+    app.extensions["health"] = health
+    app.extensions["endpoints"] = endpoints
+    app.extensions["common"] = common
     return app

@@ -3,21 +3,22 @@
 from collections.abc import Callable
 from typing import Any
 
-from app.api.errors import refusal
+from app.api.errors import failure
 from app.models.answer_store import Answer
 from app.models.order import OrderState
 from app.models.rules import Decision, Refusal, Unchanged
 from app.utils.encoder import encode
 
-Presenter = Callable[[Decision], Answer]
+Presenter = Callable[[str, Decision], Answer]
+"""From the path that was called and what the rules decided to the answer."""
 
 
 def with_order(message: str) -> Presenter:
     """Present a success as a message and the order after it."""
 
-    def present(decision: Decision) -> Answer:
+    def present(path: str, decision: Decision) -> Answer:
         if isinstance(decision, Refusal):
-            return refusal(decision)
+            return failure(path, decision.code, decision.message)
         body: dict[str, Any] = {"message": message, "order": decision.order.to_wire()}
         if isinstance(decision, Unchanged) and decision.forgiven:
             body["changed"] = False
@@ -29,9 +30,9 @@ def with_order(message: str) -> Presenter:
 def with_id(status: int, message: str) -> Presenter:
     """Present a success as a flag, a message and the order's id."""
 
-    def present(decision: Decision) -> Answer:
+    def present(path: str, decision: Decision) -> Answer:
         if isinstance(decision, Refusal):
-            return refusal(decision)
+            return failure(path, decision.code, decision.message)
         body = {"success": True, "message": message, "order_id": decision.order.order_id}
         return Answer(status, encode(body))
 

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg2
-from flask import Blueprint, Response, current_app, g
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from app.api.errors import respond
-from app.api.requests import REQUEST_SECONDS
+from app.api.errors import Response, respond
+from app.api.requests import REQUEST_SECONDS, Request
+from app.api.routes import Endpoint
 from app.config.config import Settings
 from app.models.answer_store import Answer
 from app.models.database import DatabaseBusy, DatabaseFull, DatabaseTrouble, Pool
@@ -25,8 +25,6 @@ from app.utils.encoder import encode
 STALE_SECONDS = 30.0
 UNKNOWN = {"ok": False, "reason": "no process of the service watches"}
 HAVE_THEIR_OWN = ("schema", "alarms")  # threads that are shown by what they do
-
-checks = Blueprint("checks", __name__)
 
 
 @dataclass(frozen=True)
@@ -108,32 +106,46 @@ class Health:
         return part | ({"reason": refusal} if refusal else {})
 
 
-@checks.get("/health")
-def health() -> Response:
+class Checks:
+    """The endpoints of operators, and `/health` of the callers."""
+
+    def __init__(self, health: Health) -> None:
+        self._health = health
+
+    def endpoints(self) -> list[Endpoint]:
+        """Return them all."""
+        return [
+            Endpoint("checks.health", "GET", "/health", healthy),
+            Endpoint("checks.livez", "GET", "/livez", alive),
+            Endpoint("checks.readyz", "GET", "/readyz", self.readyz),
+            Endpoint("checks.metrics", "GET", "/metrics", self.metrics),
+        ]
+
+    def readyz(self, request: Request) -> Response:
+        """Answer with an entry a part; 503 only when the database is away or its schema not at head."""
+        parts = self._health.parts(request.deadline)
+        ready = parts["database"]["ok"] and parts["schema"]["ok"]
+        body = {"status": "ready" if ready else "not ready", "parts": parts}
+        return respond(Answer(200 if ready else 503, encode(body)))
+
+    def metrics(self, request: Request) -> Response:
+        """The metrics of this process in Prometheus' text format."""
+        self._health.measure(request.deadline)
+        return Response(200, generate_latest(), CONTENT_TYPE_LATEST)
+
+
+def healthy(_: Request) -> Response:
     """Answer 200 whatever else is away [H2]."""
-    return respond(Answer(200, encode({"status": "healthy"})))
+    return _HEALTHY
 
 
-@checks.get("/livez")
-def livez() -> Response:
+def alive(_: Request) -> Response:
     """Answer 200 while the process answers; asks nobody."""
-    return respond(Answer(200, encode({"status": "alive"})))
+    return _ALIVE
 
 
-@checks.get("/readyz")
-def readyz() -> Response:
-    """Answer with an entry a part; 503 only when the database is away or its schema not at head."""
-    parts = _health().parts(g.deadline)
-    ready = parts["database"]["ok"] and parts["schema"]["ok"]
-    body = {"status": "ready" if ready else "not ready", "parts": parts}
-    return respond(Answer(200 if ready else 503, encode(body)))
-
-
-@checks.get("/metrics")
-def metrics() -> Response:
-    """The metrics of this process in Prometheus' text format."""
-    _health().measure(g.deadline)
-    return Response(generate_latest(), content_type=CONTENT_TYPE_LATEST)
+_HEALTHY = respond(Answer(200, encode({"status": "healthy"})))
+_ALIVE = respond(Answer(200, encode({"status": "alive"})))
 
 
 def count(endpoint: str | None, status: int, deadline: Deadline) -> None:
@@ -151,8 +163,3 @@ def _thread(thread: Any) -> dict[str, Any]:
         "restarts": thread.restarts,
         "last_error": thread.last_error,
     }
-
-
-def _health() -> Health:
-    found: Health = current_app.extensions["health"]
-    return found

@@ -1,7 +1,7 @@
 """One connection for one step of a command, with a deadline that also a frozen server cannot outlive."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg2
@@ -13,14 +13,11 @@ from sqlalchemy.pool import NullPool
 from app.cli.output import Failure
 from app.models.connection import CONNECT_SECONDS, connect
 from app.models.reasons import reason_of
-from app.models.watchdog import Watchdog
 from app.utils.database_url import place_of
 from app.utils.deadline import Deadline
 
 STEP_SECONDS = 15
 LOCK_SECONDS = 5
-
-_watchdog = Watchdog()
 
 
 @contextmanager
@@ -32,26 +29,25 @@ def transaction(seconds: int = STEP_SECONDS, *, snapshot: bool = False) -> Itera
     """
     url = current_app.extensions["settings"].worker_url
     deadline = Deadline(seconds + 1)  # the server gives up first, where it can
-    with ExitStack() as guards:
 
-        def creator() -> Any:
-            connection = _connect(url, seconds)
-            guards.enter_context(_watchdog.guard(connection, deadline))
-            return connection
+    def creator() -> Any:
+        connection = _connect(url, seconds)
+        connection.deadline = deadline
+        return connection
 
-        engine = create_engine("postgresql+psycopg2://", creator=creator, poolclass=NullPool)
-        if snapshot:
-            engine = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-        try:
-            with engine.begin() as connection:
-                yield connection
-        except (DBAPIError, psycopg2.Error) as error:
-            raise Failure(_sentence(error, url, seconds, late=deadline.passed)) from None
+    engine = create_engine("postgresql+psycopg2://", creator=creator, poolclass=NullPool)
+    if snapshot:
+        engine = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except (DBAPIError, psycopg2.Error) as error:
+        raise Failure(_sentence(error, url, seconds, late=deadline.passed)) from None
 
 
 def _connect(url: str, seconds: int) -> Any:
     network = {"connect_timeout": CONNECT_SECONDS, "tcp_user_timeout": seconds * 1000}
-    connection = connect(url, _time_outs(seconds), name="order-service-operator", watchdog=_watchdog, network=network)
+    connection = connect(url, _time_outs(seconds), name="order-service-operator", network=network)
     connection.autocommit = False
     return connection
 

@@ -18,11 +18,17 @@ from dotenv import dotenv_values
 from app.utils.database_url import normalized, without_secrets
 
 ENV_FILE = Path(__file__).resolve().parents[2] / ".env"  # this one alone: the folders above belong to others
+GONE = {
+    "WEB_THREADS": "requests no longer have threads",
+    "CPU_AFFINITY": "a worker is one thread for HTTP",
+}
+"""Settings that do nothing any more, and why."""
+
 HAS_READ_ENV_FILE = "ORDER_SERVICE_HAS_READ_ENV_FILE"
 """Set by gunicorn's master for its workers: one that starts later must not meet a file that was edited meanwhile."""
 
 _INTERNAL_TOPICS = ("__consumer_offsets", "__transaction_state", "__share_group_state", "__cluster_metadata")
-_OF_MASTER = ("host", "port", "web_concurrency", "web_threads", "graceful_timeout", "log_level", "log_format")
+_OF_MASTER = ("host", "port", "web_concurrency", "keep_alive_seconds", "graceful_timeout", "log_level", "log_format")
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 
@@ -194,15 +200,13 @@ class Settings:
         _number(0, 10_000),
         "how long a new relay leader lets its predecessor's last sends land before it reads back",
     )
-    web_threads: int = _setting("WEB_THREADS", "32", _number(1, 200), "HTTP threads of each gunicorn worker")
-    web_concurrency: int = _setting("WEB_CONCURRENCY", "1", _number(1, 200), "gunicorn worker processes")
-    cpu_affinity: str = _setting(
-        "CPU_AFFINITY",
-        "one",
-        _choice("one", "any"),
-        "`one`: each worker process keeps to one CPU at a time, the freest, where its threads take turns; "
-        "`any`: the system spreads them",
+    keep_alive_seconds: int = _setting(
+        "KEEP_ALIVE_SECONDS",
+        "75",
+        _number(1, 3600),
+        "how long a connection may be idle; longer than a balancer in front keeps its own",
     )
+    web_concurrency: int = _setting("WEB_CONCURRENCY", "1", _number(1, 200), "gunicorn worker processes")
     database_pool: int = _setting(
         "DATABASE_POOL", "16", _number(1, 200), "most database connections of the HTTP threads of one process"
     )

@@ -1,7 +1,6 @@
 """Answers under an Idempotency-Key [H15] and refused accepts [R8] in PostgreSQL. Commits what it writes."""
 
 import contextlib
-import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from app.models.database import (
     Statement,
 )
 from app.utils.deadline import Deadline
+from app.utils.tasks import sleep
 from app.utils.turns import Turns
 
 MOST_BEHIND_STUCK = 8  # each keeps a thread; whoever comes later is told that the order is busy
@@ -75,7 +75,7 @@ class AnswerStore:
                 return bool(free)
             if deadline.remaining < MARKED_LOOK_SECONDS:
                 raise DatabaseBusy("The request took too long")
-            time.sleep(MARKED_LOOK_SECONDS)
+            sleep(MARKED_LOOK_SECONDS)
 
     def find(self, key: IdempotencyKey, deadline: Deadline) -> tuple[bytes, Answer] | None:
         """Return the body hash and the answer stored under the key, or None. Raises DatabaseTrouble."""

@@ -20,7 +20,8 @@ from psycopg2.extensions import connection as Connection
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import NullPool
 
-from app.models.watchdog import Watchdog
+from app.models.places import places
+from app.models.timed import TimedConnection, timed
 from app.utils.database_url import libpq_url
 from app.utils.deadline import Deadline
 
@@ -61,8 +62,6 @@ _ROUNDS = 3
 _PATIENCE_SECONDS = 1.5
 _ASK_SECONDS = 3.0
 
-_watchdog = Watchdog()
-
 
 class SharedSession(psycopg2.OperationalError):
     """A pooler lets this connection's transactions run in sessions that it shares with others."""
@@ -78,7 +77,6 @@ def connect(
     *,
     prove: bool = True,
     name: str = "order-service",
-    watchdog: Watchdog = _watchdog,
     network: Mapping[str, Any] = NETWORK,
 ) -> Connection:
     """Return an autocommitting connection with the settings, such as `statement_timeout` in ms, beside PINNED.
@@ -90,9 +88,9 @@ def connect(
     try:
         if prove:
             with closing(_open(url, name, network)) as other:
-                _require_own_sessions(connection, other, watchdog)
+                _require_own_sessions(connection, other)
         wanted = _settings(connection.server_version, settings)
-        encoding = _ask(connection, watchdog, f"{wanted}; SELECT current_setting('server_encoding')")[0]
+        encoding = _ask(connection, f"{wanted}; SELECT current_setting('server_encoding')")[0]
         if encoding != "UTF8":
             raise WrongEncoding(encoding)
     except BaseException:
@@ -113,8 +111,23 @@ def engine(url: str) -> Engine:
 
 
 def _open(url: str, name: str, network: Mapping[str, Any]) -> Connection:
+    """Connect to the first place of the URL that answers within CONNECT_SECONDS. Raises the last place's error."""
+    refused: psycopg2.Error | None = None
+    for place in places(libpq_url(url)):
+        try:
+            return _open_at(place, name, network)
+        except psycopg2.Error as error:
+            refused = error
+    raise refused or psycopg2.OperationalError("the URL has no place")
+
+
+def _open_at(place: str, name: str, network: Mapping[str, Any]) -> Connection:
+    def timed_connection(dsn: str, *arguments: Any) -> TimedConnection:
+        return TimedConnection(dsn, *arguments, connect_seconds=CONNECT_SECONDS)
+
+    options = {**network, "application_name": name, "client_encoding": "UTF8"}
     try:
-        opened: Connection = psycopg2.connect(libpq_url(url), **network, application_name=name, client_encoding="UTF8")
+        opened: Connection = psycopg2.connect(place, connection_factory=timed_connection, **options)
     except UnicodeError as error:  # libpq's messages are in the server's language
         raise psycopg2.OperationalError("refused, in another language") from error
     opened.autocommit = True
@@ -129,24 +142,24 @@ def _settings(server_version: int, settings: Mapping[str, int | str]) -> str:
     return "; ".join([*(f"SET {name} = '{value}'" for name, value in wanted.items()), *durable])
 
 
-def _require_own_sessions(one: Connection, two: Connection, watchdog: Watchdog) -> None:
+def _require_own_sessions(one: Connection, two: Connection) -> None:
     """Raise SharedSession unless each always meets the session that it met first, while the other holds one too.
 
     Each in turn holds a session in a transaction, so that a pooler must choose, whatever its rule is.
     """
-    places = {one: _ask(one, watchdog, _MARK, uuid.uuid4().hex), two: _ask(two, watchdog, _MARK, uuid.uuid4().hex)}
+    places = {one: _ask(one, _MARK, uuid.uuid4().hex), two: _ask(two, _MARK, uuid.uuid4().hex)}
     for holder, asked in ((two, one), (one, two)) * _ROUNDS:
         patience = Deadline(_PATIENCE_SECONDS)
-        _ask(holder, watchdog, "BEGIN; SELECT 1")
-        with watchdog.guard(holder, patience):  # whoever waits for its session gets it then, and gives itself away
-            found = _ask(asked, watchdog, _LOOK)
-        if patience.passed or found != places[asked] or _ask(holder, watchdog, _LOOK) != places[holder]:
+        _ask(holder, "BEGIN; SELECT 1")
+        with timed(holder, patience):  # whoever waits for its session gets it then, and gives itself away
+            found = _ask(asked, _LOOK)
+        if patience.passed or found != places[asked] or _ask(holder, _LOOK) != places[holder]:
             raise SharedSession("the pooler in front gives each transaction another session")
-        _ask(holder, watchdog, "ROLLBACK; SELECT 1")
+        _ask(holder, "ROLLBACK; SELECT 1")
 
 
-def _ask(connection: Connection, watchdog: Watchdog, message: str, *parameters: str) -> tuple[Any, ...]:
-    with watchdog.guard(connection, Deadline(_ASK_SECONDS)), connection.cursor() as cursor:
+def _ask(connection: Connection, message: str, *parameters: str) -> tuple[Any, ...]:
+    with timed(connection, Deadline(_ASK_SECONDS)), connection.cursor() as cursor:
         cursor.execute(message, parameters)
         row: tuple[Any, ...] = cursor.fetchone() or ()
     return row

@@ -2,7 +2,7 @@
 
 SQLAlchemy keeps the schema and the pool; the statements of the hot path go straight to psycopg2, because a prepared
 statement sent as one message is 2.2 times as fast as the default way. A frozen backend ignores every time-out that
-the server or libpq knows, so a watchdog shuts the socket of a call that is late. While the server is away nobody but
+the server or libpq knows, so every wait has a deadline of ours (timed.py). While the server is away nobody but
 one prober connects, and calls fail at once instead of waiting in a row.
 """
 
@@ -17,13 +17,12 @@ from typing import Any
 
 import psycopg2
 from psycopg2.extensions import connection as Connection
-from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
 from app.models.arrays import array_literal
 from app.models.connection import connect
-from app.models.connector import Connector
+from app.models.pool import Connections, Lent
 from app.models.reasons import Reason, reason_of
+from app.models.timed import timed
 from app.models.trouble import (
     DatabaseAway,
     DatabaseBusy,
@@ -33,7 +32,6 @@ from app.models.trouble import (
     DatabaseTrouble,
     OutcomeUnknown,
 )
-from app.models.watchdog import Watchdog
 from app.utils.deadline import Deadline
 
 __all__ = [
@@ -52,8 +50,8 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 LOCK_MS = 2000
-STATEMENT_MS = 2600  # less than a request has (2.8 s): the server gives up before the watchdog must
-LEEWAY_MS = 100  # between the server's limit of a late request's statement and the watchdog
+STATEMENT_MS = 2600  # less than a request has (2.8 s): the server gives up before we must
+LEEWAY_MS = 100  # between the server's limit of a late request's statement and ours
 POOL_SECONDS = 0.8  # a request that finds every connection busy for so long is better told so
 PROBE_SECONDS = 0.6  # two connection attempts a second at most, as long as the server is away
 REFUSED_SECONDS = 3.0  # between attempts that a person must mend first: too many lock an account
@@ -91,14 +89,14 @@ class Statement:
 class Session:
     """One connection in use by one caller."""
 
-    def __init__(self, pooled: PoolProxiedConnection) -> None:
-        self._pooled = pooled
-        self.connection: Connection = pooled.dbapi_connection  # type: ignore[assignment]
+    def __init__(self, lent: Lent) -> None:
+        self._lent = lent
+        self.connection = lent.connection
 
     def execute(self, statement: Statement, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Return the rows (none where the statement yields none); lists are arrays. Raises psycopg2's errors."""
         values = [array_literal(value) if isinstance(value, list) else value for value in parameters]
-        prepared: set[str] = self._pooled.info.setdefault("prepared", set())
+        prepared = self._lent.prepared
         with self.connection.cursor() as cursor:
             if statement.name not in prepared:
                 cursor.execute(statement.prepare)
@@ -121,16 +119,15 @@ class Session:
         """Drop every prepared statement: the schema moved under them."""
         with self.connection.cursor() as cursor:
             cursor.execute("DEALLOCATE ALL")
-        self._pooled.info["prepared"] = set()
+        self._lent.prepared.clear()
 
 
 class Database:
-    """One server: whether it is there, why not, and the watchdog of the calls to it. Opens nothing by itself."""
+    """One server: whether it is there, why not, Opens nothing by itself."""
 
     def __init__(self, url: str) -> None:
         """`url`: a SQLAlchemy URL of psycopg2."""
         self._url = url
-        self.watchdog = Watchdog()
         self._pools: list[Pool] = []
         self._there = threading.Event()
         self._there.set()
@@ -178,7 +175,7 @@ class Database:
         too, because who leads on a standby would not know of the leader elsewhere."""
         connection = self._connected(settings, prove=True)
         try:
-            with self.watchdog.guard(connection, Deadline(1.0)), connection.cursor() as cursor:
+            with timed(connection, Deadline(1.0)), connection.cursor() as cursor:
                 cursor.execute("SHOW transaction_read_only")  # on too where the server is a standby
                 if cursor.fetchone() == ("off",):
                     return connection
@@ -254,7 +251,7 @@ class Database:
         return True
 
     def _open(self, settings: Mapping[str, int | str], *, prove: bool) -> Connection:
-        connection = connect(self._url, settings, prove=prove, watchdog=self.watchdog)
+        connection = connect(self._url, settings, prove=prove)
         self._proved = True
         return connection
 
@@ -279,11 +276,7 @@ class Pool:
                 enable_seqscan="off",
             )
 
-        self._connector = Connector(connect)
-        creator: Any = self._connector.connect
-        self._pool = QueuePool(
-            creator, pool_size=size, max_overflow=0, timeout=POOL_SECONDS, reset_on_return=None, use_lifo=True
-        )
+        self._connections = Connections(connect, size)
 
     @property
     def away(self) -> str | None:
@@ -323,66 +316,55 @@ class Pool:
                 raise
 
     def drop_idle(self) -> None:
-        """Replace the pool by an empty one; connections in use close when they come back."""
-        old, self._pool = self._pool, self._pool.recreate()
-        old.dispose()
-        self._connector.drop_idle()
+        """Close the idle connections; those in use close when they come back."""
+        self._connections.drop_idle()
 
     @contextlib.contextmanager
     def _borrowed(self, deadline: Deadline) -> Iterator[Session]:
-        pool = self._pool
-        pooled = self._check_out(pool, deadline)
-        session = Session(pooled)
+        lent = self._take(deadline)
+        session = Session(lent)
         try:
-            with self._database.watchdog.guard(session.connection, deadline):
-                self._limit(session, pooled, deadline)
+            with timed(lent.connection, deadline):
+                self._limit(session, lent, deadline)
                 yield session
         except psycopg2.Error as error:
-            trouble = self._trouble(error, pooled, deadline)
+            trouble = self._trouble(error, lent, deadline)
             if trouble is None:
                 raise
             raise trouble from error
         finally:
-            pooled.close()
-            if pool is not self._pool:
-                pool.dispose()  # it was replaced meanwhile, and would keep the connection open
+            self._connections.give_back(lent)
 
-    def _limit(self, session: Session, pooled: PoolProxiedConnection, deadline: Deadline) -> None:
-        """Let the server end the statement of a late request: the watchdog takes what it must end for frozen."""
+    def _limit(self, session: Session, lent: Lent, deadline: Deadline) -> None:
+        """Let the server end the statement of a late request: one that we must end ourselves loses its connection."""
         limit = _statement_ms(deadline, self._statement_ms)
-        if limit != pooled.info.get("statement_timeout", self._statement_ms):
+        if limit != (lent.statement_ms or self._statement_ms):
             session.set_autocommit(True)
             with session.connection.cursor() as cursor:
                 cursor.execute(f"SET statement_timeout = {limit}")
-            pooled.info["statement_timeout"] = limit
+            lent.statement_ms = limit
 
-    def _check_out(self, pool: QueuePool, deadline: Deadline) -> PoolProxiedConnection:
+    def _take(self, deadline: Deadline) -> Lent:
         if not self._database.available:
             raise DatabaseAway("The database is away")
         if deadline.passed:
             raise DatabaseBusy("The request took too long")
-        try:
-            with self._connector.until(deadline):
-                return pool.connect()
-        except PoolTimeout as error:
-            raise DatabaseBusy("All database connections are in use") from error
+        return self._connections.take(deadline, POOL_SECONDS)
 
-    def _trouble(
-        self, error: psycopg2.Error, pooled: PoolProxiedConnection, deadline: Deadline
-    ) -> DatabaseTrouble | None:
+    def _trouble(self, error: psycopg2.Error, lent: Lent, deadline: Deadline) -> DatabaseTrouble | None:
         code = error.pgcode or ""
         if code == "25006":  # refused; a server that has been promoted meanwhile is found by a new connection
-            pooled.invalidate()
+            lent.connection.close()
             self._database.drop_idle()
             return DatabaseReadOnly("The database takes no changes now; nothing was done", error)
-        if getattr(pooled.dbapi_connection, "closed", 0) or code.startswith(_DEAD):
-            pooled.invalidate()
+        if lent.connection.closed or code.startswith(_DEAD):
+            lent.connection.close()
             self._database.drop_idle()
             if deadline.passed and not self._database.answered_lately:
                 self._database.left(error)  # late alone may be one that waited for others
             return OutcomeUnknown("The database connection was lost; whether the change was made is not known", error)
         if code.startswith(_STALE_PLAN):
-            pooled.invalidate()
+            lent.connection.close()
             return DatabaseBusy("The database schema has just changed", error)
         if code.startswith(_BUSY):
             return DatabaseBusy("The database is busy", error)

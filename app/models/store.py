@@ -20,8 +20,8 @@ from app.models.answer_store import (
     raise_if_taken,
     waiting,
 )
-from app.models.coalescer import Coalescer
 from app.models.database import DatabaseAway, DatabaseBusy, OutcomeUnknown, Pool, Session, Statement
+from app.models.groups import Groups
 from app.models.order import OrderState
 from app.models.rows import to_row, to_state
 from app.models.rules import Change
@@ -90,9 +90,9 @@ class OrderStore:
         self._pool = pool
         self.answers = AnswerStore(pool, refused_accept_seconds)
         self._turns = Turns(MOST_BEHIND_STUCK)
-        self._loads = Coalescer(self._load_all)
-        self._creates = Coalescer(self._create_all)
-        self._changes = Coalescer(self._update_free)
+        self._loads = Groups(self._load_all)
+        self._creates = Groups(self._create_all)
+        self._changes = Groups(self._update_free)
 
     def load(self, order_id: str, deadline: Deadline) -> OrderState | None:
         """Return the order as it is now, or None. Raises DatabaseTrouble."""

@@ -28,6 +28,7 @@ from psycopg2.extensions import connection as Connection
 from app.models.connection import IDLE_MS
 from app.models.database import Database
 from app.models.floor import Floor, last_id_of, writers_of
+from app.models.timed import timed
 from app.services.relay_ports import LeadLost, Outgoing, Position, Positions
 from app.services.supervisor import Beat
 from app.utils.deadline import Deadline
@@ -246,7 +247,7 @@ class PostgresLead:
         parameters = [value for _, values in statements for value in values]
         try:
             with (
-                self._database.watchdog.guard(self._connection, Deadline(CALL_SECONDS)),
+                timed(self._connection, Deadline(CALL_SECONDS)),
                 self._connection.cursor() as cursor,
             ):
                 cursor.execute(message, parameters)

@@ -1,10 +1,6 @@
 """Deadlines of waiting calls."""
 
 import time
-from contextvars import ContextVar
-
-queued_seconds: ContextVar[float] = ContextVar("queued_seconds", default=0.0)
-"""How long the current thread's request has waited for it."""
 
 
 class Deadline:

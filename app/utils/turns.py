@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Hashable, Iterator
 
 from app.utils.deadline import Deadline
+from app.utils.tasks import Gate
 
 LOOK_SECONDS = 0.25
 STUCK_SECONDS = 0.5  # a turn that takes longer waits for somebody outside
@@ -19,12 +20,12 @@ class _Ticket:
     __slots__ = ("called", "since")
 
     def __init__(self) -> None:
-        self.called = threading.Event()
+        self.called = Gate()
         self.since = 0.0
 
     def call(self) -> None:
         self.since = time.monotonic()
-        self.called.set()
+        self.called.open()
 
 
 class Turns:

@@ -1,5 +1,6 @@
 """Bodies with defaults, and a caller of the HTTP door that builds orders in any status."""
 
+import asyncio
 import json
 import threading
 from collections.abc import Callable
@@ -9,6 +10,8 @@ from uuid import uuid4
 
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
+
+from app.utils.tasks import Task
 
 ITEMS = [{"name": "Burrito", "price": 8.5, "quantity": 2}]
 HELD = ("ACCEPTED", "PLACED", "ON_THE_WAY", "DELIVERED", "COMPLETED")
@@ -47,6 +50,32 @@ def at_once(calls: list[Callable[[], Any]]) -> list[Any]:
 
     with ThreadPoolExecutor(len(calls)) as threads:
         return list(threads.map(run, calls))
+
+
+def at_once_in_tasks(calls: list[Callable[[], Any]]) -> list[Any]:
+    """Run all calls as tasks of one loop, as requests are: what they ask of the database together goes in groups."""
+    loop = asyncio.new_event_loop()
+    results: dict[int, Any] = {}
+
+    def start(number: int, call: Callable[[], Any]) -> None:
+        def run() -> None:
+            try:
+                results[number] = call()
+            except Exception as error:  # raised again below
+                results[number] = error
+            if len(results) == len(calls):
+                loop.stop()
+
+        loop.call_soon(Task(loop, run).switch)
+
+    for number, call in enumerate(calls):
+        start(number, call)
+    loop.run_forever()
+    loop.close()
+    for result in results.values():
+        if isinstance(result, Exception):
+            raise result
+    return [results[number] for number in range(len(calls))]
 
 
 class Caller:

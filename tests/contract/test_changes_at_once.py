@@ -9,7 +9,7 @@ from flask import Flask
 
 from app.models import statements as sql
 from app.models.database import DatabaseAway, DatabaseBusy, OutcomeUnknown, Pool
-from tests.contract.builders import Caller, at_once, unique
+from tests.contract.builders import Caller, at_once_in_tasks, unique
 from tests.contract.conftest import Tables
 
 CALLERS = 24
@@ -31,10 +31,10 @@ def accept(app: Flask, order_id: str, runner_id: str) -> Callable[[], tuple[int,
     return call
 
 
-def accept_at_once(app: Flask) -> tuple[list[str], Answers]:
+def accept_at_once_in_tasks(app: Flask) -> tuple[list[str], Answers]:
     """Runners take an order each, all at the same moment."""
     order_ids = [made(app) for _ in range(CALLERS)]
-    return order_ids, at_once([accept(app, order_id, unique("runner")) for order_id in order_ids])
+    return order_ids, at_once_in_tasks([accept(app, order_id, unique("runner")) for order_id in order_ids])
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_each_change_of_a_group_has_its_row_its_history_and_its_event(
     """[H9] [K3]"""
     while not any(asked > 1 for asked, _ in grouped):  # at the first try everybody may have come alone
         grouped.clear()
-        order_ids, answers = accept_at_once(app)
+        order_ids, answers = accept_at_once_in_tasks(app)
         assert answers == [(200, None)] * CALLERS
         for order_id in order_ids:
             assert_accepted_once(tables, order_id)
@@ -79,7 +79,7 @@ def test_each_change_of_a_group_has_its_row_its_history_and_its_event(
 def test_of_many_runners_one_gets_the_order(app: Flask, tables: Tables, grouped: list[tuple[int, int]]) -> None:
     """[R5] All in the same groups, on the same version."""
     order_id = made(app)
-    answers = at_once([accept(app, order_id, unique("runner")) for _ in range(CALLERS)])
+    answers = at_once_in_tasks([accept(app, order_id, unique("runner")) for _ in range(CALLERS)])
     assert sorted(answers, key=str) == [(200, None)] + [(400, "order_taken")] * (CALLERS - 1)
     assert_accepted_once(tables, order_id)
 
@@ -92,14 +92,14 @@ def test_an_order_that_somebody_holds_keeps_nobody_else_waiting(
     grouped.clear()
     with tables.row_locked(held):
         calls = [accept(app, order_id, "runner-1") for order_id in [held, *order_ids]]
-        first, *others = at_once(calls)
+        first, *others = at_once_in_tasks(calls)
     assert first == (503, "database_busy")
     assert others == [(200, None)] * CALLERS
     assert sum(asked for asked, _ in grouped) == CALLERS + 1
     assert sum(changed for _, changed in grouped) == CALLERS
     for order_id in order_ids:
         assert_accepted_once(tables, order_id)
-    assert at_once([accept(app, held, "runner-1")]) == [(200, None)]
+    assert at_once_in_tasks([accept(app, held, "runner-1")]) == [(200, None)]
     assert_accepted_once(tables, held)
 
 
@@ -126,7 +126,7 @@ def test_where_a_group_fails_each_is_tried_alone_and_done_once(
         return run(self, statement, *more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Pool, "run", failing)
-    order_ids, answers = accept_at_once(app)
+    order_ids, answers = accept_at_once_in_tasks(app)
     assert answers == [(200, None)] * CALLERS
     for order_id in order_ids:
         assert_accepted_once(tables, order_id)
@@ -140,5 +140,5 @@ def test_while_the_database_is_away_everybody_is_told_so(app: Flask, monkeypatch
         raise DatabaseAway("The database is away")
 
     monkeypatch.setattr(Pool, "run", away)
-    answers = at_once([accept(app, order_id, unique("runner")) for order_id in order_ids])
+    answers = at_once_in_tasks([accept(app, order_id, unique("runner")) for order_id in order_ids])
     assert set(answers) == {(503, "database_away")}

@@ -6,20 +6,20 @@ from flask import Flask
 
 from app.models import statements as sql
 from app.models.database import DatabaseAway, DatabaseBusy, OutcomeUnknown, Pool
-from tests.contract.builders import Caller, at_once, create_body, unique
+from tests.contract.builders import Caller, at_once_in_tasks, create_body, unique
 from tests.contract.conftest import Tables
 
 CALLERS = 24
 
 
-def create_at_once(app: Flask, customer: str, path: str = "/createOrder") -> list[tuple[int, str]]:
+def create_at_once_in_tasks(app: Flask, customer: str, path: str = "/createOrder") -> list[tuple[int, str]]:
     """The status and the order's id, or the failure's code, of each."""
 
     def one() -> tuple[int, str]:
         answer = Caller(app.test_client()).post(path, create_body(customer))
         return answer.status_code, answer.json.get("order_id") or answer.json["code"]
 
-    return at_once([one] * CALLERS)
+    return at_once_in_tasks([one] * CALLERS)
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_each_order_of_a_group_has_its_row_its_history_and_its_event(
     """[H6] [H7] [K3]"""
     customer = unique("customer")
     while not grouped:  # at the first try everybody may have come alone
-        made = create_at_once(app, customer, path)
+        made = create_at_once_in_tasks(app, customer, path)
         assert {status for status, _ in made} == {201}
     ids = [order_id for _, order_id in made]
     assert len(set(ids)) == CALLERS
@@ -74,7 +74,7 @@ def test_where_a_group_fails_each_is_tried_alone(
     monkeypatch.setattr(Pool, "run", failing)
     customer, made = unique("customer"), []
     while not failed:
-        made += create_at_once(app, customer)
+        made += create_at_once_in_tasks(app, customer)
     assert {status for status, _ in made} == {201}
     assert tables.one("SELECT count(*) FROM orders WHERE cust_id = %s", customer) == len(made)
 
@@ -95,7 +95,7 @@ def test_an_order_of_a_group_whose_answer_was_lost_is_not_made_twice(
     monkeypatch.setattr(Pool, "run", losing)
     customer, made = unique("customer"), []
     while not lost:
-        made += create_at_once(app, customer)
+        made += create_at_once_in_tasks(app, customer)
     assert {status for status, _ in made} == {201}
     rows = tables.rows("SELECT order_id FROM orders WHERE cust_id = %s", customer)
     assert sorted(row["order_id"] for row in rows) == sorted(order_id for _, order_id in made)
@@ -109,4 +109,4 @@ def test_while_the_database_is_away_everybody_is_told_so(app: Flask, monkeypatch
         raise DatabaseAway("The database is away")
 
     monkeypatch.setattr(Pool, "run", away)
-    assert set(create_at_once(app, unique())) == {(503, "database_away")}
+    assert set(create_at_once_in_tasks(app, unique())) == {(503, "database_away")}

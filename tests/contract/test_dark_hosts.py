@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from app.models.connector import Connector
 from app.models.database import Database, DatabaseBusy, DatabaseTrouble, Statement
+from app.models.pool import Connections
 from app.utils.deadline import Deadline
 from tests.contract.builders import Caller
 from tests.contract.conftest import Tables, make_app
@@ -101,13 +101,13 @@ def test_a_failed_attempt_is_told_to_one_who_waits_for_it_and_to_nobody_later() 
         answers.acquire()
         raise DatabaseTrouble("refused")
 
-    connector = Connector(fail)  # type: ignore[arg-type]  # it never connects
-    with pytest.raises(DatabaseBusy), connector.until(Deadline(0.01)):
-        connector.connect()
+    connections = Connections(fail, 1)  # type: ignore[arg-type]  # it never connects
+    with pytest.raises(DatabaseBusy):
+        connections.take(Deadline(0.01), 1)
     answers.release()
     give_up = time.monotonic() + 10
-    while connector._opening:
+    while connections._opening:
         assert time.monotonic() < give_up
-    with pytest.raises(DatabaseBusy), connector.until(Deadline(0.01)):
-        connector.connect()
+    with pytest.raises(DatabaseBusy):
+        connections.take(Deadline(0.01), 1)
     answers.release()

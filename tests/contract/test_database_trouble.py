@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from typing import Any
 
 import pytest
@@ -120,7 +119,7 @@ def test_readiness_says_that_a_server_has_no_connection_to_spare(tables: Tables)
 def test_a_system_without_threads_to_spare_is_no_database_that_is_away_for_ever(
     tables: Tables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither its prober nor the watchdog is lost: the next one starts it."""
+    """Its prober is not lost: the next one starts it."""
     database = Database(tables.url)
     pool = database.pool(1)
     one = Statement("one", (), "SELECT 1")
@@ -135,11 +134,7 @@ def test_a_system_without_threads_to_spare_is_no_database_that_is_away_for_ever(
         assert database.available
         with pytest.raises(DatabaseBusy, match="no thread to spare"):
             pool.run(one, (), Deadline(5))
-        with closing(tables.connect()) as other, pytest.raises(RuntimeError):
-            database.watchdog.guard(other, Deadline(1)).__enter__()
     assert pool.run(one, (), Deadline(5)) == [(1,)]
-    assert database.watchdog._thread is not None
-    assert database.watchdog._thread.is_alive()
 
 
 def test_idle_connections_make_room_for_the_prober(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,8 +4,8 @@ import time
 from typing import Any, cast
 
 import pytest
-
 from app.models.watchdog import Watchdog
+
 from app.utils.deadline import Deadline
 
 

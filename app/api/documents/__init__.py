@@ -9,7 +9,7 @@ from typing import Any
 from flask import Blueprint, Response, current_app, render_template, request, send_from_directory
 from werkzeug.exceptions import HTTPException
 
-from app.api.errors import of_http
+from app.api.flask_adapter import refused
 from app.utils.encoder import encode
 
 STATIC = Path(__file__).with_name("static")
@@ -30,7 +30,7 @@ def index(error: HTTPException) -> Response:
     """
     wanted = request.path == "/" and request.method in ("GET", "HEAD")
     if not wanted or not any(media == "text/html" for media, _ in request.accept_mimetypes):
-        return of_http(error)
+        return refused(error)
     response = _file("index.html")
     response.vary.add("Accept")
     return response

@@ -1,0 +1,82 @@
+"""The endpoints as routes of Flask: for `flask run`, test clients and any WSGI server, and for what is Flask's alone."""
+
+from collections.abc import Iterable
+
+from flask import Flask, g, request
+from flask import Response as FlaskResponse
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import BaseConverter
+
+from app.api import errors, requests
+from app.api.common import Common
+from app.api.errors import Refused, Response
+from app.api.requests import Request, too_large
+from app.api.routes import Endpoint
+from app.utils.decoder import MAX_BYTES
+
+
+class AnyText(BaseConverter):
+    """The rest of a path, whatever is in it: an id may begin with a slash and hold line breaks, `path` may not."""
+
+    regex = r"[\s\S]+"
+    part_isolating = False
+
+
+def register(app: Flask, endpoints: Iterable[Endpoint], common: Common) -> None:
+    """Make routes of the endpoints, and let all that the app answers have what every response has."""
+    app.url_map.merge_slashes = False
+    app.url_map.converters["any_text"] = AnyText
+    for endpoint in endpoints:
+        rule = f"{endpoint.path}<any_text:rest>" if endpoint.path.endswith("/") else endpoint.path
+        app.add_url_rule(rule, endpoint.name, _view(endpoint), methods=[endpoint.method])
+
+    @app.before_request
+    def begin() -> None:
+        g.request = _read()
+
+    @app.errorhandler(HTTPException)
+    def refuse(error: HTTPException) -> FlaskResponse:
+        return refused(error)
+
+    @app.errorhandler(Exception)
+    def fail(error: Exception) -> FlaskResponse:
+        return to_flask(common.failures.respond(error, request.method, request.path))
+
+    @app.after_request
+    def finish(response: FlaskResponse) -> FlaskResponse:
+        response.headers.extend(common.finish(g.request, request.endpoint, response.status_code))
+        return response
+
+
+def refused(error: HTTPException) -> FlaskResponse:
+    """Return the failure that Flask or its router found."""
+    allowed = [header for header in error.get_headers() if header[0] == "Allow"] if error.code == 405 else []
+    return to_flask(errors.of_status(request.path, error.code or 500, *allowed))
+
+
+def to_flask(response: Response) -> FlaskResponse:
+    """Return the response as one of Flask's."""
+    return FlaskResponse(response.body, response.status, response.headers, content_type=response.content_type)
+
+
+def _view(endpoint: Endpoint):  # type: ignore[no-untyped-def]  # what Flask calls
+    return lambda **_: to_flask(endpoint.answer(g.request))
+
+
+def _read() -> Request:
+    path = request.environ["PATH_INFO"].encode("latin-1").decode("utf-8", "surrogateescape")
+    query = request.query_string.decode("utf-8", "surrogateescape")
+    return requests.begin(request.method, path, query, _header, _body)
+
+
+def _header(name: str) -> list[str]:
+    return request.headers.getlist(name)
+
+
+def _body() -> bytes:
+    body = request.stream.read(MAX_BYTES + 1)
+    if len(body) > MAX_BYTES:
+        raise too_large()
+    if len(body) < (request.content_length or 0):
+        raise Refused("bad_request", "The body is shorter than its Content-Length")
+    return body

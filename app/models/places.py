@@ -1,0 +1,59 @@
+"""Where a PostgreSQL URL leads: each host and address by itself, so that each can have its own time to connect in."""
+
+import random
+import socket
+from collections.abc import Iterator, Mapping
+
+from psycopg2.extensions import make_dsn, parse_dsn
+
+DEFAULT_PORT = "5432"
+
+
+def places(url: str) -> Iterator[str]:
+    """Yield a connection string for each address, in the order in which libpq would try them.
+
+    Blocks while a host's name is looked up. A service file's hosts are libpq's business: those are one place.
+    """
+    parameters = parse_dsn(url)
+    wanted = parameters.get("target_session_attrs")
+    # Standbys first, then anything: libpq goes through all hosts twice too.
+    for attribute in ("standby", "any") if wanted == "prefer-standby" else (wanted,):
+        for place in _addresses(parameters):
+            chosen = {} if attribute is None else {"target_session_attrs": attribute}
+            yield make_dsn(**{**parameters, **place, **chosen})
+
+
+def _addresses(parameters: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    hosts, addresses, ports = (_list(parameters, name) for name in ("host", "hostaddr", "port"))
+    if not hosts and not addresses:
+        yield {}
+        return
+    count = max(len(hosts), len(addresses))
+    numbered = list(range(count))
+    if parameters.get("load_balance_hosts") == "random":
+        random.shuffle(numbered)
+    for number in numbered:
+        host = hosts[number] if hosts else ""
+        port = (ports[number] if len(ports) > 1 else ports[0] if ports else "") or DEFAULT_PORT
+        place = {"port": port, **({"host": host} if hosts else {})}
+        if addresses:
+            yield {**place, "hostaddr": addresses[number]}
+        elif host.startswith(("/", "@")) or not host:
+            yield place
+        else:
+            found = _looked_up(host, port)
+            # Without an address libpq looks for one itself, and says why there is none.
+            yield from ({**place, "hostaddr": address} for address in found) if found else (place,)
+
+
+def _looked_up(host: str, port: str) -> list[str]:
+    try:
+        found = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)
+    except (OSError, ValueError):
+        return []
+    return list(dict.fromkeys(str(address[4][0]) for address in found))
+
+
+def _list(parameters: Mapping[str, str], name: str) -> list[str]:
+    value = parameters.get(name)
+    return value.split(",") if value else []

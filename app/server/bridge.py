@@ -1,0 +1,175 @@
+"""From HTTP to the endpoints and back. What is no endpoint (documents, unknown paths, other methods) is Flask's."""
+
+import io
+import sys
+import time
+from collections.abc import Iterable
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote_from_bytes
+
+from flask import Flask
+
+from app.api import requests
+from app.api.common import Common
+from app.api.errors import Response, failure
+from app.api.requests import Request, too_large
+from app.api.routes import Endpoint
+from app.server.connection import Connection
+from app.server.reader import Incoming, Malformed
+
+_STATUS_LINES = {it.value: f"HTTP/1.1 {it.value} {it.phrase}\r\n" for it in HTTPStatus}
+_NO_BODY = (204, 304)
+
+
+class Bridge:
+    """Answers requests. `answer` runs in a task; all it waits for gives the loop back."""
+
+    def __init__(self, app: Flask) -> None:
+        self._wsgi = app
+        self._common: Common = app.extensions["common"]
+        endpoints: Iterable[Endpoint] = app.extensions["endpoints"]
+        self._endpoints = {(it.method, it.path): it for it in endpoints}
+        self._prefixes = [it for it in endpoints if it.path.endswith("/")]
+        self._date = ""
+        self._date_until = 0.0
+
+    def waits_for_body(self, incoming: Incoming) -> bool:
+        """Tell whether an endpoint will read it."""
+        return self._endpoint(incoming.method, _text(incoming.path)) is not None and incoming.method == "POST"
+
+    def answer(self, incoming: Incoming, connection: Connection, *, keeps: bool) -> bool:
+        """Answer; return whether the connection can take another request."""
+        path = _text(incoming.path)
+        endpoint = self._endpoint(incoming.method, path)
+        if endpoint is None:
+            return self._pass_to_flask(incoming, connection, keeps)
+        request = requests.begin(
+            incoming.method, path, _text(incoming.query), incoming.values, lambda: _body_of(incoming)
+        )
+        try:
+            response = endpoint.answer(request)
+        except Exception as error:  # whatever it is, the caller gets an answer and the log a line
+            response = self._common.failures.respond(error, request.method, request.path)
+        self._send(request, endpoint, response, incoming, connection, keeps)
+        return keeps
+
+    def refuse(self, refusal: Malformed) -> bytes:
+        """Return the whole answer to what is no request. Which call it was meant to be is not known."""
+        answer = failure("/createOrder", "bad_request", str(refusal))
+        request = requests.begin("", "", "", lambda _: (), bytes)
+        headers = self._common.finish(request, None, answer.status)
+        return (
+            self._head(answer.status, headers, "application/json", len(answer.body), "1.1", keeps=False) + answer.body
+        )
+
+    def _endpoint(self, method: str, path: str) -> Endpoint | None:
+        found = self._endpoints.get((method, path))
+        if found is None or found in self._prefixes:
+            return next(
+                (
+                    it
+                    for it in self._prefixes
+                    if it.method == method and len(path) > len(it.path) and path.startswith(it.path)
+                ),
+                None,
+            )
+        return found
+
+    def _send(
+        self,
+        request: Request,
+        endpoint: Endpoint,
+        response: Response,
+        incoming: Incoming,
+        connection: Connection,
+        keeps: bool,
+    ) -> None:
+        headers = [*response.headers, *self._common.finish(request, endpoint.name, response.status)]
+        head = self._head(
+            response.status, headers, response.content_type, len(response.body), incoming.version, keeps=keeps
+        )
+        connection.send(head + response.body)
+
+    def _pass_to_flask(self, incoming: Incoming, connection: Connection, keeps: bool) -> bool:
+        started: list[Any] = []
+
+        def start_response(status: str, headers: list[tuple[str, str]], _: Any = None) -> Any:
+            started[:] = [status, headers]
+
+        body = self._wsgi(_environ(incoming), start_response)
+        try:
+            content = b"".join(body)
+        finally:
+            close = getattr(body, "close", None)
+            if close is not None:
+                close()
+        status, headers = int(started[0][:3]), started[1]
+        if incoming.method == "HEAD" or status in _NO_BODY:
+            content = b""
+        connection.send(self._head(status, headers, None, None, incoming.version, keeps=keeps) + content)
+        return keeps
+
+    def _head(
+        self,
+        status: int,
+        headers: Iterable[tuple[str, str]],
+        content_type: str | None,
+        length: int | None,
+        version: str,
+        *,
+        keeps: bool,
+    ) -> bytes:
+        lines = [_STATUS_LINES[status], f"Date: {self._now()}\r\n"]
+        if content_type is not None:
+            lines.append(f"Content-Type: {content_type}\r\nContent-Length: {length}\r\n")
+        lines += [f"{name}: {value}\r\n" for name, value in headers]
+        if not keeps:
+            lines.append("Connection: close\r\n")
+        elif version == "1.0":
+            lines.append("Connection: keep-alive\r\n")
+        lines.append("\r\n")
+        return "".join(lines).encode("latin-1")
+
+    def _now(self) -> str:
+        now = time.monotonic()
+        if now >= self._date_until:
+            self._date, self._date_until = formatdate(usegmt=True), now + 0.5
+        return self._date
+
+
+def _body_of(incoming: Incoming) -> bytes:
+    if incoming.body is None:
+        raise too_large()
+    return incoming.body
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def _environ(incoming: Incoming) -> dict[str, Any]:
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": incoming.method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": incoming.path.decode("latin-1"),
+        "RAW_URI": quote_from_bytes(incoming.path),
+        "QUERY_STRING": incoming.query.decode("latin-1"),
+        "SERVER_PROTOCOL": f"HTTP/{incoming.version}",
+        "SERVER_NAME": "order-service",
+        "SERVER_PORT": "80",
+        "REMOTE_ADDR": "",
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(incoming.body or b""),
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": False,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+    }
+    for name, value in incoming.headers:
+        key = name.upper().replace("-", "_")
+        key = key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
+        environ[key] = f"{environ[key]},{value}" if key in environ else value
+    return environ

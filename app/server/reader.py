@@ -1,0 +1,207 @@
+"""Bytes of a connection -> requests. httptools (llhttp, the parser of Node) reads the messages and refuses the malformed
+ones; this adds what it leaves to its users: bounds of size, `Expect`, what is refused before its body has arrived.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from urllib.parse import unquote_to_bytes
+
+import httptools
+
+from app.utils.decoder import MAX_BYTES
+
+MOST_LINE = 8190
+MOST_HEAD = 32 * 1024
+MOST_BESIDE_BODY = 64 * 1024  # sizes and extensions of chunks, trailers
+FORWARDED_ONCE = frozenset({"host", "content-length", "content-type", "transfer-encoding", "expect"})
+
+
+class Malformed(Exception):
+    """What arrived is no request: answer with `status` and close."""
+
+    def __init__(self, sentence: str, status: int = 400) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+@dataclass(slots=True)
+class Incoming:
+    """A request as it came: names of headers in lower case, a header as often as it was sent.
+
+    `path` has its percent signs undone and holds bytes, as WSGI's PATH_INFO does. `body` is None where it did not fit
+    or was not waited for; then nothing more is read from the connection (`is_last`).
+    """
+
+    method: str
+    path: bytes
+    query: bytes
+    version: str
+    headers: list[tuple[str, str]] = field(default_factory=list)
+    body: bytes | None = b""
+    is_last: bool = False
+
+    def header(self, name: str) -> str | None:
+        """Return the value of the first header of that name."""
+        return next((value for found, value in self.headers if found == name), None)
+
+    def values(self, name: str) -> list[str]:
+        """Return the values of all headers of that name."""
+        return [value for found, value in self.headers if found == name]
+
+
+class RequestReader:
+    """Reads the requests of one connection, in order."""
+
+    def __init__(self, waits_for_body: Callable[[Incoming], bool]) -> None:
+        """`waits_for_body` tells by the head whether the body will be looked at: else it is not asked for."""
+        self._waits_for_body = waits_for_body
+        self._parser = httptools.HttpRequestParser(self)
+        self._ready: list[Incoming] = []
+        self._begin()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no byte of a further request is there."""
+        return self._fed == 0
+
+    @property
+    def in_body(self) -> bool:
+        """Whether a head is whole, and its body is not."""
+        return self._request is not None
+
+    def take_continue(self) -> bool:
+        """Tell, once, that the client waits to hear that it may send the body."""
+        asked, self._expects = self._expects, False
+        return asked
+
+    def feed(self, data: bytes) -> list[Incoming]:
+        """Return the requests that can be answered now. Raises Malformed; feed nothing after it, or after a last one."""
+        self._ready = []
+        self._fed += len(data)
+        self._parse(data)
+        if self._refusal is not None:
+            raise self._refusal
+        if self._fed - self._body_bytes > (MOST_BESIDE_BODY if self.in_body else MOST_HEAD):
+            raise Malformed("The head of the request is too large")
+        return self._ready
+
+    def _parse(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._stay_with_http()
+            self._parse(data[upgrade.args[0] :])
+        except httptools.HttpParserInvalidMethodError:
+            raise Malformed("The method is not known") from None
+        except httptools.HttpParserError:
+            raise Malformed("The HTTP request is malformed") from None
+
+    def _begin(self) -> None:
+        self._request: Incoming | None = None
+        self._headers: list[tuple[str, str]] = []
+        self._target = b""
+        self._body: list[bytes] = []
+        self._fed = self._body_bytes = 0
+        self._expects = self._is_replayed = False
+        self._refusal: Malformed | None = None
+
+    # What the parser calls. An exception would not get through it.
+
+    def on_url(self, piece: bytes) -> None:
+        """Gather the target of the request line."""
+        if not self._is_replayed:
+            self._target += piece
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Gather a header. What comes behind the body, a trailer, counts for nothing."""
+        if self._request is None:
+            self._headers.append((name.decode("latin-1").lower(), value.decode("latin-1")))
+
+    def on_headers_complete(self) -> None:
+        """Judge the head."""
+        if self._is_replayed or self._refusal is not None:
+            return
+        try:
+            self._request = self._read_head()
+        except (Malformed, httptools.HttpParserInvalidURLError) as error:
+            self._refusal = error if isinstance(error, Malformed) else Malformed("The request's target is malformed")
+            return
+        expected = self._request.header("expect")
+        if self._is_too_large() or (expected is not None and not self._waits_for_body(self._request)):
+            self._hand_over(None)
+        elif expected is not None and self._request.version == "1.1":
+            self._expects = True
+
+    def on_body(self, piece: bytes) -> None:
+        """Gather the body as long as it fits."""
+        self._body_bytes += len(piece)
+        if self._request is None or self._request.is_last:
+            return
+        if self._body_bytes > MAX_BYTES:
+            self._hand_over(None)
+        else:
+            self._body.append(piece)
+
+    def on_message_complete(self) -> None:
+        """Hand the request over."""
+        if self._parser.should_upgrade() and not self._is_replayed:
+            return  # what we stay with is told by the exception that follows
+        if self._refusal is not None or self._request is None or self._request.is_last:
+            return
+        self._request.is_last = not self._parser.should_keep_alive()
+        self._hand_over(b"".join(self._body))
+        if not self._request.is_last:
+            self._begin()
+
+    def _hand_over(self, body: bytes | None) -> None:
+        assert self._request is not None
+        self._request.body = body
+        self._request.is_last = self._request.is_last or body is None
+        self._body = []
+        self._ready.append(self._request)
+
+    def _read_head(self) -> Incoming:
+        size = len(self._target) + sum(len(name) + len(value) + 4 for name, value in self._headers)
+        if len(self._target) > MOST_LINE or size > MOST_HEAD:
+            raise Malformed("The head of the request is too large")
+        version = self._parser.get_http_version()
+        names = [name for name, _ in self._headers]
+        if any(names.count(name) > 1 for name in FORWARDED_ONCE.intersection(names)):
+            raise Malformed("A header that can only be there once is there twice")
+        if version == "1.1" and "host" not in names:
+            raise Malformed("The Host header is missing")
+        method = self._parser.get_method().decode()
+        path, query = _split(self._target)
+        request = Incoming(method, unquote_to_bytes(path), query, version, self._headers)
+        coding = request.header("transfer-encoding")
+        if coding is not None and (version != "1.1" or coding.strip().lower() != "chunked"):
+            raise Malformed("The only transfer coding is chunked")
+        expected = request.header("expect")
+        if expected is not None and expected.lower() != "100-continue":
+            raise Malformed("Nothing can be expected but 100-continue")
+        return request
+
+    def _is_too_large(self) -> bool:
+        assert self._request is not None
+        length = self._request.header("content-length")
+        return length is not None and int(length) > MAX_BYTES
+
+    def _stay_with_http(self) -> None:
+        """Read the body as if the other protocol had not been offered: for its sake the parser left it unread."""
+        if self._request is None:
+            return
+        framing = [(name, value) for name, value in self._headers if name in ("content-length", "transfer-encoding")]
+        lines = [f"{self._request.method} / HTTP/1.1", *(f"{name}: {value}" for name, value in framing), "", ""]
+        self._parser = httptools.HttpRequestParser(self)
+        self._is_replayed = True
+        self._parser.feed_data("\r\n".join(lines).encode("latin-1"))
+
+
+def _split(target: bytes) -> tuple[bytes, bytes]:
+    if target.startswith(b"/"):
+        path, _, query = target.partition(b"?")
+        return path, query
+    if target == b"*":
+        return target, b""
+    found = httptools.parse_url(target)
+    return found.path or b"/", found.query or b""

@@ -1,0 +1,91 @@
+"""gunicorn's worker: the life of the process, its signals and its loop. What it serves is in loop_server.py.
+
+The master loads this file by its path, and must keep nothing of the service (master.py says why): the service is
+imported by the worker.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from typing import Any
+
+from gunicorn.workers.base import Worker
+
+BEAT_SECONDS = 1.0
+STOP_LOOK_SECONDS = 0.02
+
+
+class LoopWorker(Worker):
+    """One event loop; the master needs to hear from it every `timeout` seconds."""
+
+    def init_process(self) -> None:
+        """Make the loop, then what every worker does: signals, the application, `run`."""
+        from app.config.config import from_environment
+        from app.utils.logging import configure
+        from app.utils.memory import give_back_what_is_free
+
+        settings = from_environment()
+        configure(settings.log_level, settings.log_format)
+        give_back_what_is_free()
+        self.loop = _new_loop()
+        asyncio.set_event_loop(self.loop)
+        super().init_process()
+
+    def init_signals(self) -> None:
+        """Let the loop call for signals, between two callbacks."""
+        for number in self.SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        self.loop.add_signal_handler(signal.SIGTERM, self._stop)
+        self.loop.add_signal_handler(signal.SIGINT, self._quit)
+        self.loop.add_signal_handler(signal.SIGQUIT, self._quit)
+        self.loop.add_signal_handler(signal.SIGUSR1, self.log.reopen_files)
+        self.loop.add_signal_handler(signal.SIGWINCH, lambda: None)
+        signal.signal(signal.SIGABRT, self.handle_abort)  # the loop may be what is stuck
+
+    def run(self) -> None:
+        """Serve until told to stop, then answer what has been accepted, for `graceful_timeout` seconds at most."""
+        self._stopped = asyncio.Event()
+        try:
+            self.loop.run_until_complete(self._serve())
+        finally:
+            self.alive = False
+
+    async def _serve(self) -> None:
+        from app.server.bridge import Bridge
+        from app.server.loop_server import LoopServer
+
+        server = LoopServer(self.loop, Bridge(self.wsgi), self.cfg.keepalive)
+        await server.start(listener.sock for listener in self.sockets)
+        self._beat()
+        await self._stopped.wait()
+        await server.drain()
+        deadline = time.monotonic() + self.cfg.graceful_timeout
+        while not server.is_empty and time.monotonic() < deadline:
+            await asyncio.sleep(STOP_LOOK_SECONDS)
+
+    def _beat(self) -> None:
+        self.notify()
+        if self.ppid != os.getppid():
+            self.log.info("Parent changed, shutting down: %s", self)
+            self._stop()
+        self.loop.call_later(BEAT_SECONDS, self._beat)
+
+    def _stop(self) -> None:
+        self.alive = False
+        self._stopped.set()
+
+    def _quit(self) -> None:
+        self.alive = False
+        self.cfg.worker_int(self)
+        sys.exit(0)
+
+
+def _new_loop() -> Any:
+    """Return uvloop's, or asyncio's own where that is not to be had."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()

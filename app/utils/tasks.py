@@ -1,0 +1,132 @@
+"""Waiting that suits the caller: a thread blocks, a task gives its thread back to the event loop.
+
+A task is a greenlet: a function that runs on the loop's thread, and that the loop goes on with when what it waits for
+is there. So the same code serves requests by the thousand on one thread, and commands or the command line in threads
+of their own. A task must not block in any other way: whoever waits, waits by what is here.
+"""
+
+import asyncio
+import select
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Any, TypeVar
+
+from greenlet import getcurrent, greenlet
+
+from app.utils.deadline import Deadline
+
+R = TypeVar("R")
+
+
+class Task(greenlet):
+    """A function that runs on a loop. It is started by `switch()`, from the loop's own callbacks only."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, run: Callable[..., None]) -> None:
+        """`run` must not raise: nobody would hear it but the loop's handler of exceptions."""
+        parent = getcurrent()  # the loop's, whoever makes the task: it is where a task gives its thread back to
+        while isinstance(parent, Task):
+            assert parent.parent is not None
+            parent = parent.parent
+        super().__init__(run, parent)
+        self.loop = loop
+        self.thread = threading.get_ident()
+
+
+def current_task() -> Task | None:
+    """Return the task that calls, None in a thread."""
+    task = getcurrent()
+    return task if isinstance(task, Task) else None
+
+
+def wait_for_socket(descriptor: int, deadline: Deadline, *, to_write: bool = False) -> bool:
+    """Wait until the socket can be read from, or written to; false when `deadline` passed first."""
+    task = current_task()
+    seconds = max(deadline.remaining, 0)
+    if task is None:
+        ready = select.poll()
+        ready.register(descriptor, select.POLLOUT if to_write else select.POLLIN)
+        return bool(ready.poll(seconds * 1000))
+    add, remove = (
+        (task.loop.add_writer, task.loop.remove_writer) if to_write else (task.loop.add_reader, task.loop.remove_reader)
+    )
+    add(descriptor, task.switch, True)
+    timer = task.loop.call_later(seconds, task.switch, False)
+    try:
+        return bool(_give_back(task))
+    finally:
+        timer.cancel()
+        remove(descriptor)
+
+
+def sleep(seconds: float) -> None:
+    """Wait for so many seconds."""
+    if current_task() is None:
+        time.sleep(seconds)
+    else:
+        Gate().wait(seconds)
+
+
+class Gate:
+    """Opened once, by anybody from any thread; waited for by one."""
+
+    __slots__ = ("_event", "_task", "is_open")
+
+    def __init__(self) -> None:
+        self.is_open = False
+        self._task: Task | None = None
+        self._event: threading.Event | None = None
+
+    def open(self) -> None:
+        """Let whoever waits go on."""
+        self.is_open = True  # before the look at who waits: he looks at it after saying so
+        task, event = self._task, self._event
+        if event is not None:
+            event.set()
+        elif task is None:
+            return
+        elif task.thread == threading.get_ident():
+            task.loop.call_soon(self._go_on)
+        else:
+            task.loop.call_soon_threadsafe(self._go_on)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until it is open; false when so many seconds passed first."""
+        task = current_task()
+        if task is None:
+            self._event = event = threading.Event()
+            return self.is_open or event.wait(seconds) or self.is_open
+        self._task = task
+        if self.is_open:
+            return True
+        timer = task.loop.call_later(seconds, self._go_on)
+        try:
+            _give_back(task)
+        finally:
+            timer.cancel()
+        return self.is_open
+
+    def _go_on(self) -> None:
+        """Switch to the task, once for each time that it waits."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.switch()
+
+
+def in_a_thread(executor: Executor, function: Callable[[], R], deadline: Deadline) -> R:
+    """Return what the function returns, or raise what it raises; it runs in a thread of the executor.
+
+    Raises TimeoutError when `deadline` passed first: the function goes on, and nobody hears of it.
+    """
+    done = Gate()
+    future = executor.submit(function)
+    future.add_done_callback(lambda _: done.open())
+    if not done.wait(max(deadline.remaining, 0)):
+        raise TimeoutError
+    return future.result()
+
+
+def _give_back(task: Task) -> Any:
+    assert task.parent is not None
+    return task.parent.switch()

@@ -1,0 +1,194 @@
+"""Bytes to requests: whole, in pieces, several at once; what is no request is refused, and what is too large too."""
+
+import pytest
+
+from app.server.reader import MOST_HEAD, MOST_LINE, Incoming, Malformed, RequestReader
+from app.utils.decoder import MAX_BYTES
+
+HOST = b"Host: x\r\n"
+GET = b"GET /orders?page=2 HTTP/1.1\r\n" + HOST
+POST = b"POST /createOrder HTTP/1.1\r\n" + HOST
+CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+def reader(*, waits: bool = True) -> RequestReader:
+    return RequestReader(lambda _: waits)
+
+
+def read(data: bytes, piece: int | None = None, *, waits: bool = True) -> list[Incoming]:
+    """Feed the data in pieces of so many bytes, up to the last request of the connection."""
+    found: list[Incoming] = []
+    taker = reader(waits=waits)
+    for start in range(0, len(data), piece or len(data)):
+        found += taker.feed(data[start : start + (piece or len(data))])
+        if found and found[-1].is_last:
+            break
+    return found
+
+
+@pytest.mark.parametrize("piece", [None, 1, 2, 7, 64])
+def test_requests_are_the_same_however_they_arrive(piece: int | None) -> None:
+    two = (
+        POST
+        + b"Content-Length: 3\r\nX: a\r\nx: b\r\n\r\nabc"
+        + CHUNKED
+        + b"2\r\nab\r\n1;ext=1\r\nc\r\n0\r\nT: t\r\n\r\n"
+    )
+    first, second, third = read(two + b"\r\n" + GET + b"\r\n", piece)
+    assert (first.method, first.path, first.body, first.values("x")) == ("POST", b"/createOrder", b"abc", ["a", "b"])
+    assert (second.body, second.header("t")) == (b"abc", None)
+    assert (third.method, third.path, third.query, third.body) == ("GET", b"/orders", b"page=2", b"")
+    assert not any(it.is_last for it in (first, second, third))
+
+
+@pytest.mark.parametrize(
+    ("target", "path", "query"),
+    [
+        (b"/orders/customer/a%20b%2Fc", b"/orders/customer/a b/c", b""),
+        (b"/orders/customer/x%FFy", b"/orders/customer/x\xffy", b""),
+        (b"//orders", b"//orders", b""),
+        (b"http://x:3000/orders?a=%20", b"/orders", b"a=%20"),
+        (b"http://x", b"/", b""),
+        (b"/a?b?c", b"/a", b"b?c"),
+    ],
+)
+def test_targets(target: bytes, path: bytes, query: bytes) -> None:
+    [request] = read(b"GET " + target + b" HTTP/1.1\r\n" + HOST + b"\r\n")
+    assert (request.path, request.query) == (path, query)
+
+
+def test_options_of_the_server() -> None:
+    assert read(b"OPTIONS * HTTP/1.1\r\n" + HOST + b"\r\n")[0].path == b"*"
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        GET + b"Connection: close\r\n\r\n",
+        b"GET / HTTP/1.0\r\n\r\n",
+    ],
+)
+def test_the_last_of_its_connection(request_bytes: bytes) -> None:
+    [request] = read(request_bytes)
+    assert request.is_last
+
+
+def test_http_1_0_may_keep_its_connection() -> None:
+    [request] = read(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+    assert not request.is_last
+
+
+@pytest.mark.parametrize("piece", [None, 1, 30])
+def test_another_protocol_that_is_offered_is_passed_over(piece: int | None) -> None:
+    """As curl --http2 does."""
+    offer = POST + b"Connection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 2\r\n\r\n{}"
+    requests = read(offer + GET + b"\r\n", piece)
+    assert [(it.method, it.body) for it in requests] == [("POST", b"{}"), ("GET", b"")]
+
+
+MALFORMED = {
+    "both lengths": POST + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "both lengths, the other way round": POST + b"Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n",
+    "two lengths": POST + b"Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc",
+    "a list of lengths": POST + b"Content-Length: 3, 3\r\n\r\nabc",
+    "a length with a sign": POST + b"Content-Length: +3\r\n\r\nabc",
+    "a length below zero": POST + b"Content-Length: -1\r\n\r\n",
+    "a folded header": GET + b"X: a\r\n b\r\n\r\n",
+    "bare line feeds": b"GET / HTTP/1.1\nHost: x\n\n",
+    "one bare line feed": GET + b"X: a\nY: b\r\n\r\n",
+    "a space before the colon": b"GET / HTTP/1.1\r\nHost : x\r\n\r\n",
+    "a NUL in a header": GET + b"X: a\x00b\r\n\r\n",
+    "a control character in a header": GET + b"X: a\x7fb\r\n\r\n",
+    "two hosts": GET + b"Host: y\r\n\r\n",
+    "no host": b"GET / HTTP/1.1\r\n\r\n",
+    "a version to come": b"GET / HTTP/1.2\r\n" + HOST + b"\r\n",
+    "the preface of HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "a space in the target": b"GET /a b HTTP/1.1\r\n" + HOST + b"\r\n",
+    "bytes in the target": b"GET /\xff HTTP/1.1\r\n" + HOST + b"\r\n",
+    "another coding": POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    "a coding of its own": POST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+    "two codings": POST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "chunks before HTTP/1.1": b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "no size of a chunk": CHUNKED + b"zz\r\n",
+    "a chunk that is longer than its size": CHUNKED + b"2\r\n[]xx",
+    "chunks of bare line feeds": CHUNKED + b"1\na\n0\n\n",
+    "another expectation": POST + b"Expect: the-unexpected\r\nContent-Length: 1\r\n\r\n",
+    "another protocol": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    "a tunnel": b"CONNECT x:80 HTTP/1.1\r\n" + HOST + b"\r\n",
+    "no method": b"NONSENSE\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("piece", [None, 1])
+@pytest.mark.parametrize("name", MALFORMED)
+def test_what_is_malformed_is_no_request(name: str, piece: int | None) -> None:
+    """[H1] Nothing of it is handed over, whatever a proxy in front takes it for."""
+    with pytest.raises(Malformed):
+        read(MALFORMED[name], piece)
+
+
+@pytest.mark.parametrize("piece", [None, 500])
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /" + b"a" * MOST_LINE + b" HTTP/1.1\r\n" + HOST + b"\r\n",
+        GET + b"X: " + b"a" * MOST_HEAD + b"\r\n\r\n",
+        GET + b"".join(b"X%d: a\r\n" % number for number in range(6000)) + b"\r\n",
+    ],
+)
+def test_a_head_is_bounded(head: bytes, piece: int | None) -> None:
+    with pytest.raises(Malformed, match="too large"):
+        read(head, piece)
+
+
+def test_a_head_without_end_is_refused_long_before_it_ends() -> None:
+    taker, sent = reader(), 0
+    with pytest.raises(Malformed, match="too large"):
+        while True:
+            taker.feed(GET if sent == 0 else b"X: aaaaaaaaaaaaaa\r\n")
+            sent += 18
+    assert sent < MOST_HEAD + 1000
+
+
+def test_trailers_without_end_are_refused() -> None:
+    taker = reader()
+    taker.feed(CHUNKED + b"0\r\n")
+    with pytest.raises(Malformed, match="too large"):
+        for _ in range(10_000):
+            taker.feed(b"X: aaaaaaaaaaaaaa\r\n")
+
+
+@pytest.mark.parametrize("size", [MAX_BYTES, MAX_BYTES + 1])
+def test_a_body_is_taken_up_to_its_limit(size: int) -> None:
+    """[H1] What is larger is refused as soon as that is known: here by its length, there by its chunks."""
+    body = b"a" * size
+    fits = size <= MAX_BYTES
+    for message in (
+        POST + b"Content-Length: %d\r\n\r\n" % size + body,
+        CHUNKED + b"%x\r\n" % size + body + b"\r\n0\r\n\r\n",
+    ):
+        [request] = read(message, 10_000)
+        assert (request.body == body, request.body is None, request.is_last) == (fits, not fits, not fits)
+
+
+def test_who_asks_first_is_told_to_go_on_or_answered_at_once() -> None:
+    asks = POST + b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+    taker = reader()
+    assert taker.feed(asks) == []
+    assert (taker.take_continue(), taker.take_continue()) == (True, False)
+    assert taker.feed(b"{}")[0].body == b"{}"
+    [refused] = reader(waits=False).feed(asks)
+    assert (refused.body, refused.is_last) == (None, True)
+    [too_large] = reader().feed(asks.replace(b" 2\r\n", b" 2000000\r\n"))
+    assert (too_large.body, too_large.is_last) == (None, True)
+
+
+def test_a_reader_tells_where_it_stands() -> None:
+    taker = reader()
+    assert (taker.is_idle, taker.in_body) == (True, False)
+    taker.feed(POST[:10])
+    assert (taker.is_idle, taker.in_body) == (False, False)
+    taker.feed(POST[10:] + b"Content-Length: 2\r\n\r\n{")
+    assert (taker.is_idle, taker.in_body) == (False, True)
+    taker.feed(b"}")
+    assert (taker.is_idle, taker.in_body) == (True, False)
