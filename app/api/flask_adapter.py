@@ -1,4 +1,4 @@
-"""The endpoints as routes of Flask: for `flask run`, test clients and any WSGI server, and for what is Flask's alone."""
+"""The endpoints as routes of Flask: for `flask run`, test clients, any WSGI server, and what is Flask's alone."""
 
 from collections.abc import Iterable
 

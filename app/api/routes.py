@@ -85,7 +85,10 @@ class Orders:
             Endpoint("orders.list_orders", "GET", "/orders", self.list_orders),
             Endpoint("orders.list_customer_orders", "GET", OF_A_CUSTOMER, self.list_customer_orders),
             Endpoint("orders.get_order_details", "GET", "/getOrderDetails", self.get_order_details),
-            *(Endpoint(f"orders.{name}", "POST", path, self._change(*rest)) for name, path, *rest in CHANGES),
+            *(
+                Endpoint(f"orders.{name}", "POST", path, self._change(body, present))
+                for name, path, body, present in CHANGES
+            ),
         ]
 
     def list_orders(self, request: Request) -> Response:

@@ -50,7 +50,7 @@ class Bridge:
         )
         try:
             response = endpoint.answer(request)
-        except Exception as error:  # whatever it is, the caller gets an answer and the log a line
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an answer and the log a line
             response = self._common.failures.respond(error, request.method, request.path)
         self._send(request, endpoint, response, incoming, connection, keeps)
         return keeps

@@ -1,4 +1,4 @@
-"""One HTTP connection on the loop: requests are answered one after the other, and no client is waited for without end."""
+"""One HTTP connection on the loop: requests are answered one after the other, no client is waited for without end."""
 
 import asyncio
 import time
@@ -54,8 +54,9 @@ class Connection(asyncio.Protocol):
         self._takes_requests = True
         self._drained = 0
         self._room: Gate | None = None
-        self._unsent = 0
-        self._sent_at = self.arrived_at = self._began_at = time.monotonic()
+        self._has_room = True
+        self._sent = self._taken = 0  # bytes: written to the transport, gone on to the client
+        self._taken_at = self.arrived_at = self._began_at = time.monotonic()
         self._closes_at: float | None = None
         self.transport: asyncio.Transport
 
@@ -69,7 +70,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
         self.transport = cast(asyncio.Transport, transport)
-        transport.set_write_buffer_limits(high=SEND_BUFFER)
+        self.transport.set_write_buffer_limits(high=SEND_BUFFER)
         self._door.opened(self)
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -85,13 +86,14 @@ class Connection(asyncio.Protocol):
         return self._is_answering or bool(self._waiting)
 
     def pause_writing(self) -> None:
-        """Note how much of the answer the client has not taken."""
-        self._unsent, self._sent_at = self.transport.get_write_buffer_size(), time.monotonic()
+        """Begin no further answer: the client takes this one slowly."""
+        self._has_room = False
 
     def resume_writing(self) -> None:
-        """Let the answer go on."""
-        self._unsent = 0
+        """Let the answer go on, or the next one begin."""
+        self._has_room = True
         self._make_room()
+        self._go_on()
 
     def data_received(self, data: bytes) -> None:
         """Read the requests in it; nothing more after one that closes the connection."""
@@ -124,11 +126,14 @@ class Connection(asyncio.Protocol):
     def send(self, piece: bytes) -> None:
         """Write a piece of the answer; nothing happens where the client has gone."""
         if not self.transport.is_closing():
+            if not self.transport.get_write_buffer_size():
+                self._taken_at = time.monotonic()
+            self._sent += len(piece)
             self.transport.write(piece)
 
     def wait_for_room(self) -> bool:
         """In a task: wait until the client has taken most of what was sent; false where it has gone."""
-        if self._unsent and not self.transport.is_closing():
+        if not self._has_room and not self.transport.is_closing():
             self._room = Gate()
             self._room.wait(86_400.0)  # `look` ends it sooner
             self._room = None
@@ -147,11 +152,13 @@ class Connection(asyncio.Protocol):
 
     def look(self, now: float) -> None:
         """Close the connection where its client takes too long."""
-        if self._closes_at is not None:
+        if self.transport.get_write_buffer_size():
+            if self._takes_too_little(now):
+                self.transport.abort()
+        elif self._closes_at is not None:
+            self._closes_at = self._closes_at or now + CLOSE_SECONDS
             if now > self._closes_at:
                 self.transport.abort()
-        elif self._unsent and not self._has_taken_some(now):
-            self.transport.abort()
         elif self._is_answering or self._waiting:
             return
         elif self._reader.is_idle:
@@ -165,12 +172,12 @@ class Connection(asyncio.Protocol):
         """Say that nothing more comes, and wait a moment for the client to hang up: its bytes must not meet a reset."""
         self._takes_requests = False
         if self._closes_at is None and not self.transport.is_closing():
-            self._closes_at = time.monotonic() + CLOSE_SECONDS
+            self._closes_at = 0.0  # counted from when the client has the answer
             self.transport.resume_reading()
             self.transport.write_eof()
 
     def _go_on(self) -> None:
-        if self._is_answering or self.transport.is_closing():
+        if self._is_answering or not self._has_room or self.transport.is_closing():
             return
         if self._waiting:
             self._is_answering = True
@@ -190,11 +197,11 @@ class Connection(asyncio.Protocol):
             return now - self.arrived_at > PIECE_SECONDS or now - self._began_at > BODY_SECONDS
         return now - self._began_at > HEAD_SECONDS
 
-    def _has_taken_some(self, now: float) -> bool:
-        unsent = self.transport.get_write_buffer_size()
-        if unsent < self._unsent:
-            self._unsent, self._sent_at = unsent, now
-        return now - self._sent_at < SEND_SECONDS
+    def _takes_too_little(self, now: float) -> bool:
+        taken = self._sent - self.transport.get_write_buffer_size()
+        if taken > self._taken:
+            self._taken, self._taken_at = taken, now
+        return now - self._taken_at > SEND_SECONDS
 
     def _make_room(self) -> None:
         if self._room is not None:

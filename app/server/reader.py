@@ -1,4 +1,4 @@
-"""Bytes of a connection -> requests. httptools (llhttp, the parser of Node) reads the messages and refuses the malformed
+"""Bytes of a connection -> requests. httptools (llhttp, the parser of Node) reads messages and refuses the malformed
 ones; this adds what it leaves to its users: bounds of size, `Expect`, what is refused before its body has arrived.
 """
 
@@ -57,6 +57,7 @@ class RequestReader:
         self._waits_for_body = waits_for_body
         self._parser = httptools.HttpRequestParser(self)
         self._ready: list[Incoming] = []
+        self._expects = False
         self._begin()
 
     @property
@@ -75,7 +76,7 @@ class RequestReader:
         return asked
 
     def feed(self, data: bytes) -> list[Incoming]:
-        """Return the requests that can be answered now. Raises Malformed; feed nothing after it, or after a last one."""
+        """Return the requests that can be answered now. Raises Malformed; feed nothing after it, or a last one."""
         self._ready = []
         self._fed += len(data)
         self._parse(data)
@@ -102,7 +103,7 @@ class RequestReader:
         self._target = b""
         self._body: list[bytes] = []
         self._fed = self._body_bytes = 0
-        self._expects = self._is_replayed = False
+        self._expects = self._is_replayed = self._closes = False
         self._refusal: Malformed | None = None
 
     # What the parser calls. An exception would not get through it.
@@ -148,7 +149,7 @@ class RequestReader:
             return  # what we stay with is told by the exception that follows
         if self._refusal is not None or self._request is None or self._request.is_last:
             return
-        self._request.is_last = not self._parser.should_keep_alive()
+        self._request.is_last = self._closes or not self._parser.should_keep_alive()
         self._hand_over(b"".join(self._body))
         if not self._request.is_last:
             self._begin()
@@ -190,8 +191,10 @@ class RequestReader:
         """Read the body as if the other protocol had not been offered: for its sake the parser left it unread."""
         if self._request is None:
             return
+        options = ",".join(self._request.values("connection")).lower().split(",")
+        self._closes = self._request.version != "1.1" or "close" in (option.strip() for option in options)
         framing = [(name, value) for name, value in self._headers if name in ("content-length", "transfer-encoding")]
-        lines = [f"{self._request.method} / HTTP/1.1", *(f"{name}: {value}" for name, value in framing), "", ""]
+        lines = ["POST / HTTP/1.1", *(f"{name}: {value}" for name, value in framing), "", ""]
         self._parser = httptools.HttpRequestParser(self)
         self._is_replayed = True
         self._parser.feed_data("\r\n".join(lines).encode("latin-1"))

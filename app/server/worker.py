@@ -17,7 +17,7 @@ BEAT_SECONDS = 1.0
 STOP_LOOK_SECONDS = 0.02
 
 
-class LoopWorker(Worker):
+class LoopWorker(Worker):  # type: ignore[misc] # gunicorn ships no types
     """One event loop; the master needs to hear from it every `timeout` seconds."""
 
     def init_process(self) -> None:

@@ -61,7 +61,7 @@ def at_once_in_tasks(calls: list[Callable[[], Any]]) -> list[Any]:
         def run() -> None:
             try:
                 results[number] = call()
-            except Exception as error:  # raised again below
+            except Exception as error:  # noqa: BLE001 - raised again below
                 results[number] = error
             if len(results) == len(calls):
                 loop.stop()
