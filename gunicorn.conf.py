@@ -34,8 +34,10 @@ def on_starting(server):
 
 
 def on_reload(server):
-    """Let the master log as the settings say now."""
+    """Let the master log as the settings say now, and name those that do nothing."""
     _master.log_as(_settings)
+    for sentence in _settings["gone"]:
+        server.log.warning(sentence)
 
 
 def pre_exec(server):

@@ -202,9 +202,9 @@ class Settings:
     )
     keep_alive_seconds: int = _setting(
         "KEEP_ALIVE_SECONDS",
-        "75",
-        _number(1, 3600),
-        "how long a connection may be idle; longer than a balancer in front keeps its own",
+        "620",
+        _number(1, 86_400),
+        "how long a connection may be idle: longer than a balancer in front keeps its own, which is 60 to 600",
     )
     web_concurrency: int = _setting("WEB_CONCURRENCY", "1", _number(1, 200), "gunicorn worker processes")
     database_pool: int = _setting(
@@ -315,7 +315,13 @@ def for_master() -> str:
     """Return what gunicorn's master needs to know, as JSON. Ends the process with a sentence on a bad setting."""
     settings = from_environment()
     needed = {name: getattr(settings, name) for name in _OF_MASTER}
-    return json.dumps({**needed, "env_file": env_file_values(os.environ)})
+    env_file = env_file_values(os.environ)
+    return json.dumps({**needed, "env_file": env_file, "gone": gone({**os.environ, **env_file})})
+
+
+def gone(environment: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each setting that is still set and no longer does anything."""
+    return [f"{name} no longer does anything: {why}" for name, why in GONE.items() if name in environment]
 
 
 def as_markdown() -> str:

@@ -10,9 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-import psycopg2
-
-from app.models.trouble import DatabaseBusy, DatabaseTrouble, OutcomeUnknown
+from app.models.trouble import DatabaseBusy, OutcomeUnknown
 from app.utils.deadline import Deadline
 from app.utils.tasks import Gate, Task, current_task
 
@@ -90,19 +88,16 @@ class Groups(Generic[T, R]):
             self._running.pop(task, None)
 
     def _ask_for(self, group: list[_Member[T, R]]) -> None:
-        deadline = min((member.deadline for member in group), key=lambda it: it.at)
-        error: Exception | None = OutcomeUnknown("The statement was not finished")
+        deadline = max((member.deadline for member in group), key=lambda it: it.at)  # others give up by themselves
         try:
             results = self._ask([member.item for member in group], deadline)
             for member, result in zip(group, results, strict=True):
                 member.result = result
-            error = None
-        except (DatabaseTrouble, psycopg2.Error) as raised:
-            error = raised
-        finally:
+        except Exception as error:  # noqa: BLE001 - raised where the members wait
             for member in group:
                 member.error = error
-                member.done.open()
+        for member in group:
+            member.done.open()
 
     def _next_group(self) -> list[_Member[T, R]]:
         group = [self._waiting.popleft()]

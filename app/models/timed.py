@@ -7,7 +7,7 @@ that mode; names are looked up by libpq, without a deadline, so connections are 
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import psycopg2
 from psycopg2 import extensions
@@ -33,12 +33,12 @@ class TimedConnection(extensions.connection):
 @contextmanager
 def timed(connection: extensions.connection, deadline: Deadline) -> Iterator[None]:
     """Run the body; a call of the connection that outlives `deadline` raises OperationalError and closes it."""
-    assert isinstance(connection, TimedConnection)
-    before, connection.deadline = connection.deadline, deadline
+    held = cast(TimedConnection, connection)  # every connection of the service is one
+    before, held.deadline = held.deadline, deadline
     try:
         yield
     finally:
-        connection.deadline = before
+        held.deadline = before
 
 
 def _wait(connection: Any) -> None:

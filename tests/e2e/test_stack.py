@@ -211,7 +211,7 @@ def test_a_bad_port_setting_gives_a_sentence(tmp_path: Path, place: str) -> None
 
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [("PORT", "abc"), ("WEB_THREADS", "lots"), ("ROLES", "apis"), ("LOG_FORMAT", "xml"), ("WEB_CONCURRENCY", "two")],
+    [("PORT", "abc"), ("DATABASE_POOL", "lots"), ("ROLES", "apis"), ("LOG_FORMAT", "xml"), ("WEB_CONCURRENCY", "two")],
 )
 def test_a_bad_setting_of_the_service_is_found_before_anything_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str

@@ -1,7 +1,7 @@
 """How the product reaches the simulated server: a pool as models/database.py has it, and a connection as psycopg2's."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
@@ -72,7 +72,6 @@ class Database:
     """What relay_store.lead needs of the product's Database."""
 
     def __init__(self, server: Server, effects: Mapping[str, Effect]) -> None:
-        self.watchdog = self
         self._server = server
         self._effects = effects
 
@@ -83,16 +82,13 @@ class Database:
         except Gone as error:
             raise DatabaseAway(str(error)) from error
 
-    def guard(self, connection: object, deadline: object) -> AbstractContextManager[None]:
-        """Guard nothing: the simulated server answers in time."""
-        return nullcontext()
-
 
 class Connection:
     """An autocommitting connection and its only cursor, as far as PostgresLead uses them."""
 
     def __init__(self, client: Client) -> None:
         self.description: object = None
+        self.deadline: object = None  # the simulated server answers in time
         self._client = client
         self._rows: Rows = []
 

@@ -43,11 +43,13 @@ def test_openapi_describes_every_endpoint_of_the_orders(app: Flask) -> None:
     """[H1] to [H13]: twelve endpoints, each with its method."""
     rules = [rule for rule in app.url_map.iter_rules() if rule.endpoint.startswith("orders.") or rule.rule == "/health"]
     served = {
-        (re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule), method.lower())
+        (re.sub("<.+>", "{}", rule.rule), method.lower())
         for rule in rules
         for method in (rule.methods or set()) & {"GET", "POST"}
     }
-    described = {(path, method) for path, methods in openapi()["paths"].items() for method in methods}
+    described = {
+        (re.sub("{.+}", "{}", path), method) for path, methods in openapi()["paths"].items() for method in methods
+    }
     assert described == served
     assert len(served) == ORDER_ENDPOINTS
 

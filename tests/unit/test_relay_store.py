@@ -1,7 +1,7 @@
 """The leader's lease: what a call to the server proves, and until when."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg2
@@ -21,12 +21,9 @@ class Server:
         self.ended = False
         self.autocommit = True
         self.description = True
-        self.watchdog = self
+        self.deadline = None
         self._seconds = list(seconds)
         self._rows: list[tuple[Any, ...]] = []
-
-    def guard(self, connection: object, deadline: object) -> AbstractContextManager[None]:
-        return nullcontext()
 
     @contextmanager
     def cursor(self) -> Iterator["Server"]:
