@@ -10,6 +10,7 @@ from app.api.common import Common
 from app.api.documents import documents
 from app.api.errors import Failures
 from app.api.health import Checks, Health
+from app.api.pages import ANSWERS_BYTES, Pages
 from app.api.routes import Orders
 from app.cli import commands as operator_commands
 from app.config.config import Settings
@@ -18,7 +19,9 @@ from app.models.models import db
 from app.models.store import OrderStore
 from app.services.alarms import Alarms
 from app.services.kafka_service import KafkaService
+from app.services.metrics import ANSWER_BYTES
 from app.services.order_service import OrderService
+from app.utils.budget import Budget
 
 log = logging.getLogger(__name__)
 
@@ -42,10 +45,12 @@ def create_app(settings: Settings | None = None) -> Flask:
     service = OrderService(pool, store, kafka_service.wake)
     failures = Failures(alarms)
     common = Common(settings.cors_origins, failures)
+    budget = Budget(ANSWERS_BYTES)
+    ANSWER_BYTES.set_function(lambda: budget.held)
     health = Health(settings, database.pool(1), kafka_service, alarms)
     endpoints = Checks(health).endpoints()
     if settings.serves_orders:
-        endpoints += Orders(service, failures).endpoints()
+        endpoints += Orders(service, Pages(service, budget), failures).endpoints()
         app.register_blueprint(documents)
     flask_adapter.register(app, endpoints, common)
     app.cli.add_command(operator_commands)
@@ -56,4 +61,5 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["health"] = health
     app.extensions["endpoints"] = endpoints
     app.extensions["common"] = common
+    app.extensions["answers_budget"] = budget
     return app

@@ -5,7 +5,6 @@ from typing import Any
 
 from app.api.errors import failure
 from app.models.answer_store import Answer
-from app.models.order import OrderState
 from app.models.rules import Decision, Refusal, Unchanged
 from app.utils.encoder import encode
 
@@ -37,14 +36,3 @@ def with_id(status: int, message: str) -> Presenter:
         return Answer(status, encode(body))
 
     return present
-
-
-def page(items: list[OrderState], total: int, number: int, limit: int) -> Answer:
-    """Present one page of a list [H3]."""
-    body = {
-        "items": [order.to_wire() for order in items],
-        "total": total,
-        "pages": -(-total // limit),
-        "page": number,
-    }
-    return Answer(200, encode(body))

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import psycopg2
@@ -13,6 +14,7 @@ from app.models.models import db
 from app.models.trouble import DatabaseFails, DatabaseFull
 from app.services.alarms import Alarms
 from app.services.order_service import KeyReused
+from app.utils.budget import Share
 from app.utils.decoder import Unreadable
 from app.utils.encoder import encode
 from app.utils.text import clip
@@ -31,6 +33,7 @@ STATUS_OF_CODE = {
     "database_away": 503,
     "database_busy": 503,
     "outcome_unknown": 503,
+    "service_busy": 503,
 }
 """Every code that is not a plain 400."""
 
@@ -72,6 +75,15 @@ class Response:
     body: bytes
     content_type: str = "application/json"
     headers: tuple[tuple[str, str], ...] = ()
+    pieces: Iterator[bytes] | None = None
+    """In place of a body, one whose length is not known: what raises in it must not look like its end."""
+    share: Share | None = None
+    """What the body holds of the budget until the caller has it."""
+
+    def release(self) -> None:
+        """Give back what it holds."""
+        if self.share is not None:
+            self.share.release()
 
 
 def failure(path: str, code: str, sentence: str) -> Answer:

@@ -55,8 +55,11 @@ def refused(error: HTTPException) -> FlaskResponse:
 
 
 def to_flask(response: Response) -> FlaskResponse:
-    """Return the response as one of Flask's."""
-    return FlaskResponse(response.body, response.status, response.headers, content_type=response.content_type)
+    """Return the response as one of Flask's. The server takes a body over, and asks for pieces one at a time."""
+    if response.pieces is None:
+        response.release()
+    body = response.body if response.pieces is None else response.pieces
+    return FlaskResponse(body, response.status, response.headers, content_type=response.content_type)
 
 
 def _view(endpoint: Endpoint):  # type: ignore[no-untyped-def]  # what Flask calls

@@ -6,6 +6,7 @@ from functools import partial
 
 from app.api import answers, bodies, requests
 from app.api.errors import Failures, Refused, Response, failure, respond
+from app.api.pages import Pages
 from app.api.requests import Request
 from app.models import fields
 from app.models.answer_store import Answer
@@ -75,8 +76,9 @@ class Endpoint:
 class Orders:
     """The endpoints of orders."""
 
-    def __init__(self, service: OrderService, failures: Failures) -> None:
+    def __init__(self, service: OrderService, pages: Pages, failures: Failures) -> None:
         self._service = service
+        self._pages = pages
         self._failures = failures
 
     def endpoints(self) -> list[Endpoint]:
@@ -137,8 +139,7 @@ class Orders:
     def _page(self, request: Request, filters: dict[str, str]) -> Response:
         number = requests.query_number(request, "page", 1)
         limit = requests.query_number(request, "limit", DEFAULT_LIMIT, MAX_LIMIT)
-        total, items = self._service.page(filters, number, limit, request.deadline)
-        return respond(answers.page(items, total, number, limit))
+        return self._pages.respond(filters, number, limit, request.deadline)
 
 
 def _status_filter(request: Request) -> str | None:

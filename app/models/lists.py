@@ -9,6 +9,7 @@ from collections.abc import Collection
 
 from app.models.database import Statement
 from app.models.floor import ABOVE_DELTA_FLOOR
+from app.models.pages import LISTED
 from app.models.statements import ORDER_LIST, named
 
 DEEP = 1000  # offsets below are walked: 0.3 ms, less than the look-up of a minute
@@ -48,7 +49,7 @@ def _page(*filters: str) -> Statement:
     return named(
         "_".join(("page", *filters)),
         {**dict.fromkeys(filters, "text"), "limit": "bigint", "offset": "bigint"},
-        f"SELECT matching.total, page.* FROM ({_total(filters)}) AS matching (total) LEFT JOIN LATERAL ("
+        f"SELECT matching.total, {LISTED} FROM ({_total(filters)}) AS matching (total) LEFT JOIN LATERAL ("
         f"SELECT {ORDER_LIST} FROM orders WHERE {_matches(filters)} AND {{offset}} < matching.total {_NEWEST_FIRST} "
         "LIMIT {limit} OFFSET {offset}) AS page ON true ORDER BY page.created_at DESC, page.order_id DESC",
     )
@@ -123,7 +124,7 @@ def _deep(*filters: str) -> Statement:
     return named(
         "_".join(("deep_page", *filters)),
         {**dict.fromkeys(filters, "text"), "limit": "bigint", "offset": "bigint"},
-        f"WITH {minutes} SELECT matching.total, page.* FROM ({_total(filters)}) AS matching (total) "
+        f"WITH {minutes} SELECT matching.total, {LISTED} FROM ({_total(filters)}) AS matching (total) "
         f"LEFT JOIN LATERAL ({found} UNION ALL {walked}) AS page ON true "
         "ORDER BY page.created_at DESC, page.order_id DESC",
     )
@@ -144,7 +145,7 @@ def _far(column: str) -> Statement:
     return named(
         f"far_page_{column}",
         {column: "text", "limit": "bigint", "offset": "bigint"},
-        f"WITH matching (total) AS MATERIALIZED ({_total((column,))}) SELECT matching.total, page.* FROM matching "
+        f"WITH matching (total) AS MATERIALIZED ({_total((column,))}) SELECT matching.total, {LISTED} FROM matching "
         f"LEFT JOIN (SELECT {ORDER_LIST} FROM orders WHERE order_id = ANY (ARRAY({place}))) AS page ON true "
         "ORDER BY page.created_at DESC, page.order_id DESC",
     )

@@ -23,6 +23,7 @@ from app.models.answer_store import (
 from app.models.database import DatabaseAway, DatabaseBusy, OutcomeUnknown, Pool, Session, Statement
 from app.models.groups import Groups
 from app.models.order import OrderState
+from app.models.pages import LARGE_TEXTS, LOAD_TEXTS, Listed, Page
 from app.models.rows import to_row, to_state
 from app.models.rules import Change
 from app.utils.deadline import Deadline
@@ -101,13 +102,19 @@ class OrderStore:
         except (psycopg2.Error, DatabaseBusy, OutcomeUnknown):
             return self._load_all([order_id], deadline)[0]
 
-    def page(
-        self, filters: dict[str, str], limit: int, offset: int, deadline: Deadline
-    ) -> tuple[int, list[OrderState]]:
-        """Return the number of matching orders and those of one page, newest first. Raises DatabaseTrouble."""
+    def page(self, filters: dict[str, str], limit: int, offset: int, deadline: Deadline) -> Page:
+        """Return one page of the matching orders, newest first, without large texts. Raises DatabaseTrouble."""
         values = [filters[name] for name in lists.FILTERS if name in filters]
         rows = self.answers.read(lists.page(filters, offset), [*values, limit, offset], deadline)
-        return rows[0][0], [to_state(row[1:]) for row in rows if row[1] is not None]
+        return Page(rows[0][0], [row[1:] for row in rows if row[1] is not None])
+
+    def with_texts(self, listed: Sequence[Listed], deadline: Deadline) -> list[OrderState]:
+        """Return orders of a page with the texts that were left out of it. Raises DatabaseTrouble."""
+        rows = self.answers.read(LOAD_TEXTS, ([it.order.order_id for it in listed],), deadline)
+        texts = {order_id: dict(zip(LARGE_TEXTS, found, strict=True)) for order_id, *found in rows}
+        if len(texts) < len(listed):
+            raise DatabaseBusy("An order of the page has just been removed")  # by somebody else: we never do
+        return [it.with_texts(texts[it.order.order_id]) for it in listed]
 
     def write(self, write: Write, deadline: Deadline) -> bool:
         """Commit a change with its history, event and stored answer; False: the order moved on, nothing was done.

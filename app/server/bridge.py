@@ -1,9 +1,10 @@
 """From HTTP to the endpoints and back. What is no endpoint (documents, unknown paths, other methods) is Flask's."""
 
 import io
+import logging
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any
@@ -13,11 +14,16 @@ from flask import Flask
 
 from app.api import requests
 from app.api.common import Common
-from app.api.errors import Response, failure
+from app.api.errors import Refused, Response, failure
 from app.api.requests import Request, too_large
 from app.api.routes import Endpoint
-from app.server.connection import Connection
+from app.models.trouble import DatabaseTrouble
+from app.server.connection import SEND_BUFFER, Connection
 from app.server.reader import Incoming, Malformed
+from app.services.metrics import ANSWERS_CUT
+from app.utils.budget import Budget, Share
+
+log = logging.getLogger(__name__)
 
 _STATUS_LINES = {it.value: f"HTTP/1.1 {it.value} {it.phrase}\r\n" for it in HTTPStatus}
 _NO_BODY = (204, 304)
@@ -29,6 +35,7 @@ class Bridge:
     def __init__(self, app: Flask) -> None:
         self._wsgi = app
         self._common: Common = app.extensions["common"]
+        self._budget: Budget = app.extensions["answers_budget"]
         endpoints: Iterable[Endpoint] = app.extensions["endpoints"]
         self._endpoints = {(it.method, it.path): it for it in endpoints}
         self._prefixes = [it for it in endpoints if it.path.endswith("/")]
@@ -52,8 +59,10 @@ class Bridge:
             response = endpoint.answer(request)
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an answer and the log a line
             response = self._common.failures.respond(error, request.method, request.path)
-        self._send(request, endpoint, response, incoming, connection, keeps)
-        return keeps
+        try:
+            return self._send(request, endpoint, response, incoming, connection, keeps)
+        finally:
+            response.release()
 
     def refuse(self, refusal: Malformed) -> bytes:
         """Return the whole answer to what is no request. Which call it was meant to be is not known."""
@@ -85,12 +94,50 @@ class Bridge:
         incoming: Incoming,
         connection: Connection,
         keeps: bool,
-    ) -> None:
+    ) -> bool:
+        """Send it; return whether the connection can take another request."""
         headers = [*response.headers, *self._common.finish(request, endpoint.name, response.status)]
-        head = self._head(
-            response.status, headers, response.content_type, len(response.body), incoming.version, keeps=keeps
-        )
-        connection.send(head + response.body)
+        kind, length, version = response.content_type, len(response.body), incoming.version
+        if response.pieces is None:
+            head = self._head(response.status, headers, kind, length, version, keeps=keeps)
+            return self._deliver(connection, head + response.body, response.share) and keeps
+        keeps = keeps and version == "1.1"  # to HTTP/1.0 the end of such a body is that of the connection
+        head = self._head(response.status, headers, kind, None, version, keeps=keeps)
+        framed = _chunks(response.pieces) if version == "1.1" else response.pieces
+        return self._deliver_pieces(connection, head, framed, endpoint.name, response.share) and keeps
+
+    def _deliver_pieces(
+        self, connection: Connection, head: bytes, pieces: Iterator[bytes], name: str, share: Share | None
+    ) -> bool:
+        """Send piece after piece, each when the client has most of the one before; false: it has not got all.
+
+        Where it cannot have all, the connection is reset: half an answer must not look like a whole one.
+        """
+        sent = 0
+        try:
+            for piece in pieces:
+                if not self._deliver(connection, head + piece, share):
+                    return False
+                head, sent = b"", sent + len(piece)
+        except Exception as error:
+            known = isinstance(error, DatabaseTrouble | Refused)
+            log.warning("%s: an answer ends after %d bytes: %s", name, sent, error, exc_info=None if known else error)
+            _cut(connection, "failure")
+            return False
+        return True
+
+    def _deliver(self, connection: Connection, data: bytes, share: Share | None) -> bool:
+        """Send it, and if it is large wait until the client has most of it; false where the client has gone."""
+        connection.send(data)
+        if len(data) <= SEND_BUFFER:
+            return True
+        held = share or self._budget.overdraw(len(data))
+        try:
+            with held.waiting(lambda: _cut(connection, "slow client")):
+                return connection.wait_for_room()
+        finally:
+            if share is None:
+                held.release()
 
     def _pass_to_flask(self, incoming: Incoming, connection: Connection, keeps: bool) -> bool:
         started: list[Any] = []
@@ -108,7 +155,8 @@ class Bridge:
         status, headers = int(started[0][:3]), started[1]
         if incoming.method == "HEAD" or status in _NO_BODY:
             content = b""
-        connection.send(self._head(status, headers, None, None, incoming.version, keeps=keeps) + content)
+        head = self._head(status, headers, None, None, incoming.version, keeps=keeps)
+        self._deliver(connection, head + content, None)
         return keeps
 
     def _head(
@@ -123,7 +171,11 @@ class Bridge:
     ) -> bytes:
         lines = [_STATUS_LINES[status], f"Date: {self._now()}\r\n"]
         if content_type is not None:
-            lines.append(f"Content-Type: {content_type}\r\nContent-Length: {length}\r\n")
+            lines.append(f"Content-Type: {content_type}\r\n")
+            if length is not None:
+                lines.append(f"Content-Length: {length}\r\n")
+            elif version == "1.1":
+                lines.append("Transfer-Encoding: chunked\r\n")
         lines += [f"{name}: {value}\r\n" for name, value in headers]
         if not keeps:
             lines.append("Connection: close\r\n")
@@ -137,6 +189,18 @@ class Bridge:
         if now >= self._date_until:
             self._date, self._date_until = formatdate(usegmt=True), now + 0.5
         return self._date
+
+
+def _chunks(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the pieces in the chunked transfer coding, whose last chunk tells that this is all."""
+    for piece in pieces:
+        yield b"%x\r\n%b\r\n" % (len(piece), piece)
+    yield b"0\r\n\r\n"
+
+
+def _cut(connection: Connection, reason: str) -> None:
+    ANSWERS_CUT.labels(reason).inc()
+    connection.reset()
 
 
 def _body_of(incoming: Incoming) -> bytes:

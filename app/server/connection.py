@@ -1,6 +1,8 @@
 """One HTTP connection on the loop: requests are answered one after the other, no client is waited for without end."""
 
 import asyncio
+import socket
+import struct
 import time
 from collections import deque
 from typing import Protocol, cast
@@ -17,6 +19,7 @@ DRAIN_BYTES = 8 * 1024 * 1024  # that are read and dropped meanwhile
 SEND_BUFFER = 64 * 1024
 MOST_PIPELINED = 16
 
+AT_ONCE = struct.pack("ii", 1, 0)  # linger for no time: what is unsent is dropped, and the client hears of it
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -139,6 +142,12 @@ class Connection(asyncio.Protocol):
             self._room = None
         return not self.transport.is_closing()
 
+    def reset(self) -> None:
+        """End in the middle of an answer, with a reset: a plain end would tell HTTP/1.0 that this was all of it."""
+        if not self.transport.is_closing():
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
+            self.transport.abort()
+
     def end_answer(self, *, keep: bool) -> None:
         """Go on with the next request, or close where the answer said so."""
         self._is_answering = False
@@ -154,7 +163,7 @@ class Connection(asyncio.Protocol):
         """Close the connection where its client takes too long."""
         if self.transport.get_write_buffer_size():
             if self._takes_too_little(now):
-                self.transport.abort()
+                self.reset()
         elif self._closes_at is not None:
             self._closes_at = self._closes_at or now + CLOSE_SECONDS
             if now > self._closes_at:

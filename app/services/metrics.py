@@ -9,6 +9,8 @@ REQUEST_SECONDS = Histogram(
     ["endpoint"],
     buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 4),
 )
+ANSWER_BYTES = Gauge("order_answer_bytes", "Bytes that answers in the making, or not taken by their clients, hold")
+ANSWERS_CUT = Counter("order_answers_cut_total", "Large answers that ended before their clients had them", ["reason"])
 LOST_RACES = Counter("order_lost_races_total", "Compare-and-swaps that another writer won; each was decided again")
 COMMANDS = Counter("order_commands_total", "Kafka commands by type and outcome", ["type", "outcome"])
 LAG = Gauge("order_commands_lag", "Commands in the log that are not handled yet", ["partition"])

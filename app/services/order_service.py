@@ -1,6 +1,6 @@
 """The use cases of the HTTP door: decide, commit, answer. Kafka's batches are in command_batch.py, same rules."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -9,6 +9,7 @@ from app.models.answer_store import ASKING_SECONDS, Answer, IdempotencyKey, KeyI
 from app.models.commands import AcceptOrder, ClearRunner, Command, CreateOrder, OrderCommand
 from app.models.database import DatabaseBusy, DatabaseTrouble, OutcomeUnknown, Pool, Session
 from app.models.order import OrderState
+from app.models.pages import Listed, Page
 from app.models.rules import Change, Decision, Refusal, Unchanged
 from app.models.store import OrderStore, Origin, Write
 from app.services.events import http_event
@@ -58,10 +59,14 @@ class OrderService:
         """Return the order as it is now, or None. Raises DatabaseTrouble."""
         return self._store.load(order_id, deadline)
 
-    def page(self, filters: dict[str, str], page: int, limit: int, deadline: Deadline) -> tuple[int, list[OrderState]]:
-        """Return how many orders match and those of the page, newest first. Raises DatabaseTrouble."""
+    def page(self, filters: dict[str, str], page: int, limit: int, deadline: Deadline) -> Page:
+        """Return a page of the orders that match, newest first, without large texts. Raises DatabaseTrouble."""
         offset = min((page - 1) * limit, 2**62)  # past any end, and still a bigint
         return self._store.page(filters, limit, offset, deadline)
+
+    def with_texts(self, listed: Sequence[Listed], deadline: Deadline) -> list[OrderState]:
+        """Return orders of a page with their large texts. Raises DatabaseTrouble."""
+        return self._store.with_texts(listed, deadline) if listed else []
 
     def answer(self, read_command: Callable[[], Command], call: Call) -> Answer:
         """Return the answer already given under the call's key, else do what the command asks for.

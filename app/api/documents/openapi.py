@@ -92,19 +92,27 @@ def _gets() -> dict[str, Any]:
     page_answers = {200: _response("Newest first", schemas.Page, page | past)}
     one_answer = {200: _response("The order", schemas.Order, {"order": examples.ACCEPTED.to_wire()})}
     healthy = {200: _response("Healthy", schemas.Healthy, {"healthy": {"status": "healthy"}})}
-    missing = _failures("getOrderDetails", {404: refusals.NOT_FOUND})
+    missing, busy = _failures("getOrderDetails", {404: refusals.NOT_FOUND}), refusals.OF_A_PAGE
     return {
         "/health": {"get": _operation("health", "health", "Tell that somebody answers", [], healthy)},
-        "/orders": {"get": _read("listOrders", "A page of orders", [*numbers, *filters], page_answers)},
+        "/orders": {"get": _read("listOrders", "A page of orders", [*numbers, *filters], page_answers, busy)},
         "/orders/customer/{customer_id}": {
-            "get": _read("listCustomerOrders", "A page of a customer's orders", [customer, *numbers], page_answers)
+            "get": _read(
+                "listCustomerOrders", "A page of a customer's orders", [customer, *numbers], page_answers, busy
+            )
         },
         "/getOrderDetails": {"get": _read("getOrderDetails", "One order", [order_id], one_answer | missing)},
     }
 
 
-def _read(call: str, summary: str, parameters: list[dict[str, Any]], answers: Mapping[int, Any]) -> dict[str, Any]:
-    failures = _failures(call, {400: refusals.OF_A_GET[call], **refusals.TROUBLE})
+def _read(
+    call: str,
+    summary: str,
+    parameters: list[dict[str, Any]],
+    answers: Mapping[int, Any],
+    trouble: Mapping[int, Sentences] = refusals.TROUBLE,
+) -> dict[str, Any]:
+    failures = _failures(call, {400: refusals.OF_A_GET[call], **trouble})
     return _operation(call, "orders", summary, parameters, {**answers, **failures})
 
 

@@ -6,6 +6,7 @@ The few that come from elsewhere than the body are texts here; a test provokes e
 from collections.abc import Mapping
 from typing import Any
 
+from app.api import pages
 from app.api.bodies import Body
 from app.api.documents import examples
 from app.models import fields
@@ -108,6 +109,7 @@ _PAGE: Sentences = {
     "invalid_page": "page must be a positive whole number",
     "invalid_limit": "limit must be at most 1000",
 }
+OF_A_PAGE: Mapping[int, Sentences] = {**TROUBLE, 503: {**TROUBLE[503], "service_busy": pages.BUSY}}
 OF_A_GET: Mapping[str, Sentences] = {
     "listOrders": {
         **_PAGE,
