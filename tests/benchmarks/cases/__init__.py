@@ -9,7 +9,7 @@ from tests.benchmarks.table import Result
 
 # In this order: those that need the large table stand together.
 MODULES = ("create", "accept", "get", "lists", "filters", "commands", "relay", "latency", "memory", "start")
-LONG_MODULES = ("growth", "scaling", "profile")
+LONG_MODULES = ("growth", "scaling", "profile", "pages")
 
 
 @dataclass(frozen=True, slots=True)
