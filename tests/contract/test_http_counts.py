@@ -4,13 +4,14 @@ import io
 import random
 import re
 import threading
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from flask import Flask
+from psycopg2 import extensions
 
 from app.cli.consistency import MISCOUNTED
 from app.models import lists
@@ -318,9 +319,26 @@ DATA_OF = (
 )
 
 
+@contextmanager
+def with_copy() -> Iterator[None]:
+    """Let psycopg2 wait by itself for the body: with the service's way of waiting there is no COPY."""
+    ours = extensions.get_wait_callback()
+    extensions.set_wait_callback(None)
+    try:
+        yield
+    finally:
+        extensions.set_wait_callback(ours)
+
+
 def restore_data(source: Tables, target: Tables) -> None:
     """As `pg_dump --data-only source | psql target`: table by table, with an empty search path."""
-    with closing(source.connect()) as giver, closing(target.connect()) as taker, taker, taker.cursor() as writing:
+    with (
+        with_copy(),
+        closing(source.connect()) as giver,
+        closing(target.connect()) as taker,
+        taker,
+        taker.cursor() as writing,
+    ):
         writing.execute("SELECT pg_catalog.set_config('search_path', '', false)")
         for row in source.rows(DATA_OF):
             data = io.BytesIO()
