@@ -25,6 +25,8 @@ from app.utils.budget import Budget
 
 log = logging.getLogger(__name__)
 
+BULK_CONNECTIONS = 2  # for pieces of large pages, a few milliseconds each
+
 
 def create_app(settings: Settings | None = None) -> Flask:
     """Return the app for the settings, those of the environment by default. Raises SettingsError.
@@ -41,7 +43,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     look = None if workers_database is database else database.pool(1)
     kafka_service = KafkaService(settings, workers_database, alarms, look)
     pool = database.pool(settings.database_pool)
-    store = OrderStore(pool, settings.refused_accept_seconds)
+    store = OrderStore(pool, settings.refused_accept_seconds, database.pool(BULK_CONNECTIONS))
     service = OrderService(pool, store, kafka_service.wake)
     failures = Failures(alarms)
     common = Common(settings.cors_origins, failures)

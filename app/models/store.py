@@ -87,8 +87,10 @@ class Write:
 class OrderStore:
     """The statements of the HTTP door. Every method blocks until its deadline at the longest."""
 
-    def __init__(self, pool: Pool, refused_accept_seconds: int) -> None:
+    def __init__(self, pool: Pool, refused_accept_seconds: int, bulk: Pool | None = None) -> None:
+        """`bulk`: the connections for large texts, so that neither these wait for the callers nor they for these."""
         self._pool = pool
+        self._bulk = bulk or pool
         self.answers = AnswerStore(pool, refused_accept_seconds)
         self._turns = Turns(MOST_BEHIND_STUCK)
         self._loads = Groups(self._load_all)
@@ -110,7 +112,11 @@ class OrderStore:
 
     def with_texts(self, listed: Sequence[Listed], deadline: Deadline) -> list[OrderState]:
         """Return orders of a page with the texts that were left out of it. Raises DatabaseTrouble."""
-        rows = self.answers.read(LOAD_TEXTS, ([it.order.order_id for it in listed],), deadline)
+        order_ids = [it.order.order_id for it in listed]
+        try:
+            rows = self._bulk.run(LOAD_TEXTS, (order_ids,), deadline)
+        except OutcomeUnknown:  # a connection that was dead already
+            rows = self._bulk.run(LOAD_TEXTS, (order_ids,), deadline)
         texts = {order_id: dict(zip(LARGE_TEXTS, found, strict=True)) for order_id, *found in rows}
         if len(texts) < len(listed):
             raise DatabaseBusy("An order of the page has just been removed")  # by somebody else: we never do

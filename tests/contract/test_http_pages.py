@@ -4,6 +4,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from itertools import cycle
 from typing import Any
@@ -18,7 +19,7 @@ from app.server.connection import SEND_SECONDS
 from app.utils.budget import Budget
 from app.utils.encoder import encode
 from tests.contract.builders import Caller, at_once_in_tasks
-from tests.contract.conftest import Tables, make_app
+from tests.contract.conftest import Tables, await_waiting, make_app
 from tests.contract.door import Client, get, open_door
 from tests.contract.test_connection import run
 from tools.stack.postgres import Postgres
@@ -248,6 +249,20 @@ def test_what_changes_while_a_page_is_sent_is_not_in_it(own_tables: Tables, port
         found = json.loads(b"".join(client.chunks()))
     assert {(it["orderStatus"], it["version"], it["cancelReason"]) for it in found["items"]} == {("ACCEPTED", 1, None)}
     assert json.loads(get(port, "/orders?limit=1").body)["items"][0]["cancelReason"] == "late"
+
+
+def test_a_page_that_is_sent_goes_on_while_every_connection_is_busy(own_tables: Tables) -> None:
+    """With the callers of an order that somebody holds."""
+    app = make_app(own_tables.url, DATABASE_POOL="1")
+    fill(own_tables, [LARGE] * 120)
+    with open_door(app) as own_port, deaf(own_port, "/orders?limit=1000") as client, ThreadPoolExecutor(1) as thread:
+        with own_tables.row_locked("order-0"):
+            waiting = thread.submit(Caller(app.test_client()).update, "order-0", "PLACED")
+            await_waiting(own_tables, 1)
+            client.head()
+            assert len(json.loads(b"".join(client.chunks()))["items"]) == 120
+            assert not waiting.done()
+        assert waiting.result(10).status_code == 200
 
 
 def test_what_does_not_fit_beside_the_others_is_refused_and_answered_later(own_app: Flask, port: int) -> None:
