@@ -8,15 +8,16 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
+from tests.benchmarks.before import COMMIT
 from tests.benchmarks.bench import Bench, Options, new_bench
 from tests.benchmarks.cases import Case, load_cases
 from tests.benchmarks.check import Wrong
 from tests.benchmarks.database import Database
-from tests.benchmarks.environment import NotInstalled, peers_python, version_of
+from tests.benchmarks.environment import NotInstalled, node_versions, peers_python, version_of
 from tests.benchmarks.load import CONNECTIONS, wrk
 from tests.benchmarks.pgbench import OPTIONS as PGBENCH
-from tests.benchmarks.servers import COMMANDS, OURS, TUNING
-from tests.benchmarks.table import Result, ratio_table, sample_table
+from tests.benchmarks.servers import COMMANDS, OURS, TUNING, WORKERS
+from tests.benchmarks.table import Result, ratio_table, sample_table, target_table
 from tests.faults.service import CHECKOUT
 from tools.sections import when_and_where, write_section
 from tools.stack.errors import StackError
@@ -24,7 +25,7 @@ from tools.stack.jars import VERSION as KAFKA
 
 DOCUMENT = CHECKOUT / "docs" / "performance.md"
 SHARED_PACKAGES = ("flask", "gunicorn", "sqlalchemy", "psycopg2-binary", "kafka-python")
-PEERS_PACKAGES = ("flask-sqlalchemy", "fastapi", "uvicorn", "uvloop", "asyncpg")
+PEERS_PACKAGES = ("flask-sqlalchemy", "fastapi", "litestar", "uvicorn", "uvloop", "httptools", "asyncpg")
 
 
 def main() -> int:
@@ -45,9 +46,7 @@ def main() -> int:
         return 1
     whole = Result()
     for result in results:
-        whole.rows.extend(result.rows)
-        whole.samples.update(result.samples)
-        whole.sections.update(result.sections)
+        whole.add(result)
     took = f"{(time.monotonic() - started) / 60:.0f} minutes"
     text = f"{when_and_where()}; {amount.rounds} rounds of {amount.seconds:g} s, {took}."
     sections = whole.sections | _sections(whole, about, amount.orders)
@@ -65,18 +64,27 @@ def _run(it: Case, bench: Bench) -> Result:
     finally:
         bench.clear()
     print("\n".join([*ratio_table(result.rows, bench.options.orders), *sample_table(result.samples)]))
+    print("".join(f"left out: {line}\n" for line in _left_out(result)), end="")
     print(f"{time.monotonic() - started:.0f} s", flush=True)
     return result
 
 
 def _sections(whole: Result, about: Sequence[str], orders: int) -> dict[str, list[str]]:
-    if not whole.rows:
+    if not whole.rows and not whole.left_out:
         return {}
     return {
-        "targets": ratio_table(whole.rows, orders),
+        "targets": target_table(whole, orders),
         "figures": sample_table(whole.samples),
-        "configuration": list(about),
+        "configuration": [*about, *(f"- left out: {line}" for line in _left_out(whole))],
     }
+
+
+def _left_out(result: Result) -> list[str]:
+    """Return why targets were not measured, a line for each reason."""
+    reasons: dict[str, list[str]] = {}
+    for target, reason in result.left_out.items():
+        reasons.setdefault(reason, []).append(target)
+    return [f"{', '.join(targets)}: {reason}" for reason, targets in reasons.items()]
 
 
 def _write(text: str, sections: dict[str, list[str]], chosen: Sequence[Case], amount: Options) -> None:
@@ -95,18 +103,22 @@ def configuration(bench: Bench, python: Path) -> list[str]:
     database = Database(bench.postgres.url())
     server, *settings = [f"{name} = {database.rows(f'SHOW {name}')[0][0]}" for name in shown]
     database.close()
-    named = ("web_concurrency", "web_threads", "database_pool", "consumer_batch", "relay_batch", "relay_poll_ms")
+    named = ("web_concurrency", "database_pool", "consumer_batch", "relay_batch", "relay_poll_ms")
     ours = [f"{name.upper()}={getattr(OURS, name)}" for name in named]
     client = f"wrk, {CONNECTIONS} connections" if wrk() else f"the client of this package, {CONNECTIONS} connections"
     return [
         f"- Python {platform.python_version()}, PostgreSQL {server.split()[2]}, Apache Kafka {KAFKA}",
         f"- {', '.join(versions)}",
+        f"- {node_versions()}",
         f"- load: {client}; pgbench {' '.join(PGBENCH)}",
         f"- PostgreSQL: {', '.join(settings)}",
         "- Apache Kafka: one node, `acks=all`, topics of 3 partitions, as `tools/stack/broker.py` starts it",
         f"- this service: `gunicorn -c gunicorn.conf.py run:app` with its defaults: {', '.join(ours)}",
-        *(f"- {kind}: `python {command}`" for kind, command in COMMANDS.items()),
-        f"- each peer: a pool of {OURS.database_pool} connections, none above it; relay batches of {OURS.relay_batch}",
+        f"- beside services with an event loop: `WEB_CONCURRENCY={WORKERS}`, and as many processes of each of them",
+        f"- the version before: commit {COMMIT}, `gunicorn -c gunicorn.conf.py run:app` with its defaults",
+        *(f"- {kind}: `{command}`" for kind, command in COMMANDS.items()),
+        f"- each peer: a pool of {OURS.database_pool} connections for each of its processes, none above it; relay "
+        f"batches of {OURS.relay_batch}",
     ]
 
 

@@ -9,6 +9,7 @@ from tempfile import mkdtemp
 
 import psutil
 
+from tests.benchmarks.before import Before, check_out
 from tests.benchmarks.database import Database
 from tests.benchmarks.servers import Peer, SeenBroker, TunedPostgres
 from tests.benchmarks.topics import Tail
@@ -55,7 +56,9 @@ class Bench:
     broker: SeenBroker
     options: Options
     _closing: list[Callable[[], None]] = field(default_factory=list)
+    _at_end: list[Callable[[], object]] = field(default_factory=list)
     _large: str | None = None
+    _before: tuple[Path, Path] | None = None
     _started: int = 0
 
     def database(self, name: str, orders: int = 0, *statuses: str, counted: bool = True) -> Database:
@@ -85,17 +88,37 @@ class Bench:
         return self._serve(name, database, events, Instance, settings)
 
     def peer(self, kind: str, database: Database) -> Served:
-        """Start a peer."""
+        """Start a peer. Raises LeftOut."""
 
         def make(folder: Path, named: dict[str, str]) -> Peer:
             return Peer(folder, kind, named)
 
         return self._serve(kind, database, None, make, {})
 
+    def before(self, name: str) -> Served:
+        """Start the version before on a database of its own, which is empty and at its head. Raises LeftOut."""
+        if self._before is None:
+            tree = self.folder / "before"
+            self._before = tree, check_out(tree, self._at_end.append)
+        tree, python = self._before
+
+        def make(folder: Path, named: dict[str, str]) -> Before:
+            return Before(folder, named, tree, python)
+
+        made = Database(self.postgres.create_database(name))
+        self._closing.append(made.close)
+        return self._serve(Before.name, made, None, make, {})
+
     def clear(self) -> None:
         """Kill what the case has started, and close its connections."""
         while self._closing:
             self._closing.pop()()
+
+    def end(self) -> None:
+        """Clear, and take back what was made for the whole run."""
+        self.clear()
+        while self._at_end:
+            self._at_end.pop()()
 
     def _serve(
         self,
@@ -144,7 +167,7 @@ def new_bench(options: Options) -> Iterator[Bench]:
         yield bench
         well = True
     finally:
-        bench.clear()
+        bench.end()
         broker.kill()
         postgres.kill()
         if well:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from tests.benchmarks.measure import percentile
 
 END_OF_HEADERS = b"\r\n\r\n"
+LAST_CHUNK = b"\r\n0\r\n\r\n"
 PATIENCE_SECONDS = 30.0
 
 
@@ -61,15 +62,18 @@ class Wire:
             raise ConnectionError("the server closed the connection")
         self._received += received
         head, found, body = self._received.partition(END_OF_HEADERS)
-        if not found or len(body) < _content_length(head):
+        if not found or not is_whole(head.lower(), body):
             return None
         self._received = b""
         return int(head.split(None, 2)[1]), (time.perf_counter() - self._sent_at) * 1000
 
 
-def _content_length(head: bytes) -> int:
-    lines = (line.partition(b":") for line in head.lower().split(b"\r\n"))
-    return next(int(value) for name, _, value in lines if name == b"content-length")
+def is_whole(head: bytes, body: bytes) -> bool:
+    """Tell whether the body of an answer, whose head is in lower case, is all there."""
+    fields = {name: value for name, _, value in (line.partition(b":") for line in head.split(b"\r\n"))}
+    if b"chunked" in fields.get(b"transfer-encoding", b""):
+        return body.endswith(LAST_CHUNK)
+    return len(body) >= int(fields[b"content-length"])
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from psycopg2.sql import SQL, Identifier
 
 from app.config.config import Settings
 from app.models import schema
-from tests.benchmarks.environment import FOLDER, peers_python
+from tests.benchmarks.environment import FOLDER, node_modules, peers_python
 from tests.faults.service import CHECKOUT
 from tools.stack.broker import Broker
 from tools.stack.postgres import Postgres
@@ -28,20 +28,31 @@ TUNING = {
 }
 TEMPLATE = "at_head"
 OURS = Settings.load({})
-"""The service's defaults: the peers get as many threads, connections and rows in a batch."""
+"""The service's defaults: the peers get as many connections and rows in a batch."""
+
+WORKERS = 2
+"""Processes of each peer with an event loop, and of this service beside them: one for each core of a small machine."""
+THREADS = 32  # of each peer with threads: as many as the load has connections
 
 _GUNICORN = (
-    f"-m gunicorn --worker-class gthread --workers {OURS.web_concurrency} --threads {OURS.web_threads} "
+    f"-m gunicorn --worker-class gthread --workers {OURS.web_concurrency} --threads {THREADS} "
     "--keep-alive 75 --no-control-socket --log-level warning --bind 127.0.0.1:{port} tests.benchmarks.peers."
 )
+_UVICORN = (
+    f"-m uvicorn --workers {WORKERS} --loop uvloop --http httptools --no-access-log --log-level warning "
+    "--timeout-keep-alive 75 --host 127.0.0.1 --port {port} tests.benchmarks.peers."
+)
+FASTIFY = "fastify_pg"
 COMMANDS = {
-    "usual_way": f"{_GUNICORN}usual_way:app",
-    "usual_outbox": f"{_GUNICORN}usual_outbox:app",
-    "fastapi_asyncpg": "-m uvicorn --workers 1 --loop uvloop --http httptools --no-access-log --log-level warning "
-    "--host 127.0.0.1 --port {port} tests.benchmarks.peers.fastapi_asyncpg:app",
-    "relay": "-m tests.benchmarks.peers.relay",
+    "usual_way": f"python {_GUNICORN}usual_way:app",
+    "usual_outbox": f"python {_GUNICORN}usual_outbox:app",
+    "fastapi_two_statements": f"python {_UVICORN}fastapi_asyncpg:two_statements",
+    "fastapi_one_statement": f"python {_UVICORN}fastapi_asyncpg:one_statement",
+    "litestar_asyncpg": f"python {_UVICORN}litestar_asyncpg:app",
+    FASTIFY: "node tests/benchmarks/peers/fastify/server.js",
+    "relay": "python -m tests.benchmarks.peers.relay",
 }
-"""How each peer is started, after its interpreter."""
+"""How each peer is started."""
 WITHOUT_PORT = ("relay",)
 
 
@@ -75,7 +86,10 @@ class TunedPostgres(Seen, Postgres):
 
 
 class Peer(Seen):
-    """One of the other services; `start` returns when its `/health` answers, or at once where it has no port."""
+    """One of the other services; `start` returns when its `/health` answers, or at once where it has no port.
+
+    `start` raises LeftOut where this machine has not got what it needs.
+    """
 
     start_seconds = 40.0
     stop_seconds = 20.0
@@ -84,14 +98,19 @@ class Peer(Seen):
         super().__init__(folder)
         self.name = f"the peer {kind}"
         self._kind = kind
-        self._settings = settings
+        self._settings = dict(settings)
 
     def _prepare(self) -> list[str]:
-        return [str(peers_python()), *COMMANDS[self._kind].format(port=self.port).split()]
+        program, *arguments = COMMANDS[self._kind].format(port=self.port).split()
+        if self._kind == FASTIFY:
+            self._settings["NODE_PATH"] = str(node_modules())
+            return [program, *(str(CHECKOUT / argument) for argument in arguments)]
+        return [str(peers_python()), *arguments]
 
     def _environment(self) -> Mapping[str, str]:
         tuned = {"DATABASE_POOL": str(OURS.database_pool), "RELAY_BATCH": str(OURS.relay_batch)}
-        return os.environ | self._settings | tuned | {"PYTHONPATH": str(CHECKOUT)}
+        tuned |= {"PORT": str(self.port), "WORKERS": str(WORKERS), "PYTHONPATH": str(CHECKOUT)}
+        return os.environ | self._settings | tuned
 
     def _spawn(self, command: list[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
         return subprocess.Popen(

@@ -1,18 +1,26 @@
 """What the benchmarks' tables say follows from their figures, and a wrong event does not pass."""
 
+import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from tests.benchmarks import cases as cases_folder
+from tests.benchmarks.before import check_out, commit_of
+from tests.benchmarks.cases import loops
 from tests.benchmarks.check import FIELDS, Announced, event_differs
+from tests.benchmarks.client import is_whole
+from tests.benchmarks.environment import LeftOut, agrees, node_modules, node_versions
 from tests.benchmarks.measure import Sample, interleaved, median, percentile
 from tests.benchmarks.peers.orders import change_event
-from tests.benchmarks.table import Target, rates, ratio_table, times
+from tests.benchmarks.servers import COMMANDS
+from tests.benchmarks.table import TARGETS, Result, Target, cpu, figure, rates, ratio_table, target_table, times
 from tools.sections import write_section
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, 500, UTC).replace(tzinfo=None)  # as the table holds it
@@ -110,3 +118,106 @@ def test_a_section_is_replaced_between_its_marks_only(tmp_path: Path) -> None:
     assert document.read_text() == "before\n<!-- a begins -->\nnew\nlines\n<!-- a ends -->\nafter\n"
     with pytest.raises(ValueError, match="no place for b"):
         write_section(document, "b", ["new"])
+
+
+@pytest.mark.parametrize(("value", "verdict"), [(0.4, "aim reached"), (0.5, "reached"), (0.6, "missed by 20 %")])
+def test_a_ratio_of_costs_is_the_better_the_smaller_it_is(value: float, verdict: str) -> None:
+    assert Target("cost", 0.5, 0.4, most=True).verdict(value) == verdict
+
+
+def test_a_target_without_an_aim_is_reached_at_most() -> None:
+    limit = Target("limit", 50, None, "ms")
+    assert [limit.verdict(1.0), limit.shown(limit.least), limit.shown(limit.aim)] == ["reached", "≤ 50 ms", "-"]
+
+
+def test_cpu_is_compared_by_what_the_server_takes_for_each() -> None:
+    line = ratio_table([cpu("before_get", Sample(server_cpu=0.1, rate=9.0), Sample(server_cpu=0.4, rate=9.0))], 1)[-1]
+    assert line.endswith(" ÷ the version before | 0.10 ms | 0.40 ms | 0.25 | ≤ 0.4 | ≤ 0.2 | reached |")
+
+
+def test_the_table_of_targets_is_whole_whoever_was_left_out() -> None:
+    result = Result([figure("start", 0.5)], left_out={"create_fastify": "Node is not installed here"})
+    _, _, *lines = target_table(result, 20_000)
+    verdicts = dict(zip(TARGETS, (line.split(" | ")[-1].removesuffix(" |") for line in lines), strict=True))
+    assert verdicts["create_fastify"] == "not measured: Node is not installed here"
+    assert (verdicts["start"], verdicts["get"]) == ("aim reached", "not measured")
+
+
+def test_what_came_of_two_cases_is_one_result() -> None:
+    whole = Result([figure("start", 0.5)], {"a": Sample(rate=1.0)}, left_out={"get": "gone"})
+    whole.add(Result([figure("memory", 80.0)], {"b": Sample(rate=2.0)}, {"own": ["line"]}, {"accept": "gone"}))
+    assert [row.target for row in whole.rows] == ["start", "memory"]
+    assert (list(whole.samples), list(whole.sections), list(whole.left_out)) == (["a", "b"], ["own"], ["get", "accept"])
+
+
+def test_each_target_belongs_to_a_case_and_each_peer_of_the_loops_has_a_command() -> None:
+    cases = "".join(file.read_text() for file in Path(cases_folder.__file__).parent.glob("*.py"))
+    assert [name for name in TARGETS if f'"{name}"' not in cases] == []
+    assert {*loops.CREATES.values(), *loops.GETS.values()} <= COMMANDS.keys()
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    run = partial(subprocess.run, cwd=tmp_path, check=True, capture_output=True)
+    run(["git", "init", "--quiet"])
+    (tmp_path / "requirements.txt").write_text("")
+    run(["git", "add", "."])
+    run(["git", "-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "-m", "it"])
+    return tmp_path
+
+
+def test_a_clone_without_the_version_before_leaves_it_out(clone: Path) -> None:
+    with pytest.raises(LeftOut, match="has not got the commit"):
+        check_out(clone / "tree", lambda _: None, checkout=clone)
+
+
+def test_no_clone_at_all_leaves_it_out_too(tmp_path: Path) -> None:
+    with pytest.raises(LeftOut, match="has not got the commit"):
+        commit_of(tmp_path / "gone")
+
+
+def test_the_worktree_of_the_version_before_is_gone_at_the_end(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.benchmarks.before.COMMIT", "HEAD")
+    at_end: list[Any] = []
+    check_out(clone / "tree", at_end.append, checkout=clone)
+    assert (clone / "tree" / "requirements.txt").exists()
+    at_end.pop()()
+    listed = subprocess.run(["git", "worktree", "list"], cwd=clone, check=True, capture_output=True, text=True).stdout
+    assert (len(listed.splitlines()), (clone / "tree").exists()) == (1, False)
+
+
+def test_requirements_agree_where_each_version_is_the_installed_one() -> None:
+    assert agrees(
+        f"pytest=={pytest.__version__} \\\n    --hash=sha256:0 \\\n    # via -r it\ncolorama==0 ; python == '2' \\\n"
+    )
+    assert not agrees("pytest==0.1 \\\n    --hash=sha256:0\n")
+    assert not agrees("a-package-that-nobody-has==1 \\\n")
+
+
+def test_without_node_its_peer_is_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(LeftOut, match="Node is not installed here"):
+        node_modules()
+    assert node_versions() == "no peer on Node: Node is not installed here"
+
+
+def test_a_node_that_is_too_old_leaves_its_peer_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("node", "npm"):
+        (tmp_path / name).write_text("#!/bin/sh\necho v18.1.0\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    with pytest.raises(LeftOut, match=r"v18\.1\.0 is older than 20"):
+        node_modules()
+
+
+@pytest.mark.parametrize(
+    ("head", "body", "whole"),
+    [
+        (b"http/1.1 200 ok\r\ncontent-length: 3", b"abc", True),
+        (b"http/1.1 200 ok\r\ncontent-length: 3", b"ab", False),
+        (b"http/1.1 200 ok\r\ntransfer-encoding: chunked", b"3\r\nabc\r\n0\r\n\r\n", True),
+        (b"http/1.1 200 ok\r\ntransfer-encoding: chunked", b"3\r\nabc\r\n", False),
+    ],
+)
+def test_the_client_knows_when_an_answer_is_whole(head: bytes, body: bytes, whole: bool) -> None:
+    assert is_whole(head, body) is whole

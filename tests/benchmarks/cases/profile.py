@@ -23,7 +23,7 @@ from tests.benchmarks.table import Result
 from tools.sections import markdown_table
 
 HEAD = ["call", "inside of what", "CPU of the service, ms each", "of PostgreSQL, ms each", "a second"]
-BARE = "one thread, no server"
+BARE = "Flask's route, one thread, no server"
 ONE = "gunicorn, `ROLES=api`, 1 connection"
 MANY = f"gunicorn, `ROLES=api`, {CONNECTIONS} connections"
 ALL_ROLES = f"all roles, {CONNECTIONS} connections, events relayed"
@@ -81,7 +81,7 @@ def reading(database: Database) -> Load:
 
 @dataclass
 class Bare:
-    """Rounds of one call inside this very process, one after the other; the CPU time is that of the calling thread."""
+    """Rounds of one call through Flask inside this very process, one after the other; the CPU time is the thread's."""
 
     bench: Bench
     app: Flask

@@ -61,10 +61,19 @@ def order_of(body: Any, saga_id: str | None = None) -> dict[str, Any]:
         if not isinstance(value, str) or len(value) > 255:
             raise Refused("ids and locations must be texts of at most 255 characters")
     items = details["foodItems"]
-    food_fee = cents(sum((_price(item) for item in items), Decimal(0)))
-    delivery_fee = cents(_amount(details.get("deliveryFee") or 0))
+    fees = food_fee_of(items), fee_of(details.get("deliveryFee") or 0)
     store, place = details.get("storeLocation") or None, details["deliveryLocation"]
-    return columns(body["customer_id"], items, food_fee, delivery_fee, store, place, saga_id)
+    return columns(body["customer_id"], items, *fees, store, place, saga_id)
+
+
+def food_fee_of(items: Sequence[Any]) -> Decimal:
+    """Return what the items cost together. Raises Refused."""
+    return cents(sum((_price(item) for item in items), Decimal(0)))
+
+
+def fee_of(value: Any) -> Decimal:
+    """Return a fee as it was sent, a number or its text. Raises Refused."""
+    return cents(_amount(value))
 
 
 def columns(
