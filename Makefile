@@ -27,7 +27,7 @@ test: $(INSTALLED) ## all tests; PG_BIN=/usr/lib/postgresql/15/bin on that Postg
 check: lint ## format, lint, types, tests with coverage: what CI runs
 	$(BIN)/python -m pytest $(TWO_AT_A_TIME) --cov --cov-report=term --durations=15
 
-bench: $(INSTALLED) ## this service beside its peers, a quarter of an hour; CASE=create,get for some; growth, scaling, profile
+bench: $(INSTALLED) ## this service beside its peers and the version before, half an hour; CASE=create,get for some; growth, scaling, profile
 	$(BIN)/python -m tests.benchmarks --write $(if $(CASE),--case $(CASE))
 
 chaos: $(INSTALLED) ## the fault matrix, over an hour; ROW=2,17 SECONDS=60 SEED=1 for some of it

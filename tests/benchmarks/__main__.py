@@ -49,10 +49,10 @@ def main() -> int:
         whole.add(result)
     took = f"{(time.monotonic() - started) / 60:.0f} minutes"
     text = f"{when_and_where()}; {amount.rounds} rounds of {amount.seconds:g} s, {took}."
-    sections = whole.sections | _sections(whole, about, amount.orders)
+    sections = whole.sections | sections_of(whole, about, amount.orders)
     print(f"\n{text}\n\n" + "\n\n".join("\n".join(lines) for lines in sections.values()))
     if options.write:
-        _write(text, sections, chosen, amount)
+        write(text, sections, chosen, amount)
     return 0
 
 
@@ -64,22 +64,23 @@ def _run(it: Case, bench: Bench) -> Result:
     finally:
         bench.clear()
     print("\n".join([*ratio_table(result.rows, bench.options.orders), *sample_table(result.samples)]))
-    print("".join(f"left out: {line}\n" for line in _left_out(result)), end="")
+    print("".join(f"left out: {line}\n" for line in left_out_lines(result)), end="")
     print(f"{time.monotonic() - started:.0f} s", flush=True)
     return result
 
 
-def _sections(whole: Result, about: Sequence[str], orders: int) -> dict[str, list[str]]:
+def sections_of(whole: Result, about: Sequence[str], orders: int) -> dict[str, list[str]]:
+    """Return the sections of the document that come of all cases together, none where none has a target."""
     if not whole.rows and not whole.left_out:
         return {}
     return {
         "targets": target_table(whole, orders),
         "figures": sample_table(whole.samples),
-        "configuration": [*about, *(f"- left out: {line}" for line in _left_out(whole))],
+        "configuration": [*about, *(f"- left out: {line}" for line in left_out_lines(whole))],
     }
 
 
-def _left_out(result: Result) -> list[str]:
+def left_out_lines(result: Result) -> list[str]:
     """Return why targets were not measured, a line for each reason."""
     reasons: dict[str, list[str]] = {}
     for target, reason in result.left_out.items():
@@ -87,7 +88,7 @@ def _left_out(result: Result) -> list[str]:
     return [f"{', '.join(targets)}: {reason}" for reason, targets in reasons.items()]
 
 
-def _write(text: str, sections: dict[str, list[str]], chosen: Sequence[Case], amount: Options) -> None:
+def write(text: str, sections: dict[str, list[str]], chosen: Sequence[Case], amount: Options) -> None:
     """Write what this run may speak for: the tables of a whole run, and the sections that a case has of its own."""
     by_name = [it for it in load_cases().values() if it.by_name]
     whole = len(chosen) >= len(load_cases()) - len(by_name)

@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
+from tests.benchmarks import __main__ as program
 from tests.benchmarks import cases as cases_folder
 from tests.benchmarks.before import check_out, commit_of
-from tests.benchmarks.cases import loops
+from tests.benchmarks.bench import Options
+from tests.benchmarks.cases import load_cases, loops
 from tests.benchmarks.check import FIELDS, Announced, event_differs
 from tests.benchmarks.client import is_whole
 from tests.benchmarks.environment import LeftOut, agrees, node_modules, node_versions
@@ -221,3 +223,29 @@ def test_a_node_that_is_too_old_leaves_its_peer_out(monkeypatch: pytest.MonkeyPa
 )
 def test_the_client_knows_when_an_answer_is_whole(head: bytes, body: bytes, whole: bool) -> None:
     assert is_whole(head, body) is whole
+
+
+def test_a_whole_run_is_written_whoever_was_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    document = tmp_path / "it.md"
+    names = ("targets", "figures", "configuration")
+    document.write_text("".join(f"<!-- {name} begins -->\nold\n<!-- {name} ends -->\n" for name in names))
+    monkeypatch.setattr(program, "DOCUMENT", document)
+    result = Result([figure("start", 0.5)], {"a": Sample(rate=1.0)}, left_out={"get_fastify": "gone"})
+    whole = [it for it in load_cases().values() if not it.by_name]
+    program.write("now", program.sections_of(result, ["- about"], 1), whole, Options())
+    text = document.read_text()
+    assert "old" not in text
+    assert "- about\n- left out: get_fastify: gone\n" in text
+    assert "| 2 | not measured: gone |" in text
+    document.write_text(text.replace("- about", "old"))
+    program.write("now", program.sections_of(result, ["- about"], 1), whole[1:], Options())
+    program.write("now", program.sections_of(result, ["- about"], 1), whole, Options(rounds=1))
+    assert "- about" not in document.read_text(), "a run of some cases, or a short one, speaks for none"
+
+
+def test_the_document_has_a_place_for_all_that_is_written() -> None:
+    names = ["targets", "figures", "configuration", *(it.name for it in load_cases().values() if it.by_name)]
+    text = program.DOCUMENT.read_text()
+    assert [
+        name for name in names if f"<!-- {name} begins -->" not in text or f"<!-- {name} ends -->" not in text
+    ] == []

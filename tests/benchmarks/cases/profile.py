@@ -1,6 +1,7 @@
 """Where the CPU time of a call goes: the same call inside more and more of what serves it, down to everything at once.
 
-Read from top to bottom: what a line takes more than the one above it is the price of what it adds.
+The first line is the way of plain WSGI servers, which the event loop does without. From the second on, what a line
+takes more than the one above it is the price of what it adds.
 """
 
 import time
