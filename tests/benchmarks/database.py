@@ -60,7 +60,7 @@ class Database:
         """Run a statement and return its rows."""
         with self._connection.cursor() as cursor:
             cursor.execute(statement, parameters or None)
-            return cursor.fetchall() if cursor.description else []
+            return [] if cursor.description is None else cursor.fetchall()  # it is empty without columns
 
     def fill(self, statement: str, named: Mapping[str, Any]) -> None:
         """Run a statement with named parameters."""
@@ -79,7 +79,7 @@ class Database:
 
     def load(self, orders: int, statuses: Sequence[str] = tuple(STATUSES)) -> None:
         """Insert so many orders of the last DAYS days, the same ones but for their times; `settle_loaded` is next."""
-        if not self.rows("SELECT 1 FROM pg_proc WHERE proname = 'uuidv7'"):  # PostgreSQL 17 and older
+        if not self.rows("SELECT FROM pg_proc WHERE proname = 'uuidv7'"):  # PostgreSQL 17 and older
             self.rows(_UUIDV7)
         self.rows("SELECT setseed(0.5)")
         given: dict[str, Any] = {"orders": orders, "step": DAYS * 86400 / orders}

@@ -100,9 +100,9 @@ class Row:
 
 
 def rates(target: str, ours: Sample, peer: Sample) -> Row:
-    """Return the ratio of what was done a second."""
+    """Return the ratio of what was done a second, with the CPU time of each beside it."""
     done, by_peer = _there(ours.rate), _there(peer.rate)
-    return Row(target, done / by_peer, f"{done:,.0f} /s", f"{by_peer:,.0f} /s")
+    return Row(target, done / by_peer, f"{done:,.0f} /s{_cost(ours)}", f"{by_peer:,.0f} /s{_cost(peer)}")
 
 
 def times(target: str, ours: Sample, peer: Sample) -> Row:
@@ -112,14 +112,25 @@ def times(target: str, ours: Sample, peer: Sample) -> Row:
 
 
 def cpu(target: str, ours: Sample, peer: Sample) -> Row:
-    """Return the ratio of the CPU time that the server, without PostgreSQL, takes for each: the smaller the better."""
+    """Return the ratio of the CPU time that the server, without PostgreSQL, takes for each: the smaller the better.
+
+    PostgreSQL's and the rates are beside it.
+    """
     took, by_peer = _there(ours.server_cpu), _there(peer.server_cpu)
-    return Row(target, took / by_peer, f"{took:.2f} ms", f"{by_peer:.2f} ms")
+    return Row(target, took / by_peer, *(f"{_there(it.rate):,.0f} /s{_cost(it)}" for it in (ours, peer)))
 
 
 def figure(target: str, value: float) -> Row:
     """Return a figure that has a limit and no peer."""
     return Row(target, value, f"{value:.2f} {TARGETS[target].unit}")
+
+
+def _cost(sample: Sample) -> str:
+    """Return the CPU time of the server and of PostgreSQL for each, for the table."""
+    if sample.postgres_cpu is None:
+        return ""
+    of_server = "" if sample.server_cpu is None else f"{sample.server_cpu:.2f} + "
+    return f" ({of_server}{sample.postgres_cpu:.2f} ms)"
 
 
 def _there(figure: float | None) -> float:

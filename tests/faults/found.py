@@ -114,7 +114,7 @@ def query(url: str, statement: str, parameters: Sequence[Any] = ()) -> list[tupl
         connection.autocommit = True
         with connection.cursor() as cursor:
             cursor.execute(statement, parameters)
-            return cursor.fetchall() if cursor.description else []
+            return [] if cursor.description is None else cursor.fetchall()  # it is empty without columns
     finally:
         connection.close()
 

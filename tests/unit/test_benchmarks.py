@@ -133,8 +133,13 @@ def test_a_target_without_an_aim_is_reached_at_most() -> None:
 
 
 def test_cpu_is_compared_by_what_the_server_takes_for_each() -> None:
-    line = ratio_table([cpu("before_get", Sample(server_cpu=0.1, rate=9.0), Sample(server_cpu=0.4, rate=9.0))], 1)[-1]
-    assert line.endswith(" ÷ the version before | 0.10 ms | 0.40 ms | 0.25 | ≤ 0.4 | ≤ 0.2 | reached |")
+    ours, before = (Sample(server_cpu=server, postgres_cpu=0.05, rate=1200.0) for server in (0.1, 0.4))
+    line = ratio_table([cpu("before_get", ours, before)], 1)[-1]
+    assert line.endswith("| 1,200 /s (0.10 + 0.05 ms) | 1,200 /s (0.40 + 0.05 ms) | 0.25 | ≤ 0.4 | ≤ 0.2 | reached |")
+
+
+def test_a_side_without_a_server_has_the_cost_of_postgresql_alone() -> None:
+    assert rates("create_pgbench", Sample(rate=1.0), Sample(rate=2.0, postgres_cpu=0.2)).peer == "2 /s (0.20 ms)"
 
 
 def test_the_table_of_targets_is_whole_whoever_was_left_out() -> None:
