@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.faults.checker import check
-from tests.faults.found import Found, Line, Record, Row
+from tests.faults.found import Found, Line, Record, Row, query
 from tests.faults.history import FAIL, INFO, OK, UNREADABLE, Operation, digest
 
 Planted = tuple[list[Operation], Found]
@@ -175,3 +175,9 @@ def test_the_sound_history_passes() -> None:
 def test_a_planted_fault_is_found(fault: str) -> None:
     mark, plant = FAULTS[fault]
     assert mark in violated(plant())
+
+
+def test_what_waits_is_seen_without_asking_for_its_columns(database_url: str) -> None:
+    assert query(database_url, "SELECT FROM generate_series(1, 2)") == [(), ()]
+    assert query(database_url, "SELECT FROM generate_series(1, 0)") == []
+    assert query(database_url, "CREATE TABLE it ()") == []
