@@ -254,3 +254,9 @@ def test_the_document_has_a_place_for_all_that_is_written() -> None:
     assert [
         name for name in names if f"<!-- {name} begins -->" not in text or f"<!-- {name} ends -->" not in text
     ] == []
+
+
+def test_cases_run_in_the_order_of_their_modules() -> None:
+    names = list(load_cases())
+    assert names[:4] == ["before", "create", "create_loops", "get_loops"]
+    assert names.index("list_first") + 1 == names.index("list_deep") < names.index("pages_beside")

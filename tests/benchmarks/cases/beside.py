@@ -12,13 +12,16 @@ from tests.benchmarks.cases.scaling import HANDLED
 from tests.benchmarks.check import require
 from tests.benchmarks.environment import LeftOut
 from tests.benchmarks.load import CONNECTIONS, Load, finish, judged, run, start
-from tests.benchmarks.measure import Meter, Sample, interleaved, median
+from tests.benchmarks.measure import Meter, Sample, interleaved, median, memory_now, peak_memory
 from tests.benchmarks.rounds import ALL, CREATE, Reads, Writes, require_page
-from tests.benchmarks.table import MADE, Result, figure, rates
+from tests.benchmarks.table import MADE, Result, figure, rates, sample_table
 
 CALLERS = 8  # ordinary ones: with more at full speed the time is the length of their queue
 PAGE_CALLERS = 4
 PAGE_OF = 1000
+ENLARGE = (  # 128 KiB each, which do not compress
+    "UPDATE orders SET order_description = (SELECT string_agg(md5(order_id || n), '') FROM generate_series(1, 4095) n)"
+)
 LONGER_SECONDS = 1.0  # that the pages are asked for, so that the calls beside never are alone
 BACKLOG_ROUNDS = 3  # each has its 100,000 commands, which are worked off before the next
 WORKED_OFF_SECONDS = 600.0
@@ -37,6 +40,18 @@ def pages_beside(bench: Bench) -> Result:
     quiet = replace(gets(bench, ours, connections=CALLERS), name=QUIET)
     found = interleaved([quiet, BesidePages(quiet, orders)], bench.options.rounds, bench.options.seconds)
     return Result([figure("pages_beside", found[PAGES].p99 or 0.0)], found)
+
+
+@case("large_pages", by_name=True)
+def large_pages(bench: Bench) -> Result:
+    """Pages of orders with as much text as a body may have: what they take of memory, and others of them notice."""
+    ours = bench.ours(bench.database("large_pages", PAGE_OF))
+    ours.database.rows(ENLARGE)
+    ours.database.settle_loaded()
+    before = {"before them": Sample(memory=memory_now(ours))}
+    quiet = replace(gets(bench, ours, connections=CALLERS), name=QUIET)
+    found = interleaved([quiet, BesidePages(quiet, PAGE_OF)], bench.options.rounds, bench.options.seconds)
+    return Result(sections={"large_pages": sample_table(before | found)})
 
 
 @dataclass
@@ -61,7 +76,8 @@ class BesidePages:
         (beside,) = self.reads(seconds).values()
         answers = judged(self._pages, finish(others))
         self._pages = self._pages.after(answers)
-        pages = Sample(rate=answers.count / answers.seconds, p50=answers.p50, p99=answers.p99)
+        memory = peak_memory(self.reads.served)
+        pages = Sample(rate=answers.count / answers.seconds, p50=answers.p50, p99=answers.p99, memory=memory)
         found = replace(beside, server_cpu=None, postgres_cpu=None)
         return {PAGES: found, f"pages of {PAGE_OF:,}, {PAGE_CALLERS} callers": pages}
 
