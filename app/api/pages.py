@@ -78,8 +78,8 @@ class Pages:
     def _pieces(self, parts: deque[Part], closing: bytes, deadline: Deadline) -> Iterator[bytes]:
         before = _OPENING
         while parts:
-            piece = self._piece(_next_parts(parts), deadline)
-            yield b"".join((before, piece, b"" if parts else closing))
+            some = _next_parts(parts)
+            yield b"".join((before, self._piece(some, deadline), b"" if parts else closing))
             before, deadline = b",", Deadline(PIECE_SECONDS)
 
     def _piece(self, parts: list[Part], deadline: Deadline) -> bytes:

@@ -100,7 +100,7 @@ class Bridge:
         kind, length, version = response.content_type, len(response.body), incoming.version
         if response.pieces is None:
             head = self._head(response.status, headers, kind, length, version, keeps=keeps)
-            return self._deliver(connection, head + response.body, response.share) and keeps
+            return self._deliver(connection, head, response.body, response.share) and keeps
         keeps = keeps and version == "1.1"  # to HTTP/1.0 the end of such a body is that of the connection
         head = self._head(response.status, headers, kind, None, version, keeps=keeps)
         framed = _chunks(response.pieces) if version == "1.1" else response.pieces
@@ -116,9 +116,10 @@ class Bridge:
         sent = 0
         try:
             for piece in pieces:
-                if not self._deliver(connection, head + piece, share):
+                sent += len(piece)
+                if not self._deliver(connection, head, piece, share):
                     return False
-                head, sent = b"", sent + len(piece)
+                head = b""
         except Exception as error:
             known = isinstance(error, DatabaseTrouble | Refused)
             log.warning("%s: an answer ends after %d bytes: %s", name, sent, error, exc_info=None if known else error)
@@ -126,12 +127,14 @@ class Bridge:
             return False
         return True
 
-    def _deliver(self, connection: Connection, data: bytes, share: Share | None) -> bool:
+    def _deliver(self, connection: Connection, head: bytes, body: bytes, share: Share | None) -> bool:
         """Send it, and if it is large wait until the client has most of it; false where the client has gone."""
-        connection.send(data)
-        if len(data) <= SEND_BUFFER:
+        if len(body) <= SEND_BUFFER:
+            connection.send(head + body)
             return True
-        held = share or self._budget.overdraw(len(data))
+        connection.send(head)
+        connection.send(body)  # by itself: a copy would be held as long
+        held = share or self._budget.overdraw(len(body))
         try:
             with held.waiting(lambda: _cut(connection, "slow client")):
                 return connection.wait_for_room()
@@ -156,7 +159,7 @@ class Bridge:
         if incoming.method == "HEAD" or status in _NO_BODY:
             content = b""
         head = self._head(status, headers, None, None, incoming.version, keeps=keeps)
-        self._deliver(connection, head + content, None)
+        self._deliver(connection, head, content, None)
         return keeps
 
     def _head(
@@ -194,7 +197,9 @@ class Bridge:
 def _chunks(pieces: Iterator[bytes]) -> Iterator[bytes]:
     """Yield the pieces in the chunked transfer coding, whose last chunk tells that this is all."""
     for piece in pieces:
-        yield b"%x\r\n%b\r\n" % (len(piece), piece)
+        framed = b"%x\r\n%b\r\n" % (len(piece), piece)
+        del piece  # only one of them is held while the client is waited for
+        yield framed
     yield b"0\r\n\r\n"
 
 

@@ -15,6 +15,7 @@ from app.utils.deadline import Deadline
 from app.utils.tasks import Gate
 
 PATIENCE_SECONDS = 1.0  # for which a client is waited for whoever else wants its share
+MOST_OVERDRAWN = 1.25  # times the total
 LOOK_SECONDS = 0.25
 
 Stop = Callable[[], None]
@@ -75,9 +76,13 @@ class Budget:
         return Share(self, claim.size)
 
     def overdraw(self, size: int) -> Share:
-        """Return a share for an answer that is made already, whatever is left."""
+        """Return a share for an answer that is made already, whatever is left.
+
+        Far beyond the total nobody is waited for: then memory is what everybody needs.
+        """
         self.charge(size)
         self._let_go(self.held - self.total)
+        self._let_go(self.held - int(self.total * MOST_OVERDRAWN), 0.0)
         return Share(self, size)
 
     def charge(self, size: int) -> None:
@@ -113,12 +118,13 @@ class Budget:
             self.held += claim.size
             claim.gate.open()
 
-    def _let_go(self, size: int) -> None:
-        """Stop waiting for clients until so many bytes become free: for those who have had their time."""
-        patient_since = time.monotonic() - PATIENCE_SECONDS
+    def _let_go(self, size: int, patience_seconds: float | None = None) -> None:
+        """Stop waiting for clients until so many bytes are free: for those who have had their time."""
+        patience = PATIENCE_SECONDS if patience_seconds is None else patience_seconds
         for share, (since, stop) in list(self.slow.items()):
-            if size <= 0 or since > patient_since:
+            if size <= 0 or time.monotonic() - since < patience:
                 return
             del self.slow[share]
             size -= share.size
+            share.release()  # before the answer does: whoever looks next must not let others go for the same bytes
             stop()

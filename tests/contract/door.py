@@ -15,6 +15,12 @@ from app.server.loop_server import LoopServer
 PATIENCE_SECONDS = 30.0
 
 
+async def _start(server: LoopServer, listener: socket.socket) -> None:
+    started = server.start([listener])
+    if started is not None:
+        await started
+
+
 @contextlib.contextmanager
 def open_door(app: Flask) -> Iterator[int]:
     """Serve the app; yields the port."""
@@ -23,7 +29,7 @@ def open_door(app: Flask) -> Iterator[int]:
     server = LoopServer(loop, Bridge(app), 75)
     thread = threading.Thread(target=loop.run_forever, name="door")
     thread.start()
-    asyncio.run_coroutine_threadsafe(server.start([listener]), loop).result(PATIENCE_SECONDS)
+    asyncio.run_coroutine_threadsafe(_start(server, listener), loop).result(PATIENCE_SECONDS)
     try:
         yield listener.getsockname()[1]
     finally:

@@ -3,6 +3,7 @@
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 
@@ -117,15 +118,27 @@ def test_nobody_is_let_go_while_there_is_enough(monkeypatch: pytest.MonkeyPatch)
 def test_an_answer_that_is_made_is_never_refused_but_others_wait_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.0)
     budget, stopped = Budget(100), []
-    slow = take(budget, 80)
+    making, slow = take(budget, 40), take(budget, 60)
     with slow.waiting(lambda: stopped.append(True)):
         made = budget.overdraw(90)
-    assert (budget.held, stopped) == (170, [True])
-    slow.release()
+    assert (budget.held, stopped) == (130, [True])
+    making.release()
     with pytest.raises(TimeoutError):
         budget.take(20, AT_ONCE, LATE)
     made.release()
     assert take(budget, 100).size == 100
+
+
+def test_far_beyond_the_total_nobody_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However fast answers are made for clients that do not read: each bytes are let go for once."""
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 60.0)
+    budget, stopped = Budget(100), []
+    with ExitStack() as clients:
+        for number in range(10):
+            share = budget.overdraw(30)
+            clients.enter_context(share.waiting(lambda number=number: stopped.append(number)))
+            assert budget.held <= 125
+        assert stopped == [0, 1, 2, 3, 4, 5]
 
 
 def test_threads_that_take_and_give_back_at_once_never_hold_too_much() -> None:
