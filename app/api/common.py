@@ -20,6 +20,7 @@ class Common:
     def finish(self, request: Request, endpoint: str | None, status: int) -> list[tuple[str, str]]:
         """Count the response, and return the headers that each has."""
         health.count(endpoint, status, request.deadline)
-        log.debug("%s %s: %s", request.method, request.path, status)
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("%s %s from %s: %s", request.method, request.path, request.address() or "nobody knows", status)
         origin = request.first("origin")
         return [("X-Correlation-ID", request.correlation_id), *cors.headers(request.method, origin, self._origins)]

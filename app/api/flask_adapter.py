@@ -69,7 +69,7 @@ def _view(endpoint: Endpoint):  # type: ignore[no-untyped-def]  # what Flask cal
 def _read() -> Request:
     path = request.environ["PATH_INFO"].encode("latin-1").decode("utf-8", "surrogateescape")
     query = request.query_string.decode("utf-8", "surrogateescape")
-    return requests.begin(request.method, path, query, _header, _body)
+    return requests.begin(request.method, path, query, _header, _body, lambda: request.remote_addr or "")
 
 
 def _header(name: str) -> list[str]:

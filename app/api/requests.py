@@ -39,6 +39,8 @@ class Request:
     """The body, whole. Raises Refused where it is too large, or did not arrive."""
     deadline: Deadline
     correlation_id: str
+    address: Callable[[], str]
+    """Where it comes from: the client's, where a trusted proxy names it."""
 
     def first(self, name: str) -> str | None:
         """Return the first value of a header."""
@@ -47,25 +49,52 @@ class Request:
 
 
 def begin(
-    method: str, path: str, query: str, header: Callable[[str], Sequence[str]], read_body: Callable[[], bytes]
+    method: str,
+    path: str,
+    query: str,
+    header: Callable[[str], Sequence[str]],
+    read_body: Callable[[], bytes],
+    address: Callable[[], str] = str,
 ) -> Request:
     """Return the request, which must be answered from now on; what is logged until then has its id."""
     sent = header("x-correlation-id")
     name = sent[0] if sent and _CORRELATION_ID.fullmatch(sent[0]) else str(uuid.uuid4())
     correlation_id.set(name)
-    return Request(method, path, query, header, read_body, Deadline(REQUEST_SECONDS), name)
+    return Request(method, path, query, header, read_body, Deadline(REQUEST_SECONDS), name, address)
 
 
 def idempotency_key(request: Request, body: bytes) -> IdempotencyKey | None:
     """Return the request's key, None without one. Raises Refused for a malformed one [H15]."""
     keys = request.header("idempotency-key")
-    if not keys:
-        return None
+    refusal = _refusal_of_key(keys)
+    if refusal is not None:
+        raise refusal
+    return IdempotencyKey(request.path, keys[0], hashlib.sha256(body).digest()) if keys else None
+
+
+def refusal_of_head(header: Callable[[str], Sequence[str]]) -> Refused | None:
+    """Return why a request with a body is refused whatever that body is, None where it depends on the body.
+
+    A client that asks before it sends the body (`Expect: 100-continue`) is then told so instead.
+    """
+    return _refusal_of_key(header("idempotency-key")) or _refusal_of_type(header)
+
+
+def _refusal_of_key(keys: Sequence[str]) -> Refused | None:
     if len(keys) > 1:
-        raise Refused("invalid_idempotency_key", "Send one Idempotency-Key, not several")
-    if not _KEY.fullmatch(keys[0]):
-        raise Refused("invalid_idempotency_key", "Idempotency-Key must be 1 to 255 printable ASCII characters")
-    return IdempotencyKey(request.path, keys[0], hashlib.sha256(body).digest())
+        return Refused("invalid_idempotency_key", "Send one Idempotency-Key, not several")
+    if keys and not _KEY.fullmatch(keys[0]):
+        return Refused("invalid_idempotency_key", "Idempotency-Key must be 1 to 255 printable ASCII characters")
+    return None
+
+
+def _refusal_of_type(header: Callable[[str], Sequence[str]]) -> Refused | None:
+    media_type = next(iter(header("content-type")), "").partition(";")[0].strip()
+    if not _JSON_TYPE.fullmatch(media_type):
+        return Refused("unsupported_media_type", "Send the body as application/json")
+    if header("content-encoding"):
+        return Refused("unsupported_media_type", "Send the body as it is, without a Content-Encoding")
+    return None
 
 
 def too_large() -> Refused:
@@ -77,9 +106,9 @@ def json_object(request: Request, body: bytes) -> dict[str, Any]:
     """Return the object in the body. Raises Unreadable, and Refused where it is none or not said to be JSON."""
     if not body:
         raise Refused("no_data", "No data provided")
-    media_type = (request.first("content-type") or "").partition(";")[0].strip()
-    if not _JSON_TYPE.fullmatch(media_type) or request.header("content-encoding"):
-        raise Refused("unsupported_media_type", "Send the body as application/json")
+    refusal = _refusal_of_type(request.header)
+    if refusal is not None:
+        raise refusal
     value = decode(body)
     if value is None or value == {}:
         raise Refused("no_data", "No data provided")

@@ -105,6 +105,19 @@ def _hosts(value: str) -> tuple[str, ...]:
     return hosts
 
 
+def _networks(value: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    try:
+        return tuple(
+            ipaddress.ip_network(network)
+            for part in _parts(value)
+            for network in (("0.0.0.0/0", "::/0") if part == "*" else (part,))
+        )
+    except ValueError:
+        raise ValueError(
+            "must be a comma list of IP addresses and networks such as 10.0.0.0/8, * for all, or empty for none"
+        ) from None
+
+
 def _origins(value: str) -> tuple[str, ...]:
     """Return the origins as browsers send them: in lower case, without a path and a port that goes without saying."""
     origins = tuple(map(_origin, _parts(value)))
@@ -205,6 +218,13 @@ class Settings:
         "620",
         _number(1, 86_400),
         "how long a connection may be idle: longer than a balancer in front keeps its own, which is 60 to 600",
+    )
+    forwarded_allow_ips: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = _setting(
+        "FORWARDED_ALLOW_IPS",
+        "",
+        _networks,
+        "proxies whose `X-Forwarded-For`, `-Proto`, `-Host` and `-Prefix` are believed: a comma list of addresses and "
+        "networks, `*` for all; nobody's by default",
     )
     web_concurrency: int = _setting("WEB_CONCURRENCY", "1", _number(1, 200), "gunicorn worker processes")
     database_pool: int = _setting(

@@ -1,32 +1,36 @@
 """From HTTP to the endpoints and back. What is no endpoint (documents, unknown paths, other methods) is Flask's."""
 
-import io
 import logging
-import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote_from_bytes
 
 from flask import Flask
 
 from app.api import requests
 from app.api.common import Common
 from app.api.errors import Refused, Response, failure
-from app.api.requests import Request, too_large
+from app.api.requests import Request, refusal_of_head, too_large
 from app.api.routes import Endpoint
 from app.models.trouble import DatabaseTrouble
 from app.server.connection import SEND_BUFFER, Connection
-from app.server.reader import Incoming, Malformed
+from app.server.environ import Proxies, environ
+from app.server.reader import Incoming, Malformed, values_in
 from app.services.metrics import ANSWERS_CUT
 from app.utils.budget import Budget, Share
+from app.utils.decoder import MAX_BYTES
+from app.utils.logging import correlation_id
 
 log = logging.getLogger(__name__)
 
+REFUSED_LINE_SECONDS = 10.0
+"""Between two lines in the log about what was no request, however much of it there is."""
+
 _STATUS_LINES = {it.value: f"HTTP/1.1 {it.value} {it.phrase}\r\n" for it in HTTPStatus}
 _NO_BODY = (204, 304)
+_OF_THE_SERVER = Response(200, b"", headers=(("Allow", "GET, HEAD, OPTIONS, POST"),))
 
 
 class Bridge:
@@ -39,39 +43,68 @@ class Bridge:
         endpoints: Iterable[Endpoint] = app.extensions["endpoints"]
         self._endpoints = {(it.method, it.path): it for it in endpoints}
         self._prefixes = [it for it in endpoints if it.path.endswith("/")]
+        self._proxies = Proxies(app.extensions["settings"].forwarded_allow_ips)
+        self._refused = 0
+        self._refused_line_at = -REFUSED_LINE_SECONDS
         self._date = ""
         self._date_until = 0.0
 
     def waits_for_body(self, incoming: Incoming) -> bool:
-        """Tell whether an endpoint will read it."""
-        return self._endpoint(incoming.method, _text(incoming.path)) is not None and incoming.method == "POST"
+        """Tell whether an endpoint will read it: not where the head alone is refused."""
+        is_read = incoming.method == "POST" and self._endpoint("POST", _text(incoming.path)) is not None
+        return is_read and refusal_of_head(incoming.values) is None
 
-    def answer(self, incoming: Incoming, connection: Connection, *, keeps: bool) -> bool:
-        """Answer; return whether the connection can take another request."""
+    def answer(self, incoming: Incoming, connection: Connection, may_keep: Callable[[], bool]) -> bool:
+        """Answer; return whether the connection can take another request: `may_keep` is asked when the answer is there.
+
+        Waits, where the answer is a file, as long as the client takes it slowly.
+        """
         path = _text(incoming.path)
         endpoint = self._endpoint(incoming.method, path)
-        if endpoint is None:
-            return self._pass_to_flask(incoming, connection, keeps)
         request = requests.begin(
-            incoming.method, path, _text(incoming.query), incoming.values, lambda: _body_of(incoming)
+            incoming.method,
+            path,
+            _text(incoming.query),
+            incoming.values,
+            lambda: _body_of(incoming),
+            lambda: self._proxies.client(connection.peer, incoming).address,
         )
         try:
-            response = endpoint.answer(request)
+            if endpoint is not None:
+                response = endpoint.answer(request)
+            elif (incoming.method, path) == ("OPTIONS", "*"):
+                response = _OF_THE_SERVER
+            else:
+                status, fields, body = self._ask_flask(incoming, connection)
+                keeps = may_keep()
+                head = self._head(status, fields, None, None, incoming.version, keeps=keeps)
+                is_whole = self._deliver_file(connection, head, () if _is_bare(incoming, status) else body)
+                _close(body)
+                return keeps and is_whole
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an answer and the log a line
             response = self._common.failures.respond(error, request.method, request.path)
         try:
-            return self._send(request, endpoint, response, incoming, connection, keeps)
+            return self._send(request, endpoint, response, incoming, connection, may_keep())
         finally:
             response.release()
 
-    def refuse(self, refusal: Malformed) -> bytes:
+    def refuse(self, refusal: Malformed, connection: Connection) -> bytes:
         """Return the whole answer to what is no request. Which call it was meant to be is not known."""
         answer = failure("/createOrder", "bad_request", str(refusal))
-        request = requests.begin("", "", "", lambda _: (), bytes)
+        request = requests.begin("", "", "", values_in(refusal.headers), bytes, lambda: connection.peer or "")
+        self._log_refused(refusal, connection)
         headers = self._common.finish(request, None, answer.status)
-        return (
-            self._head(answer.status, headers, "application/json", len(answer.body), "1.1", keeps=False) + answer.body
-        )
+        correlation_id.set(None)  # what the loop does next is about something else
+        head = self._head(answer.status, headers, "application/json", len(answer.body), "1.1", keeps=False)
+        return head + answer.body
+
+    def _log_refused(self, refusal: Malformed, connection: Connection) -> None:
+        """One line for many: whoever sends nonsense does not write our log."""
+        self._refused += 1
+        now = time.monotonic()
+        if now - self._refused_line_at > REFUSED_LINE_SECONDS:
+            log.warning("%s requests were no HTTP; the last from %s: %s", self._refused, connection.peer, refusal)
+            self._refused, self._refused_line_at = 0, now
 
     def _endpoint(self, method: str, path: str) -> Endpoint | None:
         found = self._endpoints.get((method, path))
@@ -89,14 +122,15 @@ class Bridge:
     def _send(
         self,
         request: Request,
-        endpoint: Endpoint,
+        endpoint: Endpoint | None,
         response: Response,
         incoming: Incoming,
         connection: Connection,
         keeps: bool,
     ) -> bool:
         """Send it; return whether the connection can take another request."""
-        headers = [*response.headers, *self._common.finish(request, endpoint.name, response.status)]
+        name = endpoint.name if endpoint else None
+        headers = [*response.headers, *self._common.finish(request, name, response.status)]
         kind, length, version = response.content_type, len(response.body), incoming.version
         if response.pieces is None:
             head = self._head(response.status, headers, kind, length, version, keeps=keeps)
@@ -104,7 +138,7 @@ class Bridge:
         keeps = keeps and version == "1.1"  # to HTTP/1.0 the end of such a body is that of the connection
         head = self._head(response.status, headers, kind, None, version, keeps=keeps)
         framed = _chunks(response.pieces) if version == "1.1" else response.pieces
-        return self._deliver_pieces(connection, head, framed, endpoint.name, response.share) and keeps
+        return self._deliver_pieces(connection, head, framed, name or "", response.share) and keeps
 
     def _deliver_pieces(
         self, connection: Connection, head: bytes, pieces: Iterator[bytes], name: str, share: Share | None
@@ -142,25 +176,31 @@ class Bridge:
             if share is None:
                 held.release()
 
-    def _pass_to_flask(self, incoming: Incoming, connection: Connection, keeps: bool) -> bool:
+    def _ask_flask(
+        self, incoming: Incoming, connection: Connection
+    ) -> tuple[int, list[tuple[str, str]], Iterable[bytes]]:
         started: list[Any] = []
 
         def start_response(status: str, headers: list[tuple[str, str]], _: Any = None) -> Any:
             started[:] = [status, headers]
 
-        body = self._wsgi(_environ(incoming), start_response)
+        body = self._wsgi(environ(incoming, connection.peer, self._proxies), start_response)
+        return int(started[0][:3]), started[1], body
+
+    def _deliver_file(self, connection: Connection, head: bytes, pieces: Iterable[bytes]) -> bool:
+        """Send it as the client takes it; false where it has not got all."""
+        rest = iter(pieces)
+        piece: bytes | None = next(rest, b"")
         try:
-            content = b"".join(body)
-        finally:
-            close = getattr(body, "close", None)
-            if close is not None:
-                close()
-        status, headers = int(started[0][:3]), started[1]
-        if incoming.method == "HEAD" or status in _NO_BODY:
-            content = b""
-        head = self._head(status, headers, None, None, incoming.version, keeps=keeps)
-        self._deliver(connection, head, content, None)
-        return keeps
+            while piece is not None:
+                if not (self._deliver(connection, head, piece, None) and connection.wait_for_room()):
+                    return False
+                head, piece = b"", next(rest, None)
+        except OSError:
+            log.exception("a file cannot be read to its end")
+            _cut(connection, "failure")
+            return False
+        return True
 
     def _head(
         self,
@@ -210,35 +250,20 @@ def _cut(connection: Connection, reason: str) -> None:
 
 def _body_of(incoming: Incoming) -> bytes:
     if incoming.body is None:
-        raise too_large()
+        length = int(incoming.header("content-length") or 0)
+        raise (refusal_of_head(incoming.values) if length <= MAX_BYTES else None) or too_large()
     return incoming.body
+
+
+def _is_bare(incoming: Incoming, status: int) -> bool:
+    return incoming.method == "HEAD" or status in _NO_BODY
+
+
+def _close(body: Iterable[bytes]) -> None:
+    close = getattr(body, "close", None)
+    if close is not None:
+        close()
 
 
 def _text(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogateescape")
-
-
-def _environ(incoming: Incoming) -> dict[str, Any]:
-    environ: dict[str, Any] = {
-        "REQUEST_METHOD": incoming.method,
-        "SCRIPT_NAME": "",
-        "PATH_INFO": incoming.path.decode("latin-1"),
-        "RAW_URI": quote_from_bytes(incoming.path),
-        "QUERY_STRING": incoming.query.decode("latin-1"),
-        "SERVER_PROTOCOL": f"HTTP/{incoming.version}",
-        "SERVER_NAME": "order-service",
-        "SERVER_PORT": "80",
-        "REMOTE_ADDR": "",
-        "wsgi.version": (1, 0),
-        "wsgi.url_scheme": "http",
-        "wsgi.input": io.BytesIO(incoming.body or b""),
-        "wsgi.errors": sys.stderr,
-        "wsgi.multithread": False,
-        "wsgi.multiprocess": True,
-        "wsgi.run_once": False,
-    }
-    for name, value in incoming.headers:
-        key = name.upper().replace("-", "_")
-        key = key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
-        environ[key] = f"{environ[key]},{value}" if key in environ else value
-    return environ

@@ -8,6 +8,7 @@ from collections import deque
 from typing import Protocol, cast
 
 from app.server.reader import Incoming, Malformed, RequestReader
+from app.server.sockets import bound_unsent, unsent
 from app.utils.tasks import Gate
 
 HEAD_SECONDS = 10.0  # from the first byte of a request to the end of its head
@@ -15,9 +16,11 @@ PIECE_SECONDS = 2.0  # between two pieces of a body
 BODY_SECONDS = 15.0  # from the first byte of a request to its last
 SEND_SECONDS = 5.0  # in which a client takes nothing of its answer
 CLOSE_SECONDS = 2.0  # for a client to hang up after the last answer
-DRAIN_BYTES = 8 * 1024 * 1024  # that are read and dropped meanwhile
-SEND_BUFFER = 64 * 1024
-MOST_PIPELINED = 16
+DRAIN_BYTES = 64 * 1024 * 1024  # that are read and dropped meanwhile
+SEND_BUFFER = 32 * 1024
+LEAST_TAKEN = 16 * 1024  # of an answer in SEND_SECONDS
+RECEIVED_AT_ONCE = 16 * 1024
+PARSED_AT_ONCE = 1024  # holds some forty requests at most: what follows one stays bytes until that is answered
 
 AT_ONCE = struct.pack("ii", 1, 0)  # linger for no time: what is unsent is dropped, and the client hears of it
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -28,6 +31,8 @@ class Door(Protocol):
 
     keep_alive_seconds: float
     is_draining: bool
+    buffer: memoryview
+    """Where every connection receives into: what is there is taken at once."""
 
     def opened(self, connection: "Connection") -> None:
         """Take the connection into the list of those that are looked after."""
@@ -41,32 +46,48 @@ class Door(Protocol):
     def begin(self, request: Incoming, connection: "Connection") -> None:
         """Begin to answer a request; `connection.send` and `connection.end_answer` follow. Does not block."""
 
-    def refuse(self, refusal: Malformed) -> bytes:
+    def refuse(self, refusal: Malformed, connection: "Connection") -> bytes:
         """Return the whole answer to what is no request."""
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """Reads requests, writes answers. `look` is called from time to time; everything on the loop's thread."""
 
     def __init__(self, door: Door) -> None:
         self._door = door
         self._reader = RequestReader(door.waits_for_body)
+        self._unread = b""  # of requests that follow one that is not answered yet
         self._waiting: deque[Incoming] = deque()
         self._is_answering = False
         self._refused: Malformed | None = None
         self._takes_requests = True
+        self._has_eof = self._is_kept_back = False
         self._drained = 0
         self._room: Gate | None = None
         self._has_room = True
-        self._sent = self._taken = 0  # bytes: written to the transport, gone on to the client
-        self._taken_at = self.arrived_at = self._began_at = time.monotonic()
+        self._sent = self._taken = 0  # bytes: written to the transport, gone on to the client when that was looked at
+        self._taken_at: float | None = None
+        self.arrived_at = self.began_at = time.monotonic()
         self._closes_at: float | None = None
+        self.has_asked = False
         self.transport: asyncio.Transport
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing has been asked for that is not answered."""
-        return not self._is_answering and not self._waiting and self._reader.is_idle and self._closes_at is None
+        return not self.is_busy and self._reader.is_idle and self._closes_at is None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an answer is being made or waited for, or on its way."""
+        is_asked = self._is_answering or bool(self._waiting or self._unread)
+        return is_asked or self.transport.get_write_buffer_size() > 0
+
+    @property
+    def peer(self) -> str | None:
+        """The address that it comes from, None where that is not known."""
+        name = self.transport.get_extra_info("peername")
+        return str(name[0]) if isinstance(name, tuple) else None
 
     # What the loop calls.
 
@@ -74,19 +95,24 @@ class Connection(asyncio.Protocol):
         """Begin."""
         self.transport = cast(asyncio.Transport, transport)
         self.transport.set_write_buffer_limits(high=SEND_BUFFER)
+        bound_unsent(self.transport.get_extra_info("socket"))
         self._door.opened(self)
 
     def connection_lost(self, error: Exception | None) -> None:
         """End. What is being done for the client goes on; nobody hears of it."""
-        self._takes_requests = False
+        self._takes_requests, self._unread = False, b""
         self._waiting.clear()
         self._door.closed(self)
         self._make_room()
 
     def eof_received(self) -> bool:
-        """Answer what was asked for, then close; half a request is none."""
-        self._takes_requests = False
-        return self._is_answering or bool(self._waiting)
+        """Answer what was asked for, then close; half a request is refused."""
+        self._has_eof = True
+        if self._closes_at is not None:
+            self.transport.close()
+        else:
+            self._go_on()
+        return True
 
     def pause_writing(self) -> None:
         """Begin no further answer: the client takes this one slowly."""
@@ -98,39 +124,30 @@ class Connection(asyncio.Protocol):
         self._make_room()
         self._go_on()
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, _: int) -> memoryview:
+        """Return where to receive into."""
+        return self._door.buffer
+
+    def buffer_updated(self, size: int) -> None:
         """Read the requests in it; nothing more after one that closes the connection."""
         if not self._takes_requests:
-            self._drained += len(data)
+            self._drained += size
             if self._drained > DRAIN_BYTES:
                 self.transport.abort()
             return
         now = time.monotonic()
         if self._reader.is_idle:
-            self._began_at = now
-        self.arrived_at = now
-        try:
-            requests = self._reader.feed(data)
-        except Malformed as refusal:
-            self._refused, self._takes_requests = refusal, False
-            self._go_on()
-            return
-        if requests:
-            self._waiting.extend(requests)
-            self._takes_requests = not requests[-1].is_last
-            if len(self._waiting) > MOST_PIPELINED:
-                self.transport.pause_reading()
-            self._go_on()
-        if not self._is_answering and self._reader.take_continue():
-            self.transport.write(CONTINUE)
+            self.began_at = now
+        self._unread += bytes(self._door.buffer[:size])
+        self._go_on()
+        if not self._reader.is_idle:
+            self.arrived_at = now
 
     # What the answer calls.
 
     def send(self, piece: bytes) -> None:
         """Write a piece of the answer; nothing happens where the client has gone."""
         if not self.transport.is_closing():
-            if not self.transport.get_write_buffer_size():
-                self._taken_at = time.monotonic()
             self._sent += len(piece)
             self.transport.write(piece)
 
@@ -151,11 +168,14 @@ class Connection(asyncio.Protocol):
     def end_answer(self, *, keep: bool) -> None:
         """Go on with the next request, or close where the answer said so."""
         self._is_answering = False
-        self._began_at = self.arrived_at = time.monotonic()
+        self.began_at = self.arrived_at = time.monotonic()
         if not keep:
+            self._takes_requests, self._unread = False, b""
             self._waiting.clear()
-            self._takes_requests = False
-        self._go_on()
+        if self._waiting or self._unread:
+            asyncio.get_running_loop().call_soon(self._go_on)  # a task is begun by the loop alone
+        else:
+            self._go_on()
 
     # What the server calls.
 
@@ -164,17 +184,19 @@ class Connection(asyncio.Protocol):
         if self.transport.get_write_buffer_size():
             if self._takes_too_little(now):
                 self.reset()
-        elif self._closes_at is not None:
+            return
+        self._taken_at = None
+        if self._closes_at is not None:
             self._closes_at = self._closes_at or now + CLOSE_SECONDS
             if now > self._closes_at:
                 self.transport.abort()
-        elif self._is_answering or self._waiting:
+        elif self.is_busy:
             return
         elif self._reader.is_idle:
             if now - self.arrived_at > self._door.keep_alive_seconds:
                 self.close()
         elif self._is_late(now):
-            self._refused, self._takes_requests = Malformed("The request did not arrive in time"), False
+            self._break_off("The request did not arrive in time")
             self._go_on()
 
     def close(self) -> None:
@@ -182,33 +204,73 @@ class Connection(asyncio.Protocol):
         self._takes_requests = False
         if self._closes_at is None and not self.transport.is_closing():
             self._closes_at = 0.0  # counted from when the client has the answer
-            self.transport.resume_reading()
-            self.transport.write_eof()
+            self._unread = b""
+            self._keep_back()
+            if self._has_eof:
+                self.transport.close()
+            else:
+                self.transport.write_eof()
 
     def _go_on(self) -> None:
-        if self._is_answering or not self._has_room or self.transport.is_closing():
+        """Do the next thing that is due: begin an answer, refuse, close, or let the client send its body."""
+        if self._is_answering or not self._has_room or self.transport.is_closing() or self._closes_at is not None:
+            self._keep_back()
             return
+        self._read()
         if self._waiting:
-            self._is_answering = True
-            if len(self._waiting) == MOST_PIPELINED:
+            self._is_answering = self.has_asked = True
+            request = self._waiting.popleft()
+            self._keep_back()
+            self._door.begin(request, self)
+            return
+        if self._has_eof and self._takes_requests and not self._reader.is_idle:
+            self._break_off("The request ended before it was whole")
+        if self._refused is not None:
+            self.send(self._door.refuse(self._refused, self))
+            self.close()
+        elif not self._takes_requests or self._has_eof:
+            self.close()
+        else:
+            self._keep_back()
+            if self._reader.take_continue():
+                self.transport.write(CONTINUE)
+
+    def _read(self) -> None:
+        """Read on, up to the next request that can be answered."""
+        while self._unread and self._takes_requests and not self._waiting:
+            piece, self._unread = self._unread[:PARSED_AT_ONCE], self._unread[PARSED_AT_ONCE:]
+            try:
+                self._waiting.extend(self._reader.feed(piece))
+            except Malformed as refusal:
+                self._waiting.extend(refusal.before)
+                self._refused, self._takes_requests = refusal, False
+            if self._waiting and self._waiting[-1].is_last:
+                self._takes_requests = False
+        if not self._takes_requests:
+            self._unread = b""
+
+    def _keep_back(self) -> None:
+        """Receive no more while there is more than can be looked at."""
+        is_full = bool(self._unread or self._waiting)
+        if is_full != self._is_kept_back and not self._has_eof and not self.transport.is_closing():
+            self._is_kept_back = is_full
+            if is_full:
+                self.transport.pause_reading()
+            else:
                 self.transport.resume_reading()
-            self._door.begin(self._waiting.popleft(), self)
-        elif self._refused is not None:
-            self.send(self._door.refuse(self._refused))
-            self.close()
-        elif not self._takes_requests:
-            self.close()
-        elif self._reader.take_continue():
-            self.transport.write(CONTINUE)
+
+    def _break_off(self, sentence: str) -> None:
+        self._refused, self._takes_requests = self._reader.broken_off(sentence), False
 
     def _is_late(self, now: float) -> bool:
         if self._reader.in_body:
-            return now - self.arrived_at > PIECE_SECONDS or now - self._began_at > BODY_SECONDS
-        return now - self._began_at > HEAD_SECONDS
+            return now - self.arrived_at > PIECE_SECONDS or now - self.began_at > BODY_SECONDS
+        return now - self.began_at > HEAD_SECONDS
 
     def _takes_too_little(self, now: float) -> bool:
-        taken = self._sent - self.transport.get_write_buffer_size()
-        if taken > self._taken:
+        waiting = self.transport.get_write_buffer_size() + unsent(self.transport.get_extra_info("socket"))
+        taken = self._sent - waiting
+        if self._taken_at is None or taken - self._taken >= LEAST_TAKEN:
             self._taken, self._taken_at = taken, now
         return now - self._taken_at > SEND_SECONDS
 

@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
+import math
 import resource
 import socket
 import time
 from collections.abc import Iterable
 
 from app.server.bridge import Bridge
-from app.server.connection import Connection
+from app.server.connection import RECEIVED_AT_ONCE, Connection
 from app.server.reader import Incoming, Malformed
 from app.utils.tasks import Task
 
@@ -17,6 +18,9 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 0.25
 SPARE_DESCRIPTORS = 128  # for the database, Kafka, files
 BACKLOG = 2048
+MOST_CONNECTIONS = 10_000
+ROOM_AFTER_SECONDS = 1.0  # in which a connection has asked for nothing, or not sent the rest: others may have its place
+NEWCOMER_SECONDS = 1.0  # for the request of a connection that was accepted just before the end
 
 
 class LoopServer:
@@ -30,7 +34,11 @@ class LoopServer:
         self._connections: dict[Connection, None] = {}  # in the order of their coming
         self._servers: list[asyncio.Server] = []
         self._sockets: list[socket.socket] = []
-        self._most = max(_descriptors() - SPARE_DESCRIPTORS, SPARE_DESCRIPTORS)
+        descriptors = _descriptors()
+        self._most = min(max(descriptors - SPARE_DESCRIPTORS, descriptors // 2), MOST_CONNECTIONS)
+        self._make_room: list[Connection] = []  # those that give their place, the last one first
+        self._looked_for_room_at = 0.0
+        self.buffer = memoryview(bytearray(RECEIVED_AT_ONCE))
 
     @property
     def is_empty(self) -> bool:
@@ -61,15 +69,10 @@ class LoopServer:
     # What connections call.
 
     def opened(self, connection: Connection) -> None:
-        """Take it into the list; beyond the limit the one that has been idle longest makes room."""
+        """Take it into the list; beyond the limit the one that has kept its place idly for longest makes room."""
+        if len(self._connections) >= self._most:
+            (self._idlest() or connection).transport.abort()
         self._connections[connection] = None
-        if len(self._connections) > self._most:
-            idle = min(
-                (it for it in self._connections if it.is_idle and it is not connection),
-                key=lambda it: it.arrived_at,
-                default=connection,
-            )
-            idle.transport.abort()
 
     def closed(self, connection: Connection) -> None:
         """Forget it."""
@@ -82,26 +85,54 @@ class LoopServer:
     def begin(self, request: Incoming, connection: Connection) -> None:
         """Answer in a task of its own."""
 
+        def may_keep() -> bool:
+            return not request.is_last and not self.is_draining
+
         def run() -> None:
             keep = False
             try:
-                keep = self._bridge.answer(request, connection, keeps=not request.is_last and not self.is_draining)
+                keep = self._bridge.answer(request, connection, may_keep)
             finally:
                 connection.end_answer(keep=keep)
 
         Task(self._loop, run).switch()
 
-    def refuse(self, refusal: Malformed) -> bytes:
+    def refuse(self, refusal: Malformed, connection: Connection) -> bytes:
         """As the bridge says."""
-        return self._bridge.refuse(refusal)
+        return self._bridge.refuse(refusal, connection)
+
+    def _idlest(self) -> Connection | None:
+        """Return a connection that may be closed for another one, None where each is being answered, or is new.
+
+        All are looked at only once in LOOK_SECONDS: else a flood of connections would cost more than it takes.
+        """
+        now = time.monotonic()
+        if not self._make_room and now - self._looked_for_room_at > LOOK_SECONDS:
+            self._looked_for_room_at = now
+            found = [it for it in self._connections if now - _quiet_since(it) > ROOM_AFTER_SECONDS]
+            self._make_room = sorted(found, key=lambda it: (not it.is_idle, _quiet_since(it)), reverse=True)
+        while self._make_room:
+            found_one = self._make_room.pop()
+            if found_one in self._connections and now - _quiet_since(found_one) > ROOM_AFTER_SECONDS:
+                return found_one
+        return None
 
     def _look(self) -> None:
         now = time.monotonic()
         for connection in list(self._connections):
             connection.look(now)
-            if self.is_draining and connection.is_idle and now - connection.arrived_at > LOOK_SECONDS:
-                connection.close()
+            if self.is_draining and connection.is_idle:
+                patience = LOOK_SECONDS if connection.has_asked else NEWCOMER_SECONDS
+                if now - connection.arrived_at > patience:
+                    connection.close()
         self._loop.call_later(LOOK_SECONDS, self._look)
+
+
+def _quiet_since(connection: Connection) -> float:
+    """Return since when nothing was asked for, or the rest of a request has not come."""
+    if connection.is_busy:
+        return math.inf
+    return connection.arrived_at if connection.is_idle else connection.began_at
 
 
 def _descriptors() -> int:

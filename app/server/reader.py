@@ -2,7 +2,7 @@
 ones; this adds what it leaves to its users: bounds of size, `Expect`, what is refused before its body has arrived.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
@@ -13,15 +13,21 @@ from app.utils.decoder import MAX_BYTES
 MOST_LINE = 8190
 MOST_HEAD = 32 * 1024
 MOST_BESIDE_BODY = 64 * 1024  # sizes and extensions of chunks, trailers
+MOST_BLANK = 64  # line ends before a request line: old clients send one behind a body, and it begins nothing
 FORWARDED_ONCE = frozenset({"host", "content-length", "content-type", "transfer-encoding", "expect"})
 
 
-class Malformed(Exception):
-    """What arrived is no request: answer with `status` and close."""
+Headers = Sequence[tuple[str, str]]
 
-    def __init__(self, sentence: str, status: int = 400) -> None:
-        super().__init__(sentence)
-        self.status = status
+
+class Malformed(Exception):
+    """What arrived is no request: answer 400 and close.
+
+    `headers` are those that could be read, `before` the requests that came in front of it.
+    """
+
+    headers: Headers = ()
+    before: "Sequence[Incoming]" = ()
 
 
 @dataclass(slots=True)
@@ -49,6 +55,11 @@ class Incoming:
         return [value for found, value in self.headers if found == name]
 
 
+def values_in(headers: Headers) -> Callable[[str], list[str]]:
+    """Return what gives the values of all headers of a name."""
+    return lambda name: [value for found, value in headers if found == name]
+
+
 class RequestReader:
     """Reads the requests of one connection, in order."""
 
@@ -58,12 +69,9 @@ class RequestReader:
         self._parser = httptools.HttpRequestParser(self)
         self._ready: list[Incoming] = []
         self._expects = False
+        self.is_idle = True
+        """Whether no byte of a further request is there; an empty line is none of its bytes."""
         self._begin()
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether no byte of a further request is there."""
-        return self._fed == 0
 
     @property
     def in_body(self) -> bool:
@@ -76,37 +84,70 @@ class RequestReader:
         return asked
 
     def feed(self, data: bytes) -> list[Incoming]:
-        """Return the requests that can be answered now. Raises Malformed; feed nothing after it, or a last one."""
+        """Return the requests that can be answered now. Raises Malformed; feed nothing after it, or a last one.
+
+        What is fed at once bounds how many requests are returned at once.
+        """
         self._ready = []
-        self._fed += len(data)
+        try:
+            self._feed(data)
+        except Malformed as refusal:
+            if self._ready and self._ready[-1].is_last:
+                return self._ready
+            refusal.before = self._ready
+            raise self._with_headers(refusal) from None
+        return self._ready
+
+    def broken_off(self, sentence: str) -> Malformed:
+        """Return the refusal of a request of which nothing more comes."""
+        return self._with_headers(Malformed(sentence))
+
+    def _feed(self, data: bytes) -> None:
+        began_before = not self.is_idle
         self._parse(data)
         if self._refusal is not None:
             raise self._refusal
+        if self.is_idle and not self._ready:
+            self._blank += len(data)
+        elif began_before or not self._ready:  # else: how much of it is the next request's is not known
+            self._fed += len(data)
         if self._fed - self._body_bytes > (MOST_BESIDE_BODY if self.in_body else MOST_HEAD):
             raise Malformed("The head of the request is too large")
-        return self._ready
+        if self._blank > MOST_BLANK:
+            raise Malformed("The HTTP request is malformed")
 
     def _parse(self, data: bytes) -> None:
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._stay_with_http()
-            self._parse(data[upgrade.args[0] :])
-        except httptools.HttpParserInvalidMethodError:
-            raise Malformed("The method is not known") from None
-        except httptools.HttpParserError:
-            raise Malformed("The HTTP request is malformed") from None
+        while data:
+            try:
+                self._parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as upgrade:
+                self._stay_with_http()
+                data = data[upgrade.args[0] :]
+            except httptools.HttpParserInvalidMethodError:
+                raise Malformed("The method is not known") from None
+            except httptools.HttpParserError:
+                raise Malformed("The HTTP request is malformed") from None
+
+    def _with_headers(self, refusal: Malformed) -> Malformed:
+        refusal.headers = self._headers
+        return refusal
 
     def _begin(self) -> None:
         self._request: Incoming | None = None
         self._headers: list[tuple[str, str]] = []
         self._target = b""
         self._body: list[bytes] = []
-        self._fed = self._body_bytes = 0
+        self.is_idle = True
+        self._fed = self._body_bytes = self._blank = 0
         self._expects = self._is_replayed = self._closes = False
         self._refusal: Malformed | None = None
 
     # What the parser calls. An exception would not get through it.
+
+    def on_message_begin(self) -> None:
+        """Note that a request has begun."""
+        self.is_idle = False
 
     def on_url(self, piece: bytes) -> None:
         """Gather the target of the request line."""
@@ -116,7 +157,8 @@ class RequestReader:
     def on_header(self, name: bytes, value: bytes) -> None:
         """Gather a header. What comes behind the body, a trailer, counts for nothing."""
         if self._request is None:
-            self._headers.append((name.decode("latin-1").lower(), value.decode("latin-1")))
+            text = value.decode("latin-1").rstrip(" \t")  # the parser leaves what is behind the value
+            self._headers.append((name.decode("latin-1").lower(), text))
 
     def on_headers_complete(self) -> None:
         """Judge the head."""
@@ -127,10 +169,12 @@ class RequestReader:
         except (Malformed, httptools.HttpParserInvalidURLError) as error:
             self._refusal = error if isinstance(error, Malformed) else Malformed("The request's target is malformed")
             return
-        expected = self._request.header("expect")
+        length = self._request.header("content-length")
+        asks = self._request.version == "1.1" and length != "0"
+        expected = self._request.header("expect") if asks else None
         if self._is_too_large() or (expected is not None and not self._waits_for_body(self._request)):
             self._hand_over(None)
-        elif expected is not None and self._request.version == "1.1":
+        elif expected is not None:
             self._expects = True
 
     def on_body(self, piece: bytes) -> None:

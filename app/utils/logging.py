@@ -26,6 +26,7 @@ MOST_KEYS = 200
 kafka_is_away = threading.Event()
 """Set while no broker answers: that was said once, and what Kafka's client says of it is only counted."""
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _VARYING = re.compile(r"0x[0-9a-f]+|[0-9]+")
 
 
@@ -87,6 +88,15 @@ class Libraries(logging.Filter):
         return True
 
 
+class TextFormatter(logging.Formatter):
+    """One line a message, whatever is in it: a line break of a caller's begins no line of ours."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        record.message = _CONTROL.sub(lambda found: repr(found[0])[1:-1], record.message)
+        return super().formatMessage(record)
+
+
 class JsonFormatter(logging.Formatter):
     """One JSON object a line."""
 
@@ -108,23 +118,14 @@ class JsonFormatter(logging.Formatter):
 def configure(level: str, style: str) -> None:
     """Set up the log of this process. `style` is `text` or `json`; gunicorn's lines go the same way."""
     handler = logging.StreamHandler()
-    handler.setFormatter(JsonFormatter() if style == "json" else logging.Formatter(TEXT_FORMAT))
+    handler.setFormatter(JsonFormatter() if style == "json" else TextFormatter(TEXT_FORMAT))
     handler.addFilter(_add_correlation_id)
     handler.addFilter(Libraries())
-    handler.addFilter(_shorten)
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("app").setLevel(level.upper())
     for name in ("gunicorn.error", "gunicorn.access"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
-
-
-def _shorten(record: logging.LogRecord) -> bool:
-    """Say in a line what gunicorn writes a trace for: a socket's time-out is the client's doing."""
-    if record.name == "gunicorn.error" and record.exc_info and isinstance(record.exc_info[1], BlockingIOError):
-        record.msg, record.args, record.exc_info = "a client stopped within a request or an answer", (), None
-        record.levelno, record.levelname = logging.WARNING, "WARNING"
-    return True
 
 
 def _add_correlation_id(record: logging.LogRecord) -> bool:

@@ -148,23 +148,10 @@ def test_a_line_is_said_again_after_a_while_with_the_number_of_those_left_out(cl
     assert again(repeats.admit("offset 4") or 0) == " (2 more like this meanwhile)"
 
 
-@pytest.mark.parametrize(
-    ("logger", "error", "level", "traced"),
-    [
-        ("gunicorn.error", BlockingIOError(11, "Resource temporarily unavailable"), "WARNING", False),
-        ("gunicorn.error", OSError(5, "Input/output error"), "ERROR", True),
-        ("app.test", BlockingIOError(11, "Resource temporarily unavailable"), "ERROR", True),
-    ],
-)
-def test_a_client_that_stops_is_worth_a_line_and_no_trace(
-    lines: io.StringIO, logger: str, error: OSError, level: str, traced: bool
-) -> None:
-    """Its socket's time-out; any other trouble keeps its trace."""
-    set_up("info", "json", lines)
-    try:
-        raise error
-    except OSError:
-        logging.getLogger(logger).exception("Socket error processing request.")
-    line = json.loads(lines.getvalue())
-    assert (line["level"], "exception" in line) == (level, traced)
-    assert ("a client stopped" in line["message"]) is not traced
+@pytest.mark.parametrize("style", ["text", "json"])
+def test_what_a_caller_sends_begins_no_line_of_the_log(lines: io.StringIO, style: str) -> None:
+    set_up("info", style, lines)
+    for character in ("\n", "\r", "\x1b", "\x85", "\u2028"):
+        logging.getLogger("app.test").error("asked for %s", f"/x{character}2026-01-01 ERROR forged")
+    assert len(lines.getvalue().splitlines()) == 5
+    assert "\x1b" not in lines.getvalue()

@@ -195,3 +195,72 @@ def test_a_reader_tells_where_it_stands() -> None:
     assert (taker.is_idle, taker.in_body) == (False, True)
     taker.feed(b"}")
     assert (taker.is_idle, taker.in_body) == (True, False)
+
+
+@pytest.mark.parametrize("piece", [None, 1])
+def test_empty_lines_before_a_request_are_passed_over_and_begin_none(piece: int | None) -> None:
+    """Old clients send one behind a body: the connection is idle, and a request long after is answered."""
+    taker = reader()
+    assert taker.feed(POST + b"Content-Length: 2\r\n\r\n{}\r\n")[0].body == b"{}"
+    assert taker.is_idle
+    assert taker.feed(b"\r\n") == []
+    assert taker.is_idle
+    assert [it.method for it in read(b"\r\n\r\n" + GET + b"\r\n", piece)] == ["GET"]
+
+
+def test_empty_lines_without_end_are_refused() -> None:
+    with pytest.raises(Malformed):
+        read(b"\r\n" * 100, 2)
+
+
+def test_the_beginning_of_a_next_request_is_one() -> None:
+    """Its time runs, though it came in one piece with the request before."""
+    taker = reader()
+    assert len(taker.feed(GET + b"\r\n" + GET[:5])) == 1
+    assert not taker.is_idle
+
+
+def test_a_large_body_does_not_make_the_next_head_too_large() -> None:
+    message = POST + b"Content-Length: %d\r\n\r\n" % MAX_BYTES + b"a" * MAX_BYTES
+    assert len(read(message + GET + b"X: a\r\n" * 100)) == 1
+
+
+def test_requests_before_a_malformed_one_are_answered() -> None:
+    with pytest.raises(Malformed) as refused:
+        reader().feed(GET + b"\r\n" + b"NONSENSE\r\n\r\n")
+    assert [it.method for it in refused.value.before] == ["GET"]
+
+
+def test_what_follows_the_last_request_is_nobodys() -> None:
+    assert len(reader().feed(GET + b"Connection: close\r\n\r\nNONSENSE\r\n")) == 1
+
+
+def test_a_refusal_knows_the_headers_that_could_be_read() -> None:
+    head = GET + b"Origin: http://o\r\nX-Correlation-ID: mine\r\nX: "
+    with pytest.raises(Malformed) as refused:
+        reader().feed(head + b"a\x00\r\n\r\n")
+    assert ("x-correlation-id", "mine") in refused.value.headers
+    taker = reader()
+    taker.feed(head)
+    assert ("origin", "http://o") in taker.broken_off("It ended").headers
+
+
+def test_what_http_1_0_expects_and_what_nothing_expects_counts_for_nothing() -> None:
+    asks = b"Expect: 100-continue\r\nConnection: keep-alive\r\n"
+    taker = reader(waits=False)
+    taker.feed(b"POST / HTTP/1.0\r\nContent-Length: 2\r\n" + asks + b"\r\n")
+    assert not taker.take_continue()
+    assert taker.feed(b"{}")[0].body == b"{}"
+    [empty] = reader(waits=False).feed(POST + asks + b"Content-Length: 0\r\n\r\n")
+    assert empty.body == b""
+
+
+def test_offers_of_another_protocol_by_the_hundred_are_passed_over() -> None:
+    offer = GET + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
+    assert len(read(offer * 2000)) == 2000
+
+
+@pytest.mark.parametrize("piece", [None, 1])
+def test_spaces_around_a_value_are_none_of_it(piece: int | None) -> None:
+    [request] = read(GET + b"X: \t a \t b \t \r\nY:\r\nZ: \r\n\r\n", piece)
+    assert [request.header(name) for name in ("x", "y", "z")] == ["a \t b", "", ""]

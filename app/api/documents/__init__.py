@@ -3,13 +3,14 @@
 What makes them is imported by the first who asks: most starts of the service never need it.
 """
 
+from functools import cache
 from pathlib import Path
-from typing import Any
 
 from flask import Blueprint, Response, current_app, render_template, request, send_from_directory
 from werkzeug.exceptions import HTTPException
 
 from app.api.flask_adapter import refused
+from app.config.config import Settings
 from app.utils.encoder import encode
 
 STATIC = Path(__file__).with_name("static")
@@ -39,35 +40,25 @@ def index(error: HTTPException) -> Response:
 @documents.get("/openapi.json")
 def openapi_json() -> Response:
     """The OpenAPI document."""
-    from app.api.documents import openapi
-
-    return _document(encode(openapi.document()), "application/json")
+    return _document(_openapi(), "application/json")
 
 
 @documents.get("/asyncapi.json")
 def asyncapi_json() -> Response:
     """The AsyncAPI document."""
-    return _document(encode(_asyncapi()), "application/json")
+    return _document(_asyncapi(current_app.extensions["settings"]), "application/json")
 
 
 @documents.get("/asyncapi")
 def asyncapi_page() -> Response:
     """The AsyncAPI document as a page to read."""
-    from app.api.documents import page
+    return _document(_asyncapi_page(current_app.extensions["settings"]), "text/html; charset=utf-8")
 
-    document = _asyncapi()
-    operations = page.operations(document)
-    html = render_template(
-        "asyncapi.html",
-        info=document["info"],
-        channels=document["channels"].values(),
-        sections=(
-            ("Commands and their replies", [it for it in operations if it.takes]),
-            ("What is sent beside replies", [it for it in operations if not it.takes]),
-        ),
-        common=page.common(document),
-    )
-    return _document(html.encode(), "text/html; charset=utf-8")
+
+@documents.get("/apidocs")
+def to_apidocs() -> Response:
+    """Where the page is, seen from here: the router itself would name the host that the request names."""
+    return current_app.response_class(status=308, headers={"Location": "apidocs/"})
 
 
 @documents.get("/apidocs/")
@@ -82,10 +73,40 @@ def asset(name: str) -> Response:
     return _file(name, YEAR_SECONDS if name.startswith("swagger-ui-") else None)
 
 
-def _asyncapi() -> dict[str, Any]:
+# Made once, and shared by all who take it slowly.
+
+
+@cache
+def _openapi() -> bytes:
+    from app.api.documents import openapi
+
+    return encode(openapi.document())
+
+
+@cache
+def _asyncapi(settings: Settings) -> bytes:
     from app.api.documents import asyncapi
 
-    return asyncapi.document(current_app.extensions["settings"])
+    return encode(asyncapi.document(settings))
+
+
+@cache
+def _asyncapi_page(settings: Settings) -> bytes:
+    from app.api.documents import asyncapi, page
+
+    document = asyncapi.document(settings)
+    operations = page.operations(document)
+    html = render_template(
+        "asyncapi.html",
+        info=document["info"],
+        channels=document["channels"].values(),
+        sections=(
+            ("Commands and their replies", [it for it in operations if it.takes]),
+            ("What is sent beside replies", [it for it in operations if not it.takes]),
+        ),
+        common=page.common(document),
+    )
+    return html.encode()
 
 
 def _file(name: str, max_age: int | None = None) -> Response:

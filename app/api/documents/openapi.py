@@ -63,6 +63,7 @@ def document() -> dict[str, Any]:
             "version": VERSION,
             "description": ABOUT,
         },
+        "servers": [{"url": "./", "description": "Where this document is: under a proxy's path prefix too"}],
         "tags": [{"name": name, "description": about} for name, about in TAGS.items()],
         "paths": {**_gets(), **{f"/{call}": {"post": _post(call, post)} for call, post in POSTS.items()}},
         "components": {
