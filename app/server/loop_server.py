@@ -1,6 +1,7 @@
 """The HTTP server of one worker: its listeners, its connections, and the tasks that answer."""
 
 import asyncio
+import errno
 import logging
 import math
 import resource
@@ -15,9 +16,12 @@ from app.utils.tasks import Task
 
 log = logging.getLogger(__name__)
 
+_SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
 LOOK_SECONDS = 0.25
 SPARE_DESCRIPTORS = 128  # for the database, Kafka, files
 BACKLOG = 2048
+ACCEPTED_AT_ONCE = 64
 MOST_CONNECTIONS = 10_000
 ROOM_AFTER_SECONDS = 1.0  # in which a connection has asked for nothing, or not sent the rest: others may have its place
 NEWCOMER_SECONDS = 1.0  # for the request of a connection that was accepted just before the end
@@ -32,8 +36,8 @@ class LoopServer:
         self._loop = loop
         self._bridge = bridge
         self._connections: dict[Connection, None] = {}  # in the order of their coming
-        self._servers: list[asyncio.Server] = []
         self._sockets: list[socket.socket] = []
+        self._coming: set[asyncio.Task[object]] = set()
         descriptors = _descriptors()
         self._most = min(max(descriptors - SPARE_DESCRIPTORS, descriptors // 2), MOST_CONNECTIONS)
         self._make_room: list[Connection] = []  # those that give their place, the last one first
@@ -45,26 +49,59 @@ class LoopServer:
         """Whether there is no connection left."""
         return not self._connections
 
-    async def start(self, sockets: Iterable[socket.socket]) -> None:
+    def start(self, sockets: Iterable[socket.socket]) -> None:
         """Listen."""
         self._sockets = list(sockets)
         for listener in self._sockets:
             listener.setblocking(False)
-            server = await self._loop.create_server(lambda: Connection(self), sock=listener, backlog=BACKLOG)
-            self._servers.append(server)
+            listener.listen(BACKLOG)
+            self._loop.add_reader(listener, self._accept, listener)
         self._look()
 
     async def drain(self) -> None:
         """Take what the kernel has accepted already, then nothing more; answers close their connections from now on."""
         self.is_draining = True
-        for listener, server in zip(self._sockets, self._servers, strict=True):
-            while True:
-                try:
-                    accepted, _ = listener.accept()
-                except OSError:
-                    break
-                await self._loop.connect_accepted_socket(lambda: Connection(self), accepted)
-            server.close()
+        for listener in self._sockets:
+            while self._accept(listener):
+                pass
+            self._loop.remove_reader(listener)
+            listener.close()
+        await asyncio.gather(*self._coming)
+
+    def _accept(self, listener: socket.socket) -> bool:
+        """Take connections; tell whether there may be more.
+
+        The loop's own server takes one each time that it looks around: with hundreds of clients at work a new one
+        waits for seconds.
+        """
+        for _ in range(ACCEPTED_AT_ONCE):
+            try:
+                accepted, _ = listener.accept()
+            except BlockingIOError:
+                return False
+            except OSError as error:
+                return self._without_accepted(listener, error)
+            coming = self._loop.create_task(self._loop.connect_accepted_socket(lambda: Connection(self), accepted))
+            self._coming.add(coming)
+            coming.add_done_callback(self._coming.discard)
+        return True
+
+    def _without_accepted(self, listener: socket.socket, error: OSError) -> bool:
+        """The client has left, or there is no descriptor, no memory: then let the next ones wait for a moment."""
+        if error.errno not in _SHORTAGES:
+            return not self.is_draining
+        idlest = self._idlest()
+        if idlest is not None:
+            idlest.transport.abort()
+        if not self.is_draining:
+            log.warning("no connection can be accepted: %s", error.strerror)
+            self._loop.remove_reader(listener)
+            self._loop.call_later(LOOK_SECONDS, self._accept_again, listener)
+        return False
+
+    def _accept_again(self, listener: socket.socket) -> None:
+        if not self.is_draining:
+            self._loop.add_reader(listener, self._accept, listener)
 
     # What connections call.
 
