@@ -49,7 +49,7 @@ class LoopServer:
         """Whether there is no connection left."""
         return not self._connections
 
-    def start(self, sockets: Iterable[socket.socket]) -> None:
+    async def start(self, sockets: Iterable[socket.socket]) -> None:
         """Listen."""
         self._sockets = list(sockets)
         for listener in self._sockets:

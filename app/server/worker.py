@@ -57,7 +57,7 @@ class LoopWorker(Worker):  # type: ignore[misc] # gunicorn ships no types
         from app.server.loop_server import LoopServer
 
         server = LoopServer(self.loop, Bridge(self.wsgi), self.cfg.keepalive)
-        server.start(listener.sock for listener in self.sockets)
+        await server.start(listener.sock for listener in self.sockets)
         self._beat()
         await self._stopped.wait()
         await server.drain()

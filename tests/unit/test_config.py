@@ -92,6 +92,7 @@ BAD = [
     ),
     ("LOG_LEVEL", ["", "verbose", "10"]),
     ("LOG_FORMAT", ["", "xml"]),
+    ("FORWARDED_ALLOW_IPS", ["nginx", "10.0.0.1/8", "10.0.0.1 10.0.0.2", "300.0.0.1"]),
 ]
 GOOD = [
     ("KAFKA_BOOTSTRAP_SERVERS", " a:1, b:65535 ,,", "bootstrap_servers", ("a:1", "b:65535")),
