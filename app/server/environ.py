@@ -70,7 +70,7 @@ def environ(incoming: Incoming, peer: str | None, proxies: Proxies) -> dict[str,
     """
     client = proxies.client(peer, incoming)
     body = incoming.body or b""
-    found: dict[str, Any] = {
+    made: dict[str, Any] = {
         "REQUEST_METHOD": incoming.method,
         "SCRIPT_NAME": client.prefix,
         "PATH_INFO": incoming.path.decode("latin-1"),
@@ -92,12 +92,12 @@ def environ(incoming: Incoming, peer: str | None, proxies: Proxies) -> dict[str,
         if "_" in name or name in ("content-length", "transfer-encoding"):
             continue
         key = "CONTENT_TYPE" if name == "content-type" else f"HTTP_{name.upper().replace('-', '_')}"
-        found[key] = f"{found[key]},{value}" if key in found else value
+        made[key] = f"{made[key]},{value}" if key in made else value
     if body:
-        found["CONTENT_LENGTH"] = str(len(body))
+        made["CONTENT_LENGTH"] = str(len(body))
     if client.host is not None:
-        found["HTTP_HOST"] = client.host
-    return found
+        made["HTTP_HOST"] = client.host
+    return made
 
 
 def _last(incoming: Incoming, name: str) -> str:
