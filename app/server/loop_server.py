@@ -103,6 +103,12 @@ class LoopServer:
         if not self.is_draining:
             self._loop.add_reader(listener, self._accept, listener)
 
+    async def cut_off(self) -> None:
+        """Reset what is still there: the end of the process must not look like that of an answer."""
+        for connection in list(self._connections):
+            connection.reset()
+        await asyncio.sleep(0)  # in which the loop closes them
+
     # What connections call.
 
     def opened(self, connection: Connection) -> None:

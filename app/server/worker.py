@@ -64,6 +64,7 @@ class LoopWorker(Worker):  # type: ignore[misc] # gunicorn ships no types
         deadline = time.monotonic() + self.cfg.graceful_timeout
         while not server.is_empty and time.monotonic() < deadline:
             await asyncio.sleep(STOP_LOOK_SECONDS)
+        await server.cut_off()
 
     def _beat(self) -> None:
         self.notify()

@@ -16,9 +16,14 @@ PATIENCE_SECONDS = 30.0
 
 
 async def _start(server: LoopServer, listener: socket.socket) -> None:
-    started = server.start([listener])
-    if started is not None:
-        await started
+    await server.start([listener])
+
+
+async def _stop(server: LoopServer, app: Flask) -> None:
+    """As the worker does, and let the tasks that are cut come to their ends."""
+    await server.cut_off()
+    while app.extensions["answers_budget"].held:
+        await asyncio.sleep(0.001)
 
 
 @contextlib.contextmanager
@@ -33,6 +38,7 @@ def open_door(app: Flask) -> Iterator[int]:
     try:
         yield listener.getsockname()[1]
     finally:
+        asyncio.run_coroutine_threadsafe(_stop(server, app), loop).result(PATIENCE_SECONDS)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(PATIENCE_SECONDS)
         loop.run_until_complete(loop.shutdown_asyncgens())

@@ -229,6 +229,14 @@ def await_answers(port: int) -> None:
         time.sleep(0.05)
 
 
+def test_a_page_that_outlives_the_worker_is_cut(own_app: Flask, own_tables: Tables) -> None:
+    fill(own_tables, [LARGE] * 120)
+    with open_door(own_app) as own_port:
+        client = deaf(own_port, "/orders?limit=1000", "1.0")
+    with client, pytest.raises(ConnectionResetError):
+        client.rest()
+
+
 def test_an_order_that_is_removed_meanwhile_is_no_order_that_was_never_there(own_tables: Tables, port: int) -> None:
     """By somebody who may: a page that lacks an order would be taken for the end of the list."""
     fill(own_tables, [LARGE] * 120)
