@@ -24,6 +24,8 @@ BACKLOG = 2048
 ACCEPTED_AT_ONCE = 64
 MOST_CONNECTIONS = 10_000
 ROOM_AFTER_SECONDS = 1.0  # in which a connection has asked for nothing, or not sent the rest: others may have its place
+ROOM_AT_ONCE = 16  # connections that give their place where there is no descriptor
+SHORTAGE_LINE_SECONDS = 10.0
 NEWCOMER_SECONDS = 1.0  # for the request of a connection that was accepted just before the end
 
 
@@ -42,6 +44,7 @@ class LoopServer:
         self._most = min(max(descriptors - SPARE_DESCRIPTORS, descriptors // 2), MOST_CONNECTIONS)
         self._make_room: list[Connection] = []  # those that give their place, the last one first
         self._looked_for_room_at = 0.0
+        self._shortage_line_at = -SHORTAGE_LINE_SECONDS
         self.buffer = memoryview(bytearray(RECEIVED_AT_ONCE))
 
     @property
@@ -90,11 +93,16 @@ class LoopServer:
         """The client has left, or there is no descriptor, no memory: then let the next ones wait for a moment."""
         if error.errno not in _SHORTAGES:
             return not self.is_draining
-        idlest = self._idlest()
-        if idlest is not None:
+        now = time.monotonic()
+        if now - self._shortage_line_at > SHORTAGE_LINE_SECONDS:
+            log.warning("no connection can be accepted: %s", error.strerror)
+            self._shortage_line_at = now
+        for _ in range(ROOM_AT_ONCE):
+            idlest = self._idlest()
+            if idlest is None:
+                break
             idlest.transport.abort()
         if not self.is_draining:
-            log.warning("no connection can be accepted: %s", error.strerror)
             self._loop.remove_reader(listener)
             self._loop.call_later(LOOK_SECONDS, self._accept_again, listener)
         return False

@@ -82,6 +82,26 @@ def test_pages_and_redirects_lead_right_under_a_path_prefix(service: Instance, t
         nginx.stop()
 
 
+@pytest.mark.parametrize(("trusted", "address"), [("127.0.0.1", "203.0.113.9"), ("", "127.0.0.1")])
+def test_the_log_has_the_address_that_a_trusted_proxy_names(
+    own_service: Instance, tmp_path: Path, trusted: str, address: str
+) -> None:
+    own_service.settings |= {"FORWARDED_ALLOW_IPS": trusted, "LOG_LEVEL": "debug"}
+    own_service.start()
+    nginx = Nginx(tmp_path / "nginx", [own_service.port])
+    nginx.start()
+    try:
+        with client(nginx.port) as caller:
+            named = b"X-Forwarded-For: 203.0.113.9\r\nX-Forwarded-Proto: gopher\r\nSCRIPT_NAME: /x\r\n\r\n"
+            assert caller.ask(HEALTH.removesuffix(b"\r\n") + named).status == 200
+            assert caller.ask((HEALTH.removesuffix(b"\r\n") + named).replace(b"/health", b"/nope")).status == 404
+    finally:
+        nginx.stop()
+    log = own_service.log_text()
+    assert f"GET /health from {address}: 200" in log
+    assert f"GET /nope from {address}: 404" in log
+
+
 class Load:
     """Callers behind a balancer, each with a connection that is kept."""
 
