@@ -209,3 +209,15 @@ def orders(service: Instance) -> int:
     connection.close()
     assert found is not None
     return int(found[0])
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="the machine has no IPv6")
+@pytest.mark.parametrize(("hosts", "answering"), [("*", ["127.0.0.1", "::1"]), ("127.0.0.1,::1", ["127.0.0.1", "::1"])])
+def test_the_service_listens_where_it_is_told(own_service: Instance, hosts: str, answering: list[str]) -> None:
+    """IPv4 and IPv6 side by side."""
+    own_service.settings["HOST"] = hosts
+    own_service.start()
+    for host in answering:
+        caller = Client(own_service.port, host=host)
+        assert caller.ask(HEALTH).status == 200
+        caller.close()
