@@ -42,10 +42,18 @@ def timed(connection: extensions.connection, deadline: Deadline) -> Iterator[Non
 
 
 def _wait(connection: Any) -> None:
-    deadline: Deadline = getattr(connection, "deadline", None) or Deadline(LONGEST_SECONDS)
+    deadline: Deadline = getattr(connection, "deadline", None) or Deadline(_seconds_of_others(connection))
     while (state := connection.poll()) != extensions.POLL_OK:
         if not wait_for_socket(connection.fileno(), deadline, to_write=state == extensions.POLL_WRITE):
             raise psycopg2.OperationalError("the call took too long")
+
+
+def _seconds_of_others(connection: Any) -> float:
+    """A connection that others opened has no deadline, but libpq's `connect_timeout`, which is ours to keep here."""
+    if connection.status in (extensions.STATUS_READY, extensions.STATUS_BEGIN):
+        return LONGEST_SECONDS
+    seconds = extensions.parse_dsn(connection.dsn).get("connect_timeout", "0")
+    return float(seconds) if float(seconds) > 0 else LONGEST_SECONDS
 
 
 extensions.set_wait_callback(_wait)

@@ -106,21 +106,11 @@ def test_four_workers_start_together_on_an_empty_database(stack: Stack) -> None:
     assert "schema failed" not in log()
 
 
-@pytest.mark.parametrize(("setting", "cpus", "policy"), [("one", 1, os.SCHED_BATCH), ("any", None, os.SCHED_OTHER)])
-def test_all_threads_of_a_worker_are_placed_as_the_setting_says(
-    stack: Stack, setting: str, cpus: int | None, policy: int
-) -> None:
-    """Those of HTTP, of Kafka's clients and of our own; the master is left alone."""
-    [instance] = stack.start(1, CPU_AFFINITY=setting)
+def test_a_start_with_settings_that_do_nothing_any_more_says_so_and_works(stack: Stack) -> None:
+    [instance] = stack.start(1, WEB_THREADS="lots", CPU_AFFINITY="one")
     assert create(instance)[0] == 201
-    await_quiet(stack, 20)
-    master, *workers = [process.pid for process in instance.processes()]
-    threads = [int(thread) for worker in workers for thread in os.listdir(f"/proc/{worker}/task")]
-    everywhere = os.sched_getaffinity(0)
-    assert len(threads) > 5
-    assert {len(os.sched_getaffinity(thread)) for thread in threads} == {cpus or len(everywhere)}
-    assert {os.sched_getscheduler(thread) for thread in threads} == {policy}
-    assert (os.sched_getaffinity(master), os.sched_getscheduler(master)) == (everywhere, os.SCHED_OTHER)
+    for name in ("WEB_THREADS", "CPU_AFFINITY"):
+        assert instance.log_text().count(f"{name} no longer does anything") == 1
 
 
 def test_every_request_is_answered_within_4_s_while_postgresql_is_frozen(stack: Stack) -> None:
