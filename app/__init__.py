@@ -19,9 +19,9 @@ from app.models.models import db
 from app.models.store import OrderStore
 from app.services.alarms import Alarms
 from app.services.kafka_service import KafkaService
-from app.services.metrics import ANSWER_BYTES
 from app.services.order_service import OrderService
 from app.utils.budget import Budget
+from app.utils.metrics import ANSWER_BYTES
 
 log = logging.getLogger(__name__)
 

@@ -17,10 +17,10 @@ from app.models.watch import WATCHED_SECONDS, Seen, read_seen
 from app.services import gauges
 from app.services.alarms import Alarms
 from app.services.kafka_service import KafkaService
-from app.services.metrics import REQUEST_SECONDS as REQUEST_HISTOGRAM
-from app.services.metrics import REQUESTS
 from app.utils.deadline import Deadline
 from app.utils.encoder import encode
+from app.utils.metrics import REQUEST_SECONDS as REQUEST_HISTOGRAM
+from app.utils.metrics import REQUESTS
 
 STALE_SECONDS = 30.0
 UNKNOWN = {"ok": False, "reason": "no process of the service watches"}

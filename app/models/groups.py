@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 
 from app.models.trouble import DatabaseBusy, OutcomeUnknown
 from app.utils.deadline import Deadline
+from app.utils.metrics import GROUP_SIZE
 from app.utils.tasks import Gate, Task, current_task
 
 MOST_AT_ONCE = 64
@@ -39,9 +40,13 @@ class _Member(Generic[T, R]):
 class Groups(Generic[T, R]):
     """Asks for items in groups."""
 
-    def __init__(self, ask: Callable[[Sequence[T], Deadline], Sequence[R]]) -> None:
-        """`ask` is one statement, of all the items or of none, and returns what became of each; it blocks until the
-        deadline at the longest, and raises DatabaseTrouble and psycopg2's errors."""
+    def __init__(self, kind: str, ask: Callable[[Sequence[T], Deadline], Sequence[R]]) -> None:
+        """`kind`: how the metrics call them.
+
+        `ask` is one statement, of all the items or of none, and returns what became of each; it blocks until the
+        deadline at the longest, and raises DatabaseTrouble and psycopg2's errors.
+        """
+        self._sizes = GROUP_SIZE.labels(kind)
         self._ask = ask
         self._waiting: deque[_Member[T, R]] = deque()
         self._running: dict[object, float] = {}  # since when each of the tasks has been asking
@@ -89,6 +94,7 @@ class Groups(Generic[T, R]):
 
     def _ask_for(self, group: list[_Member[T, R]]) -> None:
         deadline = max((member.deadline for member in group), key=lambda it: it.at)  # others give up by themselves
+        self._sizes.observe(len(group))
         try:
             results = self._ask([member.item for member in group], deadline)
             for member, result in zip(group, results, strict=True):

@@ -10,6 +10,7 @@ from psycopg2.extensions import connection as Connection
 
 from app.models.trouble import DatabaseBusy, DatabaseTrouble
 from app.utils.deadline import Deadline
+from app.utils.metrics import CONNECTION_WAIT
 from app.utils.tasks import Gate
 
 
@@ -60,7 +61,8 @@ class Connections:
             self._waiting.append(mine)
             self._open_more()
             seconds = deadline.remaining if self._opening else min(deadline.remaining, patience_seconds)
-        mine.gate.wait(max(seconds, 0))
+        with CONNECTION_WAIT.time():
+            mine.gate.wait(max(seconds, 0))
         with self._lock:
             if mine.outcome is None:
                 self._waiting.remove(mine)

@@ -93,9 +93,9 @@ class OrderStore:
         self._bulk = bulk or pool
         self.answers = AnswerStore(pool, refused_accept_seconds)
         self._turns = Turns(MOST_BEHIND_STUCK)
-        self._loads = Groups(self._load_all)
-        self._creates = Groups(self._create_all)
-        self._changes = Groups(self._update_free)
+        self._loads = Groups("load", self._load_all)
+        self._creates = Groups("create", self._create_all)
+        self._changes = Groups("change", self._update_free)
 
     def load(self, order_id: str, deadline: Deadline) -> OrderState | None:
         """Return the order as it is now, or None. Raises DatabaseTrouble."""

@@ -18,10 +18,10 @@ from app.models.trouble import DatabaseTrouble
 from app.server.connection import SEND_BUFFER, Connection
 from app.server.environ import Proxies, environ
 from app.server.reader import Incoming, Malformed, values_in
-from app.services.metrics import ANSWERS_CUT
 from app.utils.budget import Budget, Share
 from app.utils.decoder import MAX_BYTES
 from app.utils.logging import correlation_id
+from app.utils.metrics import ANSWERS_CUT
 
 log = logging.getLogger(__name__)
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from app.server.bridge import Bridge
 from app.server.connection import RECEIVED_AT_ONCE, Connection
 from app.server.reader import Incoming, Malformed
+from app.utils.metrics import CONNECTIONS, IN_WORK, LOOP_LATE
 from app.utils.tasks import Task
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ class LoopServer:
         self.keep_alive_seconds = keep_alive_seconds
         self.is_draining = False
         self._loop = loop
+        self._in_work = 0
         self._bridge = bridge
         self._connections: dict[Connection, None] = {}  # in the order of their coming
         self._sockets: list[socket.socket] = []
@@ -59,7 +61,9 @@ class LoopServer:
             listener.setblocking(False)
             listener.listen(BACKLOG)
             self._loop.add_reader(listener, self._accept, listener)
-        self._look()
+        CONNECTIONS.set_function(lambda: len(self._connections))
+        IN_WORK.set_function(lambda: self._in_work)
+        self._look(self._loop.time())
 
     async def drain(self) -> None:
         """Take what the kernel has accepted already, then nothing more; answers close their connections from now on."""
@@ -141,9 +145,11 @@ class LoopServer:
 
         def run() -> None:
             keep = False
+            self._in_work += 1
             try:
                 keep = self._bridge.answer(request, connection, may_keep)
             finally:
+                self._in_work -= 1
                 connection.end_answer(keep=keep)
 
         Task(self._loop, run).switch()
@@ -168,7 +174,8 @@ class LoopServer:
                 return found_one
         return None
 
-    def _look(self) -> None:
+    def _look(self, due: float) -> None:
+        LOOP_LATE.observe(self._loop.time() - due)
         now = time.monotonic()
         for connection in list(self._connections):
             connection.look(now)
@@ -176,7 +183,8 @@ class LoopServer:
                 patience = LOOK_SECONDS if connection.has_asked else NEWCOMER_SECONDS
                 if now - connection.arrived_at > patience:
                     connection.close()
-        self._loop.call_later(LOOK_SECONDS, self._look)
+        due = self._loop.time() + LOOK_SECONDS
+        self._loop.call_at(due, self._look, due)
 
 
 def _quiet_since(connection: Connection) -> float:

@@ -22,9 +22,9 @@ import psycopg2
 
 from app.models.alarms import LEASE_SECONDS, LONGEST_NAME, LONGEST_TEXT, NOBODY, Alarm, AlarmTable, Change, merged
 from app.models.database import DatabaseTrouble
-from app.services.metrics import ALARMS
 from app.services.supervisor import Beat
 from app.utils.deadline import Deadline
+from app.utils.metrics import ALARMS
 
 log = logging.getLogger(__name__)
 

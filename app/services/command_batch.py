@@ -30,7 +30,6 @@ from app.models.trouble import told
 from app.services.checkpoint import Checkpoint, as_row
 from app.services.command_reader import DeadLetter, Reading, read
 from app.services.command_trouble import CommandFault, ServiceTrouble
-from app.services.metrics import COMMANDS, DEAD_LETTERS
 from app.services.order_service import Clock, utc_now
 from app.services.records import Record, UnreadRecord
 from app.services.rehearsal import A_CREATE, an_update
@@ -38,6 +37,7 @@ from app.services.replies import Reply, reply
 from app.utils.deadline import Deadline
 from app.utils.ids import reply_id, saga_order_id
 from app.utils.logging import correlation_id
+from app.utils.metrics import COMMANDS, DEAD_LETTERS
 
 log = logging.getLogger(__name__)
 

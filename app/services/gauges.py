@@ -8,7 +8,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from app.services.metrics import COMMANDS_AGE, DEAD_LETTERS_AGE, DEAD_LETTERS_UNSENT, LAG, OUTBOX_AGE, OUTBOX_DEPTH
+from app.utils.metrics import COMMANDS_AGE, DEAD_LETTERS_AGE, DEAD_LETTERS_UNSENT, LAG, OUTBOX_AGE, OUTBOX_DEPTH
 
 _lock = threading.Lock()
 _partitions: set[str] = set()  # that this process has ever shown

@@ -31,9 +31,9 @@ from app.models.housekeeping import (
 from app.services.alarms import Alarms
 from app.services.delta_floor import DeltaFloor
 from app.services.horizon import Horizon
-from app.services.metrics import PRUNED
 from app.services.supervisor import Beat
 from app.utils.deadline import Deadline
+from app.utils.metrics import PRUNED
 
 log = logging.getLogger(__name__)
 

@@ -13,9 +13,9 @@ from app.models.pages import Listed, Page
 from app.models.rules import Change, Decision, Refusal, Unchanged
 from app.models.store import OrderStore, Origin, Write
 from app.services.events import http_event
-from app.services.metrics import LOST_RACES
 from app.utils.deadline import Deadline
 from app.utils.ids import new_id
+from app.utils.metrics import LOST_RACES
 from app.utils.turns import Turns
 
 TRIES_WITHOUT_LOCK = 3

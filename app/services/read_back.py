@@ -22,8 +22,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from app.services.alarms import Alarms
-from app.services.metrics import READ_BACKS
 from app.services.relay_ports import EventLog, Lead, LogEnd, Outgoing, Position, Positions
+from app.utils.metrics import READ_BACKS
 
 log = logging.getLogger(__name__)
 

@@ -20,11 +20,11 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 
 from app.services.alarms import Alarms
-from app.services.metrics import LEADER, READ_BACK_REMOVED, RELAY_FAILURES, RELAYED
 from app.services.read_back import ReadBack
 from app.services.relay_ports import EventLog, Lead, Outgoing, RecordRefused, SendFailed, Sent
 from app.services.supervisor import Beat
 from app.utils.deadline import Deadline
+from app.utils.metrics import LEADER, READ_BACK_REMOVED, RELAY_FAILURES, RELAYED
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import pytest
 
 from app.services import alarms as subject
 from app.services.alarms import Alarms
-from app.services.metrics import ALARMS
+from app.utils.metrics import ALARMS
 
 
 def shown(name: str) -> float:

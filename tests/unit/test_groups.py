@@ -52,7 +52,7 @@ def log() -> Log:
 
 @pytest.fixture
 def group(log: Log) -> Groups[str, str]:
-    return Groups(log.commit)
+    return Groups("test", log.commit)
 
 
 def submit(group: Groups[str, str], item: str, seconds: float = 10, size: int = 1) -> Started:

@@ -11,6 +11,21 @@ REQUEST_SECONDS = Histogram(
 )
 ANSWER_BYTES = Gauge("order_answer_bytes", "Bytes that answers in the making, or not taken by their clients, hold")
 ANSWERS_CUT = Counter("order_answers_cut_total", "Large answers that ended before their clients had them", ["reason"])
+LOOP_LATE = Histogram(
+    "order_loop_late_seconds",
+    "Seconds that the event loop ran a timer too late, four looks a second: whatever it does holds up every caller",
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 4),
+)
+CONNECTIONS = Gauge("order_http_connections", "Connections of HTTP clients that are open")
+IN_WORK = Gauge("order_http_requests_in_work", "HTTP requests that are being answered")
+GROUP_SIZE = Histogram(
+    "order_group_size", "Calls that one statement answered together", ["kind"], buckets=(1, 2, 4, 8, 16, 32, 64)
+)
+CONNECTION_WAIT = Histogram(
+    "order_database_wait_seconds",
+    "Seconds that a call waited for a database connection; calls that found an idle one are not counted",
+    buckets=(0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2, 4),
+)
 LOST_RACES = Counter("order_lost_races_total", "Compare-and-swaps that another writer won; each was decided again")
 COMMANDS = Counter("order_commands_total", "Kafka commands by type and outcome", ["type", "outcome"])
 LAG = Gauge("order_commands_lag", "Commands in the log that are not handled yet", ["partition"])
