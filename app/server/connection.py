@@ -15,7 +15,8 @@ HEAD_SECONDS = 10.0  # from the first byte of a request to the end of its head
 PIECE_SECONDS = 2.0  # between two pieces of a body
 BODY_SECONDS = 15.0  # from the first byte of a request to its last
 SEND_SECONDS = 5.0  # in which a client takes nothing of its answer
-CLOSE_SECONDS = 2.0  # for a client to hang up after the last answer
+CLOSE_SECONDS = 2.0  # for a client to hang up after the last answer, from the last that it sends
+LINGER_SECONDS = 15.0  # for one that goes on sending what was refused
 DRAIN_BYTES = 64 * 1024 * 1024  # that are read and dropped meanwhile
 SEND_BUFFER = 32 * 1024
 LEAST_TAKEN = 16 * 1024  # of an answer in SEND_SECONDS
@@ -68,14 +69,14 @@ class Connection(asyncio.BufferedProtocol):
         self._sent = self._taken = 0  # bytes: written to the transport, gone on to the client when that was looked at
         self._taken_at: float | None = None
         self.arrived_at = self.began_at = time.monotonic()
-        self._closes_at: float | None = None
+        self._closed_at: float | None = None
         self.has_asked = False
         self.transport: asyncio.Transport
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing has been asked for that is not answered."""
-        return not self.is_busy and self._reader.is_idle and self._closes_at is None
+        return not self.is_busy and self._reader.is_idle and self._closed_at is None
 
     @property
     def is_busy(self) -> bool:
@@ -108,7 +109,7 @@ class Connection(asyncio.BufferedProtocol):
     def eof_received(self) -> bool:
         """Answer what was asked for, then close; half a request is refused."""
         self._has_eof = True
-        if self._closes_at is not None:
+        if self._closed_at is not None:
             self.transport.close()
         else:
             self._go_on()
@@ -130,12 +131,13 @@ class Connection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, size: int) -> None:
         """Read the requests in it; nothing more after one that closes the connection."""
+        now = time.monotonic()
         if not self._takes_requests:
+            self.arrived_at = now
             self._drained += size
             if self._drained > DRAIN_BYTES:
                 self.transport.abort()
             return
-        now = time.monotonic()
         if self._reader.is_idle:
             self.began_at = now
         self._unread += bytes(self._door.buffer[:size])
@@ -186,9 +188,10 @@ class Connection(asyncio.BufferedProtocol):
                 self.reset()
             return
         self._taken_at = None
-        if self._closes_at is not None:
-            self._closes_at = self._closes_at or now + CLOSE_SECONDS
-            if now > self._closes_at:
+        if self._closed_at is not None:
+            self._closed_at = self._closed_at or now
+            is_silent = now - max(self._closed_at, self.arrived_at) > CLOSE_SECONDS
+            if is_silent or now - self._closed_at > LINGER_SECONDS:
                 self.transport.abort()
         elif self.is_busy:
             return
@@ -202,8 +205,8 @@ class Connection(asyncio.BufferedProtocol):
     def close(self) -> None:
         """Say that nothing more comes, and wait a moment for the client to hang up: its bytes must not meet a reset."""
         self._takes_requests = False
-        if self._closes_at is None and not self.transport.is_closing():
-            self._closes_at = 0.0  # counted from when the client has the answer
+        if self._closed_at is None and not self.transport.is_closing():
+            self._closed_at = 0.0  # counted from when the client has the answer
             self._unread = b""
             self._keep_back()
             if self._has_eof:
@@ -213,7 +216,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _go_on(self) -> None:
         """Do the next thing that is due: begin an answer, refuse, close, or let the client send its body."""
-        if self._is_answering or not self._has_room or self.transport.is_closing() or self._closes_at is not None:
+        if self._is_answering or not self._has_room or self.transport.is_closing() or self._closed_at is not None:
             self._keep_back()
             return
         self._read()

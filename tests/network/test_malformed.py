@@ -85,7 +85,12 @@ def test_the_log_has_one_line_for_all_that_is_no_http_and_none_of_theirs(own_ser
     for _ in range(300):
         ask(own_service.port, NO_HTTP["TLS"])
     ask(own_service.port, LAST.replace(b"/health", b"/orders/customer/a%0A2026-01-01%20ERROR%20forged"))
+    with client(own_service.port) as caller:
+        for name in (b"one", b"two"):
+            caller.ask(GET + b"X-Correlation-ID: %s\r\n\r\n" % name)
+        caller.ask(HEALTH)
     log = own_service.log_text()
+    assert [log.count(f"[{name}] GET /health") for name in ("one", "two")] == [1, 1]
     assert 1 <= log.count(" requests were no HTTP; ") - before <= 1 + 60 // REFUSED_LINE_SECONDS
     assert not any(line.startswith("2026-01-01 ERROR forged") for line in log.splitlines())
     assert "\\n2026-01-01 ERROR forged" in log

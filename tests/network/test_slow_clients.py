@@ -98,6 +98,18 @@ def read_nothing_until_reset(deaf: Client, sending: Callable[[], BaseException |
         time.sleep(0.1)
 
 
+def test_who_sends_what_is_refused_for_long_gets_to_see_why(port: int) -> None:
+    """For longer than one is waited for who sends nothing more."""
+    pieces = 30
+    with client(port) as caller:
+        caller.send(POST + b"Content-Length: %d\r\n\r\n" % (pieces * 100_000))
+        for _ in range(pieces):
+            caller.send(b"x" * 100_000)
+            time.sleep(0.1)
+        assert caller.answer().status == 413
+        assert caller.is_closed()
+
+
 def test_who_reads_slowly_gets_all_of_it(port: int) -> None:
     """Some 100 KB a second, for longer than one may take nothing."""
     with client(port, receive_buffer=4096) as slow:
