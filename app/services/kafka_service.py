@@ -125,6 +125,7 @@ class KafkaService:
             self._alarms,
             poll_seconds,
             self._settings.relay_settle_ms / 1000,
+            full=self._settings.relay_batch,
         )
 
     def _keep_schema(self, stop: threading.Event, beat: Beat) -> None:

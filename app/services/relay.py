@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 STOP_PATIENCE_SECONDS = 3.0
 STUCK_SECONDS = 20.0  # a relay whose record is refused leads for a few seconds only: longer, and nothing is stuck
+CYCLE_SECONDS = 0.022  # under load: a batch costs the same however small it is
 LOOK_SECONDS = 0.2  # between two looks at partitions that are not open
 
 
@@ -45,7 +46,10 @@ class Relay:
         poll_seconds: float,
         settle_seconds: float,
         now: Callable[[], float] = time.monotonic,
+        *,
+        full: int = 0,
     ) -> None:
+        """`full`: how many rows a batch has at most; one that has fewer, but several, is followed by a pause."""
         self.lane = lane
         self._lead = lead
         self._open_log = open_log
@@ -53,6 +57,7 @@ class Relay:
         self._poll_seconds = poll_seconds
         self._settle_seconds = settle_seconds
         self._now = now
+        self._full = full
         self._wake = threading.Event()
         self.leading = False
 
@@ -101,6 +106,7 @@ class Relay:
             while not stop.is_set():
                 beat()
                 self._wake.clear()
+                began = self._now()
                 went_on = partitions.look()
                 done = self._step(leader)
                 if done is None:
@@ -108,6 +114,8 @@ class Relay:
                 if not done and not went_on:
                     seconds = self._poll_seconds if partitions.all_open else min(self._poll_seconds, LOOK_SECONDS)
                     self._wake.wait(seconds)
+                elif 1 < done < self._full:
+                    stop.wait(max(0.0, began + CYCLE_SECONDS - self._now()))
 
     def _step(self, leader: "Leader") -> int | None:
         """Return how many rows it did something with, None where it passed one by."""

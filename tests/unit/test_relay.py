@@ -4,18 +4,19 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
 from app.services import relay as module
 from app.services.alarms import Alarms
-from app.services.relay import Leader, Relay
+from app.services.relay import CYCLE_SECONDS, Leader, Relay
 from app.services.relay_ports import LeadLost, RecordRefused, SendFailed
 from tests.unit.relays import a_leader, ids, lane, relay_all
 from tests.unit.scripted_relay import ScriptedLead, ScriptedTopic, a_row
 
 
-def a_relay(lead: ScriptedLead | None, topic: ScriptedTopic, alarms: Alarms | None = None, **other: float) -> Relay:
+def a_relay(lead: ScriptedLead | None, topic: ScriptedTopic, alarms: Alarms | None = None, **other: Any) -> Relay:
     @contextmanager
     def leading(stop: threading.Event, beat: Callable[[], None]) -> Iterator[ScriptedLead | None]:
         if lead is None:
@@ -197,6 +198,36 @@ def test_a_wake_up_during_a_step_is_not_lost() -> None:
     topic.on_send = another_commits
     relay.run(stop, lambda: None)
     assert topic.log == ids(1, 2)
+
+
+class Pauses(threading.Event):
+    """A stop that notes how long was waited for it, and ends the run at last."""
+
+    def __init__(self, topic: ScriptedTopic, most: int) -> None:
+        super().__init__()
+        self.taken: list[float] = []
+        self._topic = topic
+        self._most = most
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.taken.append(timeout or 0.0)
+        return super().wait(0)
+
+    def is_set(self) -> bool:
+        return len(self._topic.log) >= self._most or super().is_set()
+
+
+@pytest.mark.parametrize(
+    ("rows", "full", "pauses"), [(1, 500, 0), (2, 500, 1), (4, 500, 2), (4, 2, 0)], ids=["one", "two", "four", "full"]
+)
+def test_a_batch_that_could_have_been_larger_is_followed_by_a_pause(rows: int, full: int, pauses: int) -> None:
+    """A single row is no load; a full batch leaves others behind, who wait already."""
+    lead, topic = lane(rows, limit=2), ScriptedTopic()
+    stop = Pauses(topic, rows)
+    a_relay(lead, topic, full=full).run(stop, lambda: None)
+    assert topic.log == ids(*range(1, rows + 1))
+    assert len(stop.taken) == pauses
+    assert all(0 <= seconds <= CYCLE_SECONDS for seconds in stop.taken)
 
 
 def test_a_relay_that_is_stopped_amid_a_read_back_stops_after_the_portion() -> None:
