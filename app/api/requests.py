@@ -5,11 +5,12 @@ A `Request` is the same whoever received it: the loop (app/server/bridge.py) or 
 
 import hashlib
 import re
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
+
+import uuid_utils
 
 from app.api.errors import Refused
 from app.models.answer_store import IdempotencyKey
@@ -58,7 +59,7 @@ def begin(
 ) -> Request:
     """Return the request, which must be answered from now on; what is logged until then has its id."""
     sent = header("x-correlation-id")
-    name = sent[0] if sent and _CORRELATION_ID.fullmatch(sent[0]) else str(uuid.uuid4())
+    name = sent[0] if sent and _CORRELATION_ID.fullmatch(sent[0]) else str(uuid_utils.uuid4())
     correlation_id.set(name)
     return Request(method, path, query, header, read_body, Deadline(REQUEST_SECONDS), name, address)
 

@@ -117,6 +117,10 @@ class KafkaService:
         for relay in self.relays:
             relay.wake()
 
+    def wake_events(self) -> None:
+        """As `wake`, where only events were committed: the look for dead letters cost a tenth of a create."""
+        self.relays[0].wake()
+
     def _relay(self, lane: relay_store.Lane, topic: str, poll_seconds: float) -> Relay:
         return Relay(
             lane.name,

@@ -63,7 +63,8 @@ class Relay:
 
     def wake(self) -> None:
         """Say that there is something to send; returns at once."""
-        self._wake.set()
+        if not self._wake.is_set():
+            self._wake.set()
 
     def run(self, stop: threading.Event, beat: Beat) -> None:
         """Stand by until the lead is free, lead until `stop`. Any trouble raises: the next run reads back first.
