@@ -82,7 +82,7 @@ class OrderState:
         return self.runner_id if self.order_status in held + held_to_the_end else None
 
     def to_wire(self) -> dict[str, Any]:
-        """Return the order JSON of the contract [O1-O5]; the encoder writes Decimal as a JSON number."""
+        """Return the order JSON of the contract [O1-O5]; the encoder writes Decimal as a number, a time in ISO 8601."""
         return {
             "orderId": self.order_id,
             "custId": self.cust_id,
@@ -94,14 +94,14 @@ class OrderState:
             "deliveryLocation": self.delivery_location,
             "orderStatus": self.order_status.value,
             "sagaId": self.saga_id,
-            "createdAt": _iso(self.created_at),
-            "updatedAt": _iso(self.updated_at),
-            "acceptedAt": _iso(self.accepted_at),
-            "placedAt": _iso(self.placed_at),
-            "pickedUpAt": _iso(self.picked_up_at),
-            "deliveredAt": _iso(self.delivered_at),
-            "completedAt": _iso(self.completed_at),
-            "cancelledAt": _iso(self.cancelled_at),
+            "createdAt": self.created_at,
+            "updatedAt": self.updated_at,
+            "acceptedAt": self.accepted_at,
+            "placedAt": self.placed_at,
+            "pickedUpAt": self.picked_up_at,
+            "deliveredAt": self.delivered_at,
+            "completedAt": self.completed_at,
+            "cancelledAt": self.cancelled_at,
             "paymentStatus": self.payment_status.value,
             "cancelReason": self.cancel_reason,
             "version": self.version,
@@ -110,7 +110,3 @@ class OrderState:
 
 def _money(amount: Decimal | None) -> Decimal | None:
     return amount if amount is not None and amount.is_finite() else None  # numeric has a NaN, JSON has not
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat()
