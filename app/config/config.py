@@ -228,7 +228,7 @@ class Settings:
     )
     web_concurrency: int = _setting("WEB_CONCURRENCY", "1", _number(1, 200), "gunicorn worker processes")
     database_pool: int = _setting(
-        "DATABASE_POOL", "16", _number(1, 200), "most database connections of the HTTP threads of one process"
+        "DATABASE_POOL", "16", _number(1, 200), "most database connections for the requests of one process"
     )
     graceful_timeout: int = _setting(
         "GRACEFUL_TIMEOUT", "20", _number(1, 300), "seconds that a stopping worker has to finish its requests"
