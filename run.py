@@ -15,8 +15,11 @@ def main() -> None:
     if sys.argv[1:] == ["--check"]:
         from app import create_app
         from app.config.config import for_master, from_environment
+        from app.server.bridge import Bridge
+        from app.server.loop_server import LoopServer
 
-        create_app(from_environment())
+        assert LoopServer  # what a worker imports after its fork is there
+        Bridge(create_app(from_environment()))
         print(for_master())
         return
     # Before gunicorn is imported: it reads WEB_CONCURRENCY itself, and shows a traceback for a bad one.

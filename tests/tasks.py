@@ -45,11 +45,11 @@ class Started:
             self._done.open()
 
 
-def start(call: Callable[..., Any], *arguments: Any) -> Started:
+def start(call: Callable[..., Any], *arguments: Any, **options: Any) -> Started:
     """Begin a call from a task, in a task of its own."""
     task = current_task()
     assert task is not None
-    return Started(task.loop, functools.partial(call, *arguments))
+    return Started(task.loop, functools.partial(call, *arguments, **options))
 
 
 def until(holds: Callable[[], bool]) -> None:

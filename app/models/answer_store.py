@@ -23,7 +23,7 @@ from app.utils.deadline import Deadline
 from app.utils.tasks import sleep
 from app.utils.turns import Turns
 
-MOST_BEHIND_STUCK = 8  # each keeps a thread; whoever comes later is told that the order is busy
+MOST_BEHIND_STUCK = 8  # whoever comes later is told that the order is busy
 ASKING_SECONDS = 0.3
 MARKED_LOOK_SECONDS = 0.05
 

@@ -1,6 +1,6 @@
 """Connections to PostgreSQL: server-side prepared statements, a deadline on every call, one opinion on its health.
 
-SQLAlchemy keeps the schema and the pool; the statements of the hot path go straight to psycopg2, because a prepared
+SQLAlchemy keeps the schema; the statements of the hot path go straight to psycopg2, because a prepared
 statement sent as one message is 2.2 times as fast as the default way. A frozen backend ignores every time-out that
 the server or libpq knows, so every wait has a deadline of ours (timed.py). While the server is away nobody but
 one prober connects, and calls fail at once instead of waiting in a row.
@@ -123,7 +123,7 @@ class Session:
 
 
 class Database:
-    """One server: whether it is there, why not, Opens nothing by itself."""
+    """One server: whether it is there, and why not. Opens nothing by itself."""
 
     def __init__(self, url: str) -> None:
         """`url`: a SQLAlchemy URL of psycopg2."""

@@ -91,6 +91,7 @@ class Groups(Generic[T, R]):
                     return  # another has taken over meanwhile
         finally:
             self._running.pop(task, None)
+            self._start(task.loop)  # whoever has come since, beside one that is stuck
 
     def _ask_for(self, group: list[_Member[T, R]]) -> None:
         deadline = max((member.deadline for member in group), key=lambda it: it.at)  # others give up by themselves

@@ -75,12 +75,8 @@ class Bridge:
             elif (incoming.method, path) == ("OPTIONS", "*"):
                 response = _OF_THE_SERVER
             else:
-                status, fields, body = self._ask_flask(incoming, connection)
-                keeps = may_keep()
-                head = self._head(status, fields, None, None, incoming.version, keeps=keeps)
-                is_whole = self._deliver_file(connection, head, () if _is_bare(incoming, status) else body)
-                _close(body)
-                return keeps and is_whole
+                found = self._ask_flask(incoming, connection)
+                return self._pass_on(*found, incoming, connection, may_keep())
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an answer and the log a line
             response = self._common.failures.respond(error, request.method, request.path)
         try:
@@ -187,20 +183,31 @@ class Bridge:
         body = self._wsgi(environ(incoming, connection.peer, self._proxies), start_response)
         return int(started[0][:3]), started[1], body
 
-    def _deliver_file(self, connection: Connection, head: bytes, pieces: Iterable[bytes]) -> bool:
-        """Send it as the client takes it; false where it has not got all."""
-        rest = iter(pieces)
+    def _pass_on(
+        self,
+        status: int,
+        fields: list[tuple[str, str]],
+        body: Iterable[bytes],
+        incoming: Incoming,
+        connection: Connection,
+        keeps: bool,
+    ) -> bool:
+        """Send Flask's answer as the client takes it; return whether the connection can take another request."""
+        head = self._head(status, fields, None, None, incoming.version, keeps=keeps)
+        rest = iter(() if _is_bare(incoming, status) else body)
         piece: bytes | None = next(rest, b"")
         try:
             while piece is not None:
                 if not (self._deliver(connection, head, piece, None) and connection.wait_for_room()):
                     return False
                 head, piece = b"", next(rest, None)
-        except OSError:
-            log.exception("a file cannot be read to its end")
+        except Exception:  # a file that cannot be read to its end: part of it is with the client
+            log.exception("an answer ends before its time")
             _cut(connection, "failure")
             return False
-        return True
+        finally:
+            _close(body)
+        return keeps
 
     def _head(
         self,

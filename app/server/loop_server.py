@@ -73,7 +73,7 @@ class LoopServer:
                 pass
             self._loop.remove_reader(listener)
             listener.close()
-        await asyncio.gather(*self._coming)
+        await asyncio.gather(*self._coming, return_exceptions=True)  # a client may have gone
 
     def _accept(self, listener: socket.socket) -> bool:
         """Take connections; tell whether there may be more.

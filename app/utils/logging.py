@@ -15,7 +15,7 @@ from collections import deque
 from datetime import UTC, datetime
 
 correlation_id: contextvars.ContextVar[str | None] = contextvars.ContextVar("correlation_id", default=None)
-"""What the current thread works on."""
+"""What the thread, or the task, works on."""
 
 TEXT_FORMAT = "%(asctime)s %(levelname)s %(threadName)s %(name)s [%(correlation_id)s] %(message)s"
 REPEAT_SECONDS = 60.0

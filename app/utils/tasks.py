@@ -10,14 +10,11 @@ import select
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor
-from typing import Any, TypeVar
+from typing import Any
 
 from greenlet import getcurrent, greenlet
 
 from app.utils.deadline import Deadline
-
-R = TypeVar("R")
 
 
 class Task(greenlet):
@@ -98,7 +95,8 @@ class Gate:
             self._event = event = threading.Event()
             return self.is_open or event.wait(seconds) or self.is_open
         self._task = task
-        if self.is_open:
+        if self.is_open:  # and whoever opened it may go on with the task, but for what it waits for next
+            self._task = None
             return True
         timer = task.loop.call_later(seconds, self._go_on)
         try:
@@ -112,19 +110,6 @@ class Gate:
         task, self._task = self._task, None
         if task is not None:
             task.switch()
-
-
-def in_a_thread(executor: Executor, function: Callable[[], R], deadline: Deadline) -> R:
-    """Return what the function returns, or raise what it raises; it runs in a thread of the executor.
-
-    Raises TimeoutError when `deadline` passed first: the function goes on, and nobody hears of it.
-    """
-    done = Gate()
-    future = executor.submit(function)
-    future.add_done_callback(lambda _: done.open())
-    if not done.wait(max(deadline.remaining, 0)):
-        raise TimeoutError
-    return future.result()
 
 
 def _give_back(task: Task) -> Any:

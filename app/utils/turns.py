@@ -32,7 +32,7 @@ class Turns:
     """Takes turns by name. One that nobody waits for costs a microsecond."""
 
     def __init__(self, most_behind_stuck: int | None = None) -> None:
-        """`most_behind_stuck`: so many wait behind a turn that is stuck; the others would only keep threads."""
+        """`most_behind_stuck`: so many wait behind a turn that is stuck; the others are told at once."""
         self._most = most_behind_stuck
         self._lock = threading.Lock()
         self._queues: dict[Hashable, deque[_Ticket]] = {}

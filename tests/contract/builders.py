@@ -8,8 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
-from flask.testing import FlaskClient
-from werkzeug.test import TestResponse
+from werkzeug.test import Client, TestResponse
 
 from app.utils.tasks import Task
 
@@ -81,7 +80,7 @@ def at_once_in_tasks(calls: list[Callable[[], Any]]) -> list[Any]:
 class Caller:
     """Sends requests; one for each thread."""
 
-    def __init__(self, client: FlaskClient) -> None:
+    def __init__(self, client: Client) -> None:
         self._client = client
 
     def get(self, path: str, headers: dict[str, str] | None = None, **query: Any) -> TestResponse:

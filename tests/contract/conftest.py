@@ -10,11 +10,13 @@ import pytest
 from flask import Flask
 from psycopg2.extensions import connection as Connection
 from psycopg2.extras import RealDictCursor
+from werkzeug.test import Client, TestResponse
 
 from app import create_app
 from app.config.config import Settings
 from app.models.schema import migrate
 from tests.contract.builders import Caller
+from tests.contract.door import open_door, through
 from tools.stack.postgres import Postgres
 
 
@@ -108,3 +110,15 @@ def new_caller(app: Flask) -> Callable[[], Caller]:
 @pytest.fixture
 def api(new_caller: Callable[[], Caller]) -> Caller:
     return new_caller()
+
+
+@pytest.fixture(scope="session")
+def door(app: Flask) -> Iterator[int]:
+    """The port of the same app behind its own server."""
+    with open_door(app) as port:
+        yield port
+
+
+@pytest.fixture
+def loop_api(door: int) -> Caller:
+    return Caller(Client(through(door), TestResponse))

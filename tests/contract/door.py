@@ -4,10 +4,13 @@ import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from http.client import HTTPConnection
+from typing import Any
 
 from flask import Flask
+from werkzeug.wrappers import Request
 
 from app.server.bridge import Bridge
 from app.server.loop_server import LoopServer
@@ -136,3 +139,19 @@ def get(port: int, path: str, *, method: str = "GET", version: str = "1.1") -> R
     with Client(port) as client:
         client.ask(path, method=method, version=version)
         return client.answer()
+
+
+def through(port: int) -> Callable[..., Iterable[bytes]]:
+    """Return a WSGI app that asks the server: so test clients call it."""
+
+    def ask(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        asked = Request(environ)
+        with contextlib.closing(HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)) as connection:
+            target = asked.full_path.rstrip("?")
+            connection.request(asked.method, target, asked.get_data(), dict(asked.headers))
+            answer = connection.getresponse()
+            body = answer.read()
+        start_response(f"{answer.status} {answer.reason}", answer.getheaders())
+        return [body]
+
+    return ask

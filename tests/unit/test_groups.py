@@ -209,3 +209,25 @@ def test_a_commit_that_is_stuck_is_not_waited_for(
         assert not group._waiting
 
     run_in_a_task(scenario)
+
+
+def test_who_comes_while_one_is_stuck_and_one_works_is_next(
+    group: Groups[str, str], log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(groups, "PATIENCE_SECONDS", 0.1)
+
+    def scenario() -> None:
+        stuck, gate = held_first(group, log)
+        sleep(0.2)
+        works = log.hold()
+        second = submit(group, "second")
+        until(lambda: log.begun == 2)
+        third = submit(group, "third")
+        works.open()
+        assert second.result() == "second done"
+        assert third.result() == "third done"
+        assert not stuck.is_done
+        gate.open()
+        stuck.result()
+
+    run_in_a_task(scenario)
