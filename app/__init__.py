@@ -22,6 +22,7 @@ from app.services.kafka_service import KafkaService
 from app.services.order_service import OrderService
 from app.utils.budget import Budget
 from app.utils.metrics import ANSWER_BYTES
+from app.utils.traffic import Traffic
 
 log = logging.getLogger(__name__)
 
@@ -41,12 +42,13 @@ def create_app(settings: Settings | None = None) -> Flask:
     database, alarms = Database(settings.database_url), Alarms()
     workers_database = Database(settings.worker_url) if settings.worker_database_url else database
     look = None if workers_database is database else database.pool(1)
-    kafka_service = KafkaService(settings, workers_database, alarms, look)
+    traffic = Traffic()
+    kafka_service = KafkaService(settings, workers_database, alarms, traffic, look)
     pool = database.pool(settings.database_pool)
     store = OrderStore(pool, settings.refused_accept_seconds, database.pool(BULK_CONNECTIONS))
     service = OrderService(pool, store, kafka_service.wake_events)
     failures = Failures(alarms)
-    common = Common(settings.cors_origins, failures)
+    common = Common(settings.cors_origins, failures, traffic)
     budget = Budget(ANSWERS_BYTES)
     ANSWER_BYTES.set_function(lambda: budget.held)
     health = Health(settings, database.pool(1), kafka_service, alarms)

@@ -15,6 +15,7 @@ from gunicorn.workers.base import Worker
 
 BEAT_SECONDS = 1.0
 STOP_LOOK_SECONDS = 0.02
+SWITCH_SECONDS = 0.0005  # so long at most the loop waits for a thread that computes; decision 18 has figures
 
 
 class LoopWorker(Worker):  # type: ignore[misc] # gunicorn ships no types
@@ -29,6 +30,7 @@ class LoopWorker(Worker):  # type: ignore[misc] # gunicorn ships no types
         settings = from_environment()
         configure(settings.log_level, settings.log_format)
         give_back_what_is_free()
+        sys.setswitchinterval(SWITCH_SECONDS)
         self.loop = _new_loop()
         asyncio.set_event_loop(self.loop)
         super().init_process()

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 
@@ -26,6 +27,7 @@ from app.services.supervisor import Beat, SupervisedThread
 from app.services.watch import Watch, missing_watch
 from app.utils.deadline import Deadline
 from app.utils.logging import Repeats, again
+from app.utils.traffic import Traffic
 
 log = logging.getLogger(__name__)
 
@@ -46,13 +48,16 @@ HOUR, DAY = 3600.0, 86400.0
 class KafkaService:
     """The background work of one process. Nothing is opened before `start`, which must come after the fork."""
 
-    def __init__(self, settings: Settings, database: Database, alarms: Alarms, callers: Pool | None = None) -> None:
+    def __init__(
+        self, settings: Settings, database: Database, alarms: Alarms, traffic: Traffic, callers: Pool | None = None
+    ) -> None:
         """`callers`: connections by DATABASE_URL, where `database` has an address of its own."""
         self._settings = settings
         self._database = database
         self._alarms = alarms
         self._commands = database.pool(2, CONSUMER_STATEMENT_MS)
         self._housekeeping = Housekeeping(database.pool(1, CONSUMER_STATEMENT_MS), self._ages, alarms)
+        self._traffic = traffic
         self._callers = callers
         self._books = books = database.pool(1)
         self._alarm_keeper = AlarmKeeper(
@@ -258,9 +263,11 @@ class KafkaService:
             next_look = Deadline(LOOK_AGAIN_SECONDS)
             while not stop.is_set():
                 beat()
+                began, calls = time.monotonic(), self._traffic.calls
                 try:
                     if consumer.step():
                         self.wake()
+                        stop.wait(self._traffic.pause_after(time.monotonic() - began, calls))
                     if next_look.passed:
                         try:
                             consumer.look_again()
