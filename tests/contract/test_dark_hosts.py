@@ -14,6 +14,7 @@ from app.models.pool import Connections
 from app.utils.deadline import Deadline
 from tests.contract.builders import Caller
 from tests.contract.conftest import Tables, make_app
+from tests.contract.door import get, open_door
 from tests.contract.test_database_trouble import LIMIT, timed
 from tools.stack.postgres import Postgres
 
@@ -74,6 +75,27 @@ def test_requests_are_answered_in_time_and_soon_well(dark: str, url: str) -> Non
         found.append(answer.status_code)
         assert time.monotonic() < give_up
     assert set(found) <= {200, 503}
+
+
+def test_nobody_waits_for_a_resolver_that_hangs_beyond_the_deadline(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """[H1] [H2]"""
+    ends = threading.Event()
+
+    def hang(host: str, port: str) -> list[str]:
+        assert ends.wait(60)
+        return []
+
+    monkeypatch.setattr("app.models.places._looked_up", hang)
+    app = make_app(url.replace("127.0.0.1", "database.invalid"))
+    try:
+        with open_door(app) as port, ThreadPoolExecutor(8) as callers:
+            asked = [callers.submit(timed, lambda: get(port, "/orders")) for _ in range(8)]
+            seconds, healthy = timed(lambda: get(port, "/health"))
+            assert (healthy.status, seconds < 1) == (200, True)
+            for seconds, answer in (it.result() for it in asked):
+                assert (answer.status, seconds < LIMIT) == (503, True)
+    finally:
+        ends.set()
 
 
 def test_no_more_connections_are_opened_than_the_pool_has(dark: str, postgres: Postgres, tables: Tables) -> None:
