@@ -5,6 +5,8 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import uvloop
+
 from app.utils.tasks import Gate, Task, current_task, sleep
 
 LOOP_SECONDS = 60.0
@@ -63,7 +65,7 @@ def until(holds: Callable[[], bool]) -> None:
 
 def run_in_a_task(call: Callable[[], Any]) -> Any:
     """Run the call in a task of a new loop; return its result, or raise what it raised."""
-    loop = asyncio.new_event_loop()
+    loop = uvloop.new_event_loop()
     outcome: list[Started] = []
 
     def run() -> Any:

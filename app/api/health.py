@@ -11,7 +11,7 @@ from app.api.requests import REQUEST_SECONDS, Request
 from app.api.routes import Endpoint
 from app.config.config import Settings
 from app.models.answer_store import Answer
-from app.models.database import DatabaseBusy, DatabaseFull, DatabaseTrouble, Pool
+from app.models.database import ConnectingTakesLong, DatabaseBusy, DatabaseFull, DatabaseTrouble, Pool
 from app.models.statements import READ_ONLY
 from app.models.watch import WATCHED_SECONDS, Seen, read_seen
 from app.services import gauges
@@ -87,7 +87,7 @@ class Health:
         """One that takes no changes is not ready either; `reason` says what a person must know, without secrets."""
         try:
             read_only = self.pool.run(READ_ONLY, (), deadline) == [("on",)]
-        except DatabaseFull as trouble:
+        except (ConnectingTakesLong, DatabaseFull) as trouble:
             return {"ok": False, "reason": str(trouble)}
         except DatabaseBusy:  # by others: that is not away
             read_only = False

@@ -24,6 +24,7 @@ from app.models.pool import Connections, Lent
 from app.models.reasons import Reason, reason_of
 from app.models.timed import timed
 from app.models.trouble import (
+    ConnectingTakesLong,
     DatabaseAway,
     DatabaseBusy,
     DatabaseFails,
@@ -35,6 +36,7 @@ from app.models.trouble import (
 from app.utils.deadline import Deadline
 
 __all__ = [
+    "ConnectingTakesLong",
     "Database",
     "DatabaseAway",
     "DatabaseBusy",
@@ -359,10 +361,13 @@ class Pool:
             return DatabaseReadOnly("The database takes no changes now; nothing was done", error)
         if lent.connection.closed or code.startswith(_DEAD):
             lent.connection.close()
-            self._database.drop_idle()
-            if deadline.passed and not self._database.answered_lately:
+            if not deadline.passed:
+                self._database.drop_idle()
+            elif not self._database.answered_lately:
                 self._database.left(error)  # late alone may be one that waited for others
             return OutcomeUnknown("The database connection was lost; whether the change was made is not known", error)
+        if code:  # a server that refuses is there
+            self._database.answered()
         if code.startswith(_STALE_PLAN):
             lent.connection.close()
             return DatabaseBusy("The database schema has just changed", error)

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 from app.models.trouble import DatabaseBusy, OutcomeUnknown
 from app.utils.deadline import Deadline
 from app.utils.metrics import GROUP_SIZE
-from app.utils.tasks import Gate, Task, current_task
+from app.utils.tasks import Gate, Task, call_after, current_task
 
 MOST_AT_ONCE = 64
 MOST_BYTES = 2 * 1024 * 1024  # a statement needs several times the memory of the data that it writes
@@ -84,7 +84,7 @@ class Groups(Generic[T, R]):
         try:
             while self._waiting and task in self._running:
                 self._running[task] = time.monotonic()
-                timer = task.loop.call_later(PATIENCE_SECONDS, self._start, task.loop)
+                timer = call_after(task.loop, PATIENCE_SECONDS, self._start, task.loop)
                 self._ask_for(self._next_group())
                 timer.cancel()
                 if len(self._running) > 1:

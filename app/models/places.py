@@ -25,7 +25,8 @@ def places(url: str) -> Iterator[str]:
 
 def _addresses(parameters: Mapping[str, str]) -> Iterator[dict[str, str]]:
     hosts, addresses, ports = (_list(parameters, name) for name in ("host", "hostaddr", "port"))
-    if not hosts and not addresses:
+    lengths = {len(it) for it in (hosts, addresses) if it}
+    if len(lengths) != 1 or len(ports) not in (0, 1, *lengths):  # libpq says itself what does not fit together
         yield {}
         return
     count = max(len(hosts), len(addresses))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import psycopg2
 from psycopg2.extensions import connection as Connection
 
-from app.models.trouble import DatabaseBusy, DatabaseTrouble
+from app.models.trouble import ConnectingTakesLong, DatabaseBusy, DatabaseTrouble
 from app.utils.deadline import Deadline
 from app.utils.metrics import CONNECTION_WAIT
 from app.utils.tasks import Gate
@@ -66,11 +66,9 @@ class Connections:
         with self._lock:
             if mine.outcome is None:
                 self._waiting.remove(mine)
-                raise DatabaseBusy(
-                    "A new connection to the database takes too long"
-                    if self._opening
-                    else "All database connections are in use"
-                )
+                if self._opening:
+                    raise ConnectingTakesLong("A new connection to the database takes too long")
+                raise DatabaseBusy("All database connections are in use")
         if isinstance(mine.outcome, Exception):
             raise mine.outcome
         return mine.outcome

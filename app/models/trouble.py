@@ -27,6 +27,10 @@ class DatabaseBusy(DatabaseTrouble):
     """A lock, a slow statement or a full disk stood in the way; nothing was done."""
 
 
+class ConnectingTakesLong(DatabaseBusy):
+    """A new connection was not there in time: nobody else has taken it; nothing was done."""
+
+
 class DatabaseFull(DatabaseBusy):
     """The server has no connection to spare; nothing was done."""
 

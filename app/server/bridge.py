@@ -181,7 +181,8 @@ class Bridge:
             started[:] = [status, headers]
 
         body = self._wsgi(environ(incoming, connection.peer, self._proxies), start_response)
-        return int(started[0][:3]), started[1], body
+        fields = [field for field in started[1] if field[0].lower() != "date"]  # ours is there already
+        return int(started[0][:3]), fields, body
 
     def _pass_on(
         self,

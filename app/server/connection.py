@@ -62,7 +62,7 @@ class Connection(asyncio.BufferedProtocol):
         self._is_answering = False
         self._refused: Malformed | None = None
         self._takes_requests = True
-        self._has_eof = self._is_kept_back = False
+        self._has_eof = self._is_kept_back = self._is_lost = False
         self._drained = 0
         self._room: Gate | None = None
         self._has_room = True
@@ -101,7 +101,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """End. What is being done for the client goes on; nobody hears of it."""
-        self._takes_requests, self._unread = False, b""
+        self._is_lost, self._takes_requests, self._unread = True, False, b""
         self._waiting.clear()
         self._door.closed(self)
         self._make_room()
@@ -109,10 +109,10 @@ class Connection(asyncio.BufferedProtocol):
     def eof_received(self) -> bool:
         """Answer what was asked for, then close; half a request is refused."""
         self._has_eof = True
-        if self._closed_at is not None:
-            self.transport.close()
-        else:
+        if self._closed_at is None:
             self._go_on()
+        elif not self.transport.get_write_buffer_size():
+            self.transport.close()
         return True
 
     def pause_writing(self) -> None:
@@ -163,7 +163,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def reset(self) -> None:
         """End in the middle of an answer, with a reset: a plain end would tell HTTP/1.0 that this was all of it."""
-        if not self.transport.is_closing():
+        if not self._is_lost:
             self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
             self.transport.abort()
 
@@ -191,7 +191,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._closed_at is not None:
             self._closed_at = self._closed_at or now
             is_silent = now - max(self._closed_at, self.arrived_at) > CLOSE_SECONDS
-            if is_silent or now - self._closed_at > LINGER_SECONDS:
+            if self._has_eof or is_silent or now - self._closed_at > LINGER_SECONDS:
                 self.transport.abort()
         elif self.is_busy:
             return
@@ -209,7 +209,7 @@ class Connection(asyncio.BufferedProtocol):
             self._closed_at = 0.0  # counted from when the client has the answer
             self._unread = b""
             self._keep_back()
-            if self._has_eof:
+            if self._has_eof and not self.transport.get_write_buffer_size():
                 self.transport.close()
             else:
                 self.transport.write_eof()

@@ -2,6 +2,7 @@
 ones; this adds what it leaves to its users: bounds of size, `Expect`, what is refused before its body has arrived.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
@@ -18,6 +19,8 @@ FORWARDED_ONCE = frozenset({"host", "content-length", "content-type", "transfer-
 
 
 Headers = Sequence[tuple[str, str]]
+
+_HOST = re.compile(r"(?:(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 
 
 class Malformed(Exception):
@@ -117,17 +120,18 @@ class RequestReader:
             raise Malformed("The HTTP request is malformed")
 
     def _parse(self, data: bytes) -> None:
-        while data:
-            try:
-                self._parser.feed_data(data)
-                return
-            except httptools.HttpParserUpgrade as upgrade:
-                self._stay_with_http()
-                data = data[upgrade.args[0] :]
-            except httptools.HttpParserInvalidMethodError:
-                raise Malformed("The method is not known") from None
-            except httptools.HttpParserError:
-                raise Malformed("The HTTP request is malformed") from None
+        try:
+            while data:
+                try:
+                    self._parser.feed_data(data)
+                    return
+                except httptools.HttpParserUpgrade as upgrade:
+                    self._stay_with_http()
+                    data = data[upgrade.args[0] :]
+        except httptools.HttpParserInvalidMethodError:
+            raise Malformed("The method is not known") from None
+        except httptools.HttpParserError:
+            raise Malformed("The HTTP request is malformed") from None
 
     def _with_headers(self, refusal: Malformed) -> Malformed:
         refusal.headers = self._headers
@@ -215,11 +219,13 @@ class RequestReader:
             raise Malformed("A header that can only be there once is there twice")
         if version == "1.1" and "host" not in names:
             raise Malformed("The Host header is missing")
+        if not all(_HOST.fullmatch(value) for name, value in self._headers if name == "host"):
+            raise Malformed("The Host header is malformed")
         method = self._parser.get_method().decode()
         path, query = _split(self._target)
         request = Incoming(method, unquote_to_bytes(path), query, version, self._headers)
         coding = request.header("transfer-encoding")
-        if coding is not None and (version != "1.1" or coding.strip().lower() != "chunked"):
+        if coding is not None and (version != "1.1" or coding.lower() != "chunked"):
             raise Malformed("The only transfer coding is chunked")
         expected = request.header("expect")
         if expected is not None and expected.lower() != "100-continue":

@@ -16,6 +16,8 @@ from greenlet import getcurrent, greenlet
 
 from app.utils.deadline import Deadline
 
+TIMER_SECONDS = 0.001
+
 
 class Task(greenlet):
     """A function that runs on a loop. It is started by `switch()`, from the loop's own callbacks only."""
@@ -42,19 +44,19 @@ def wait_for_socket(descriptor: int, deadline: Deadline, *, to_write: bool = Fal
     task = current_task()
     seconds = max(deadline.remaining, 0)
     if task is None:
-        ready = select.poll()
-        ready.register(descriptor, select.POLLOUT if to_write else select.POLLIN)
-        return bool(ready.poll(seconds * 1000))
+        return _is_ready(descriptor, seconds, to_write=to_write)
     add, remove = (
         (task.loop.add_writer, task.loop.remove_writer) if to_write else (task.loop.add_reader, task.loop.remove_reader)
     )
     add(descriptor, task.switch, True)
-    timer = task.loop.call_later(seconds, task.switch, False)
+    timer = call_after(task.loop, seconds, task.switch, False)
     try:
-        return bool(_give_back(task))
+        came = bool(_give_back(task))
     finally:
         timer.cancel()
         remove(descriptor)
+    # A loop that is late runs the timer before it looks at the socket: the answer may have been there in time.
+    return came or _is_ready(descriptor, 0, to_write=to_write)
 
 
 def sleep(seconds: float) -> None:
@@ -98,7 +100,7 @@ class Gate:
         if self.is_open:  # and whoever opened it may go on with the task, but for what it waits for next
             self._task = None
             return True
-        timer = task.loop.call_later(seconds, self._go_on)
+        timer = call_after(task.loop, seconds, self._go_on)
         try:
             _give_back(task)
         finally:
@@ -110,6 +112,19 @@ class Gate:
         task, self._task = self._task, None
         if task is not None:
             task.switch()
+
+
+def call_after(
+    loop: asyncio.AbstractEventLoop, seconds: float, function: Callable[..., object], *arguments: object
+) -> asyncio.TimerHandle:
+    """Call the function when so many seconds are over: uvloop's own timers run up to a millisecond before."""
+    return loop.call_later(seconds + TIMER_SECONDS, function, *arguments)
+
+
+def _is_ready(descriptor: int, seconds: float, *, to_write: bool) -> bool:
+    ready = select.poll()
+    ready.register(descriptor, select.POLLOUT if to_write else select.POLLIN)
+    return bool(ready.poll(seconds * 1000))
 
 
 def _give_back(task: Task) -> Any:

@@ -92,6 +92,8 @@ def test_nobody_waits_for_a_resolver_that_hangs_beyond_the_deadline(url: str, mo
             asked = [callers.submit(timed, lambda: get(port, "/orders")) for _ in range(8)]
             seconds, healthy = timed(lambda: get(port, "/health"))
             assert (healthy.status, seconds < 1) == (200, True)
+            ready = get(port, "/readyz")
+            assert (ready.status, b"A new connection to the database takes too long" in ready.body) == (503, True)
             for seconds, answer in (it.result() for it in asked):
                 assert (answer.status, seconds < LIMIT) == (503, True)
     finally:

@@ -172,3 +172,17 @@ def test_more_connections_than_descriptors_are_refused_and_end_nothing(
         assert 1 <= shortages <= 6 if most == 64 else shortages == 0
     finally:
         service.kill()
+
+
+@pytest.mark.parametrize("head", [b"", b"Connection: close\r\n"], ids=["then", "after its last answer"])
+def test_who_says_that_nothing_more_comes_and_takes_nothing_is_reset(port: int, head: bytes) -> None:
+    """Its connection would be kept for ever: what is left of the answer fits into the buffers."""
+    asks = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n" + head + b"\r\n"
+    with ExitStack() as stack:
+        [deaf] = many(stack, port, asks, 1)
+        if head:
+            time.sleep(SOON)  # until the service has closed its side
+        deaf.half_close()
+        time.sleep(SEND_SECONDS + A_MOMENT)
+        with pytest.raises(ConnectionResetError):
+            deaf.read()

@@ -10,6 +10,10 @@ ADDRESSES = {"two.example": ["192.0.2.1", "2001:db8::1"], "one.example": ["192.0
 KEYS = ("host", "hostaddr", "port", "target_session_attrs")
 
 
+MISFIT = ("as it is",)
+"""What libpq refuses, it is left to."""
+
+
 @pytest.fixture(autouse=True)
 def _names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_looked_up", lambda host, port: ADDRESSES.get(host, []))
@@ -43,6 +47,8 @@ def found(url: str) -> list[tuple[str | None, ...]]:
             "postgresql://one.example/db?hostaddr=192.0.2.7",
             [("one.example", "192.0.2.7", "5432", None)],
         ),
+        ("postgresql://one.example,two.example/db?hostaddr=192.0.2.7", [MISFIT]),
+        ("postgresql://one.example/db?hostaddr=192.0.2.7,192.0.2.8", [MISFIT]),
         (
             "postgresql://one.example,/db?target_session_attrs=prefer-standby",
             [
@@ -53,10 +59,25 @@ def found(url: str) -> list[tuple[str | None, ...]]:
             ],
         ),
     ],
-    ids=["name", "two addresses", "two hosts", "unknown", "folder", "default", "service", "address", "standby first"],
+    ids=[
+        "name",
+        "two addresses",
+        "two hosts",
+        "unknown",
+        "folder",
+        "default",
+        "service",
+        "address",
+        "more hosts",
+        "more addresses",
+        "standby first",
+    ],
 )
 def test_a_url_leads_to_each_place_by_itself(url: str, expected: list[tuple[str | None, ...]]) -> None:
-    assert found(url) == expected
+    if expected == [MISFIT]:
+        assert [parse_dsn(place) for place in places(url)] == [parse_dsn(url)]
+    else:
+        assert found(url) == expected
 
 
 def test_everything_else_of_the_url_stays() -> None:

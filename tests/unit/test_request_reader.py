@@ -9,6 +9,7 @@ HOST = b"Host: x\r\n"
 LINE = b"X: aaaaaaaaaaaaaa\r\n"
 GET = b"GET /orders?page=2 HTTP/1.1\r\n" + HOST
 POST = b"POST /createOrder HTTP/1.1\r\n" + HOST
+OFFER = POST + b"Connection: upgrade\r\nUpgrade: h2c\r\n"
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
 
 
@@ -110,6 +111,13 @@ MALFORMED = {
     "a coding of its own": POST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
     "two codings": POST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "chunks before HTTP/1.1": b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "a space that is none behind the coding": POST + b"Transfer-Encoding: chunked\xa0\r\n\r\n",
+    "the same where another protocol is offered": OFFER + b"Transfer-Encoding: chunked\xa0\r\n\r\n",
+    "a next line behind the coding of an offer": OFFER + b"Transfer-Encoding: chunked\x85\r\n\r\n",
+    "a space that is none before the coding": OFFER + b"Transfer-Encoding: \xa0chunked\r\n\r\n",
+    "a host in two words": b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n",
+    "a host with a path": b"GET / HTTP/1.1\r\nHost: a/b@c\r\n\r\n",
+    "a host that is no text": b"GET / HTTP/1.1\r\nHost: \xff\xfe[::\r\n\r\n",
     "no size of a chunk": CHUNKED + b"zz\r\n",
     "a chunk that is longer than its size": CHUNKED + b"2\r\n[]xx",
     "chunks of bare line feeds": CHUNKED + b"1\na\n0\n\n",
@@ -264,3 +272,9 @@ def test_offers_of_another_protocol_by_the_hundred_are_passed_over() -> None:
 def test_spaces_around_a_value_are_none_of_it(piece: int | None) -> None:
     [request] = read(GET + b"X: \t a \t b \t \r\nY:\r\nZ: \r\n\r\n", piece)
     assert [request.header(name) for name in ("x", "y", "z")] == ["a \t b", "", ""]
+
+
+@pytest.mark.parametrize("host", [b"", b"a", b"a.example:80", b"a:", b"[::1]:3000", b"a%20b", b"a_b", b"192.0.2.1"])
+def test_a_host_is_taken_as_urls_have_it(host: bytes) -> None:
+    [request] = read(b"GET / HTTP/1.1\r\nHost: " + host + b"\r\n\r\n")
+    assert request.header("host") == host.decode()

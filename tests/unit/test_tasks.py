@@ -75,3 +75,22 @@ def test_a_task_waits_for_a_socket_and_others_run_meanwhile(to_write: bool) -> N
 
     with one, other:
         scenario()
+
+
+@in_a_task
+def test_an_answer_that_came_in_time_counts_though_the_loop_looks_late() -> None:
+    one, other = socket.socketpair()
+    with one, other:
+        waits = start(wait_for_socket, one.fileno(), Deadline(LATE))
+        sleep(0)
+        other.send(b"x")
+        time.sleep(2 * LATE)  # what another task computes
+        assert waits.result()
+
+
+@in_a_task
+def test_no_wait_ends_before_its_time() -> None:
+    for milliseconds in range(1, 40):
+        deadline = Deadline(milliseconds / 1000)
+        assert not Gate().wait(milliseconds / 1000)
+        assert deadline.passed
