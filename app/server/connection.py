@@ -5,8 +5,9 @@ import socket
 import struct
 import time
 from collections import deque
-from typing import Protocol, cast
+from typing import cast
 
+from app.server.door import Door
 from app.server.reader import Incoming, Malformed, RequestReader
 from app.server.sockets import bound_unsent, unsent
 from app.utils.tasks import Gate
@@ -22,33 +23,10 @@ SEND_BUFFER = 32 * 1024
 LEAST_TAKEN = 16 * 1024  # of an answer in SEND_SECONDS
 RECEIVED_AT_ONCE = 16 * 1024
 PARSED_AT_ONCE = 1024  # holds some forty requests at most: what follows one stays bytes until that is answered
+REQUEST_BYTES = 1024  # of memory that one of those takes, at most
 
 AT_ONCE = struct.pack("ii", 1, 0)  # linger for no time: what is unsent is dropped, and the client hears of it
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-
-class Door(Protocol):
-    """What a connection needs of the server it belongs to."""
-
-    keep_alive_seconds: float
-    is_draining: bool
-    buffer: memoryview
-    """Where every connection receives into: what is there is taken at once."""
-
-    def opened(self, connection: "Connection") -> None:
-        """Take the connection into the list of those that are looked after."""
-
-    def closed(self, connection: "Connection") -> None:
-        """Forget the connection."""
-
-    def waits_for_body(self, request: Incoming) -> bool:
-        """Tell by its head whether the body of a request will be looked at."""
-
-    def begin(self, request: Incoming, connection: "Connection") -> None:
-        """Begin to answer a request; `connection.send` and `connection.end_answer` follow. Does not block."""
-
-    def refuse(self, refusal: Malformed, connection: "Connection") -> bytes:
-        """Return the whole answer to what is no request."""
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -71,6 +49,8 @@ class Connection(asyncio.BufferedProtocol):
         self.arrived_at = self.began_at = time.monotonic()
         self._closed_at: float | None = None
         self.has_asked = False
+        self.held = 0
+        """As `Door.hold` was told."""
         self.transport: asyncio.Transport
 
     @property
@@ -83,6 +63,11 @@ class Connection(asyncio.BufferedProtocol):
         """Whether an answer is being made or waited for, or on its way."""
         is_asked = self._is_answering or bool(self._waiting or self._unread)
         return is_asked or self.transport.get_write_buffer_size() > 0
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether an answer is being made, waited for, or held up by the client."""
+        return self._is_answering or bool(self._waiting) or not self._has_room
 
     @property
     def peer(self) -> str | None:
@@ -101,8 +86,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """End. What is being done for the client goes on; nobody hears of it."""
-        self._is_lost, self._takes_requests, self._unread = True, False, b""
-        self._waiting.clear()
+        self._is_lost = True
+        self._let_go()
         self._door.closed(self)
         self._make_room()
 
@@ -172,8 +157,7 @@ class Connection(asyncio.BufferedProtocol):
         self._is_answering = False
         self.began_at = self.arrived_at = time.monotonic()
         if not keep:
-            self._takes_requests, self._unread = False, b""
-            self._waiting.clear()
+            self._let_go()
         if self._waiting or self._unread:
             asyncio.get_running_loop().call_soon(self._go_on)  # a task is begun by the loop alone
         else:
@@ -204,15 +188,19 @@ class Connection(asyncio.BufferedProtocol):
 
     def close(self) -> None:
         """Say that nothing more comes, and wait a moment for the client to hang up: its bytes must not meet a reset."""
-        self._takes_requests = False
+        self._let_go()
         if self._closed_at is None and not self.transport.is_closing():
             self._closed_at = 0.0  # counted from when the client has the answer
-            self._unread = b""
             self._keep_back()
             if self._has_eof and not self.transport.get_write_buffer_size():
                 self.transport.close()
             else:
                 self.transport.write_eof()
+
+    def give_place(self) -> None:
+        """End at once: others need what it holds."""
+        self._let_go()
+        self.transport.abort()
 
     def _go_on(self) -> None:
         """Do the next thing that is due: begin an answer, refuse, close, or let the client send its body."""
@@ -250,10 +238,26 @@ class Connection(asyncio.BufferedProtocol):
             if self._waiting and self._waiting[-1].is_last:
                 self._takes_requests = False
         if not self._takes_requests:
-            self._unread = b""
+            self._read_no_more()
+
+    def _read_no_more(self) -> None:
+        self._takes_requests, self._unread = False, b""
+        self._reader.end()
+
+    def _let_go(self) -> None:
+        self._read_no_more()
+        self._waiting.clear()
+        self._refused = None  # its traceback refers to all of this
+        self._count()
+
+    def _count(self) -> None:
+        held = self._reader.held + len(self._unread) + REQUEST_BYTES * len(self._waiting)
+        if held or self.held:
+            self._door.hold(self, held)
 
     def _keep_back(self) -> None:
         """Receive no more while there is more than can be looked at."""
+        self._count()
         is_full = bool(self._unread or self._waiting)
         if is_full != self._is_kept_back and not self._has_eof and not self.transport.is_closing():
             self._is_kept_back = is_full
@@ -263,7 +267,8 @@ class Connection(asyncio.BufferedProtocol):
                 self.transport.resume_reading()
 
     def _break_off(self, sentence: str) -> None:
-        self._refused, self._takes_requests = self._reader.broken_off(sentence), False
+        self._refused = self._reader.broken_off(sentence)
+        self._read_no_more()
 
     def _is_late(self, now: float) -> bool:
         if self._reader.in_body:

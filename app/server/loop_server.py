@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from app.server.bridge import Bridge
 from app.server.connection import RECEIVED_AT_ONCE, Connection
 from app.server.reader import Incoming, Malformed
+from app.server.unfinished import Unfinished
 from app.utils.metrics import CONNECTIONS, IN_WORK, LOOP_LATE
 from app.utils.tasks import Task
 
@@ -33,13 +34,20 @@ NEWCOMER_SECONDS = 1.0  # for the request of a connection that was accepted just
 class LoopServer:
     """Serves the bridge's answers on the sockets. Everything runs on the loop's thread."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, bridge: Bridge, keep_alive_seconds: float) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        bridge: Bridge,
+        keep_alive_seconds: float,
+        unfinished: Unfinished | None = None,
+    ) -> None:
         self.keep_alive_seconds = keep_alive_seconds
         self.is_draining = False
         self._loop = loop
         self._in_work = 0
         self._bridge = bridge
         self._connections: dict[Connection, None] = {}  # in the order of their coming
+        self._unfinished = unfinished or Unfinished()
         self._sockets: list[socket.socket] = []
         self._coming: set[asyncio.Task[object]] = set()
         descriptors = _descriptors()
@@ -153,6 +161,10 @@ class LoopServer:
                 connection.end_answer(keep=keep)
 
         Task(self._loop, run).switch()
+
+    def hold(self, connection: Connection, size: int) -> None:
+        """Count it; the oldest unfinished request gives its place where there is too much."""
+        self._unfinished.hold(connection, size)
 
     def refuse(self, refusal: Malformed, connection: Connection) -> bytes:
         """As the bridge says."""

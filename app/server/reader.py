@@ -13,6 +13,8 @@ from app.utils.decoder import MAX_BYTES
 
 MOST_LINE = 8190
 MOST_HEAD = 32 * 1024
+MOST_HEADERS = 100  # as gunicorn has it: a line of four bytes costs fifty times as many
+HEADER_BYTES = 200  # of memory that a line takes beside its text
 MOST_BESIDE_BODY = 64 * 1024  # sizes and extensions of chunks, trailers
 MOST_BLANK = 64  # line ends before a request line: old clients send one behind a body, and it begins nothing
 FORWARDED_ONCE = frozenset({"host", "content-length", "content-type", "transfer-encoding", "expect"})
@@ -81,6 +83,18 @@ class RequestReader:
         """Whether a head is whole, and its body is not."""
         return self._request is not None
 
+    @property
+    def held(self) -> int:
+        """How many bytes of memory the request holds that is not whole, at most."""
+        beside_body = max(self._fed - self._body_bytes, 0)  # the parser keeps a line until it is whole
+        return beside_body + HEADER_BYTES * len(self._headers) + self._body.__alloc__()
+
+    def end(self) -> None:
+        """Let go of everything. Nothing can be fed from now on."""
+        self._begin()
+        self._ready = []
+        self.__dict__.pop("_parser", None)  # it refers back to this: only the collector would free the two
+
     def take_continue(self) -> bool:
         """Tell, once, that the client waits to hear that it may send the body."""
         asked, self._expects = self._expects, False
@@ -106,14 +120,12 @@ class RequestReader:
         return self._with_headers(Malformed(sentence))
 
     def _feed(self, data: bytes) -> None:
-        began_before = not self.is_idle
         self._parse(data)
         if self._refusal is not None:
             raise self._refusal
-        if self.is_idle and not self._ready:
-            self._blank += len(data)
-        elif began_before or not self._ready:  # else: how much of it is the next request's is not known
-            self._fed += len(data)
+        if not self._ready:  # else: how much of it is the next request's is not known
+            self._blank += len(data) if self.is_idle else 0
+            self._fed += 0 if self.is_idle else len(data)
         if self._fed - self._body_bytes > (MOST_BESIDE_BODY if self.in_body else MOST_HEAD):
             raise Malformed("The head of the request is too large")
         if self._blank > MOST_BLANK:
@@ -141,7 +153,7 @@ class RequestReader:
         self._request: Incoming | None = None
         self._headers: list[tuple[str, str]] = []
         self._target = b""
-        self._body: list[bytes] = []
+        self._body = bytearray()
         self.is_idle = True
         self._fed = self._body_bytes = self._blank = 0
         self._expects = self._is_replayed = self._closes = False
@@ -160,7 +172,11 @@ class RequestReader:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Gather a header. What comes behind the body, a trailer, counts for nothing."""
-        if self._request is None:
+        if self._request is not None or self._refusal is not None:
+            return
+        if len(self._headers) == MOST_HEADERS:
+            self._refusal = Malformed("The head of the request is too large")
+        else:
             text = value.decode("latin-1").rstrip(" \t")  # the parser leaves what is behind the value
             self._headers.append((name.decode("latin-1").lower(), text))
 
@@ -189,7 +205,7 @@ class RequestReader:
         if self._body_bytes > MAX_BYTES:
             self._hand_over(None)
         else:
-            self._body.append(piece)
+            self._body += piece
 
     def on_message_complete(self) -> None:
         """Hand the request over."""
@@ -198,7 +214,7 @@ class RequestReader:
         if self._refusal is not None or self._request is None or self._request.is_last:
             return
         self._request.is_last = self._closes or not self._parser.should_keep_alive()
-        self._hand_over(b"".join(self._body))
+        self._hand_over(bytes(self._body))
         if not self._request.is_last:
             self._begin()
 
@@ -206,7 +222,7 @@ class RequestReader:
         assert self._request is not None
         self._request.body = body
         self._request.is_last = self._request.is_last or body is None
-        self._body = []
+        self._body = bytearray()
         self._ready.append(self._request)
 
     def _read_head(self) -> Incoming:
@@ -223,6 +239,7 @@ class RequestReader:
             raise Malformed("The Host header is malformed")
         method = self._parser.get_method().decode()
         path, query = _split(self._target)
+        self._target = b""
         request = Incoming(method, unquote_to_bytes(path), query, version, self._headers)
         coding = request.header("transfer-encoding")
         if coding is not None and (version != "1.1" or coding.lower() != "chunked"):

@@ -14,6 +14,7 @@ from werkzeug.wrappers import Request
 
 from app.server.bridge import Bridge
 from app.server.loop_server import LoopServer
+from app.server.unfinished import Unfinished
 
 PATIENCE_SECONDS = 30.0
 
@@ -30,11 +31,11 @@ async def _stop(server: LoopServer, app: Flask) -> None:
 
 
 @contextlib.contextmanager
-def open_door(app: Flask) -> Iterator[int]:
+def open_door(app: Flask, unfinished: Unfinished | None = None) -> Iterator[int]:
     """Serve the app; yields the port."""
     loop = asyncio.new_event_loop()
     listener = socket.create_server(("127.0.0.1", 0))
-    server = LoopServer(loop, Bridge(app), 75)
+    server = LoopServer(loop, Bridge(app), 75, unfinished)
     thread = threading.Thread(target=loop.run_forever, name="door")
     thread.start()
     asyncio.run_coroutine_threadsafe(_start(server, listener), loop).result(PATIENCE_SECONDS)

@@ -1,8 +1,12 @@
 """Bytes to requests: whole, in pieces, several at once; what is no request is refused, and what is too large too."""
 
+import gc
+import tracemalloc
+import weakref
+
 import pytest
 
-from app.server.reader import MOST_HEAD, MOST_LINE, Incoming, Malformed, RequestReader
+from app.server.reader import MOST_HEAD, MOST_HEADERS, MOST_LINE, Incoming, Malformed, RequestReader
 from app.utils.decoder import MAX_BYTES
 
 HOST = b"Host: x\r\n"
@@ -150,6 +154,67 @@ def test_a_head_is_bounded(head: bytes, piece: int | None) -> None:
         read(head, piece)
 
 
+@pytest.mark.parametrize("piece", [None, 1, 500])
+@pytest.mark.parametrize("lines", [MOST_HEADERS, MOST_HEADERS + 1])
+def test_a_head_has_a_hundred_lines_at_most(lines: int, piece: int | None) -> None:
+    """Refused as soon as there are more, whatever follows."""
+    head = GET + b"a:\r\n" * (lines - 1)
+    if lines <= MOST_HEADERS:
+        assert len(read(head + b"\r\n", piece)[0].headers) == lines
+        return
+    with pytest.raises(Malformed, match="The head of the request is too large") as refused:
+        read(head + b"b", piece)
+    assert len(refused.value.headers) == MOST_HEADERS
+
+
+HALVES = {
+    "short lines": GET + b"a:\r\n" * (MOST_HEADERS - 1),
+    "one long line": GET + b"X: " + b"a" * 30_000,
+    "long lines": GET + LINE * 60,
+    "a long target": b"GET /" + b"%41" * 2700,
+    "a long target that is read": b"POST /"
+    + b"%41" * 2700
+    + POST[POST.index(b" HTTP") :]
+    + b"Content-Length: 9\r\n\r\n",
+    "a body": POST + b"Content-Length: %d\r\n\r\n" % MAX_BYTES + b"a" * (MAX_BYTES - 1),
+    "chunks": CHUNKED + b"2\r\nab\r\n" * 9_000,
+    "a long trailer": CHUNKED + b"0\r\nX: " + b"a" * 30_000,
+}
+
+
+@pytest.mark.parametrize("piece", [2, 1024])
+@pytest.mark.parametrize("name", HALVES)
+def test_what_a_half_request_holds_is_known_and_near_its_bytes(name: str, piece: int) -> None:
+    """However small the pieces are in which it came."""
+    pieces = [HALVES[name][start : start + piece] for start in range(0, len(HALVES[name]), piece)]
+    taker, bare = reader(), 4_000
+    tracemalloc.start()
+    try:
+        for data in pieces:
+            taker.feed(data)
+        gc.collect()
+        true, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert true - bare < taker.held < 1.25 * len(HALVES[name]) + 200 * MOST_HEADERS
+
+
+@pytest.mark.parametrize("name", HALVES)
+def test_a_reader_that_has_ended_holds_nothing(name: str) -> None:
+    """Not even until the collector comes."""
+    taker = reader()
+    taker.feed(HALVES[name])
+    taker.end()
+    assert (taker.held, taker.is_idle, taker.in_body) == (0, True, False)
+    gone = weakref.ref(taker)
+    gc.disable()
+    try:
+        del taker
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
 def feed_again_and_again(taker: RequestReader, times: int) -> None:
     for _ in range(times):
         taker.feed(LINE)
@@ -278,3 +343,10 @@ def test_spaces_around_a_value_are_none_of_it(piece: int | None) -> None:
 def test_a_host_is_taken_as_urls_have_it(host: bytes) -> None:
     [request] = read(b"GET / HTTP/1.1\r\nHost: " + host + b"\r\n\r\n")
     assert request.header("host") == host.decode()
+
+
+def test_a_request_that_is_whole_leaves_nothing_of_it_to_the_next() -> None:
+    taker = reader()
+    taker.feed(POST + b"Content-Length: 3\r\n\r\n{")
+    taker.feed(b" }")
+    assert (taker.is_idle, taker.held) == (True, 0)
