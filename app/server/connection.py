@@ -23,7 +23,6 @@ SEND_BUFFER = 32 * 1024
 LEAST_TAKEN = 16 * 1024  # of an answer in SEND_SECONDS
 RECEIVED_AT_ONCE = 16 * 1024
 PARSED_AT_ONCE = 1024  # holds some forty requests at most: what follows one stays bytes until that is answered
-REQUEST_BYTES = 1024  # of memory that one of those takes, at most
 
 AT_ONCE = struct.pack("ii", 1, 0)  # linger for no time: what is unsent is dropped, and the client hears of it
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -251,7 +250,7 @@ class Connection(asyncio.BufferedProtocol):
         self._count()
 
     def _count(self) -> None:
-        held = self._reader.held + len(self._unread) + REQUEST_BYTES * len(self._waiting)
+        held = self._reader.held + len(self._unread) + sum(it.held for it in self._waiting)
         if held or self.held:
             self._door.hold(self, held)
 

@@ -15,6 +15,7 @@ MOST_LINE = 8190
 MOST_HEAD = 32 * 1024
 MOST_HEADERS = 100  # as gunicorn has it: a line of four bytes costs fifty times as many
 HEADER_BYTES = 200  # of memory that a line takes beside its text
+REQUEST_BYTES = 1024  # of memory that a small request takes beside its headers
 MOST_BESIDE_BODY = 64 * 1024  # sizes and extensions of chunks, trailers
 MOST_BLANK = 64  # line ends before a request line: old clients send one behind a body, and it begins nothing
 FORWARDED_ONCE = frozenset({"host", "content-length", "content-type", "transfer-encoding", "expect"})
@@ -54,6 +55,11 @@ class Incoming:
     def header(self, name: str) -> str | None:
         """Return the value of the first header of that name."""
         return next((value for found, value in self.headers if found == name), None)
+
+    @property
+    def held(self) -> int:
+        """How many bytes of memory it holds, at most, where it has less than a kilobyte of text and body."""
+        return REQUEST_BYTES + HEADER_BYTES * len(self.headers)
 
     def values(self, name: str) -> list[str]:
         """Return the values of all headers of that name."""

@@ -13,6 +13,7 @@ from tests.contract.door import Client, get, open_door
 MOST = 256 * 1024
 SIZE = 16 * 1024
 POST = b"POST /createOrder HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+FILE = b"GET /apidocs/swagger-ui-5.35.0/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n"
 HALF = POST + b"Content-Length: %d\r\n\r\n" % (SIZE + 2) + b" " * SIZE
 
 
@@ -103,3 +104,16 @@ def test_what_is_not_sent_to_its_end_in_time_is_let_go(own_port: int, unfinished
         client.socket.sendall(HALF)
         assert client.answer().status == 400
         await_held(unfinished, 0, 0)
+
+
+def test_what_is_sent_ahead_counts_and_the_answer_before_it_is_not_cut(own_port: int, unfinished: Unfinished) -> None:
+    """However many others send bodies that they do not end."""
+    ahead = 500
+    health = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+    with Client(own_port, receive_buffer=4096) as slow, ExitStack() as stack:
+        slow.socket.sendall(FILE + health * ahead)
+        await_held(unfinished, ahead * len(health) // 2, MOST // 2)
+        for _ in range(30):
+            stack.enter_context(Client(own_port)).socket.sendall(HALF)
+        assert len(slow.answer().body) > 1_000_000
+        assert {slow.answer().status for _ in range(ahead)} == {200}

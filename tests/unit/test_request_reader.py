@@ -199,6 +199,19 @@ def test_what_a_half_request_holds_is_known_and_near_its_bytes(name: str, piece:
     assert true - bare < taker.held < 1.25 * len(HALVES[name]) + 200 * MOST_HEADERS
 
 
+@pytest.mark.parametrize("lines", [0, 1, 90])
+def test_what_small_requests_hold_that_came_together_is_known(lines: int) -> None:
+    sent = (b"GET / HTTP/1.1\r\n" + HOST + b"a:\r\n" * lines + b"\r\n") * 30
+    taker = reader()
+    tracemalloc.start()
+    try:
+        requests = taker.feed(sent[:1024])
+        true, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert 0 < true < sum(it.held for it in requests) + taker.held
+
+
 @pytest.mark.parametrize("name", HALVES)
 def test_a_reader_that_has_ended_holds_nothing(name: str) -> None:
     """Not even until the collector comes."""
