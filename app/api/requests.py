@@ -7,6 +7,7 @@ import hashlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -122,9 +123,13 @@ def query_text(request: Request, name: str) -> str | None:
     """Return a query parameter, None where it is left out or empty. Raises Refused where it is not UTF-8."""
     if not request.query:
         return None
-    found = parse_qsl(request.query, keep_blank_values=True, errors="surrogateescape")
-    value = next((value for key, value in found if key == name), "")
-    return utf8(value, name) or None
+    return utf8(_parameters(request.query).get(name, ""), name) or None
+
+
+@lru_cache(maxsize=1)  # nothing waits between the parameters of one request: the text is parsed once for all of them
+def _parameters(query: str) -> dict[str, str]:
+    """Return the first value of each parameter."""
+    return dict(reversed(parse_qsl(query, keep_blank_values=True, errors="surrogateescape")))
 
 
 def utf8(value: str, name: str) -> str:
