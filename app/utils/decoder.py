@@ -2,24 +2,35 @@
 
 It refuses, with one sentence each, what would otherwise surface later as a driver error: NUL and lone surrogates
 (PostgreSQL has no such text), duplicate keys, NaN and Infinity, numbers no reader can hold, deep nesting.
+
+The number of values in a body has no bound of its own, as items and their extra keys have none, and the event loop
+waits meanwhile: whatever is done for each bracket or number is done by C code where that is possible.
 """
 
 import json
 import re
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, NoReturn
+
+import orjson
 
 MAX_BYTES = 128 * 1024
 MAX_DEPTH = 32
 
 _STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
-_BRACKETS = re.compile(rb"[\[\]{}]")
+_SQUARE = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _EXACT_INT_DIGITS = 18  # fits a signed 64-bit integer whatever the digits are
+_LONG_NUMBER = re.compile(rb"[0-9]{%d}" % _EXACT_INT_DIGITS)
+_ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+_INFINITE = float("inf")
 
 
 class Number(Decimal):
     """A JSON number with the text it had: what is passed on keeps the digits as they were sent."""
 
+    __slots__ = ("text",)
     text: str
 
 
@@ -36,12 +47,13 @@ def decode(body: bytes) -> Any:
     if too_deep(body):
         raise Unreadable("too_deep", f"JSON is nested deeper than {MAX_DEPTH} levels")
     try:
-        value = _STRICT.decode(body.decode("utf-8-sig"))
+        text = body.decode("utf-8-sig")
+        value = (_WITH_LONG_NUMBERS if _LONG_NUMBER.search(body) else _STRICT).decode(text)
     except UnicodeDecodeError:
         raise Unreadable("invalid_json", "The text is not valid UTF-8") from None
     except json.JSONDecodeError as error:
         raise Unreadable("invalid_json", f"Malformed JSON at character {error.pos}: {error.msg}") from None
-    if b"\\u" in body:  # without an escape neither NUL nor a lone surrogate can be in it
+    if b"\\u" in body and _may_be_unstorable(text):  # without an escape neither NUL nor a lone surrogate can be in it
         _refuse_unstorable(value)
     return value
 
@@ -61,17 +73,27 @@ def too_deep(body: bytes) -> bool:
     """Tell whether more than MAX_DEPTH brackets are open at once, in valid JSON or not."""
     if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
         return False
-    depth = 0
-    for bracket in _BRACKETS.findall(_STRINGS.sub(b"", body)):
-        depth = depth + 1 if bracket in b"[{" else max(depth - 1, 0)
-        if depth > MAX_DEPTH:
-            return True
-    return False
+    # Each pass takes off the innermost level. What is never closed is closed here, as far as that many levels may be.
+    brackets = _STRINGS.sub(b"", body).translate(_SQUARE, _NO_BRACKETS) + b"]" * MAX_DEPTH
+    for _ in range(MAX_DEPTH):
+        brackets = brackets.replace(b"[]", b"")
+        if b"[" not in brackets:
+            return False
+    return True
 
 
 def is_storable(text: str) -> bool:
     """Tell whether PostgreSQL and UTF-8 can hold the text: no NUL, no lone surrogate."""
     return "\0" not in text and (text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text))
+
+
+def _may_be_unstorable(text: str) -> bool:
+    """Tell whether JSON, valid but for that, may have NUL or lone surrogates: those orjson does not read."""
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return True
+    return _ESCAPED_NUL.search(text) is not None
 
 
 def _refuse_unstorable(value: Any) -> None:
@@ -95,19 +117,15 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _fraction(text: str) -> Decimal:
-    nearest = float(text)
-    if nearest in (float("inf"), float("-inf")):
+    nearest = abs(float(text))
+    if nearest == _INFINITE:
         raise Unreadable("number_out_of_range", "A number is out of range")
     if nearest == 0.0:
         mantissa = text.lower().partition("e")[0]
         if any(digit in "123456789" for digit in mantissa):
             raise Unreadable("number_out_of_range", "A number is out of range")
-        return _number(mantissa.lstrip("-"), text.lstrip("-"))  # as `-0`, which is an integer: no minus is stored
-    return _number(text, text)
-
-
-def _number(digits: str, text: str) -> Number:
-    number = Number(digits)
+        text = text.lstrip("-")  # as `-0`, which is an integer: no minus is stored
+    number = Number(text)
     number.text = text
     return number
 
@@ -120,8 +138,13 @@ def _no_constant(name: str) -> NoReturn:
     raise Unreadable("number_out_of_range", f"{name} is not a JSON number")
 
 
-_STRICT = json.JSONDecoder(
-    object_pairs_hook=_unique, parse_float=_fraction, parse_int=_integer, parse_constant=_no_constant
-)
+def _strict(read_integer: Callable[[str], int | Decimal]) -> json.JSONDecoder:
+    return json.JSONDecoder(
+        object_pairs_hook=_unique, parse_float=_fraction, parse_int=read_integer, parse_constant=_no_constant
+    )
+
+
+_STRICT = _strict(int)  # which the scanner then does itself, without a call
+_WITH_LONG_NUMBERS = _strict(_integer)
 # int() would refuse 4,301 digits; raw control characters in a text do not keep its neighbours from being seen.
 _LENIENT = json.JSONDecoder(parse_int=float, strict=False)

@@ -1,14 +1,18 @@
 """The one JSON reader: what it takes it takes exactly, what it refuses it refuses with Unreadable and nothing else."""
 
 import json
+import re
+import sys
 from decimal import Decimal
+from types import FrameType
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.utils.decoder import Unreadable, decode, decode_leniently, is_storable, too_deep
+from app.utils import decoder
+from app.utils.decoder import MAX_DEPTH, Unreadable, decode, decode_leniently, is_storable, too_deep
 from app.utils.encoder import encode
 from tests.unit.builders import BOUNDED
 
@@ -164,6 +168,44 @@ def test_brackets_inside_a_string_do_not_count(text: str) -> None:
 def test_depth_is_known_of_bytes_that_are_not_json(body: bytes, deep: bool) -> None:
     """[K10]"""
     assert too_deep(body) is deep
+
+
+@BOUNDED
+@given(st.text('[]{}"a', max_size=150).map(str.encode) | st.text("[[[]]", min_size=60, max_size=150).map(str.encode))
+def test_the_depth_is_that_of_counting_bracket_by_bracket(body: bytes) -> None:
+    """[K10]"""
+    depth = deepest = 0
+    for part in re.findall(rb'"[^"]*"?|[\[\]{}]', body):
+        depth = depth + 1 if part in (b"[", b"{") else max(depth - (part in (b"]", b"}")), 0)
+        deepest = max(deepest, depth)
+    assert too_deep(body) is (deepest > MAX_DEPTH)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" + b",".join([b"[]"] * 43_000) + b"]",
+        b"[" + b",".join([b"{}"] * 43_000) + b"]",
+        b"[" + b",".join([b"[" * 31 + b"]" * 31] * 2_000) + b"]",
+        b"[" + b",".join([b"1"] * 65_000) + b"]",
+        b'["\\u0041\\\\u0000",' + b",".join([b"[]"] * 43_000) + b"]",
+    ],
+    ids=["lists", "objects", "deep lists", "numbers", "an escape"],
+)
+def test_many_small_values_cost_no_call_of_python_each(body: bytes) -> None:
+    """The loop waits meanwhile. Only objects need one, for their keys."""
+    calls = 0
+
+    def count(frame: FrameType, event: str, argument: object) -> None:
+        nonlocal calls
+        calls += frame.f_code.co_filename == decoder.__file__ and event == "call" and frame.f_code.co_name != "_unique"
+
+    sys.setprofile(count)
+    try:
+        decode(body)
+    finally:
+        sys.setprofile(None)
+    assert calls < 10
 
 
 @pytest.mark.parametrize("escape", ["\\u0000", "\\ud800", "\\udfff", "\\ude00\\ud83d", "\\ud83d \\ude00", "\\uD83D"])

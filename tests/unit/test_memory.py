@@ -1,4 +1,4 @@
-"""Threads that allocate one after the other do not need an arena each."""
+"""Threads that allocate one after the other do not need an arena each; a collection looks at what is new."""
 
 import subprocess
 import sys
@@ -40,3 +40,19 @@ def arenas(folders: pytest.TempPathFactory, how: str) -> int:
     report = folders.mktemp("arenas") / "report.xml"
     subprocess.run([sys.executable, "-c", PROGRAM, how, str(report)], check=True, timeout=60)
     return report.read_text().count("<heap nr=")
+
+
+LEAVES_ALONE = """
+import gc, app
+from app.utils.memory import leave_alone_what_stays
+before = len(gc.get_objects())
+leave_alone_what_stays()
+print(before, len(gc.get_objects()))
+"""
+
+
+def test_what_a_worker_has_loaded_is_not_looked_at_again() -> None:
+    done = subprocess.run([sys.executable, "-c", LEAVES_ALONE], check=True, capture_output=True, text=True, timeout=60)
+    before, after = map(int, done.stdout.split())
+    assert before > 50_000
+    assert after < 100
