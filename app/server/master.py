@@ -61,7 +61,9 @@ def addresses(found: Mapping[str, Any]) -> list[str]:
 
 def log_as(found: Mapping[str, Any]) -> None:
     """Let the master log as its workers do."""
-    runpy.run_path(str(CHECKOUT / "app/utils/logging.py"))["configure"](found["log_level"], found["log_format"])
+    utils = CHECKOUT / "app/utils"
+    handler = runpy.run_path(str(utils / "log_writer.py"))["LogWriter"]()
+    runpy.run_path(str(utils / "logging.py"))["configure"](found["log_level"], found["log_format"], handler)
 
 
 def keep_ipv6_apart() -> None:

@@ -115,9 +115,8 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line)  # orjson would refuse a lone surrogate, and the line with it
 
 
-def configure(level: str, style: str) -> None:
-    """Set up the log of this process. `style` is `text` or `json`; gunicorn's lines go the same way."""
-    handler = logging.StreamHandler()
+def configure(level: str, style: str, handler: logging.Handler) -> None:
+    """Set up the log of this process. `style` is `text` or `json`; gunicorn's lines go the same way, by `handler`."""
     handler.setFormatter(JsonFormatter() if style == "json" else TextFormatter(TEXT_FORMAT))
     handler.addFilter(_add_correlation_id)
     handler.addFilter(Libraries())

@@ -85,7 +85,7 @@ def test_a_bad_line_in_the_env_file_changes_nothing_at_sighup_and_nothing_afterw
     [worker] = before
     os.kill(worker, signal.SIGKILL)  # its successor has the settings that the service runs with
     until(lambda: checkout.workers() not in (before, set()) and checkout.get("/health")[0] == 200)
-    assert checkout.says("relay_batch=500")
+    until(lambda: checkout.says("relay_batch=500"))
 
 
 def test_sighup_reads_the_env_file_anew_and_a_port_that_is_taken_changes_nothing(checkout: Checkout) -> None:

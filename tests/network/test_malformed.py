@@ -6,6 +6,7 @@ import pytest
 
 from app.server.bridge import REFUSED_LINE_SECONDS
 from tests.faults.service import Instance
+from tests.faults.waiting import until
 from tests.network.wire import HEALTH, LAST, POST, ask, client
 
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -89,6 +90,7 @@ def test_the_log_has_one_line_for_all_that_is_no_http_and_none_of_theirs(own_ser
         for name in (b"one", b"two"):
             caller.ask(GET + b"X-Correlation-ID: %s\r\n\r\n" % name)
         caller.ask(HEALTH)
+    until(lambda: "[two] GET /health" in own_service.log_text(), "what a thread writes")
     log = own_service.log_text()
     assert [log.count(f"[{name}] GET /health") for name in ("one", "two")] == [1, 1]
     assert 1 <= log.count(" requests were no HTTP; ") - before <= 1 + 60 // REFUSED_LINE_SECONDS

@@ -1,13 +1,16 @@
 """The log: one line an event, with its correlation id, without what libraries would tell."""
 
-import io
 import json
 import logging
+import os
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from app.utils import logging as subject
+from app.utils.log_writer import LogWriter
 from app.utils.logging import (
     LIBRARY_LINES,
     LIBRARY_REPEAT_SECONDS,
@@ -20,25 +23,41 @@ from app.utils.logging import (
 )
 
 
+class Written:
+    """A file that the log is written to."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._descriptor = os.open(file, os.O_CREAT | os.O_WRONLY)
+        self.handler = LogWriter(self._descriptor)
+
+    def getvalue(self) -> str:
+        self.handler.await_written()
+        return self._file.read_text(encoding="utf-8")
+
+    def close(self) -> None:
+        self.handler.close()
+        os.close(self._descriptor)
+
+
 @pytest.fixture
-def lines() -> Iterator[io.StringIO]:
+def lines(tmp_path: Path) -> Iterator[Written]:
     """What is written after `set_up`; the loggers are as they were afterwards."""
     names = ("", "app", "gunicorn.error", "gunicorn.access", "kafka")
     before = [(logging.getLogger(name), logging.getLogger(name).level) for name in names]
     handlers = list(logging.root.handlers)
     logging.root.handlers[:] = []
-    yield io.StringIO()
+    written = Written(tmp_path / "log")
+    yield written
+    written.close()
     for logger, level in before:
         logger.setLevel(level)
     logging.root.handlers[:] = handlers
     correlation_id.set(None)
 
 
-def set_up(level: str, style: str, lines: io.StringIO) -> None:
-    configure(level, style)
-    (handler,) = logging.root.handlers
-    assert isinstance(handler, logging.StreamHandler)
-    handler.setStream(lines)
+def set_up(level: str, style: str, lines: Written) -> None:
+    configure(level, style, lines.handler)
 
 
 @pytest.fixture
@@ -48,14 +67,27 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-def test_a_line_of_text_names_its_correlation_id(lines: io.StringIO) -> None:
+def test_a_line_of_text_names_its_correlation_id(lines: Written) -> None:
     set_up("info", "text", lines)
     correlation_id.set("corr-1")
     logging.getLogger("app.test").info("done %s", 5)
     assert lines.getvalue().endswith("INFO MainThread app.test [corr-1] done 5\n")
 
 
-def test_a_line_of_json_is_one_object(lines: io.StringIO) -> None:
+def test_a_line_names_the_thread_and_the_request_that_logged_it(lines: Written) -> None:
+    set_up("info", "text", lines)
+
+    def log() -> None:
+        correlation_id.set("theirs")
+        logging.getLogger("app.test").info("done")
+
+    thread = threading.Thread(target=log, name="relay")
+    thread.start()
+    thread.join()
+    assert lines.getvalue().endswith("INFO relay app.test [theirs] done\n")
+
+
+def test_a_line_of_json_is_one_object(lines: Written) -> None:
     set_up("info", "json", lines)
     correlation_id.set("corr-1")
     logging.getLogger("app.test").warning("two\nlines")
@@ -65,7 +97,7 @@ def test_a_line_of_json_is_one_object(lines: io.StringIO) -> None:
     assert lines.getvalue().count("\n") == 1
 
 
-def test_an_exception_stays_in_its_line_of_json(lines: io.StringIO) -> None:
+def test_an_exception_stays_in_its_line_of_json(lines: Written) -> None:
     set_up("info", "json", lines)
     try:
         raise ValueError("broken")
@@ -75,20 +107,20 @@ def test_an_exception_stays_in_its_line_of_json(lines: io.StringIO) -> None:
     assert lines.getvalue().count("\n") == 1
 
 
-def test_a_lone_surrogate_does_not_break_a_line_of_json(lines: io.StringIO) -> None:
+def test_a_lone_surrogate_does_not_break_a_line_of_json(lines: Written) -> None:
     set_up("info", "json", lines)
     logging.getLogger("app.test").warning("path %s", "/\udcff")
     assert json.loads(lines.getvalue())["message"].startswith("path /")
 
 
 @pytest.mark.parametrize(("level", "seen"), [("debug", True), ("INFO", True), ("warning", False)])
-def test_our_level_is_the_setting(lines: io.StringIO, level: str, seen: bool) -> None:
+def test_our_level_is_the_setting(lines: Written, level: str, seen: bool) -> None:
     set_up(level, "text", lines)
     logging.getLogger("app.test").info("line")
     assert ("line" in lines.getvalue()) is seen
 
 
-def test_libraries_speak_from_warning_on_whatever_our_level_is(lines: io.StringIO) -> None:
+def test_libraries_speak_from_warning_on_whatever_our_level_is(lines: Written) -> None:
     set_up("debug", "text", lines)
     for name in ("kafka.client", "werkzeug", "alembic"):
         logging.getLogger(name).info("quiet")
@@ -96,7 +128,7 @@ def test_libraries_speak_from_warning_on_whatever_our_level_is(lines: io.StringI
     assert (lines.getvalue().count("quiet"), lines.getvalue().count("loud")) == (0, 3)
 
 
-def test_what_kafka_says_below_warning_is_never_written(lines: io.StringIO) -> None:
+def test_what_kafka_says_below_warning_is_never_written(lines: Written) -> None:
     """[H1] Its debug lines hold keys and values."""
     set_up("debug", "text", lines)
     logging.getLogger("kafka").setLevel(logging.DEBUG)
@@ -104,7 +136,7 @@ def test_what_kafka_says_below_warning_is_never_written(lines: io.StringIO) -> N
     assert lines.getvalue() == ""
 
 
-def test_kafkas_client_says_the_same_once_and_ours_is_left_alone(lines: io.StringIO, clock: list[float]) -> None:
+def test_kafkas_client_says_the_same_once_and_ours_is_left_alone(lines: Written, clock: list[float]) -> None:
     set_up("info", "text", lines)
     for now in range(1000, 1290):
         clock[0] = now
@@ -118,7 +150,7 @@ def test_kafkas_client_says_the_same_once_and_ours_is_left_alone(lines: io.Strin
 
 
 def test_of_kafkas_client_a_few_lines_a_minute_are_written_whatever_they_are(
-    lines: io.StringIO, clock: list[float]
+    lines: Written, clock: list[float]
 ) -> None:
     set_up("info", "text", lines)
     for number in range(100):
@@ -129,7 +161,7 @@ def test_of_kafkas_client_a_few_lines_a_minute_are_written_whatever_they_are(
     assert f"another trouble (and {100 - LIBRARY_LINES} lines of Kafka's client left out)" in lines.getvalue()
 
 
-def test_while_no_broker_answers_kafkas_lines_are_only_counted(lines: io.StringIO, clock: list[float]) -> None:
+def test_while_no_broker_answers_kafkas_lines_are_only_counted(lines: Written, clock: list[float]) -> None:
     set_up("info", "text", lines)
     kafka_is_away.set()
     try:
@@ -149,7 +181,7 @@ def test_a_line_is_said_again_after_a_while_with_the_number_of_those_left_out(cl
 
 
 @pytest.mark.parametrize("style", ["text", "json"])
-def test_what_a_caller_sends_begins_no_line_of_the_log(lines: io.StringIO, style: str) -> None:
+def test_what_a_caller_sends_begins_no_line_of_the_log(lines: Written, style: str) -> None:
     set_up("info", style, lines)
     for character in ("\n", "\r", "\x1b", "\x85", "\u2028"):
         logging.getLogger("app.test").error("asked for %s", f"/x{character}2026-01-01 ERROR forged")
