@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import psycopg2
 import pytest
 
 from app.models.database import Database, DatabaseBusy, DatabaseTrouble, Statement
@@ -75,6 +76,17 @@ def test_requests_are_answered_in_time_and_soon_well(dark: str, url: str) -> Non
         found.append(answer.status_code)
         assert time.monotonic() < give_up
     assert set(found) <= {200, 503}
+
+
+def test_a_server_that_refuses_is_there(url: str) -> None:
+    """Whoever is late beside it only waited for others: that is not away."""
+    database = Database(url)
+    pool = database.pool(1)
+    assert not database.answered_lately
+    with pytest.raises(psycopg2.DataError):
+        pool.run(Statement("refused", (), "SELECT 1 / 0"), (), Deadline(10))
+    assert database.answered_lately
+    pool.drop_idle()
 
 
 def test_nobody_waits_for_a_resolver_that_hangs_beyond_the_deadline(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from app.utils.deadline import Deadline
-from app.utils.tasks import Gate, sleep, wait_for_socket
+from app.utils.tasks import Gate, current_task, sleep, wait_for_socket
 from tests.tasks import in_a_task, start
 
 LATE = 0.05
@@ -79,13 +79,23 @@ def test_a_task_waits_for_a_socket_and_others_run_meanwhile(to_write: bool) -> N
 
 @in_a_task
 def test_an_answer_that_came_in_time_counts_though_the_loop_looks_late() -> None:
-    one, other = socket.socketpair()
-    with one, other:
+    """Timers that are due run behind what other sockets had to say, before the loop looks at any socket again."""
+    task = current_task()
+    assert task is not None
+    (one, other), (busy, call) = socket.socketpair(), socket.socketpair()
+
+    def keep_the_loop() -> None:
+        busy.recv(1)
+        other.send(b"x")
+        time.sleep(2 * LATE)
+
+    with one, other, busy, call:
+        task.loop.add_reader(busy, keep_the_loop)
         waits = start(wait_for_socket, one.fileno(), Deadline(LATE))
         sleep(0)
-        other.send(b"x")
-        time.sleep(2 * LATE)  # what another task computes
+        call.send(b"x")
         assert waits.result()
+        task.loop.remove_reader(busy)
 
 
 @in_a_task
