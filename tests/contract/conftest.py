@@ -113,9 +113,9 @@ def api(new_caller: Callable[[], Caller]) -> Caller:
 
 
 @pytest.fixture(scope="session")
-def door(app: Flask) -> Iterator[int]:
-    """The port of the same app behind its own server."""
-    with open_door(app) as port:
+def door(url: str) -> Iterator[int]:
+    """The port of an app behind the service's own server, with the same database."""
+    with open_door(make_app(url)) as port:
         yield port
 
 

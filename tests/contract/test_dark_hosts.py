@@ -126,7 +126,8 @@ def test_no_more_connections_are_opened_than_the_pool_has(dark: str, postgres: P
     with ThreadPoolExecutor(6) as callers:
         while not all(callers.map(call, range(6))):
             assert time.monotonic() < give_up
-    assert tables.one(count) <= 2
+    while tables.one(count) > 2:  # the server ends the session of a closed connection a moment later
+        assert time.monotonic() < give_up
     pool.drop_idle()
 
 
