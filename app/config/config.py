@@ -87,11 +87,12 @@ def _servers(value: str) -> tuple[str, ...]:
 def _is_server(value: str) -> bool:
     host, _, port = value.rpartition(":")
     named = re.fullmatch(r"[A-Za-z0-9._-]{1,255}", host) is not None
-    bracketed = host.startswith("[") and host.endswith("]") and _is_address(host[1:-1], 6)
+    bracketed = host.startswith("[") and host.endswith("]") and is_address(host[1:-1], 6)
     return (named or bracketed) and re.fullmatch(r"[0-9]{1,5}", port) is not None and 1 <= int(port) <= 65535
 
 
-def _is_address(value: str, *versions: int) -> bool:
+def is_address(value: str, *versions: int) -> bool:
+    """Tell whether it is an IP address, of these versions where some are given."""
     try:
         return ipaddress.ip_address(value).version in (versions or (4, 6))
     except ValueError:
@@ -100,7 +101,7 @@ def _is_address(value: str, *versions: int) -> bool:
 
 def _hosts(value: str) -> tuple[str, ...]:
     hosts = tuple(part.strip("[]") for part in _parts(value))
-    if not hosts or not all(host in ("*", "localhost") or _is_address(host) for host in hosts):
+    if not hosts or not all(host in ("*", "localhost") or is_address(host) for host in hosts):
         raise ValueError("must be *, localhost, or a comma list of IP addresses of this machine")
     return hosts
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from app.models.database import (
     OutcomeUnknown,
     Pool,
     Session,
-    Statement,
+    read,
 )
 from app.utils.deadline import Deadline
 from app.utils.tasks import sleep
@@ -70,7 +70,7 @@ class AnswerStore:
         values = (order_id, self._memory)
         while True:
             rows = session.execute(sql.IS_FORGIVABLE, values) if session else None
-            free, remembered = (rows or self.read(sql.IS_FORGIVABLE, values, deadline))[0]
+            free, remembered = (rows or read(self._pool, sql.IS_FORGIVABLE, values, deadline))[0]
             if free or not remembered:
                 return bool(free)
             if deadline.remaining < MARKED_LOOK_SECONDS:
@@ -79,7 +79,7 @@ class AnswerStore:
 
     def find(self, key: IdempotencyKey, deadline: Deadline) -> tuple[bytes, Answer] | None:
         """Return the body hash and the answer stored under the key, or None. Raises DatabaseTrouble."""
-        rows = self.read(sql.FIND_ANSWER, (key.path, key.key), deadline)
+        rows = read(self._pool, sql.FIND_ANSWER, (key.path, key.key), deadline)
         if not rows:
             return None
         body_hash, status, body = rows[0]
@@ -106,7 +106,7 @@ class AnswerStore:
     def remember(self, accept: tuple[str, str], deadline: Deadline) -> None:
         """Remember a refused accept, by order and runner, from now on [R8]. Raises DatabaseTrouble."""
         with self._turn(accept[0], deadline):
-            self.read(sql.REMEMBER_REFUSAL, accept, deadline)  # twice is as once
+            read(self._pool, sql.REMEMBER_REFUSAL, accept, deadline)  # twice is as once
 
     def use_refusal(
         self, key: IdempotencyKey | None, answer: Answer, order_id: str, call_id: uuid.UUID, deadline: Deadline
@@ -125,23 +125,16 @@ class AnswerStore:
             return used
 
         with self._turn(order_id, waiting(key, deadline)):
-            if not self._keep(key, answer, deadline, use, lambda: bool(self.read(sql.FIND_USE, mark, deadline))):
+            if not self._keep(key, answer, deadline, use, lambda: bool(read(self._pool, sql.FIND_USE, mark, deadline))):
                 return False
             if key is None:
                 with contextlib.suppress(psycopg2.Error, DatabaseTrouble):
                     self._pool.run(sql.CONFIRM_USE, mark, deadline)
         return True
 
-    def read(self, statement: Statement, parameters: Sequence[Any], deadline: Deadline) -> list[tuple[Any, ...]]:
-        """Run a statement that only reads; a connection that was dead already costs one more try."""
-        try:
-            return self._pool.run(statement, parameters, deadline)
-        except OutcomeUnknown:
-            return self._pool.run(statement, parameters, deadline)
-
     def raise_if_in_use(self, key: IdempotencyKey | None, deadline: Deadline) -> None:
         """After a lock time-out: raise KeyInUse if it was the key's twin that held us up. Raises DatabaseTrouble."""
-        if key is not None and not self.read(sql.TRY_CLAIM_KEY, (key.path, key.key), deadline)[0][0]:
+        if key is not None and not read(self._pool, sql.TRY_CLAIM_KEY, (key.path, key.key), deadline)[0][0]:
             raise KeyInUse
 
     def _turn(self, order_id: str, until: Deadline) -> contextlib.AbstractContextManager[bool]:

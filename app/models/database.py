@@ -378,5 +378,13 @@ class Pool:
         return None if code.startswith(_OWN) else DatabaseFails("The database cannot do this now", error)
 
 
+def read(pool: Pool, statement: Statement, parameters: Sequence[Any], deadline: Deadline) -> list[tuple[Any, ...]]:
+    """As `Pool.run`, for what may be done twice: a connection that was dead already costs one more try."""
+    try:
+        return pool.run(statement, parameters, deadline)
+    except OutcomeUnknown:
+        return pool.run(statement, parameters, deadline)
+
+
 def _statement_ms(deadline: Deadline, most: int) -> int:
     return min(most, max(int(deadline.remaining * 1000) - LEEWAY_MS, 1))

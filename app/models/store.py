@@ -20,7 +20,7 @@ from app.models.answer_store import (
     raise_if_taken,
     waiting,
 )
-from app.models.database import DatabaseAway, DatabaseBusy, OutcomeUnknown, Pool, Session, Statement
+from app.models.database import DatabaseAway, DatabaseBusy, OutcomeUnknown, Pool, Session, Statement, read
 from app.models.groups import Groups
 from app.models.order import OrderState
 from app.models.pages import LARGE_TEXTS, LOAD_TEXTS, Listed, Page
@@ -107,16 +107,13 @@ class OrderStore:
     def page(self, filters: dict[str, str], limit: int, offset: int, deadline: Deadline) -> Page:
         """Return one page of the matching orders, newest first, without large texts. Raises DatabaseTrouble."""
         values = [filters[name] for name in lists.FILTERS if name in filters]
-        rows = self.answers.read(lists.page(filters, offset), [*values, limit, offset], deadline)
+        rows = read(self._pool, lists.page(filters, offset), [*values, limit, offset], deadline)
         return Page(rows[0][0], [row[1:] for row in rows if row[1] is not None])
 
     def with_texts(self, listed: Sequence[Listed], deadline: Deadline) -> list[OrderState]:
         """Return orders of a page with the texts that were left out of it. Raises DatabaseTrouble."""
         order_ids = [it.order.order_id for it in listed]
-        try:
-            rows = self._bulk.run(LOAD_TEXTS, (order_ids,), deadline)
-        except OutcomeUnknown:  # a connection that was dead already
-            rows = self._bulk.run(LOAD_TEXTS, (order_ids,), deadline)
+        rows = read(self._bulk, LOAD_TEXTS, (order_ids,), deadline)
         texts = {order_id: dict(zip(LARGE_TEXTS, found, strict=True)) for order_id, *found in rows}
         if len(texts) < len(listed):
             raise DatabaseBusy("An order of the page has just been removed")  # by somebody else: we never do
@@ -216,7 +213,7 @@ class OrderStore:
     def is_written(self, write: Write, deadline: Deadline) -> bool:
         """Tell whether the history has the change: after a lost connection. Raises DatabaseTrouble."""
         order = write.change.order
-        return bool(self.answers.read(sql.FIND_CHANGE, (order.order_id, order.version, write.change_id), deadline))
+        return bool(read(self._pool, sql.FIND_CHANGE, (order.order_id, order.version, write.change_id), deadline))
 
 
 def _columns(writes: Sequence[Write]) -> list[list[Any]]:

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from email.utils import formatdate
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -17,10 +18,10 @@ from app.api.routes import Endpoint
 from app.models.trouble import DatabaseTrouble
 from app.server.connection import SEND_BUFFER, Connection
 from app.server.environ import Proxies, environ
-from app.server.reader import Incoming, Malformed, values_in
+from app.server.reader import Incoming, Malformed, values_of
 from app.utils.budget import Budget, Share
 from app.utils.decoder import MAX_BYTES
-from app.utils.logging import correlation_id
+from app.utils.logging import Repeats, correlation_id
 from app.utils.metrics import ANSWERS_CUT
 
 log = logging.getLogger(__name__)
@@ -41,11 +42,10 @@ class Bridge:
         self._common: Common = app.extensions["common"]
         self._budget: Budget = app.extensions["answers_budget"]
         endpoints: Iterable[Endpoint] = app.extensions["endpoints"]
-        self._endpoints = {(it.method, it.path): it for it in endpoints}
+        self._endpoints = {(it.method, it.path): it for it in endpoints if not it.path.endswith("/")}
         self._prefixes = [it for it in endpoints if it.path.endswith("/")]
         self._proxies = Proxies(app.extensions["settings"].forwarded_allow_ips)
-        self._refused = 0
-        self._refused_line_at = -REFUSED_LINE_SECONDS
+        self._said = Repeats(REFUSED_LINE_SECONDS)
         self._date = ""
         self._date_until = 0.0
 
@@ -87,7 +87,7 @@ class Bridge:
     def refuse(self, refusal: Malformed, connection: Connection) -> bytes:
         """Return the whole answer to what is no request. Which call it was meant to be is not known."""
         answer = failure("/createOrder", "bad_request", str(refusal))
-        request = requests.begin("", "", "", values_in(refusal.headers), bytes, lambda: connection.peer or "")
+        request = requests.begin("", "", "", partial(values_of, refusal.headers), bytes, lambda: connection.peer or "")
         self._log_refused(refusal, connection)
         headers = self._common.finish(request, None, answer.status)
         correlation_id.set(None)  # what the loop does next is about something else
@@ -96,23 +96,17 @@ class Bridge:
 
     def _log_refused(self, refusal: Malformed, connection: Connection) -> None:
         """One line for many: whoever sends nonsense does not write our log."""
-        self._refused += 1
-        now = time.monotonic()
-        if now - self._refused_line_at > REFUSED_LINE_SECONDS:
-            log.warning("%s requests were no HTTP; the last from %s: %s", self._refused, connection.peer, refusal)
-            self._refused, self._refused_line_at = 0, now
+        left_out = self._said.admit("no HTTP")
+        if left_out is not None:
+            log.warning("%s requests were no HTTP; the last from %s: %s", left_out + 1, connection.peer, refusal)
 
     def _endpoint(self, method: str, path: str) -> Endpoint | None:
         found = self._endpoints.get((method, path))
-        if found is None or found in self._prefixes:
-            return next(
-                (
-                    it
-                    for it in self._prefixes
-                    if it.method == method and len(path) > len(it.path) and path.startswith(it.path)
-                ),
-                None,
+        if found is None:
+            longer = (
+                it for it in self._prefixes if it.method == method and path.startswith(it.path) and path != it.path
             )
+            return next(longer, None)
         return found
 
     def _send(

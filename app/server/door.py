@@ -12,7 +12,6 @@ class Door(Protocol):
     """The server, as its connections see it."""
 
     keep_alive_seconds: float
-    is_draining: bool
     buffer: memoryview
     """Where every connection receives into: what is there is taken at once."""
 

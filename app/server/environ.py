@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote_from_bytes
 
+from app.config.config import is_address
 from app.server.reader import Incoming
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -50,7 +51,7 @@ class Proxies:
         address = peer
         for named in reversed(",".join(incoming.values("x-forwarded-for")).split(",")):
             named = named.strip()
-            if not self._trusts(address) or not _is_address(named):
+            if not self._trusts(address) or not is_address(named):
                 break
             address = named
         return address
@@ -103,11 +104,3 @@ def environ(incoming: Incoming, peer: str | None, proxies: Proxies) -> dict[str,
 def _last(incoming: Incoming, name: str) -> str:
     """Return what the nearest proxy says: each adds its own behind what it got."""
     return ",".join(incoming.values(name)).rpartition(",")[2].strip()
-
-
-def _is_address(value: str) -> bool:
-    try:
-        ipaddress.ip_address(value)
-    except ValueError:
-        return False
-    return True

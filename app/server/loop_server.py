@@ -13,6 +13,7 @@ from app.server.bridge import Bridge
 from app.server.connection import RECEIVED_AT_ONCE, Connection
 from app.server.reader import Incoming, Malformed
 from app.server.unfinished import Unfinished
+from app.utils.logging import Repeats
 from app.utils.metrics import CONNECTIONS, IN_WORK, LOOP_LATE
 from app.utils.tasks import Task
 
@@ -54,7 +55,7 @@ class LoopServer:
         self._most = min(max(descriptors - SPARE_DESCRIPTORS, descriptors // 2), MOST_CONNECTIONS)
         self._make_room: list[Connection] = []  # those that give their place, the last one first
         self._looked_for_room_at = 0.0
-        self._shortage_line_at = -SHORTAGE_LINE_SECONDS
+        self._said = Repeats(SHORTAGE_LINE_SECONDS)
         self.buffer = memoryview(bytearray(RECEIVED_AT_ONCE))
 
     @property
@@ -105,10 +106,8 @@ class LoopServer:
         """The client has left, or there is no descriptor, no memory: then let the next ones wait for a moment."""
         if error.errno not in _SHORTAGES:
             return not self.is_draining
-        now = time.monotonic()
-        if now - self._shortage_line_at > SHORTAGE_LINE_SECONDS:
+        if self._said.admit("shortage") is not None:
             log.warning("no connection can be accepted: %s", error.strerror)
-            self._shortage_line_at = now
         for _ in range(ROOM_AT_ONCE):
             idlest = self._idlest()
             if idlest is None:

@@ -63,12 +63,12 @@ class Incoming:
 
     def values(self, name: str) -> list[str]:
         """Return the values of all headers of that name."""
-        return [value for found, value in self.headers if found == name]
+        return values_of(self.headers, name)
 
 
-def values_in(headers: Headers) -> Callable[[str], list[str]]:
-    """Return what gives the values of all headers of a name."""
-    return lambda name: [value for found, value in headers if found == name]
+def values_of(headers: Headers, name: str) -> list[str]:
+    """Return the values of all headers of that name."""
+    return [value for found, value in headers if found == name]
 
 
 class RequestReader:

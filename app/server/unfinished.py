@@ -1,9 +1,10 @@
 """What unfinished requests hold, of all connections together: bounded, whoever sends them."""
 
 import logging
-import time
 from collections import OrderedDict
 from typing import Protocol
+
+from app.utils.logging import Repeats
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ class Unfinished:
         self._most = most
         self.held = 0
         self._oldest_first: OrderedDict[Holder, None] = OrderedDict()
-        self._line_at = -LINE_SECONDS
+        self._said = Repeats(LINE_SECONDS)
 
     def hold(self, holder: Holder, size: int) -> None:
         """Let it hold so many bytes from now on; those that must give their place do so before this returns."""
@@ -48,7 +49,5 @@ class Unfinished:
             next(iter(self._oldest_first), holder).give_place()
 
     def _tell(self) -> None:
-        now = time.monotonic()
-        if now - self._line_at > LINE_SECONDS:
+        if self._said.admit("too much") is not None:
             log.warning("unfinished requests hold more than %d bytes: the oldest are closed", self._most)
-            self._line_at = now

@@ -1,6 +1,5 @@
 """Bodies with defaults, and a caller of the HTTP door that builds orders in any status."""
 
-import asyncio
 import json
 import threading
 from collections.abc import Callable
@@ -10,7 +9,7 @@ from uuid import uuid4
 
 from werkzeug.test import Client, TestResponse
 
-from app.utils.tasks import Task
+from tests.tasks import run_in_a_task, start
 
 ITEMS = [{"name": "Burrito", "price": 8.5, "quantity": 2}]
 HELD = ("ACCEPTED", "PLACED", "ON_THE_WAY", "DELIVERED", "COMPLETED")
@@ -53,28 +52,12 @@ def at_once(calls: list[Callable[[], Any]]) -> list[Any]:
 
 def at_once_in_tasks(calls: list[Callable[[], Any]]) -> list[Any]:
     """Run all calls as tasks of one loop, as requests are: what they ask of the database together goes in groups."""
-    loop = asyncio.new_event_loop()
-    results: dict[int, Any] = {}
 
-    def start(number: int, call: Callable[[], Any]) -> None:
-        def run() -> None:
-            try:
-                results[number] = call()
-            except Exception as error:  # noqa: BLE001 - raised again below
-                results[number] = error
-            if len(results) == len(calls):
-                loop.stop()
+    def run() -> list[Any]:
+        started = [start(call) for call in calls]
+        return [it.result() for it in started]
 
-        loop.call_soon(Task(loop, run).switch)
-
-    for number, call in enumerate(calls):
-        start(number, call)
-    loop.run_forever()
-    loop.close()
-    for result in results.values():
-        if isinstance(result, Exception):
-            raise result
-    return [results[number] for number in range(len(calls))]
+    return list(run_in_a_task(run))
 
 
 class Caller:
