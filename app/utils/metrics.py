@@ -18,6 +18,7 @@ LOOP_LATE = Histogram(
 )
 CONNECTIONS = Gauge("order_http_connections", "Connections of HTTP clients that are open")
 IN_WORK = Gauge("order_http_requests_in_work", "HTTP requests that are being answered")
+UNFINISHED_BYTES = Gauge("order_http_unfinished_bytes", "Bytes that requests hold which have not arrived whole")
 GROUP_SIZE = Histogram(
     "order_group_size", "Calls that one statement answered together", ["kind"], buckets=(1, 2, 4, 8, 16, 32, 64)
 )

@@ -68,6 +68,7 @@ def test_a_request_that_is_whole_holds_nothing_more(own_port: int, unfinished: U
     with Client(own_port) as client:
         client.socket.sendall(HALF)
         await_held(unfinished, SIZE, 2 * SIZE)
+        assert f"\norder_http_unfinished_bytes {float(unfinished.held)}\n".encode() in get(own_port, "/metrics").body
         assert is_answered(client)
         await_held(unfinished, 0, 0)
 
