@@ -14,9 +14,9 @@ from app.api.pages import ANSWERS_BYTES, Pages
 from app.api.routes import Orders
 from app.cli import commands as operator_commands
 from app.config.config import Settings
-from app.models.database import Database
+from app.database.database import Database
+from app.database.orders import OrderStore
 from app.models.models import db
-from app.models.store import OrderStore
 from app.services.alarms import Alarms
 from app.services.kafka_service import KafkaService
 from app.services.order_service import OrderService

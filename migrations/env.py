@@ -3,9 +3,9 @@
 from alembic import context
 
 from app.config.config import from_environment
-from app.models.connection import engine
+from app.database.connection import engine
+from app.database.schema import VERSION_TABLE
 from app.models.models import db
-from app.models.schema import VERSION_TABLE
 
 
 def run(connection) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from app.api.errors import failure
-from app.models.answer_store import Answer
+from app.database.answers import Answer
 from app.models.rules import Decision, Refusal, Unchanged
 from app.utils.encoder import encode
 

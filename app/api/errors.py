@@ -7,17 +7,17 @@ from dataclasses import dataclass
 
 import psycopg2
 
-from app.models.answer_store import Answer, KeyInUse
-from app.models.database import DatabaseTrouble
-from app.models.fields import InvalidFields
+from app.database.answers import Answer, KeyInUse
+from app.database.database import DatabaseTrouble
+from app.models.errors import DatabaseFails, DatabaseFull
 from app.models.models import db
-from app.models.trouble import DatabaseFails, DatabaseFull
 from app.services.alarms import Alarms
 from app.services.order_service import KeyReused
 from app.utils.budget import Share
 from app.utils.decoder import Unreadable
 from app.utils.encoder import encode
 from app.utils.text import clip
+from app.wire.fields import InvalidFields
 
 log = logging.getLogger(__name__)
 

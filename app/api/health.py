@@ -11,10 +11,10 @@ from app.api.errors import Response, respond
 from app.api.requests import REQUEST_SECONDS, Request
 from app.api.routes import Endpoint
 from app.config.config import Settings
-from app.models.answer_store import Answer
-from app.models.database import ConnectingTakesLong, DatabaseBusy, DatabaseFull, DatabaseTrouble, Pool
-from app.models.statements import READ_ONLY
-from app.models.watch import WATCHED_SECONDS, Seen, read_seen
+from app.database.answers import Answer
+from app.database.database import ConnectingTakesLong, DatabaseBusy, DatabaseFull, DatabaseTrouble, Pool
+from app.database.statements import READ_ONLY
+from app.database.watched import WATCHED_SECONDS, Seen, read_seen
 from app.services import gauges
 from app.services.alarms import Alarms
 from app.services.kafka_service import KafkaService

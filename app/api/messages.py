@@ -9,12 +9,12 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic.json_schema import SkipJsonSchema
 
-from app.models.fields import Id
 from app.models.order import OrderStatus
 from app.models.rules import ChangeKind
-from app.services.command_reader import PAYLOADS
-from app.services.events import EVENT_TYPES
-from app.services.replies import FAILURE_TYPES, SUCCESS_TYPES
+from app.wire.command_reader import PAYLOADS
+from app.wire.events import EVENT_TYPES
+from app.wire.fields import Id
+from app.wire.replies import FAILURE_TYPES, SUCCESS_TYPES
 
 
 def _without_null_defaults(schema: dict[str, Any]) -> None:

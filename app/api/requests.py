@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 import uuid_utils
 
 from app.api.errors import Refused
-from app.models.answer_store import IdempotencyKey
+from app.database.answers import IdempotencyKey
 from app.utils.deadline import Deadline
 from app.utils.decoder import MAX_BYTES, decode
 from app.utils.logging import correlation_id

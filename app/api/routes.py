@@ -4,20 +4,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from app.api import answers, bodies, requests
+from app.api import answers, requests
 from app.api.errors import Failures, Refused, Response, failure, respond
 from app.api.pages import Pages
 from app.api.requests import Request
-from app.models import fields
-from app.models.answer_store import Answer
+from app.database.answers import Answer
+from app.database.orders import Origin
 from app.models.commands import Command
 from app.models.order import OrderStatus
 from app.models.rules import NOT_FOUND
-from app.models.store import Origin
 from app.services.order_service import Call, OrderService
 from app.utils.decoder import is_storable
 from app.utils.encoder import encode
 from app.utils.text import clip
+from app.wire import bodies, fields
 
 DEFAULT_LIMIT = 10
 MAX_LIMIT = 1000

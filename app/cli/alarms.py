@@ -10,7 +10,7 @@ from app.cli import audit
 from app.cli.arguments import ID, limit_option
 from app.cli.database import transaction
 from app.cli.output import Failure, json_option, print_json, print_record, print_table
-from app.models.alarms import ACKNOWLEDGED, ENDS_BY_ITSELF, LEASE_SECONDS, NOBODY
+from app.database.alarms import ACKNOWLEDGED, ENDS_BY_ITSELF, LEASE_SECONDS, NOBODY
 from app.models.models import alarms
 
 TABLE = {"name": "name", "since": "since", "last": "last_at", "count": "count", "what": "sentence"}

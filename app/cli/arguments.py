@@ -4,8 +4,8 @@ from typing import Any
 
 import click
 
-from app.models.fields import MAX_ID_LENGTH
 from app.utils.decoder import is_storable
+from app.wire.fields import MAX_ID_LENGTH
 
 ROW_ID = click.IntRange(1, 2**63 - 1)
 EVENT_ID = click.IntRange(-(2**63), 2**63 - 1)

@@ -14,10 +14,10 @@ from kafka.protocol.consumer import OffsetSpec
 
 from app.cli.output import Failure
 from app.config.config import Settings
-from app.services import event_log, kafka_clients
-from app.services.kafka_clients import accept_any
+from app.kafka import clients, event_topic
+from app.kafka.clients import accept_any
+from app.kafka.ports import Outgoing, RecordRefused, SendFailed
 from app.services.known_cluster import holds_only_younger
-from app.services.relay_ports import Outgoing, RecordRefused, SendFailed
 from app.utils.deadline import Deadline
 
 REQUEST_MS = 5_000
@@ -59,7 +59,7 @@ def commands_topic(settings: Settings) -> Topic:
     """Return how far the commands topic and our group are. Blocks up to some seconds; raises Failure."""
     name, group = settings.commands_topic, settings.group_id
     with _admin(settings) as admin:
-        cluster = kafka_clients.cluster_of(admin).get("cluster_id") or ""
+        cluster = clients.cluster_of(admin).get("cluster_id") or ""
         described = _describe(admin, settings, name)
         places = [TopicPartition(name, partition["partition_index"]) for partition in described["partitions"]]
         begins = admin.list_partition_offsets(dict.fromkeys(places, OffsetSpec.EARLIEST), timeout_ms=REQUEST_MS)
@@ -80,7 +80,7 @@ def commands_topic(settings: Settings) -> Topic:
 def cluster_id(settings: Settings) -> str:
     """Return the id of the cluster at our addresses. Blocks up to some seconds; raises Failure."""
     with _admin(settings) as admin:
-        found: str = kafka_clients.cluster_of(admin).get("cluster_id") or ""
+        found: str = clients.cluster_of(admin).get("cluster_id") or ""
     return found
 
 
@@ -94,7 +94,7 @@ def records(settings: Settings, topic: str, partition: int, begin: int, end: int
     """Yield the records of a partition from `begin` up to before `end`. Raises Failure where the log stands still."""
     place, patience = TopicPartition(topic, partition), Deadline(READ_SECONDS)
     try:
-        with closing(kafka_clients.reader(settings)) as reader:
+        with closing(clients.reader(settings)) as reader:
             reader.assign([place])
             reader.seek(place, begin)
             while reader.position(place, timeout_ms=REQUEST_MS) < end:
@@ -131,7 +131,7 @@ def send(
 
     record = Outgoing(0, uuid.uuid4(), key, value, ())
     try:
-        with event_log.open_events(settings, topic, require) as log:
+        with event_topic.open_events(settings, topic, require) as log:
             sent = log.send([(log.partition(record, log.partitions()), record)], lambda: None, hold)
             while not sent.positions:
                 hold()
@@ -150,7 +150,7 @@ def send(
 @contextmanager
 def _admin(settings: Settings) -> Iterator[KafkaAdminClient]:
     try:
-        admin = kafka_clients.admin(settings, REQUEST_MS)
+        admin = clients.admin(settings, REQUEST_MS)
         try:
             yield admin
         finally:

@@ -14,8 +14,8 @@ from app.cli.database import transaction
 from app.cli.offsets import Stored, disagreement, our_topic, read_stored
 from app.cli.output import Failure, json_option, print_json, printable
 from app.config.config import Settings
-from app.models.database import Database, DatabaseTrouble
-from app.models.same_database import AnotherDatabase, require_same
+from app.database.database import Database, DatabaseTrouble
+from app.database.same_database import AnotherDatabase, require_same
 
 SECONDS = click.IntRange(1, 86_400)
 

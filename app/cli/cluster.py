@@ -12,8 +12,8 @@ from app.cli.arguments import confirm, yes_option
 from app.cli.database import transaction
 from app.cli.output import Failure, json_option, print_json
 from app.config.config import Settings
+from app.database.statements import FIND_CLUSTER
 from app.models.models import kafka_cluster
-from app.models.statements import FIND_CLUSTER
 from app.services.known_cluster import other_cluster, share_an_address
 
 

@@ -19,7 +19,7 @@ from app.models.models import (
     saga_orders,
     taken_out_events,
 )
-from app.services.replies import FAILURE_TYPES
+from app.wire.replies import FAILURE_TYPES
 
 EXAMPLES = 3
 

@@ -11,9 +11,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from app.cli.output import Failure
-from app.models.connection import CONNECT_SECONDS, connect
-from app.models.reasons import reason_of
-from app.utils.database_url import place_of
+from app.database.connection import CONNECT_SECONDS, connect
+from app.database.reasons import reason_of
+from app.database.url import place_of
 from app.utils.deadline import Deadline
 
 STEP_SECONDS = 15

@@ -15,8 +15,8 @@ from app.cli.database import transaction
 from app.cli.lanes import SECONDS, hold_lead
 from app.cli.output import Failure, as_base64, as_text, fields, json_option, print_json, print_record, print_table
 from app.config.config import Settings
+from app.database.lanes import DEAD_LETTERS
 from app.models.models import dead_letters as letters
-from app.services.relay_store import DEAD_LETTERS
 
 group = AppGroup("dead-letters", help="Commands that could not be read.")
 

@@ -10,7 +10,7 @@ from app.cli import broker
 from app.cli.database import transaction
 from app.config.config import Settings
 from app.models.models import command_identities
-from app.services.command_reader import DeadLetter, read
+from app.wire.command_reader import DeadLetter, read
 
 MOST_READ = 100_000
 AT_ONCE = 1000

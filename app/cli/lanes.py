@@ -4,7 +4,7 @@ from sqlalchemy import Connection, func, select, text
 from sqlalchemy.exc import DBAPIError
 
 from app.cli.output import Failure
-from app.services.relay_store import Lane
+from app.database.lanes import Lane
 
 LEAD_SECONDS = 20  # a relay that is refused leads for a few seconds, then gives up and tries again
 SECONDS = LEAD_SECONDS + 15

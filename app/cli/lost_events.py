@@ -18,12 +18,12 @@ from app.cli.arguments import confirm, yes_option
 from app.cli.database import transaction
 from app.cli.output import Failure, json_option, print_json
 from app.config.config import Settings
+from app.database.rows import to_state
+from app.database.statements import ORDER
+from app.kafka import clients
 from app.models.models import Order, known_events, lost_events, order_changes, outbox, taken_out_events
-from app.models.rows import to_state
-from app.models.statements import ORDER
-from app.services import kafka_clients
-from app.services.announcements import Line, announcement
 from app.utils.deadline import Deadline
+from app.wire.announcements import Line, announcement
 
 MOST = 200_000  # changes that are compared at once, about 40 MiB
 MARGIN = timedelta(minutes=10)  # between the clocks of database and broker
@@ -103,7 +103,7 @@ def _event_ids(settings: Settings, since: datetime) -> Iterable[Sequence[uuid.UU
     """Yield the event ids on the topic since then, up to its end as of now. Raises Failure."""
     patience = Deadline(READ_SECONDS)
     try:
-        with closing(kafka_clients.reader(settings)) as reader:
+        with closing(clients.reader(settings)) as reader:
             unread = _start(reader, settings.events_topic, since)
             while unread:
                 polled = reader.poll(timeout_ms=500)

@@ -17,11 +17,11 @@ from app.cli.database import transaction
 from app.cli.handled import MOST_READ, not_recognised
 from app.cli.output import Failure, json_option, print_json, print_table
 from app.config.config import Settings
+from app.kafka.log_check import Floor, StoredOffset, is_other_topic, where_to_go_on
+from app.models.checkpoint import digest
 from app.models.models import consumer_checkpoints
 from app.models.models import consumer_offsets as stored_offsets
-from app.services.checkpoint import digest
 from app.services.command_store import stored_offset
-from app.services.log_check import Floor, StoredOffset, is_other_topic, where_to_go_on
 
 group = AppGroup("offsets", help="How far the commands are handled.")
 

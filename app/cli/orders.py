@@ -10,10 +10,10 @@ from sqlalchemy import Connection, Row, Select, select
 from app.cli.arguments import ID, limit_option
 from app.cli.database import transaction
 from app.cli.output import Failure, fields, json_option, print_json, print_record, print_table
+from app.database.rows import to_state
+from app.database.statements import ORDER
 from app.models.models import Order, order_changes
 from app.models.order import OrderState, OrderStatus
-from app.models.rows import to_state
-from app.models.statements import ORDER
 
 _orders = Order.__table__
 _STATUSES = [status.value for status in OrderStatus]

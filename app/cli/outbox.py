@@ -12,9 +12,9 @@ from app.cli.arguments import EVENT_ID, confirm, limit_option, yes_option
 from app.cli.database import transaction
 from app.cli.lanes import SECONDS, hold_lead
 from app.cli.output import Failure, fields, json_option, print_json, print_table
+from app.database.lanes import ASIDE_RANGE, EVENTS
 from app.models.models import order_changes, taken_out_events
 from app.models.models import outbox as events
-from app.services.relay_store import ASIDE_RANGE, EVENTS
 
 TABLE = {
     "id": "id",

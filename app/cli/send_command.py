@@ -16,9 +16,9 @@ from app.cli.cluster import require_ours
 from app.cli.database import transaction
 from app.cli.output import Failure, json_option, print_json
 from app.config.config import Settings
-from app.services.command_reader import PAYLOADS
 from app.utils.decoder import Unreadable, decode
 from app.utils.encoder import encode
+from app.wire.command_reader import PAYLOADS
 
 
 @click.command("send-command")

@@ -7,9 +7,9 @@ from kafka.errors import KafkaError
 from app.cli.consistency import Finding
 from app.cli.offsets import Stored
 from app.config.config import Settings
-from app.services.broker_view import KafkaView, TopicView
-from app.services.commands_lag import CommandsLag
-from app.services.topics_check import judge, our_topics, strangers
+from app.kafka.broker_view import KafkaView, TopicView
+from app.kafka.commands_lag import CommandsLag
+from app.kafka.topics_check import judge, our_topics, strangers
 
 
 def findings(settings: Settings, stored: Stored, late: int) -> list[Finding]:

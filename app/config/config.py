@@ -15,7 +15,7 @@ from typing import Any
 
 from dotenv import dotenv_values
 
-from app.utils.database_url import normalized, without_secrets
+from app.database.url import normalized, without_secrets
 
 ENV_FILE = Path(__file__).resolve().parents[2] / ".env"  # this one alone: the folders above belong to others
 GONE = {

@@ -15,7 +15,7 @@ from app.api.common import Common
 from app.api.errors import Refused, Response, failure
 from app.api.requests import Request, refusal_of_head, too_large
 from app.api.routes import Endpoint
-from app.models.trouble import DatabaseTrouble
+from app.models.errors import DatabaseTrouble
 from app.server.connection import SEND_BUFFER, Connection
 from app.server.environ import Proxies, environ
 from app.server.reader import Incoming, Malformed, values_of

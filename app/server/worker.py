@@ -24,9 +24,9 @@ class LoopWorker(Worker):  # type: ignore[misc] # gunicorn ships no types
     def init_process(self) -> None:
         """Make the loop, then what every worker does: signals, the application, `run`."""
         from app.config.config import from_environment
+        from app.server.memory import give_back_what_is_free
         from app.utils.log_writer import LogWriter
         from app.utils.logging import configure
-        from app.utils.memory import give_back_what_is_free
 
         settings = from_environment()
         configure(settings.log_level, settings.log_format, LogWriter())
@@ -49,7 +49,7 @@ class LoopWorker(Worker):  # type: ignore[misc] # gunicorn ships no types
 
     def run(self) -> None:
         """Serve until told to stop, then answer what has been accepted, for `graceful_timeout` seconds at most."""
-        from app.utils.memory import leave_alone_what_stays
+        from app.server.memory import leave_alone_what_stays
 
         leave_alone_what_stays()
         self._stopped = asyncio.Event()

@@ -20,11 +20,11 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg2
 
-from app.models.alarms import LEASE_SECONDS, LONGEST_NAME, LONGEST_TEXT, NOBODY, Alarm, AlarmTable, Change, merged
-from app.models.database import DatabaseTrouble
-from app.services.supervisor import Beat
+from app.database.alarms import LEASE_SECONDS, LONGEST_NAME, LONGEST_TEXT, NOBODY, Alarm, AlarmTable, Change, merged
+from app.database.database import DatabaseTrouble
 from app.utils.deadline import Deadline
 from app.utils.metrics import ALARMS
+from app.utils.supervisor import Beat
 
 log = logging.getLogger(__name__)
 

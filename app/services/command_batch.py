@@ -19,25 +19,25 @@ from typing import Any
 
 import psycopg2
 
+from app.database import statements as sql
+from app.database.database import DatabaseTrouble, Pool, Session
+from app.database.rows import to_row, to_state
 from app.models import rules
-from app.models import statements as sql
+from app.models.checkpoint import Checkpoint, as_row
 from app.models.commands import CreateOrder
-from app.models.database import DatabaseTrouble, Pool, Session
+from app.models.errors import told
 from app.models.order import OrderState
-from app.models.rows import to_row, to_state
+from app.models.records import Record, UnreadRecord
 from app.models.rules import Change, Decision, Refusal, Unchanged
-from app.models.trouble import told
-from app.services.checkpoint import Checkpoint, as_row
-from app.services.command_reader import DeadLetter, Reading, read
 from app.services.command_trouble import CommandFault, ServiceTrouble
 from app.services.order_service import Clock, utc_now
-from app.services.records import Record, UnreadRecord
 from app.services.rehearsal import A_CREATE, an_update
-from app.services.replies import Reply, reply
 from app.utils.deadline import Deadline
 from app.utils.ids import reply_id, saga_order_id
 from app.utils.logging import correlation_id
 from app.utils.metrics import COMMANDS, DEAD_LETTERS
+from app.wire.command_reader import DeadLetter, Reading, read
+from app.wire.replies import Reply, reply
 
 log = logging.getLogger(__name__)
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import psycopg2.extras
 
-from app.models import statements as sql
-from app.models.database import Pool
-from app.services.checkpoint import NO_EPOCH, Checkpoint, as_row
+from app.database import statements as sql
+from app.database.database import Pool
+from app.kafka.log_check import Floor, StoredOffset
+from app.models.checkpoint import NO_EPOCH, Checkpoint, as_row
 from app.services.command_batch import Batch, CommandBatches
-from app.services.log_check import Floor, StoredOffset
 from app.services.order_service import Clock, utc_now
 from app.utils.deadline import Deadline
 

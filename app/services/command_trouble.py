@@ -6,7 +6,7 @@ lets it be given up, because what is given up is answered with a failure for goo
 
 from dataclasses import dataclass
 
-from app.models.database import DatabaseTrouble
+from app.database.database import DatabaseTrouble
 from app.services.alarms import Alarms
 from app.utils.deadline import Deadline
 

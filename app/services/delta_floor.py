@@ -1,13 +1,13 @@
 """The floor under the deltas of the counts, where lists begin to read: what is folded is not walked over.
 
-Any process may raise it: each proves by itself (models/floor.py), and the highest is true for all.
+Any process may raise it: each proves by itself (database/floor.py), and the highest is true for all.
 """
 
 from typing import Any
 
-from app.models.database import Pool, Statement
-from app.models.floor import Floor
-from app.models.housekeeping import DELTA_IDS, DELTA_WRITERS, DROP_FALSE_FLOORS, RAISE_DELTA_FLOOR
+from app.database.database import Pool, Statement
+from app.database.floor import Floor
+from app.database.retention import DELTA_IDS, DELTA_WRITERS, DROP_FALSE_FLOORS, RAISE_DELTA_FLOOR
 from app.utils.deadline import Deadline
 
 RISE = 1000  # a floor so much higher is worth a row

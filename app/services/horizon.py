@@ -1,13 +1,13 @@
 """Rings for whoever keeps dead rows from being removed: a forgotten session, a dump, a replica, a slot.
 
-Relay and lists do not walk over what is kept so (models/floor.py), but tables grow and so does the way of a new leader.
+Relay and lists do not walk over what is kept so (database/floor.py), but tables grow, and a new leader's way too.
 """
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from app.models.database import Pool
-from app.models.horizon import HORIZON
+from app.database.database import Pool
+from app.database.horizon import HORIZON
 from app.services.alarms import Alarms
 from app.utils.deadline import Deadline
 

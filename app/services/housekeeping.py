@@ -15,8 +15,8 @@ from collections.abc import Callable
 
 import psycopg2
 
-from app.models.database import DatabaseAway, DatabaseTrouble, Pool, Statement
-from app.models.housekeeping import (
+from app.database.database import DatabaseAway, DatabaseTrouble, Pool, Statement
+from app.database.retention import (
     ARE_PLACED,
     FOLD_COUNTS,
     FORGET_PLACES,
@@ -31,9 +31,9 @@ from app.models.housekeeping import (
 from app.services.alarms import Alarms
 from app.services.delta_floor import DeltaFloor
 from app.services.horizon import Horizon
-from app.services.supervisor import Beat
 from app.utils.deadline import Deadline
 from app.utils.metrics import PRUNED
+from app.utils.supervisor import Beat
 
 log = logging.getLogger(__name__)
 

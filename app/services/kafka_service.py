@@ -10,23 +10,24 @@ from kafka.errors import KafkaError
 from sqlalchemy.exc import DBAPIError
 
 from app.config.config import Settings
-from app.models import schema
-from app.models.alarms import AlarmTable
-from app.models.database import Database, DatabaseAway, DatabaseReadOnly, DatabaseTrouble, Pool
-from app.models.same_database import AnotherDatabase, require_same
-from app.models.watch import WatchTable
-from app.services import event_log, kafka_clients, kafka_logs, known_cluster, relay_store
+from app.database import lanes, schema
+from app.database.alarms import AlarmTable
+from app.database.database import Database, DatabaseAway, DatabaseReadOnly, DatabaseTrouble, Pool
+from app.database.same_database import AnotherDatabase, require_same
+from app.database.watched import WatchTable
+from app.kafka import clients, command_topic, event_topic
+from app.kafka.consumer import CommandConsumer
+from app.kafka.relay import Relay
+from app.services import known_cluster
 from app.services.alarms import AlarmKeeper, Alarms
 from app.services.command_store import PostgresCommandStore
 from app.services.command_trouble import Breaker
-from app.services.consumer import CommandConsumer
 from app.services.housekeeping import Housekeeping
 from app.services.known_cluster import AnotherCluster, KnownCluster
-from app.services.relay import Relay
-from app.services.supervisor import Beat, SupervisedThread
 from app.services.watch import Watch, missing_watch
 from app.utils.deadline import Deadline
 from app.utils.logging import Repeats, again
+from app.utils.supervisor import Beat, SupervisedThread
 from app.utils.traffic import Traffic
 
 log = logging.getLogger(__name__)
@@ -72,8 +73,8 @@ class KafkaService:
         self._repeats = Repeats()
         self.schema_refusal: str | None = None  # why the schema cannot be brought to head
         self.relays = [
-            self._relay(relay_store.EVENTS, settings.events_topic, settings.relay_poll_ms / 1000),
-            self._relay(relay_store.DEAD_LETTERS, settings.dead_letter_topic, DEAD_LETTER_POLL_SECONDS),
+            self._relay(lanes.EVENTS, settings.events_topic, settings.relay_poll_ms / 1000),
+            self._relay(lanes.DEAD_LETTERS, settings.dead_letter_topic, DEAD_LETTER_POLL_SECONDS),
         ]
         self.threads = [SupervisedThread("schema", self._keep_schema), SupervisedThread("alarms", self._keep_alarms)]
         if settings.consumes:
@@ -126,11 +127,11 @@ class KafkaService:
         """As `wake`, where only events were committed: the look for dead letters cost a tenth of a create."""
         self.relays[0].wake()
 
-    def _relay(self, lane: relay_store.Lane, topic: str, poll_seconds: float) -> Relay:
+    def _relay(self, lane: lanes.Lane, topic: str, poll_seconds: float) -> Relay:
         return Relay(
             lane.name,
-            partial(relay_store.lead, self._database, lane, topic, self._settings.relay_batch),
-            partial(event_log.open_events, self._settings, topic, self._cluster.require),
+            partial(lanes.lead, self._database, lane, topic, self._settings.relay_batch),
+            partial(event_topic.open_events, self._settings, topic, self._cluster.require),
             self._alarms,
             poll_seconds,
             self._settings.relay_settle_ms / 1000,
@@ -237,7 +238,7 @@ class KafkaService:
     def _ages(self) -> dict[str, float | None]:
         settings = self._settings
         try:
-            retention = kafka_clients.retention_seconds(settings, settings.commands_topic)
+            retention = clients.retention_seconds(settings, settings.commands_topic)
         except KafkaError:
             retention = None  # not known now: another time
         redone = retention and max(retention + DAY, settings.command_identity_days * DAY)
@@ -258,7 +259,7 @@ class KafkaService:
         """Consume until `stop`. Whatever Kafka raises ends it: the next run begins with a new client."""
         days = self._settings.command_identity_days
         store = PostgresCommandStore(self._commands, identity_days=days)
-        with kafka_logs.open_commands(self._settings, self._cluster.require) as commands:
+        with command_topic.open_commands(self._settings, self._cluster.require) as commands:
             consumer = CommandConsumer(commands, store, self._alarms, self._breaker, days)
             next_look = Deadline(LOOK_AGAIN_SECONDS)
             while not stop.is_set():

@@ -13,9 +13,9 @@ from kafka import KafkaAdminClient, TopicPartition
 from kafka.protocol.consumer import OffsetSpec
 
 from app.config.config import Settings
-from app.models import statements as sql
-from app.models.database import Pool
-from app.services import kafka_clients
+from app.database import statements as sql
+from app.database.database import Pool
+from app.kafka import clients
 from app.services.alarms import Alarms
 from app.utils.deadline import Deadline
 
@@ -63,7 +63,7 @@ class KnownCluster:
     def _is_made_anew(self, addresses: str, seen_at: datetime) -> bool:
         if not share_an_address(addresses, self._addresses):
             return False
-        admin = kafka_clients.admin(self._settings, ASK_MS)
+        admin = clients.admin(self._settings, ASK_MS)
         try:
             return holds_only_younger(admin, self._settings.commands_topic, seen_at)
         finally:

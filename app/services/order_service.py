@@ -4,19 +4,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from app.database.answers import ASKING_SECONDS, Answer, IdempotencyKey, KeyInUse, KeyTaken, waiting
+from app.database.database import DatabaseBusy, DatabaseTrouble, OutcomeUnknown, Pool, Session
+from app.database.orders import OrderStore, Origin, Write
+from app.database.pages import Listed, Page
 from app.models import rules
-from app.models.answer_store import ASKING_SECONDS, Answer, IdempotencyKey, KeyInUse, KeyTaken, waiting
 from app.models.commands import AcceptOrder, ClearRunner, Command, CreateOrder, OrderCommand
-from app.models.database import DatabaseBusy, DatabaseTrouble, OutcomeUnknown, Pool, Session
 from app.models.order import OrderState
-from app.models.pages import Listed, Page
 from app.models.rules import Change, Decision, Refusal, Unchanged
-from app.models.store import OrderStore, Origin, Write
-from app.services.events import http_event
 from app.utils.deadline import Deadline
 from app.utils.ids import new_id
 from app.utils.metrics import LOST_RACES
 from app.utils.turns import Turns
+from app.wire.events import http_event
 
 TRIES_WITHOUT_LOCK = 3
 KEY_SECONDS = 2.0  # for which a twin waits for the first [H15]

@@ -16,18 +16,18 @@ import psycopg2
 from kafka.errors import KafkaError
 
 from app.config.config import Settings
-from app.models.database import DatabaseTrouble, Pool
-from app.models.watch import CALL_SECONDS, WATCHED_SECONDS, Lane, WatchTable, read_seen
+from app.database.database import DatabaseTrouble, Pool
+from app.database.watched import CALL_SECONDS, WATCHED_SECONDS, Lane, WatchTable, read_seen
+from app.kafka.broker_view import KafkaView, Member, TopicView
+from app.kafka.client_errors import KafkaReasons
+from app.kafka.commands_lag import CommandsLag, Waiting
+from app.kafka.topic_shape import few_partitions, few_replicas
+from app.kafka.topics_check import judge, our_topics, strangers
 from app.services.alarms import Alarms
-from app.services.broker_view import KafkaView, Member, TopicView
-from app.services.commands_lag import CommandsLag, Waiting
-from app.services.kafka_reasons import KafkaReasons
-from app.services.supervisor import Beat, SupervisedThread
-from app.services.topic_shape import few_partitions, few_replicas
-from app.services.topics_check import judge, our_topics, strangers
 from app.services.waiting import Progress, explained, listed
 from app.utils.deadline import Deadline
 from app.utils.logging import kafka_is_away
+from app.utils.supervisor import Beat, SupervisedThread
 
 log = logging.getLogger(__name__)
 

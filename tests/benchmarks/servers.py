@@ -12,7 +12,7 @@ import psutil
 from psycopg2.sql import SQL, Identifier
 
 from app.config.config import Settings
-from app.models import schema
+from app.database import schema
 from tests.benchmarks.environment import FOLDER, node_modules, peers_python
 from tests.faults.service import CHECKOUT
 from tools.stack.broker import Broker

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from app.cli import lanes
-from app.services.relay_store import ASIDE_RANGE, EVENTS
+from app.database.lanes import ASIDE_RANGE, EVENTS
 from tests.cli.terminal import Terminal
 from tests.integration.world import World, a_create, an_update, wait_for
 

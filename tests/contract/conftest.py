@@ -14,7 +14,7 @@ from werkzeug.test import Client, TestResponse
 
 from app import create_app
 from app.config.config import Settings
-from app.models.schema import migrate
+from app.database.schema import migrate
 from tests.contract.builders import Caller
 from tests.contract.door import open_door, through
 from tools.stack.postgres import Postgres

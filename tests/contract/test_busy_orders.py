@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from app.models.database import Database, OutcomeUnknown, Pool, Statement
+from app.database.database import Database, OutcomeUnknown, Pool, Statement
 from app.services import order_service
 from app.utils.deadline import Deadline
 from tests.contract.builders import Caller, at_once, unique

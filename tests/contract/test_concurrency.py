@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from app.models.database import OutcomeUnknown, Pool, Statement
-from app.models.statements import UPDATE_FREE, WRITES
+from app.database.database import OutcomeUnknown, Pool, Statement
+from app.database.statements import UPDATE_FREE, WRITES
 from tests.contract.builders import Caller, at_once, create_body, unique
 from tests.contract.conftest import Tables, await_waiting
 

@@ -10,9 +10,9 @@ from flask import Flask
 from sqlalchemy import make_url
 
 from app.config.config import Settings
-from app.models.connection import connect
-from app.models.database import Database, DatabaseAway, DatabaseReadOnly
-from app.models.schema import migrate
+from app.database.connection import connect
+from app.database.database import Database, DatabaseAway, DatabaseReadOnly
+from app.database.schema import migrate
 from tests.contract.builders import Caller, create_body, unique
 from tests.contract.conftest import make_app
 from tests.contract.test_http_failures import check_failure
@@ -179,7 +179,7 @@ def test_why_it_is_away_is_told_once_and_without_secrets(
     for _ in range(3):
         check_failure(client.get("/orders"), 503, "/orders")
     assert client.get("/readyz").json["parts"]["database"] == {"ok": False, "reason": sentence}
-    told = [record.message for record in caplog.records if record.name == "app.models.database"]
+    told = [record.message for record in caplog.records if record.name == "app.database.database"]
     assert told.count(f"database away: {sentence}") == 1  # probers of other tests may tell theirs
     printed = app.test_cli_runner().invoke(args=["orders", "list"]).output
     assert f"cannot be reached, or was lost: {sentence} (DATABASE_URL)." in printed

@@ -4,8 +4,8 @@ import psycopg2
 import pytest
 from flask import Flask
 
-from app.models import statements as sql
-from app.models.database import DatabaseAway, DatabaseBusy, OutcomeUnknown, Pool
+from app.database import statements as sql
+from app.database.database import DatabaseAway, DatabaseBusy, OutcomeUnknown, Pool
 from tests.contract.builders import Caller, at_once_in_tasks, create_body, unique
 from tests.contract.conftest import Tables
 

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg2
 import pytest
 
-from app.models.database import Database, DatabaseBusy, DatabaseTrouble, Statement
-from app.models.pool import Connections
+from app.database.database import Database, DatabaseBusy, DatabaseTrouble, Statement
+from app.database.pool import Connections
 from app.utils.deadline import Deadline
 from tests.contract.builders import Caller
 from tests.contract.conftest import Tables, make_app
@@ -97,7 +97,7 @@ def test_nobody_waits_for_a_resolver_that_hangs_beyond_the_deadline(url: str, mo
         assert ends.wait(60)
         return []
 
-    monkeypatch.setattr("app.models.places._looked_up", hang)
+    monkeypatch.setattr("app.database.places._looked_up", hang)
     app = make_app(url.replace("127.0.0.1", "database.invalid"))
     try:
         with open_door(app) as port, ThreadPoolExecutor(8) as callers:

@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import make_url
 
 from app.api import errors
-from app.models.database import Database, DatabaseBusy, Statement
-from app.models.schema import migrate
-from app.models.statements import LOCK_ORDERS
+from app.database.database import Database, DatabaseBusy, Statement
+from app.database.schema import migrate
+from app.database.statements import LOCK_ORDERS
 from app.services import order_service
 from app.utils.deadline import Deadline
 from tests.contract.builders import POSTS, Caller, create_body, unique

@@ -14,10 +14,10 @@ from flask import Flask
 from psycopg2 import extensions
 
 from app.cli.consistency import MISCOUNTED
-from app.models import lists
-from app.models.database import Database
-from app.models.housekeeping import FOLD_COUNTS
-from app.models.schema import migrate
+from app.database import lists
+from app.database.database import Database
+from app.database.retention import FOLD_COUNTS
+from app.database.schema import migrate
 from app.services.alarms import Alarms
 from app.services.housekeeping import Housekeeping
 from tests.contract.builders import STATUSES, Caller, at_once, unique

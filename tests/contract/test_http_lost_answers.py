@@ -10,8 +10,8 @@ import psycopg2
 import pytest
 from flask import Flask
 
-from app.models import statements as sql
-from app.models.database import OutcomeUnknown, Pool, Session
+from app.database import statements as sql
+from app.database.database import OutcomeUnknown, Pool, Session
 from app.services import order_service
 from tests.contract.builders import Caller, at_once, unique
 from tests.contract.conftest import Tables, await_waiting

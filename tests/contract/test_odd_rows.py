@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from app.models.database import Database
-from app.models.schema import migrate
+from app.database.database import Database
+from app.database.schema import migrate
 from app.services import order_service
 from app.services.alarms import Alarms
 from app.services.housekeeping import Housekeeping

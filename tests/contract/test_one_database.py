@@ -9,7 +9,7 @@ import psycopg2
 import pytest
 from flask import Flask
 
-from app.models.schema import is_at_head, migrate
+from app.database.schema import is_at_head, migrate
 from app.services import kafka_service
 from tests.contract.conftest import make_app
 from tools.stack.postgres import Postgres

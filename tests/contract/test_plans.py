@@ -15,11 +15,10 @@ import pytest
 from psycopg2.extensions import connection as Connection
 
 import app
-from app.models import lists
-from app.models.connection import connect, engine
-from app.models.database import Database, Pool, Statement
-from app.models.schema import migrate
-from app.services import relay_store
+from app.database import lanes, lists
+from app.database.connection import connect, engine
+from app.database.database import Database, Pool, Statement
+from app.database.schema import migrate
 from app.utils.deadline import Deadline
 from tests.contract.conftest import Tables
 from tools.stack.postgres import Postgres
@@ -85,7 +84,7 @@ def read_whole(pool: Pool, database_url: str) -> dict[str, set[str]]:
             found[it.name] = scanned(cursor.fetchall())
         session.forget_plans()
     with closing(relay_connection(database_url)) as connection, connection.cursor() as cursor:
-        for lane in (relay_store.EVENTS, relay_store.DEAD_LETTERS):
+        for lane in (lanes.EVENTS, lanes.DEAD_LETTERS):
             for text, value in ((lane.select, 500), (lane.forget, [1])):  # forget_events is for a reading back alone
                 cursor.execute(f"EXPLAIN {text}", [value] * text.count("%s"))
                 found[f"{lane.name}: {text}"] = scanned(cursor.fetchall())
@@ -93,7 +92,7 @@ def read_whole(pool: Pool, database_url: str) -> dict[str, set[str]]:
 
 
 def relay_connection(url: str) -> Connection:
-    return Database(url).connect_to_lead(**relay_store.BY_KEY)
+    return Database(url).connect_to_lead(**lanes.BY_KEY)
 
 
 def scanned(plan: list[tuple[str]]) -> set[str]:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from app.models.connection import SharedSession, connect
-from app.models.database import Database, DatabaseAway
-from app.models.schema import migrate
+from app.database.connection import SharedSession, connect
+from app.database.database import Database, DatabaseAway
+from app.database.schema import migrate
 from tests.contract.builders import Caller
 from tests.contract.conftest import make_app
 from tests.faults.pooler import Pooler
@@ -101,7 +101,7 @@ def test_nobody_works_with_shared_sessions_and_readiness_says_why(
     assert {client.get("/orders").status_code for _ in range(5)} == {503}
     part = client.get("/readyz").json["parts"]["database"]
     assert (part["ok"], part["reason"].startswith(SHARED)) == (False, True)
-    told = [record.message for record in caplog.records if record.name == "app.models.database"]
+    told = [record.message for record in caplog.records if record.name == "app.database.database"]
     assert sum(message.startswith(f"database away: {SHARED}") for message in told) == 1
 
 

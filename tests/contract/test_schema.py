@@ -16,8 +16,8 @@ from sqlalchemy import Connection, create_engine, inspect, text
 from sqlalchemy.pool import NullPool
 
 from app.config.config import Settings
+from app.database.schema import MIGRATIONS, VERSION_TABLE, is_at_head, migrate, revisions
 from app.models.models import db
-from app.models.schema import MIGRATIONS, VERSION_TABLE, is_at_head, migrate, revisions
 from tests.contract.builders import Caller
 from tests.contract.conftest import make_app
 
@@ -42,7 +42,7 @@ OLD_ROW = (
 )
 MIGRATE = """
 import os, sys
-from app.models.schema import migrate
+from app.database.schema import migrate
 
 children = []
 for _ in range(int(sys.argv[2])):

@@ -7,8 +7,8 @@ from contextlib import closing, contextmanager
 import psycopg2
 import pytest
 
-from app.models import schema
-from app.models.schema import SchemaRefused, is_at_head, migrate
+from app.database import schema
+from app.database.schema import SchemaRefused, is_at_head, migrate
 from app.services import kafka_service
 from tests.contract.builders import Caller
 from tests.contract.conftest import make_app

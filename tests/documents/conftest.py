@@ -5,7 +5,7 @@ from flask import Flask
 
 from app import create_app
 from app.config.config import Settings
-from app.models.schema import migrate
+from app.database.schema import migrate
 from tools.stack.postgres import Postgres
 
 

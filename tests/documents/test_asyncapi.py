@@ -13,6 +13,7 @@ from jsonschema import Draft7Validator
 from app.api import messages
 from app.api.documents import asyncapi, examples
 from app.config.config import Settings
+from app.database import lanes
 from app.models import rules
 from app.models.commands import (
     AcceptOrder,
@@ -26,9 +27,9 @@ from app.models.commands import (
 )
 from app.models.order import OrderState, OrderStatus
 from app.models.rules import Change, ChangeKind, Refusal
-from app.services import command_reader, events, relay_store, replies
-from app.services.command_reader import PAYLOADS, DeadLetter, Reading
 from app.utils.encoder import encode
+from app.wire import command_reader, events, replies
+from app.wire.command_reader import PAYLOADS, DeadLetter, Reading
 from tests.documents.validation import problems
 
 SCHEMA = json.loads(Path(__file__).with_name("asyncapi-3.0.0").joinpath("schema.json").read_text())
@@ -179,7 +180,7 @@ def test_a_record_that_is_not_as_documented_is_found() -> None:
 
 def test_the_headers_are_those_that_the_relay_writes() -> None:
     """[K2] [K10]"""
-    written = relay_store._HEADERS
+    written = lanes._HEADERS
     assert {"event_id", *written["events"]} == messages.RecordHeaders.model_fields.keys()
     assert {"event_id", *written["dead_letters"]} == messages.DeadLetterHeaders.model_fields.keys()
 

@@ -14,9 +14,9 @@ from app.api.documents import examples, openapi
 from app.api.documents.calls import POSTS
 from app.api.documents.refusals import AGAINST_THE_RULES, UNREADABLE_BODIES, UNUSABLE_BODIES
 from app.config.config import Settings
-from app.models.answer_store import KeyInUse
+from app.database.answers import KeyInUse
+from app.database.database import DatabaseAway, DatabaseBusy, OutcomeUnknown
 from app.models.commands import AcceptOrder, ClearRunner, OrderCommand, UpdateStatus
-from app.models.database import DatabaseAway, DatabaseBusy, OutcomeUnknown
 from app.models.order import OrderState
 from app.services.order_service import OrderService
 from app.utils.encoder import encode

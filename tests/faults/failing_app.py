@@ -20,11 +20,12 @@ from kafka import KafkaConsumer
 from kafka.producer.sender import Sender
 from kafka.record.default_records import DefaultRecordBatchBuilder
 
-from app.services import command_batch, kafka_clients, order_service
+from app.database.lanes import PostgresLead
+from app.kafka import clients
+from app.kafka.event_topic import KafkaEventLog
+from app.services import command_batch, order_service
 from app.services.command_store import PostgresCommandStore
-from app.services.event_log import KafkaEventLog
 from app.services.order_service import utc_now
-from app.services.relay_store import PostgresLead
 from app.utils.ids import saga_order_id
 from run import app
 from tests.faults.protections import take_out
@@ -143,7 +144,7 @@ def slow_batch(point: Point) -> None:
         return committed(self, batch, **options)
 
     command_batch.CommandBatches.handle = handle  # type: ignore[method-assign]
-    kafka_clients.KafkaConsumer = partial(KafkaConsumer, max_poll_interval_ms=MAX_POLL_INTERVAL_MS)
+    clients.KafkaConsumer = partial(KafkaConsumer, max_poll_interval_ms=MAX_POLL_INTERVAL_MS)
 
 
 POINTS: dict[str, Callable[[Point], None]] = {

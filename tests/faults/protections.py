@@ -7,13 +7,13 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
-from app.models.database import Session, Statement
-from app.models.floor import Floor
+from app.database.database import Session, Statement
+from app.database.floor import Floor
+from app.database.lanes import PostgresLead
+from app.kafka.event_reader import EventReader
+from app.kafka.ports import LogEnd
 from app.services import command_batch
 from app.services.command_batch import Batch, CommandBatches
-from app.services.event_reader import EventReader
-from app.services.relay_ports import LogEnd
-from app.services.relay_store import PostgresLead
 
 _MOVE_ANYWAY = Statement(
     "move_anyway",

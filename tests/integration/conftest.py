@@ -9,8 +9,8 @@ import pytest
 from kafka import KafkaAdminClient
 
 from app.config.config import Settings
-from app.models import schema
-from app.models.database import Database, Pool
+from app.database import schema
+from app.database.database import Database, Pool
 from tests.integration.world import Wire, World
 from tools.stack.broker import Broker
 from tools.stack.postgres import Postgres

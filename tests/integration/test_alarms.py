@@ -5,7 +5,7 @@ import threading
 import pytest
 from flask import Flask
 
-from app.models.database import Database
+from app.database.database import Database
 from app.services import alarms as subject
 from app.services.alarms import Alarms
 from tests.cli.terminal import Terminal

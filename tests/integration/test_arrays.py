@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as any_
 
-from app.models.database import Pool, Statement
+from app.database.database import Pool, Statement
 from app.models.order import OrderStatus
 from app.utils.deadline import Deadline
 

@@ -9,9 +9,9 @@ import pytest
 from psycopg2.extensions import ISOLATION_LEVEL_REPEATABLE_READ
 from psycopg2.extensions import connection as Connection
 
-from app.models import lists
-from app.models.database import Pool
-from app.models.floor import ABOVE_DELTA_FLOOR
+from app.database import lists
+from app.database.database import Pool
+from app.database.floor import ABOVE_DELTA_FLOOR
 from app.services import delta_floor
 from app.services.alarms import Alarms
 from app.services.housekeeping import Housekeeping

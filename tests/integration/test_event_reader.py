@@ -4,8 +4,8 @@ import uuid
 from contextlib import closing
 
 from app.config.config import Settings
-from app.services.event_reader import EventReader
-from app.services.relay_ports import LogEnd
+from app.kafka.event_reader import EventReader
+from app.kafka.ports import LogEnd
 from tests.faults.mock_broker import MockBroker
 from tests.integration.world import wait_for
 

@@ -10,10 +10,9 @@ import pytest
 from psycopg2.extensions import ISOLATION_LEVEL_REPEATABLE_READ
 
 from app.config.config import Settings
-from app.models import schema
-from app.models.database import Database
-from app.services import relay_store
-from app.services.relay_store import EVENTS, PostgresLead, lead
+from app.database import lanes, schema
+from app.database.database import Database
+from app.database.lanes import EVENTS, PostgresLead, lead
 
 EVENT = "INSERT INTO outbox (event_id, aggregateid, type, correlation_id, payload) SELECT {id}, 'o', 't', 'c', '' "
 ONE = EVENT.format(id="%s::uuid")
@@ -32,7 +31,7 @@ def url(database_url: str) -> str:
 @pytest.fixture
 def leader(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[PostgresLead]:
     """A leader that looks for the floor each time."""
-    monkeypatch.setattr(relay_store, "FLOOR_SECONDS", 0.0)
+    monkeypatch.setattr(lanes, "FLOOR_SECONDS", 0.0)
     with lead(Database(url), EVENTS, "topic", 100_000, threading.Event(), lambda: None) as found:
         assert found is not None
         yield found
@@ -46,7 +45,7 @@ def forget_all(leader: PostgresLead) -> list[uuid.UUID]:
 
 def pages_of_a_look(leader: PostgresLead) -> int:
     """How many pages a look touches."""
-    plan = leader._call((LOOK, (leader._floor.id, 500, relay_store.BATCH_BYTES)))
+    plan = leader._call((LOOK, (leader._floor.id, 500, lanes.BATCH_BYTES)))
     buffers = next(line for (line,) in plan if "Buffers: shared" in line)
     return sum(int(part.split("=")[1]) for part in buffers.split() if "=" in part)
 
@@ -56,7 +55,7 @@ def test_a_look_does_not_walk_over_what_a_held_snapshot_keeps(
     leader: PostgresLead, database_url: str, monkeypatch: pytest.MonkeyPatch, sequence: str
 ) -> None:
     if sequence == "may not be asked":
-        monkeypatch.setattr(relay_store, "last_id_of", lambda table: "SELECT NULL::bigint")
+        monkeypatch.setattr(lanes, "last_id_of", lambda table: "SELECT NULL::bigint")
     with closing(psycopg2.connect(database_url)) as reader, closing(psycopg2.connect(database_url)) as writer:
         reader.set_session(isolation_level=ISOLATION_LEVEL_REPEATABLE_READ)
         reader.cursor().execute("SELECT FROM orders")

@@ -9,8 +9,8 @@ import pytest
 from psycopg2.extensions import ISOLATION_LEVEL_REPEATABLE_READ
 from psycopg2.extensions import connection as Connection
 
-from app.models.database import Pool
-from app.models.horizon import HORIZON
+from app.database.database import Pool
+from app.database.horizon import HORIZON
 from app.services import horizon
 from app.services.alarms import Alarms
 from app.services.horizon import ALARM, Horizon

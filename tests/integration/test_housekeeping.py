@@ -9,8 +9,9 @@ import pytest
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 
-from app.models.database import Database, DatabaseAway, Pool
-from app.services import housekeeping, kafka_clients
+from app.database.database import Database, DatabaseAway, Pool
+from app.kafka import clients
+from app.services import housekeeping
 from app.services.alarms import Alarms
 from app.services.housekeeping import Housekeeping
 from app.utils.deadline import Deadline
@@ -194,11 +195,11 @@ def test_how_long_a_topic_keeps_a_record_is_known(
 ) -> None:
     admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, world.commands, configs)])
     settings = world.settings()
-    wait_for(lambda: kafka_clients.retention_seconds(settings, world.commands) == seconds, "what was set")
+    wait_for(lambda: clients.retention_seconds(settings, world.commands) == seconds, "what was set")
 
 
 def test_of_a_topic_that_is_not_there_nothing_is_known(untouched: World) -> None:
-    assert kafka_clients.retention_seconds(untouched.settings(), "nowhere") is None
+    assert clients.retention_seconds(untouched.settings(), "nowhere") is None
 
 
 def test_dead_letters_go_when_their_topic_has_had_them_for_long(pool: Pool, run: Run) -> None:

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import psycopg2
 import pytest
 
+from app.database.database import Database, DatabaseBusy, Session, Statement
+from app.kafka.log_check import StoredOffset
 from app.models import rules
-from app.models.database import Database, DatabaseBusy, Session, Statement
 from app.services.command_batch import Batch
 from app.services.command_store import PostgresCommandStore
 from app.services.command_trouble import ServiceTrouble
-from app.services.log_check import StoredOffset
 from tests.integration.world import (
     Wire,
     World,

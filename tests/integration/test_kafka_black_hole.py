@@ -7,8 +7,8 @@ import pytest
 from kafka import KafkaConsumer
 
 from app.config.config import Settings
-from app.services import kafka_clients
-from app.services.kafka_logs import POLL_MS, KafkaCommandLog
+from app.kafka import clients
+from app.kafka.command_topic import POLL_MS, KafkaCommandLog
 from tests.faults.mock_broker import MockBroker
 from tests.faults.proxy import GOOD, Network
 from tests.faults.waiting import until
@@ -26,7 +26,7 @@ def test_a_member_does_not_spin_while_its_heartbeat_is_not_answered(monkeypatch:
         broker.create_topic("order_commands")
         environment = {"KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap, "KAFKA_SESSION_TIMEOUT_MS": str(SESSION_MS)}
         settings = Settings.load(environment)
-        commands = KafkaCommandLog(settings, kafka_clients.group_consumer(settings), uuid.uuid4())
+        commands = KafkaCommandLog(settings, clients.group_consumer(settings), uuid.uuid4())
         until(lambda: commands.poll() or commands.assigned(), "an assignment")
         broker.front.network = Network(black_hole=True)
         monkeypatch.setattr(KafkaConsumer, "_poll_once", lambda *args, **kw: rounds.append(1) or once(*args, **kw))

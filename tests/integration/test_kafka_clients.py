@@ -13,7 +13,7 @@ import pytest
 from kafka.errors import KafkaError
 
 from app.config.config import Settings
-from app.services import kafka_clients
+from app.kafka import clients
 from tools.stack.ports import free_port
 
 Open = Callable[[Settings], object]
@@ -31,7 +31,7 @@ def held() -> set[str]:
 def left_by(make: Open) -> set[str]:
     """Return what two attempts leave open. The garbage collector would find leaks in its own time."""
     gc.disable()
-    kafka_clients.BOOTSTRAP_MS = 500
+    clients.BOOTSTRAP_MS = 500
     settings = Settings.load({"KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{free_port()}"})
     before = held()
     for _ in range(2):
@@ -43,10 +43,10 @@ def left_by(make: Open) -> set[str]:
 @pytest.mark.parametrize(
     "make",
     [
-        kafka_clients.group_consumer,
-        kafka_clients.producer,
-        kafka_clients.reader,
-        partial(kafka_clients.ensure_topics, topics=["order_events"]),
+        clients.group_consumer,
+        clients.producer,
+        clients.reader,
+        partial(clients.ensure_topics, topics=["order_events"]),
     ],
 )
 def test_an_attempt_without_a_broker_leaves_no_thread_and_no_descriptor(make: Open) -> None:

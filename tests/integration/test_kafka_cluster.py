@@ -10,8 +10,8 @@ from confluent_kafka import Producer
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 
 from app.config.config import Settings
-from app.services.event_reader import EventReader
-from app.services.relay_ports import LogEnd, Outgoing
+from app.kafka.event_reader import EventReader
+from app.kafka.ports import LogEnd, Outgoing
 from tests.faults.cluster import Cluster
 from tests.faults.waiting import until
 from tests.integration.world import Wire, World, details, wait_for

@@ -10,9 +10,9 @@ import pytest
 from confluent_kafka import Producer
 from flask import Flask
 
-from app.services.event_log import KafkaEventLog, open_events
-from app.services.relay import Relay
-from app.services.relay_ports import LeadLost, Outgoing
+from app.kafka.event_topic import KafkaEventLog, open_events
+from app.kafka.ports import LeadLost, Outgoing
+from app.kafka.relay import Relay
 from tests.integration.world import World, a_create, service_of, wait_for
 
 # Housekeeping has an advisory lock too, for moments.

@@ -5,7 +5,7 @@ from typing import Any, cast
 import pytest
 from kafka import OffsetAndMetadata, TopicPartition
 
-from app.services import kafka_logs
+from app.kafka import command_topic
 from app.services.alarms import Alarms
 from tests.integration.world import World, a_create, by_correlation, patiently, wait_for
 
@@ -179,7 +179,7 @@ def test_a_row_ahead_of_the_position_means_that_another_instance_was_faster(runn
 
 def test_joins_that_outlive_the_poll_they_began_in_are_taken_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A member that forgot its join would consume nothing, for ever. [K7] [K11]"""
-    monkeypatch.setattr(kafka_logs, "POLL_MS", 5)
+    monkeypatch.setattr(command_topic, "POLL_MS", 5)
     for _ in range(2):
         world.start()
     assert len(world.ask(*creates(12))) == 12

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
-from app.services import kafka_logs, kafka_looks, kafka_service
-from app.services.checkpoint import Checkpoint, digest
-from app.services.log_check import PartitionAway
+from app.kafka import command_looks, command_topic
+from app.kafka.log_check import PartitionAway
+from app.models.checkpoint import Checkpoint, digest
+from app.services import kafka_service
 from tests.integration.test_kafka_offsets import alarms, creates, ids, stored
 from tests.integration.world import World, by_correlation, patiently, wait_for
 
@@ -25,7 +26,7 @@ def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def consumer(world: World) -> Iterator[KafkaConsumer]:
     """As the service has one, with every partition."""
-    with kafka_logs.open_commands(world.settings()) as made:
+    with command_topic.open_commands(world.settings()) as made:
         wait_for(lambda: made.poll() or made.assigned(), "the assignment")
         yield made._consumer
 
@@ -83,20 +84,20 @@ def test_a_record_is_looked_up_whatever_it_is_in(world: World, consumer: KafkaCo
             producer.send(world.commands, key=key, value=value, partition=0, timestamp_ms=17)
         producer.flush()
     place = TopicPartition(world.commands, 0)
-    found = [kafka_looks.checkpoint_at(consumer, place, offset) for offset in range(4)]
+    found = [command_looks.checkpoint_at(consumer, place, offset) for offset in range(4)]
     assert [(it.offset, it.timestamp, it.digest) for it in found if it] == [
         (offset, 17, digest(*record)) for offset, record in enumerate(records)
     ]
-    assert kafka_looks.checkpoint_at(consumer, place, 4) is None
-    assert kafka_looks.checkpoint_at(consumer, place, 9) is None
-    assert kafka_looks.bounds(consumer, place) == (0, 4)
+    assert command_looks.checkpoint_at(consumer, place, 4) is None
+    assert command_looks.checkpoint_at(consumer, place, 9) is None
+    assert command_looks.bounds(consumer, place) == (0, 4)
 
 
 def test_what_is_polled_and_what_is_looked_up_are_the_same(world: World, consumer: KafkaConsumer) -> None:
     world.send(*creates(3), b"no JSON", None, partition=0)
     polled = [it for records in wait_for(lambda: consumer.poll(timeout_ms=500), "records").values() for it in records]
     place = TopicPartition(world.commands, 0)
-    assert [kafka_looks.checkpoint_at(consumer, place, it.offset) for it in polled] == [*map(Checkpoint.of, polled)]
+    assert [command_looks.checkpoint_at(consumer, place, it.offset) for it in polled] == [*map(Checkpoint.of, polled)]
 
 
 def test_transaction_markers_hold_no_record(world: World, consumer: KafkaConsumer) -> None:
@@ -107,14 +108,14 @@ def test_transaction_markers_hold_no_record(world: World, consumer: KafkaConsume
         producer.send(world.commands, value=b"{}", partition=0)
         producer.commit_transaction()
     place = TopicPartition(world.commands, 0)
-    assert patiently(kafka_looks.checkpoint_at, consumer, place, 0)
-    assert wait_for(lambda: kafka_looks.bounds(consumer, place)[1] == 2, "the marker")
-    assert kafka_looks.checkpoint_at(consumer, place, 1) is None
+    assert patiently(command_looks.checkpoint_at, consumer, place, 0)
+    assert wait_for(lambda: command_looks.bounds(consumer, place)[1] == 2, "the marker")
+    assert command_looks.checkpoint_at(consumer, place, 1) is None
 
 
 def test_a_partition_that_is_not_there_is_away(consumer: KafkaConsumer, world: World) -> None:
     place = TopicPartition(world.commands, 7)
-    for look in (kafka_looks.bounds, lambda *it: kafka_looks.checkpoint_at(*it, 0)):
+    for look in (command_looks.bounds, lambda *it: command_looks.checkpoint_at(*it, 0)):
         with pytest.raises(PartitionAway):
             look(consumer, place)
 
@@ -122,5 +123,5 @@ def test_a_partition_that_is_not_there_is_away(consumer: KafkaConsumer, world: W
 def test_the_age_of_records_is_asked(world: World, consumer: KafkaConsumer) -> None:
     world.send(*creates(2), partition=0)
     place = TopicPartition(world.commands, 0)
-    assert kafka_looks.first_since(consumer, place, 0) == 0
-    assert kafka_looks.first_since(consumer, place, 10**14) is None
+    assert command_looks.first_since(consumer, place, 0) == 0
+    assert command_looks.first_since(consumer, place, 10**14) is None

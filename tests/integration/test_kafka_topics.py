@@ -9,8 +9,9 @@ from kafka import KafkaAdminClient, KafkaConsumer
 from kafka.admin import ACLOperation, NewPartitions
 
 from app.cli import broker
-from app.services import kafka_clients, kafka_logs, kafka_service, watch
-from app.services.log_check import PartitionAway
+from app.kafka import clients, command_topic
+from app.kafka.log_check import PartitionAway
+from app.services import kafka_service, watch
 from tests.integration.test_kafka_offsets import alarms, creates, ids
 from tests.integration.test_watch import denied
 from tests.integration.world import World, by_correlation, wait_for
@@ -117,8 +118,8 @@ def test_a_cluster_at_a_known_address_is_the_old_one_made_anew_only_where_its_co
 
 def test_no_client_makes_a_topic_by_asking_for_it(world: World) -> None:
     """kafka-python 3.0.12 takes the option and forgets it: what counts is what goes over the wire."""
-    admin = partial(kafka_clients.admin, ask_ms=5000)
-    for make in (kafka_clients.group_consumer, kafka_clients.producer, kafka_clients.reader, admin):
+    admin = partial(clients.admin, ask_ms=5000)
+    for make in (clients.group_consumer, clients.producer, clients.reader, admin):
         with closing(make(world.settings())) as client:
             cluster = getattr(client, "_metadata", None) or client._manager.cluster
             assert cluster.metadata_request().allow_auto_topic_creation is False
@@ -126,7 +127,7 @@ def test_no_client_makes_a_topic_by_asking_for_it(world: World) -> None:
 
 def test_settings_of_a_topic_that_may_not_be_read_are_not_told(world: World, admin: KafkaAdminClient) -> None:
     """The answer is empty then: that is no answer to whether the topic is compacted."""
-    commands = kafka_logs.KafkaCommandLog(world.settings(), None, uuid4())
+    commands = command_topic.KafkaCommandLog(world.settings(), None, uuid4())
 
     def told() -> bool | str:
         try:
@@ -149,6 +150,6 @@ def test_brokers_that_describe_their_cluster_in_an_older_way_are_understood(
 
     monkeypatch.setattr(KafkaAdminClient, "describe_cluster", older)
     seen: list[str | None] = []
-    kafka_clients.ensure_topics(world.settings(), [world.commands], seen.append)
+    clients.ensure_topics(world.settings(), [world.commands], seen.append)
     assert seen == [broker.cluster_id(world.settings())]
     assert seen[0]

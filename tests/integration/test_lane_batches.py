@@ -13,10 +13,9 @@ from psycopg2.extensions import connection as Connection
 from psycopg2.extras import execute_values
 
 from app.config.config import Settings
-from app.models import schema
-from app.models.database import Database
-from app.services import relay_store
-from app.services.relay_store import BATCH_BYTES, DEAD_LETTERS, EVENTS, Lane, lead
+from app.database import lanes, schema
+from app.database.database import Database
+from app.database.lanes import BATCH_BYTES, DEAD_LETTERS, EVENTS, Lane, lead
 from tests.integration.world import wait_for
 
 HALF = BATCH_BYTES // 2
@@ -86,7 +85,7 @@ def test_a_leader_that_stops_reading_amid_its_rows_loses_the_lead(
     url: str, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server counts neither the statement's time nor silence while it cannot get rid of an answer."""
-    monkeypatch.setattr(relay_store, "IDLE_MS", 1_000)
+    monkeypatch.setattr(lanes, "IDLE_MS", 1_000)
     with (
         lead(Database(url), DEAD_LETTERS, "topic", 1, threading.Event(), lambda: None) as leader,
         closing(psycopg2.connect(database_url)) as another,

@@ -2,10 +2,10 @@
 
 import pytest
 
-from app.models import watch
-from app.models.database import Pool
-from app.models.watch import LaneLook, WatchTable, read_seen
-from app.services.relay_store import EVENTS as EVENTS_LANE
+from app.database import watched
+from app.database.database import Pool
+from app.database.lanes import EVENTS as EVENTS_LANE
+from app.database.watched import LaneLook, WatchTable, read_seen
 from app.utils.deadline import Deadline
 from tests.integration.test_housekeeping import Run, run
 
@@ -22,7 +22,7 @@ def test_few_rows_are_counted_and_many_are_told_from_their_ids(
     pool: Pool, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     look = LaneLook("outbox")
-    assert look.look(pool) == watch.Lane(None, 0, 0.0)
+    assert look.look(pool) == watched.Lane(None, 0, 0.0)
     run(EVENTS, 90, 9_000)
     run("DELETE FROM outbox WHERE version BETWEEN 2 AND 11")
     found = look.look(pool)

@@ -10,9 +10,9 @@ import psycopg2
 import pytest
 
 from app.config.config import Settings
-from app.models.database import Database
-from app.models.floor import last_id_of
-from app.models.watch import LaneLook
+from app.database.database import Database
+from app.database.floor import last_id_of
+from app.database.watched import LaneLook
 from app.services.alarms import Alarms
 from app.services.housekeeping import Housekeeping
 from tests.integration.test_housekeeping import HOUR, TABLES, Run, run

@@ -7,7 +7,7 @@ from contextlib import closing
 import psycopg2
 import pytest
 
-from app.models.timed import TimedConnection, timed
+from app.database.timed import TimedConnection, timed
 from app.utils.deadline import Deadline
 from tests.tasks import run_in_a_task, start
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
 
-from app.models import statements as sql
-from app.services import relay_store
-from app.services.relay_store import PostgresLead
+from app.database import lanes
+from app.database import statements as sql
+from app.database.lanes import PostgresLead
 from tests.simulation.database import Rows, Session
 from tests.simulation.kafka import EventTopic
 from tests.simulation.statements import EFFECTS, LEAD, WRITERS, Effect, announce, update_free
@@ -69,7 +69,7 @@ def _nothing(session: Session, parameters: Sequence[Any]) -> Rows:
 
 NOTHING = Ablation()
 ABLATIONS = {
-    "read-back": Ablation({relay_store._KNOWN: _nothing}),
+    "read-back": Ablation({lanes._KNOWN: _nothing}),
     "leader-end": Ablation(others=[(EventTopic, "_end", lambda topic, partition: topic._broker.seen(partition))]),
     "compare-and-swap": Ablation({sql.MOVE_OFFSET.name: _move_any_offset}),
     "identities": Ablation({sql.CLAIM_COMMANDS.name: _claim_all}),

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from app.models import statements as sql
-from app.services.command_reader import DeadLetter, read
-from app.services.relay_ports import Outgoing
+from app.database import statements as sql
+from app.kafka.ports import Outgoing
 from app.utils.ids import reply_id
+from app.wire.command_reader import DeadLetter, read
 from tests.simulation.instances import DONE, NOT_DONE
 from tests.simulation.kafka import COMMANDS, Command
 from tests.simulation.load import OLD_ORDER

@@ -1,11 +1,11 @@
-"""How the product reaches the simulated server: a pool as models/database.py has it, and a connection as psycopg2's."""
+"""How the product reaches the simulated server: a pool like database/database.py, a connection like psycopg2's."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
-from app.models.database import DatabaseAway, DatabaseBusy, OutcomeUnknown, Statement
+from app.database.database import DatabaseAway, DatabaseBusy, OutcomeUnknown, Statement
 from tests.simulation.database import Gone, LockTimeout, Rows, Server, Session
 from tests.simulation.statements import Effect
 
@@ -69,7 +69,7 @@ class Pool:
 
 
 class Database:
-    """What relay_store.lead needs of the product's Database."""
+    """What lanes.lead needs of the product's Database."""
 
     def __init__(self, server: Server, effects: Mapping[str, Effect]) -> None:
         self._server = server

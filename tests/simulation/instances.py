@@ -9,19 +9,19 @@ from functools import partial
 from kafka.errors import KafkaError
 
 from app.config.config import Settings
-from app.models.answer_store import Answer
-from app.models.database import DatabaseTrouble, OutcomeUnknown
+from app.database import lanes
+from app.database.answers import Answer
+from app.database.database import DatabaseTrouble, OutcomeUnknown
+from app.database.orders import OrderStore, Origin
+from app.kafka.consumer import CommandConsumer
+from app.kafka.ports import LeadLost, SendFailed
+from app.kafka.relay import Relay
 from app.models.rules import Change, Decision
-from app.models.store import OrderStore, Origin
-from app.services import relay_store
 from app.services.alarms import Alarms
 from app.services.command_store import PostgresCommandStore
 from app.services.command_trouble import ServiceTrouble
-from app.services.consumer import CommandConsumer
 from app.services.kafka_service import LOOK_AGAIN_SECONDS
 from app.services.order_service import Call, OrderService
-from app.services.relay import Relay
-from app.services.relay_ports import LeadLost, SendFailed
 from app.utils.deadline import Deadline
 from tests.simulation.clients import Database, Pool
 from tests.simulation.database import Server
@@ -116,7 +116,7 @@ class Service:
 
     def _relay(self) -> None:
         database = Database(self._server, self._effects)
-        lead = partial(relay_store.lead, database, relay_store.EVENTS, "order_events", RELAY_BATCH)  # type: ignore[arg-type]
+        lead = partial(lanes.lead, database, lanes.EVENTS, "order_events", RELAY_BATCH)  # type: ignore[arg-type]
         relay = Relay("events", lead, self._open_events, self._alarms, 0.0, SETTLE_SECONDS, self._seconds)
         relay.run(Stop(self._scheduler), lambda: self._scheduler.sleep(LOOK_SECONDS))
 

@@ -14,9 +14,9 @@ from functools import partial
 
 from kafka.errors import KafkaConnectionError
 
-from app.services.checkpoint import Checkpoint
+from app.kafka.ports import LogEnd, Outgoing, Portion, Position, SendFailed, Sent
+from app.models.checkpoint import Checkpoint
 from app.services.command_batch import Record
-from app.services.relay_ports import LogEnd, Outgoing, Portion, Position, SendFailed, Sent
 from tests.simulation.load import Published
 from tests.simulation.scheduler import Instance, Scheduler
 

@@ -6,10 +6,10 @@ The texts are the product's own constants: a statement that is renamed or new fa
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from app.models import statements as sql
-from app.models.floor import last_id_of, writers_of
-from app.services import relay_store
-from app.services.relay_store import EVENTS
+from app.database import lanes
+from app.database import statements as sql
+from app.database.floor import last_id_of, writers_of
+from app.database.lanes import EVENTS
 from tests.simulation.database import Rows, Session
 
 Effect = Callable[[Session, Sequence[Any]], Rows]
@@ -302,12 +302,12 @@ EFFECTS: dict[str, Effect] = {
     EVENTS.forget: _forget,
     EVENTS.select_aside: _oldest_aside,
     EVENTS.set_aside: _set_aside,
-    relay_store._ANY_KNOWN: _any_known,
-    relay_store._KNOWN: _known,
-    relay_store._NOTE: _note,
-    relay_store._DURABLY: lambda session, parameters: [],
-    relay_store._POSITIONS: _positions,
-    relay_store._SET: _set_position,
-    relay_store._MOVE: _move_position,
+    lanes._ANY_KNOWN: _any_known,
+    lanes._KNOWN: _known,
+    lanes._NOTE: _note,
+    lanes._DURABLY: lambda session, parameters: [],
+    lanes._POSITIONS: _positions,
+    lanes._SET: _set_position,
+    lanes._MOVE: _move_position,
 }
 """Every statement of the consumer, the relay of events and the HTTP door without keys."""

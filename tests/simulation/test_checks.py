@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from app.models import statements as sql
-from app.services.relay_ports import Outgoing
+from app.database import statements as sql
+from app.kafka.ports import Outgoing
 from tests.simulation.checks import End, check
 from tests.simulation.instances import DONE, NOT_DONE
 from tests.simulation.story import play

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from functools import partial
 from unittest import mock
 
-from app.models.rows import to_row
-from app.services import order_service, relay_store
+from app.database import lanes
+from app.database.rows import to_row
+from app.services import order_service
 from tests.simulation.checks import End
 from tests.simulation.database import Server
 from tests.simulation.faults import ANYWHERE, AT_A_POINT, Fault, Kind, draw_faults
@@ -65,7 +66,7 @@ class World:
     @contextmanager
     def _patched(self) -> Iterator[None]:
         """The lease's clock and new ids are the world's."""
-        clock = mock.patch.object(relay_store, "_boot_time", self._boot_time)
+        clock = mock.patch.object(lanes, "_boot_time", self._boot_time)
         with clock, mock.patch.object(order_service, "new_id", self._new_id):
             yield
 

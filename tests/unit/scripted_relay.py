@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from app.services.relay_ports import LeadLost, LogEnd, Outgoing, Portion, Position, Positions, Sent
+from app.kafka.ports import LeadLost, LogEnd, Outgoing, Portion, Position, Positions, Sent
 
 TOPIC = uuid.UUID(int=1)
 NEW_TOPIC = uuid.UUID(int=2)

@@ -1,9 +1,9 @@
 """A consumer between its scripted log and store."""
 
-from app.models.database import DatabaseTrouble
+from app.database.database import DatabaseTrouble
+from app.kafka.consumer import CommandConsumer
+from app.kafka.log_check import StoredOffset
 from app.services.alarms import Alarms
-from app.services.consumer import CommandConsumer
-from app.services.log_check import StoredOffset
 from tests.unit.scripted_commands import TOPIC, ScriptedLog, ScriptedStore
 
 

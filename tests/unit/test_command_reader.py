@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from app.models.commands import CompensateOrder, CreateOrder, UpdateStatus
 from app.models.order import OrderStatus, PaymentStatus
 from app.models.rules import Refusal
-from app.services.command_reader import DEFAULT_REASON, DeadLetter, Reading, read
 from app.utils.decoder import MAX_BYTES
+from app.wire.command_reader import DEFAULT_REASON, DeadLetter, Reading, read
 from tests.unit.builders import BOUNDED, PAYLOADS, a_command, some_details
 
 TYPES = list(PAYLOADS)

@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 import pytest
 
-from app.services import portions
+from app.kafka import portions
+from app.kafka.consumer import DEAD_LETTERS_IN_A_ROW, CommandConsumer
+from app.kafka.log_check import GoOn, Halt, StaleTopic, StoredOffset, where_to_go_on
+from app.kafka.portions import BATCH_BYTES, Portions
 from app.services.command_trouble import GIVE_UPS_IN_A_ROW, Breaker, Waiting
-from app.services.consumer import DEAD_LETTERS_IN_A_ROW, CommandConsumer
-from app.services.log_check import GoOn, Halt, StaleTopic, StoredOffset, where_to_go_on
-from app.services.portions import BATCH_BYTES, Portions
 from tests.unit.scripted_commands import OTHER_TOPIC, TOPIC, ScriptedLog, Sent
 from tests.unit.stage import Stage
 

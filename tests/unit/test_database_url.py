@@ -8,7 +8,7 @@ from psycopg2.extensions import parse_dsn
 from sqlalchemy import make_url
 from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 
-from app.utils.database_url import libpq_url, normalized, place_of, without_secrets
+from app.database.url import libpq_url, normalized, place_of, without_secrets
 
 TWO = {"user": "u", "password": "p", "dbname": "db", "host": "a,b", "port": "1,2"}
 ADDRESSES = [

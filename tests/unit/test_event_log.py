@@ -9,9 +9,9 @@ from kafka.errors import KafkaTimeoutError
 from kafka.partitioner.default import DefaultPartitioner
 
 from app.config.config import Settings
-from app.services import event_log
-from app.services.event_log import KafkaEventLog
-from app.services.relay_ports import Outgoing, Position, SendFailed
+from app.kafka import event_topic
+from app.kafka.event_topic import KafkaEventLog
+from app.kafka.ports import Outgoing, Position, SendFailed
 
 TOPIC = uuid.UUID(int=1)
 
@@ -104,6 +104,6 @@ def test_records_of_a_topic_that_is_gone_are_given_up_after_a_moment(monkeypatch
     log = a_log((0, 1, Future()))
     log._producer._metadata.partitions_for_topic = lambda topic: None
     log.late()
-    monkeypatch.setattr(event_log, "GONE_SECONDS", 0.0)
+    monkeypatch.setattr(event_topic, "GONE_SECONDS", 0.0)
     with pytest.raises(SendFailed, match="not there any more"):
         log.late()

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import PydanticCustomError
 
-from app.models.fields import (
+from app.utils.decoder import decode
+from app.wire.fields import (
     FoodItems,
     Id,
     Input,
@@ -22,7 +23,6 @@ from app.models.fields import (
     quantity,
     read,
 )
-from app.utils.decoder import decode
 from tests.unit.builders import BOUNDED, an_item, some_details
 
 

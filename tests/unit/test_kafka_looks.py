@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 
-from app.services import kafka_looks
-from app.services.log_check import PartitionAway
+from app.kafka import command_looks
+from app.kafka.log_check import PartitionAway
 
 PLACE = TopicPartition("commands", 0)
 
@@ -32,9 +32,9 @@ class Leaderless:
 @pytest.mark.parametrize(
     "look",
     [
-        kafka_looks.bounds,
-        lambda consumer, place: kafka_looks.first_since(consumer, place, 0),
-        lambda consumer, place: kafka_looks.checkpoint_at(consumer, place, 0),
+        command_looks.bounds,
+        lambda consumer, place: command_looks.first_since(consumer, place, 0),
+        lambda consumer, place: command_looks.checkpoint_at(consumer, place, 0),
     ],
 )
 def test_a_partition_without_a_leader_is_away_at_once_and_its_leader_asked_for(look: Any) -> None:

@@ -17,9 +17,9 @@ from kafka.errors import CorruptRecordError
 from kafka.record import MemoryRecords
 from kafka.record.util import calc_crc32c, encode_varint
 
-from app.services import kafka_records
-from app.services.kafka_records import _Records
-from app.services.records import UnreadRecord, after
+from app.kafka import quirks
+from app.kafka.quirks import _Records
+from app.models.records import UnreadRecord, after
 
 PLACE = TopicPartition("order_commands", 0)
 PACK: dict[int, Callable[[bytes], bytes]] = {
@@ -168,7 +168,7 @@ def test_a_record_that_unpacks_to_megabytes_is_kept_as_its_beginning_length_and_
 @pytest.mark.parametrize("codec", [1, 3, 4])
 def test_what_unpacks_without_end_is_not_unpacked_to_its_end(codec: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """[K10]"""
-    monkeypatch.setattr("app.utils.unpacking.MOST_BYTES", 6 * 1024 * 1024)
+    monkeypatch.setattr("app.kafka.unpacking.MOST_BYTES", 6 * 1024 * 1024)
     records = [a_record(0, b"a" * 3 * 1024 * 1024), a_record(1, b"a" * 9 * 1024 * 1024), a_record(2)]
     found = read(a_batch(0, *records, codec=codec), a_batch(3, GOOD))
     assert [(it.offset, after(it)) for it in found] == [(0, 1), (1, 3), (3, 4)]
@@ -183,7 +183,7 @@ def test_many_records_that_unpack_to_a_megabyte_each_come_a_few_at_a_time() -> N
 
 def test_a_poll_ends_with_a_partition_that_gave_enough() -> None:
     fetcher = SimpleNamespace(_append=lambda drained, part, most, update: 3, _parse_fetched_data=None)
-    kafka_records.get_past_any_record(SimpleNamespace(_fetcher=fetcher))  # type: ignore[arg-type]
+    quirks.get_past_any_record(SimpleNamespace(_fetcher=fetcher))  # type: ignore[arg-type]
     assert fetcher._append({}, SimpleNamespace(full=True), 500, True) == 500
     assert fetcher._append({}, SimpleNamespace(full=False), 500, True) == 3
 
@@ -207,16 +207,16 @@ def test_markers_and_aborted_transactions_are_left_out() -> None:
 
 def test_a_look_at_one_record_gets_past_what_is_beside_it() -> None:
     batch = a_batch(4, *[a_record(it, headers=HEADERS["a name that is not UTF-8"]) for it in range(3)])
-    first = next(kafka_records.records_in(PLACE, batch, 5))
+    first = next(quirks.records_in(PLACE, batch, 5))
     assert (first.offset, first.leader_epoch) == (5, 0)
     broken = bytearray(a_batch(4, GOOD, a_record(1)))
     broken[-1] ^= 1
-    assert isinstance(next(kafka_records.records_in(PLACE, bytes(broken), 5)), UnreadRecord)
+    assert isinstance(next(quirks.records_in(PLACE, bytes(broken), 5)), UnreadRecord)
 
 
 def test_a_partition_that_the_broker_cannot_read_ends_no_poll(monkeypatch: pytest.MonkeyPatch) -> None:
     """[K10] The others go on."""
-    monkeypatch.setattr(kafka_records, "UNREADABLE_SECONDS", 0.0)
+    monkeypatch.setattr(quirks, "UNREADABLE_SECONDS", 0.0)
 
     def parse(fetched: Any) -> str:
         if fetched.fetched_offset == 7:
@@ -224,6 +224,6 @@ def test_a_partition_that_the_broker_cannot_read_ends_no_poll(monkeypatch: pytes
         return "records"
 
     fetcher = SimpleNamespace(_append=None, _parse_fetched_data=parse)
-    kafka_records.get_past_any_record(SimpleNamespace(_fetcher=fetcher))  # type: ignore[arg-type]
+    quirks.get_past_any_record(SimpleNamespace(_fetcher=fetcher))  # type: ignore[arg-type]
     found = [fetcher._parse_fetched_data(SimpleNamespace(topic_partition=PLACE, fetched_offset=it)) for it in (7, 8)]
     assert found == [None, "records"]

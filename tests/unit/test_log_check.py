@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from app.services.checkpoint import digest
-from app.services.consumer import LOOKS_BEFORE_NEW_CLIENT
-from app.services.log_check import NO_ID, Checkpoint, Floor, LogCheck, PartitionAway, StoredOffset
+from app.kafka.consumer import LOOKS_BEFORE_NEW_CLIENT
+from app.kafka.log_check import NO_ID, Checkpoint, Floor, LogCheck, PartitionAway, StoredOffset
+from app.models.checkpoint import digest
 from tests.unit.scripted_commands import OTHER_TOPIC, TOPIC
 from tests.unit.stage import Stage
 

@@ -8,7 +8,7 @@ import pytest
 THREADS = 12
 PROGRAM = f"""
 import ctypes, sys, threading
-from app.utils.memory import give_back_what_is_free
+from app.server.memory import give_back_what_is_free
 if sys.argv[1] == "tuned":
     give_back_what_is_free()
 together = threading.Barrier({THREADS} + 1)
@@ -44,7 +44,7 @@ def arenas(folders: pytest.TempPathFactory, how: str) -> int:
 
 LEAVES_ALONE = """
 import gc, app
-from app.utils.memory import leave_alone_what_stays
+from app.server.memory import leave_alone_what_stays
 before = len(gc.get_objects())
 leave_alone_what_stays()
 print(before, len(gc.get_objects()))

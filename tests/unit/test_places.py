@@ -3,8 +3,8 @@
 import pytest
 from psycopg2.extensions import parse_dsn
 
-from app.models import places as module
-from app.models.places import places
+from app.database import places as module
+from app.database.places import places
 
 ADDRESSES = {"two.example": ["192.0.2.1", "2001:db8::1"], "one.example": ["192.0.2.9"]}
 KEYS = ("host", "hostaddr", "port", "target_session_attrs")

@@ -4,9 +4,9 @@ import uuid
 
 import pytest
 
+from app.kafka.ports import Position, SendFailed
+from app.kafka.read_back import RING_SECONDS
 from app.services.alarms import Alarms
-from app.services.read_back import RING_SECONDS
-from app.services.relay_ports import Position, SendFailed
 from tests.unit.relays import a_leader, a_read_back, ids, lane, looked, relay_all
 from tests.unit.scripted_relay import NEW_TOPIC, TOPIC, ScriptedTopic, a_row
 

@@ -3,7 +3,7 @@
 import psycopg2
 import pytest
 
-from app.models.reasons import reason_of
+from app.database.reasons import reason_of
 
 CLOSED = "it closes the connection"
 TLS = "TLS could not be agreed on: see sslmode and the certificates"

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from app.services import relay as module
+from app.kafka import relay as module
+from app.kafka.ports import LeadLost, RecordRefused, SendFailed
+from app.kafka.relay import CYCLE_SECONDS, Leader, Relay
 from app.services.alarms import Alarms
-from app.services.relay import CYCLE_SECONDS, Leader, Relay
-from app.services.relay_ports import LeadLost, RecordRefused, SendFailed
 from tests.unit.relays import a_leader, ids, lane, relay_all
 from tests.unit.scripted_relay import ScriptedLead, ScriptedTopic, a_row
 
@@ -248,7 +248,7 @@ def test_who_stands_by_for_long_takes_its_own_alarm_back(monkeypatch: pytest.Mon
     alarms.ring("relay_events", "Kafka refuses record 1 for good")
     a_relay(None, nothing, alarms).run(stop, lambda: None)
     assert alarms.all()
-    monkeypatch.setattr("app.services.relay.STUCK_SECONDS", 0.0)
+    monkeypatch.setattr("app.kafka.relay.STUCK_SECONDS", 0.0)
     a_relay(None, nothing, alarms).run(stop, lambda: None)
     assert not alarms.all()
 

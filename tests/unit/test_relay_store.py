@@ -7,10 +7,10 @@ from typing import Any
 import psycopg2
 import pytest
 
+from app.database import lanes
+from app.database.lanes import EVENTS, LEASE_SECONDS, PostgresLead
+from app.kafka.ports import LeadLost
 from app.models.models import outbox
-from app.services import relay_store
-from app.services.relay_ports import LeadLost
-from app.services.relay_store import EVENTS, LEASE_SECONDS, PostgresLead
 
 
 class Server:
@@ -35,14 +35,14 @@ class Server:
         seconds = self._seconds.pop(0) if self._seconds else 0.0
         self.now += seconds
         self._rows = [(None,)] if "pg_sequence_last_value" in statement else []
-        self.ended = seconds > relay_store.IDLE_MS / 1000  # silent for too long once it had answered
+        self.ended = seconds > lanes.IDLE_MS / 1000  # silent for too long once it had answered
 
     def fetchall(self) -> list[tuple[Any, ...]]:
         return self._rows
 
 
 def a_leader(server: Server, monkeypatch: pytest.MonkeyPatch) -> PostgresLead:
-    monkeypatch.setattr(relay_store, "_boot_time", lambda: server.now)
+    monkeypatch.setattr(lanes, "_boot_time", lambda: server.now)
     return PostgresLead(server, server, EVENTS, "order_events", 10)  # type: ignore[arg-type]
 
 
@@ -80,4 +80,4 @@ def test_rows_that_took_long_to_read_may_be_sent(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_row_that_is_set_aside_keeps_every_column() -> None:
-    assert set(relay_store._EVENT.split(", ")) == {column.name for column in outbox.columns} - {"id"}
+    assert set(lanes._EVENT.split(", ")) == {column.name for column in outbox.columns} - {"id"}

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from app.models.rules import Change, ChangeKind, Decision, Refusal, Unchanged, create, decide
-from app.services.command_reader import Reading, read
-from app.services.replies import Reply, reply
+from app.wire.command_reader import Reading, read
+from app.wire.replies import Reply, reply
 from tests.unit.builders import NOW, PAYLOADS, a_command, a_create, an_order
 
 EVENT_ID = uuid.UUID(int=7)

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from app.services import supervisor
-from app.services.supervisor import Beat, SupervisedThread
+from app.utils import supervisor
+from app.utils.supervisor import Beat, SupervisedThread
 
 SECONDS = 10.0  # until a test gives up
 Work = Callable[[threading.Event, Beat], None]

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.services import kafka_reasons, waiting
-from app.services.kafka_reasons import KafkaReasons
+from app.kafka import client_errors
+from app.kafka.client_errors import KafkaReasons
+from app.services import waiting
 from app.services.waiting import WAITING_SECONDS, Ends, Progress, explained
 
 
@@ -22,7 +23,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
     monkeypatch.setattr(waiting, "time", made)
-    monkeypatch.setattr(kafka_reasons, "time", made)
+    monkeypatch.setattr(client_errors, "time", made)
     return made
 
 
@@ -130,7 +131,7 @@ def test_what_kafkas_client_retries_in_silence_is_remembered_for_a_while(clock: 
     )
     assert reasons.latest("order_events") == ["NotEnoughReplicasError"]
     assert reasons.latest("order_commands") == []
-    clock.now += kafka_reasons.RECENT_SECONDS + 1
+    clock.now += client_errors.RECENT_SECONDS + 1
     assert reasons.latest() == []
 
 

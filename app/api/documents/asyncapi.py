@@ -12,7 +12,7 @@ from app.api.documents.openapi import VERSION
 from app.api.documents.shapes import ref, schemas_of
 from app.api.schemas import Order
 from app.config.config import Settings
-from app.services.replies import FAILURE_TYPES, SUCCESS_TYPES
+from app.wire.replies import FAILURE_TYPES, SUCCESS_TYPES
 
 ABOUT = """\
 The order service takes commands of saga orchestrators and announces every change of an order, exactly once, in order.

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from app.api import bodies, schemas
+from app.api import schemas
 from app.api.documents import examples
 from app.models.order import OrderState
+from app.wire import bodies
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

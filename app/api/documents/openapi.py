@@ -13,8 +13,8 @@ from app.api.documents.refusals import Sentences
 from app.api.documents.shapes import ref, schemas_of
 from app.api.errors import SAYS_SUCCESS
 from app.api.routes import DEFAULT_LIMIT, MAX_LIMIT
-from app.models.fields import MAX_ID_LENGTH
 from app.models.order import OrderStatus
+from app.wire.fields import MAX_ID_LENGTH
 
 VERSION = "1.0.0"
 

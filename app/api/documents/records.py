@@ -16,10 +16,10 @@ from app.models.commands import (
 )
 from app.models.order import OrderState, OrderStatus
 from app.models.rules import Change, ChangeKind, Decision, Refusal, create, decide
-from app.services import command_reader, events, replies
-from app.services.command_reader import DeadLetter, Reading
 from app.utils.decoder import decode
 from app.utils.encoder import encode
+from app.wire import command_reader, events, replies
+from app.wire.command_reader import DeadLetter, Reading
 
 Example = Mapping[str, Any]
 

@@ -7,9 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.api import pages
-from app.api.bodies import Body
 from app.api.documents import examples
-from app.models import fields
 from app.models.commands import (
     AcceptOrder,
     CancelAcceptance,
@@ -19,12 +17,14 @@ from app.models.commands import (
     OrderCommand,
     UpdateStatus,
 )
-from app.models.fields import InvalidFields
 from app.models.order import OrderState, OrderStatus
 from app.models.rules import Refusal, decide
 from app.utils.decoder import Unreadable, decode
 from app.utils.encoder import encode
 from app.utils.text import clip
+from app.wire import fields
+from app.wire.bodies import Body
+from app.wire.fields import InvalidFields
 
 Sentences = Mapping[str, str]
 """The sentence of each code."""

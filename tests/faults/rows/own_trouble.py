@@ -5,7 +5,7 @@ from itertools import cycle
 
 from sqlalchemy import make_url
 
-from app.models import schema
+from app.database import schema
 from tests.faults.found import query
 from tests.faults.rows import row
 from tests.faults.rows.broker import ends

@@ -1,0 +1,165 @@
+"""The one way to connect to PostgreSQL: the service's parts, its migrations and the command line all come by here.
+
+Settings are sent after connecting, in one message: poolers refuse the start-up parameter `options`. They are those on
+which the code depends, because a database or a role may have other defaults (ALTER DATABASE … SET). What only decides
+where and how fast (search_path, work_mem, …) stays as it was set, and so does default_transaction_read_only.
+
+Advisory locks, prepared statements and settings belong to a session. A pooler that gives each transaction another
+server session breaks all of them in silence: two leaders, each event twice. So a connection is tried out beside
+another one before its session is believed to be its own.
+"""
+
+import uuid
+from collections.abc import Mapping
+from contextlib import closing
+from types import MappingProxyType
+from typing import Any
+
+import psycopg2
+from psycopg2.extensions import connection as Connection
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.pool import NullPool
+
+from app.database.places import places
+from app.database.timed import TimedConnection, timed
+from app.database.url import libpq_url
+from app.utils.deadline import Deadline
+
+CONNECT_SECONDS = 2  # libpq takes no less
+NETWORK: dict[str, Any] = {
+    "connect_timeout": CONNECT_SECONDS,
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+"""How soon a connection is known to be dead: after 19 s of silence, or 10 s without an acknowledgement."""
+IDLE_MS = 8000
+PINNED: dict[str, int | str] = {
+    "timezone": "UTC",
+    "datestyle": "ISO, MDY",
+    "bytea_output": "hex",
+    "array_nulls": "on",
+    "default_transaction_isolation": "read committed",
+    "default_transaction_deferrable": "off",
+    "jit": "off",  # compiling takes longer than any statement of ours
+    "statement_timeout": 0,
+    "lock_timeout": 0,
+    "idle_session_timeout": 0,
+    "idle_in_transaction_session_timeout": IDLE_MS,
+}
+"""What every session has, whatever the defaults of server, database and role are.
+
+Not standard_conforming_strings: psycopg2 sees it once, when it connects, and would go on quoting for the old value.
+"""
+TRANSACTION_TIMEOUT_SINCE = 170000
+# A server that confirms nothing to the disk is not what a 201 promises; other values are the operator's choice.
+_DURABLE = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+_MARK = "SELECT pg_backend_pid(), set_config('order_service.session', %s, false)"
+_LOOK = "SELECT pg_backend_pid(), current_setting('order_service.session', true)"
+_ROUNDS = 3
+_PATIENCE_SECONDS = 1.5
+_ASK_SECONDS = 3.0
+
+
+class SharedSession(psycopg2.OperationalError):
+    """A pooler lets this connection's transactions run in sessions that it shares with others."""
+
+
+class WrongEncoding(psycopg2.OperationalError):
+    """The database cannot hold every character."""
+
+
+def connect(
+    url: str,
+    settings: Mapping[str, int | str] = MappingProxyType({}),
+    *,
+    prove: bool = True,
+    name: str = "order-service",
+    network: Mapping[str, Any] = NETWORK,
+) -> Connection:
+    """Return an autocommitting connection with the settings, such as `statement_timeout` in ms, beside PINNED.
+
+    Blocks for CONNECT_SECONDS for each host, and for some seconds more at a server that freezes. Raises psycopg2's
+    errors, with `prove` also SharedSession where the session is not the connection's own.
+    """
+    connection = _open(url, name, network)
+    try:
+        if prove:
+            with closing(_open(url, name, network)) as other:
+                _require_own_sessions(connection, other)
+        wanted = _settings(connection.server_version, settings)
+        encoding = _ask(connection, f"{wanted}; SELECT current_setting('server_encoding')")[0]
+        if encoding != "UTF8":
+            raise WrongEncoding(encoding)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def engine(url: str) -> Engine:
+    """Return SQLAlchemy's engine over such connections, a new one each time. Opens nothing."""
+
+    def creator() -> Any:
+        connection = connect(url)
+        connection.autocommit = False
+        return connection
+
+    return create_engine("postgresql+psycopg2://", creator=creator, poolclass=NullPool)
+
+
+def _open(url: str, name: str, network: Mapping[str, Any]) -> Connection:
+    """Connect to the first place of the URL that answers within CONNECT_SECONDS. Raises the last place's error."""
+    refused: psycopg2.Error | None = None
+    for place in places(libpq_url(url)):
+        try:
+            return _open_at(place, name, network)
+        except psycopg2.Error as error:
+            refused = error
+    raise refused or psycopg2.OperationalError("the URL has no place")
+
+
+def _open_at(place: str, name: str, network: Mapping[str, Any]) -> Connection:
+    def timed_connection(dsn: str, *arguments: Any) -> TimedConnection:
+        return TimedConnection(dsn, *arguments, connect_seconds=CONNECT_SECONDS)
+
+    options = {**network, "application_name": name, "client_encoding": "UTF8"}
+    try:
+        opened: Connection = psycopg2.connect(place, connection_factory=timed_connection, **options)
+    except UnicodeError as error:  # libpq's messages are in the server's language
+        raise psycopg2.OperationalError("refused, in another language") from error
+    opened.autocommit = True
+    return opened
+
+
+def _settings(server_version: int, settings: Mapping[str, int | str]) -> str:
+    wanted = {**PINNED, **settings}
+    if server_version >= TRANSACTION_TIMEOUT_SINCE:
+        wanted.setdefault("transaction_timeout", 0)
+    durable = [] if "synchronous_commit" in settings else [_DURABLE]
+    return "; ".join([*(f"SET {name} = '{value}'" for name, value in wanted.items()), *durable])
+
+
+def _require_own_sessions(one: Connection, two: Connection) -> None:
+    """Raise SharedSession unless each always meets the session that it met first, while the other holds one too.
+
+    Each in turn holds a session in a transaction, so that a pooler must choose, whatever its rule is.
+    """
+    places = {one: _ask(one, _MARK, uuid.uuid4().hex), two: _ask(two, _MARK, uuid.uuid4().hex)}
+    for holder, asked in ((two, one), (one, two)) * _ROUNDS:
+        patience = Deadline(_PATIENCE_SECONDS)
+        _ask(holder, "BEGIN; SELECT 1")
+        with timed(holder, patience):  # whoever waits for its session gets it then, and gives itself away
+            found = _ask(asked, _LOOK)
+        if patience.passed or found != places[asked] or _ask(holder, _LOOK) != places[holder]:
+            raise SharedSession("the pooler in front gives each transaction another session")
+        _ask(holder, "ROLLBACK; SELECT 1")
+
+
+def _ask(connection: Connection, message: str, *parameters: str) -> tuple[Any, ...]:
+    with timed(connection, Deadline(_ASK_SECONDS)), connection.cursor() as cursor:
+        cursor.execute(message, parameters)
+        row: tuple[Any, ...] = cursor.fetchone() or ()
+    return row

@@ -1,0 +1,102 @@
+"""Why PostgreSQL is away, in a sentence of ours: libpq's may hold what the URL holds.
+
+A connection that is refused has no SQLSTATE in psycopg2, so libpq's English text tells the reasons apart. A server that
+speaks another language is told of without one.
+"""
+
+import re
+from dataclasses import dataclass
+
+import psycopg2
+
+from app.database.connection import SharedSession, WrongEncoding
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """`lasts`: it stays until a person mends it. `full`: the server has only no connection to spare."""
+
+    sentence: str
+    lasts: bool = False
+    full: bool = False
+
+
+_SHARED = Reason(
+    "a pooler gives each transaction another session: the service needs sessions of its own "
+    "(pool_mode=session, or a direct address)",
+    lasts=True,
+)
+_TEXTS: tuple[tuple[str, Reason], ...] = (
+    (
+        "too many clients|too many connections|slots are reserved|no more connections allowed",
+        Reason("it has no connection to spare (53300)", full=True),
+    ),
+    ("unsupported startup parameter", Reason("the pooler in front refuses a parameter of the URL", lasts=True)),
+    ("unrecognized configuration parameter", Reason("it does not know a setting of the URL (42704)", lasts=True)),
+    ("pooling mode|prepared statement .* does not exist", _SHARED),
+    (
+        "could not translate host name|Name or service not known|nodename nor servname",
+        Reason("its host name is not known"),
+    ),
+    ("no pg_hba.conf entry|pg_hba.conf rejects", Reason("pg_hba.conf does not let this user in (28000)", lasts=True)),
+    (
+        "password authentication failed|no password supplied|SASL authentication failed|authentication failed",
+        Reason("it refuses the user's password (28P01)", lasts=True),
+    ),
+    ('role ".*" does not exist|no such user', Reason("the user does not exist (28000)", lasts=True)),
+    ("is not permitted to log in", Reason("the user may not log in (28000)", lasts=True)),
+    ('database ".*" does not exist|no such database', Reason("the database does not exist (3D000)", lasts=True)),
+    (
+        "permission denied for database",
+        Reason("the user has no right to connect to the database (42501)", lasts=True),
+    ),
+    ("not currently accepting connections", Reason("the database takes no connections (55000)", lasts=True)),
+    ("starting up|shutting down|in recovery mode|not yet accepting", Reason("it starts or stops (57P03)")),
+    (
+        "session is read-only|in hot standby mode|session is not read-only",
+        Reason("no server is in the role that target_session_attrs asks for"),
+    ),
+    ("Connection refused|No such file or directory", Reason("nobody listens at its address")),
+    ("timeout expired|timed out", Reason("it does not answer in time")),
+    ("No route to host|Network is unreachable", Reason("there is no way to its host")),
+    (
+        "server closed the connection|Connection reset|terminating connection|SSL SYSCALL|connection has been closed",
+        Reason("it closes the connection"),
+    ),
+    # Last: what is said of other troubles names the way that they came.
+    (
+        "support SSL|support TLS|SSL error|certificate|sslmode|require SSL",
+        Reason("TLS could not be agreed on: see sslmode and the certificates", lasts=True),
+    ),
+)
+_NAMES = re.compile(r'"[^"\n]*"')
+_CODES = {
+    "28P01": Reason("it refuses the user's password (28P01)", lasts=True),
+    "28000": Reason("it does not let the user in (28000)", lasts=True),
+    "3D000": Reason("the database does not exist (3D000)", lasts=True),
+    "42501": Reason("the user has no right to do this (42501)", lasts=True),
+    "53300": Reason("it has no connection to spare (53300)", full=True),
+    "57P01": Reason("it ends connections (57P01)"),
+    "57P03": Reason("it starts or stops (57P03)"),
+    "25006": Reason("it is read-only (25006)"),
+}
+
+
+def reason_of(error: BaseException) -> Reason:
+    """Return why. An error from elsewhere is told by its class alone."""
+    if isinstance(error, SharedSession):
+        return _SHARED
+    if isinstance(error, WrongEncoding):
+        return Reason(f"its encoding is {error}: the service needs a database in UTF8", lasts=True)
+    original = getattr(error, "orig", None) or error  # SQLAlchemy's errors wrap psycopg2's
+    if original is not error:
+        return reason_of(original)
+    code = getattr(error, "pgcode", None)
+    if code:
+        return _CODES.get(code) or Reason(f"it refuses (SQLSTATE {code})")
+    if isinstance(error, psycopg2.Error):
+        told = _NAMES.sub('""', str(error))  # of users, databases and hosts, which may be called anything
+        for pattern, reason in _TEXTS:
+            if re.search(pattern, told):
+                return reason
+    return Reason(f"it cannot be reached ({type(error).__name__})")

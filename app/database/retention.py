@@ -1,0 +1,115 @@
+"""The statements that keep the tables small: counts are folded, what nobody asks for any more is deleted.
+
+Each takes a bounded number of rows, and waits for nobody: who writes orders never touches `order_counts`.
+"""
+
+from app.database import lists
+from app.database.database import Statement
+from app.database.floor import ABOVE_DELTA_FLOOR, writers_of
+from app.database.statements import named
+
+PLACE_SECONDS = 120  # some seconds for ten million orders; nobody folds meanwhile
+
+# In one transaction with the work: two processes that fold at once would stand in each other's way.
+ONE_AT_A_TIME = named("one_at_a_time", {}, "SELECT pg_try_advisory_xact_lock(hashtextextended('housekeeping', 0))")
+FOLD_COUNTS = named(
+    "fold_counts",
+    {"limit": "bigint"},
+    "WITH taken AS (DELETE FROM order_count_deltas WHERE ctid = ANY (ARRAY("
+    f"SELECT ctid FROM order_count_deltas WHERE {ABOVE_DELTA_FLOOR} ORDER BY id LIMIT {{limit}})) RETURNING *), "
+    "folded AS (INSERT INTO order_counts AS known (kind, value, orders) SELECT kinds.kind, kinds.value, sum(sign) "
+    "FROM taken, kinds_of_order(order_status, cust_id, runner_id, created_at) AS kinds "
+    "GROUP BY kinds.kind, kinds.value HAVING sum(sign) <> 0 "
+    "ON CONFLICT (kind, value) DO UPDATE SET orders = known.orders + excluded.orders) "
+    "SELECT count(*) FROM taken",
+)
+
+# The floor of the deltas (database/floor.py). It is stored where it is far above the last: each one is a dead row too.
+DELTA_IDS = named(
+    "delta_ids",
+    {},
+    "SELECT (SELECT max(id) FROM order_count_floors), "
+    f"(SELECT min(id) FROM order_count_deltas WHERE {ABOVE_DELTA_FLOOR}), "
+    f"(SELECT max(id) FROM order_count_deltas WHERE {ABOVE_DELTA_FLOOR})",
+)
+DELTA_WRITERS = named("delta_writers", {}, writers_of("order_count_deltas"))
+RAISE_DELTA_FLOOR = named(
+    "raise_delta_floor",
+    {"floor": "bigint"},
+    "WITH raised AS (INSERT INTO order_count_floors (id) VALUES ({floor}) ON CONFLICT DO NOTHING) "
+    "DELETE FROM order_count_floors WHERE id < {floor}",
+)
+# Rows of a backup, or of a sequence that somebody set back.
+DROP_FALSE_FLOORS = named(
+    "drop_false_floors",
+    {},
+    "DELETE FROM order_count_floors AS floors "
+    "WHERE EXISTS (SELECT FROM order_count_deltas WHERE id <= floors.id) RETURNING 1",
+)
+
+# The minutes of each status (lists.py), once: what the orders' triggers have noted since migration 0016 is folded into
+# them already where the migration left the counting to us, so they are counted anew, and marked as complete. Nothing is
+# folded meanwhile, and what is not folded yet is taken off.
+ARE_PLACED = named("are_placed", {}, f"SELECT 1 WHERE {lists.ARE_PLACED}")
+LONG = Statement("long", (), f"SELECT set_config('statement_timeout', '{PLACE_SECONDS}s', true)")
+FORGET_PLACES = named(
+    "forget_places", {}, "DELETE FROM order_counts WHERE kind IN ('sday', 'shour', 'sminute') RETURNING 1"
+)
+PLACE_STATUSES = named(
+    "place_statuses",
+    {},
+    "INSERT INTO order_counts (kind, value, orders) "
+    "WITH minutes AS ("
+    "SELECT order_status, to_char(minute, 'YYYY-MM-DD HH24:MI') AS minute, sum(orders) AS orders FROM ("
+    "SELECT order_status, date_trunc('minute', created_at) AS minute, count(*) AS orders FROM orders GROUP BY 1, 2 "
+    "UNION ALL SELECT order_status, date_trunc('minute', created_at), -sum(sign) FROM order_count_deltas "
+    f"WHERE {ABOVE_DELTA_FLOOR} GROUP BY 1, 2) AS counted "
+    "WHERE isfinite(minute) AND order_status IS NOT NULL GROUP BY 1, 2 HAVING sum(orders) <> 0) "
+    "SELECT kind, order_status || ' ' || left(minute, length(minute) - less), sum(orders) "
+    "FROM minutes, (VALUES ('sday', 6), ('shour', 3), ('sminute', 0)) AS kinds (kind, less) GROUP BY 1, 2 "
+    "RETURNING 1",
+)
+MARK_STATUSES = named("mark_statuses", {}, "INSERT INTO order_count_marks (mark) VALUES ('statuses')")
+
+
+def _prune(table: str, time: str) -> Statement:
+    return named(
+        f"prune_{table}",
+        {"seconds": "bigint", "limit": "bigint"},
+        f"WITH gone AS (DELETE FROM {table} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {table} "
+        f"WHERE {time} < now() - make_interval(secs => {{seconds}}) ORDER BY {time} LIMIT {{limit}} "
+        "FOR UPDATE SKIP LOCKED)) RETURNING 1) SELECT count(*) FROM gone",
+    )
+
+
+def _prune_by_id(table: str, condition: str) -> Statement:
+    """In the order of their ids, which is about that of their times: that index is there."""
+    return named(
+        f"prune_{table}",
+        {"seconds": "bigint", "limit": "bigint"},
+        f"WITH gone AS (DELETE FROM {table} WHERE id = ANY (ARRAY(SELECT id FROM ("
+        f"SELECT id, created_at FROM {table} WHERE {condition} "
+        "ORDER BY id LIMIT {limit} FOR UPDATE SKIP LOCKED) AS oldest "
+        "WHERE created_at < now() - make_interval(secs => {seconds}))) RETURNING 1) SELECT count(*) FROM gone",
+    )
+
+
+# An order of a table that was taken over may have no time; lists are sorted by it. The first of its other times is the
+# nearest that is known, and if it has none, it was there by now. Locked rows have their turn next time.
+_FIRST_TIME = "least(updated_at, accepted_at, placed_at, picked_up_at, delivered_at, completed_at, cancelled_at)"
+GIVE_TIMES = named(
+    "give_times",
+    {"limit": "bigint"},
+    f"WITH given AS (UPDATE orders SET created_at = coalesce(CASE WHEN isfinite({_FIRST_TIME}) THEN {_FIRST_TIME} END, "
+    "now() AT TIME ZONE 'UTC') WHERE order_id = ANY (ARRAY(SELECT order_id FROM orders WHERE created_at IS NULL "
+    "LIMIT {limit} FOR UPDATE SKIP LOCKED)) RETURNING 1) SELECT count(*) FROM given",
+)
+
+PRUNE = {
+    "idempotency_keys": _prune("idempotency_keys", "created_at"),
+    "command_identities": _prune("command_identities", "created_at"),
+    "refused_accepts": _prune("refused_accepts", "refused_at"),
+    "given_up_commands": _prune_by_id("given_up_commands", "true"),
+    "known_events": _prune("known_events", "noted_at"),
+    "dead_letters": _prune_by_id("dead_letters", "sent_at IS NOT NULL OR refusal IS NOT NULL"),
+}

@@ -1,0 +1,41 @@
+"""Whether two addresses lead to the same tables: what one locks must be locked for the other.
+
+A value that is stored once would not tell a copy of the database from the database.
+"""
+
+import secrets
+
+from app.database.database import DatabaseAway, Pool, Statement
+from app.utils.deadline import Deadline
+
+SECONDS = 5.0  # that a look takes at the longest
+
+_HOLD = Statement(
+    "hold_place",
+    ("bigint",),
+    "SELECT pg_is_in_recovery(), pg_try_advisory_xact_lock($1), to_regclass('orders')::oid::bigint, "
+    "current_database()::text, current_schema()::text",
+)
+
+
+class AnotherDatabase(Exception):
+    """The addresses lead to different tables; the sentence says to which."""
+
+
+def require_same(workers: Pool, callers: Pool) -> None:
+    """Return where both meet the same database and the same table of orders, or none yet.
+
+    Blocks for SECONDS at the longest. Raises AnotherDatabase, and DatabaseTrouble where it cannot be known now.
+    """
+    deadline, place = Deadline(SECONDS), secrets.randbits(63)
+    with workers.transaction(deadline) as session:
+        ((_, _, orders, *names),) = session.execute(_HOLD, (place,))
+        ((standby, free, found, *found_names),) = callers.run(_HOLD, (place,), deadline)
+        if standby:
+            raise DatabaseAway("DATABASE_URL leads to a standby")
+        if free or found != orders:
+            raise AnotherDatabase(
+                f"DATABASE_URL leads to other tables (database {found_names[0]}, schema {found_names[1]}) "
+                f"than WORKER_DATABASE_URL (database {names[0]}, schema {names[1]})"
+                + (", on another server" * (found_names == names))
+            )

@@ -1,0 +1,175 @@
+"""What the watch asks of the database, and the row in which it leaves what it saw.
+
+The row is a lease too: one process at a time watches, and another one takes over when that one has stopped.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from app.database.database import DatabaseTrouble, Pool, Statement
+from app.database.floor import Floor, last_id_of, writers_of
+from app.database.statements import named
+from app.utils.deadline import Deadline
+
+HELD_SECONDS = 20
+CALL_SECONDS = 2.5
+COUNTED = 10_000  # rows of a lane that are counted; more are told from their ids
+WALK_SECONDS = 60.0
+WATCHED_SECONDS = 30.0  # older than that, what was seen is not known any more
+
+Seen = dict[str, Any]
+
+HOLD = named(
+    "hold_watch",
+    {"holder": "text"},
+    "INSERT INTO watch AS w (id, holder, held_until) "
+    f"VALUES (1, {{holder}}, now() + make_interval(secs => {HELD_SECONDS})) "
+    "ON CONFLICT (id) DO UPDATE SET holder = excluded.holder, held_until = excluded.held_until "
+    "WHERE w.holder = excluded.holder OR w.held_until < now() RETURNING 1",
+)
+LEAVE = named("leave_watch", {"holder": "text"}, "UPDATE watch SET held_until = now() WHERE holder = {holder}")
+TELL = named(
+    "tell_watch",
+    {"holder": "text", "seen": "text"},
+    "UPDATE watch SET seen = {seen}, seen_at = now() WHERE holder = {holder}",
+)
+SEEN = Statement(
+    "seen_by_watch",
+    (),
+    "SELECT seen, extract(epoch FROM now() - seen_at)::float8 FROM watch WHERE seen IS NOT NULL",
+)
+STORED = named(
+    "stored_offsets",
+    {"topic": "text"},
+    "SELECT partition, topic_id, next_offset FROM consumer_offsets WHERE topic = {topic}",
+)
+
+
+def _oldest(table: str, condition: str) -> Statement:
+    return Statement(
+        f"oldest_of_{table}",
+        ("bigint",),
+        f"SELECT id, extract(epoch FROM now() - created_at)::float8 FROM {table} "
+        f"WHERE {condition}id > $1 ORDER BY id LIMIT 1",
+    )
+
+
+def _few(table: str, condition: str) -> Statement:
+    return Statement(
+        f"few_of_{table}",
+        ("bigint",),
+        f"SELECT count(*) FROM (SELECT FROM {table} WHERE {condition}id > $1 ORDER BY id LIMIT {COUNTED + 1}) AS few",
+    )
+
+
+def _aside(table: str, condition: str) -> Statement:
+    """Rows that wait for their partition, below every floor; see database/lanes.py."""
+    return Statement(
+        f"aside_of_{table}",
+        (),
+        "SELECT count(*), min(id), extract(epoch FROM now() - min(created_at))::float8 FROM "
+        f"(SELECT id, created_at FROM {table} WHERE {condition}id < 0 ORDER BY id LIMIT {COUNTED}) AS few",
+    )
+
+
+def _newest(table: str, condition: str) -> Statement:
+    return Statement(f"newest_of_{table}", (), f"SELECT id FROM {table} WHERE {condition}true ORDER BY id DESC LIMIT 1")
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """How many rows of a lane wait, and how old the oldest one is, in seconds."""
+
+    oldest_id: int | None
+    depth: int
+    age: float
+
+
+class LaneLook:
+    """Looks at the rows of one table that wait. Use from one thread.
+
+    It begins at a floor, as the relay does: dead rows that somebody's snapshot keeps are not walked each time.
+    """
+
+    def __init__(self, table: str, condition: str = "") -> None:
+        self._writers = Statement(f"writers_of_{table}", (), writers_of(table))
+        self._drawn = Statement(f"last_id_of_{table}", (), last_id_of(table))
+        self._oldest, self._few = _oldest(table, condition), _few(table, condition)
+        self._newest, self._aside = _newest(table, condition), _aside(table, condition)
+        self._floor, self._walk = Floor(), Deadline(WALK_SECONDS)
+        self._last_seen: int | None = None  # where the sequence may not be asked
+
+    def look(self, pool: Pool) -> Lane:
+        """Return what waits. Raises DatabaseTrouble and psycopg2's errors."""
+        if not self._walk.passed:
+            return self._look(pool, self._floor)
+        self._walk = Deadline(WALK_SECONDS)
+        try:
+            return self._look(pool, Floor())  # a row may have come back by hand
+        except DatabaseTrouble:  # over too many dead rows, it may be: what is above the floor is told all the same
+            return self._look(pool, self._floor)
+
+    def _look(self, pool: Pool, floor: Floor) -> Lane:
+        drawn = _run(pool, self._drawn)[0][0]
+        floor.look(drawn or self._last_seen, [(name, prepared) for name, prepared in _run(pool, self._writers)])
+        found = _run(pool, self._oldest, floor.id)
+        floor.rise(found[0][0] if found else None)
+        self._floor = floor
+        self._last_seen = found[0][0] if found else self._last_seen
+        ((aside, first, waited),) = _run(pool, self._aside)
+        if not found:
+            return Lane(first, aside, max(waited or 0.0, 0.0))
+        ((oldest, age),) = found
+        depth = _run(pool, self._few, oldest - 1)[0][0]
+        if depth > COUNTED:
+            newest = _run(pool, self._newest)
+            depth = max(depth, (newest[0][0] if newest else oldest) - oldest + 1)
+        return Lane(first or oldest, depth + aside, max(age, waited or 0.0, 0.0))
+
+
+class WatchTable:
+    """The watch's side of the database. Every call blocks for a few seconds at the longest.
+
+    All raise DatabaseTrouble and psycopg2's errors.
+    """
+
+    def __init__(self, pool: Pool, holder: str) -> None:
+        self._pool = pool
+        self._holder = holder
+        self._lanes = {
+            "events": LaneLook("outbox"),
+            "dead_letters": LaneLook("dead_letters", "sent_at IS NULL AND refusal IS NULL AND "),
+        }
+
+    def hold(self) -> bool:
+        """Take or renew the lease; tell whether this process watches."""
+        return bool(_run(self._pool, HOLD, self._holder))
+
+    def leave(self) -> None:
+        """Let another process watch at once."""
+        _run(self._pool, LEAVE, self._holder)
+
+    def tell(self, seen: Mapping[str, Any]) -> None:
+        """Leave what was seen, unless another process watches by now."""
+        _run(self._pool, TELL, self._holder, json.dumps(seen))
+
+    def stored(self, topic: str) -> dict[int, tuple[UUID, int]]:
+        """Return the topic ids and the next offsets of the partitions that have a row."""
+        return {partition: (topic_id, offset) for partition, topic_id, offset in _run(self._pool, STORED, topic)}
+
+    def lanes(self) -> dict[str, Lane]:
+        """Return what waits, by lane."""
+        return {name: look.look(self._pool) for name, look in self._lanes.items()}
+
+
+def read_seen(pool: Pool, deadline: Deadline) -> tuple[Seen, float] | None:
+    """Return what the watch saw last and how many seconds ago, None before the first time. Raises DatabaseTrouble."""
+    rows = pool.run(SEEN, (), deadline)
+    return (json.loads(rows[0][0]), rows[0][1]) if rows else None
+
+
+def _run(pool: Pool, statement: Statement, *parameters: Any) -> list[tuple[Any, ...]]:
+    return pool.run(statement, parameters, Deadline(CALL_SECONDS))

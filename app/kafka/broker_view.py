@@ -1,0 +1,190 @@
+"""What the broker says of our topics and of the commands' group, asked every few seconds.
+
+It never joins the group and makes no topic by asking for it.
+"""
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka.errors import CorruptRecordError, KafkaError, UnsupportedCodecError, for_code
+from kafka.protocol.consumer import OffsetSpec
+
+from app.config.config import Settings
+from app.kafka import clients
+
+ASK_MS = 3_000
+PEEK_MS = 1_000
+NO_LEADER = -1
+UNKNOWN_TOPIC = 3
+OUR_CLIENTS = "order-service-"
+
+
+@dataclass(frozen=True, slots=True)
+class TopicView:
+    """One topic. `leaders`: by partition, NO_LEADER where there is none; `error`: why nothing is known of it;
+    `replicas`: the fewest of a partition."""
+
+    id: uuid.UUID
+    leaders: Mapping[int, int]
+    rights: frozenset[str] | None = None
+    error: str | None = None
+    replicas: int = 0
+
+    @property
+    def missing(self) -> bool:
+        """Whether the topic is not there."""
+        return self.error == _error(UNKNOWN_TOPIC)
+
+    @property
+    def leaderless(self) -> Sequence[int]:
+        """The partitions that nobody can write to or read."""
+        return sorted(partition for partition, leader in self.leaders.items() if leader == NO_LEADER)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The first offset in the log, the one up to which it is committed, and its end, beyond that while a transaction is
+    open."""
+
+    begin: int
+    committed: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A member of the group with its partitions of the commands."""
+
+    client_id: str
+    host: str
+    partitions: frozenset[int]
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is an instance of this service, by its client id."""
+        return self.client_id.startswith(OUR_CLIENTS)
+
+
+@dataclass(frozen=True, slots=True)
+class FirstRecord:
+    """`offset` and `timestamp` (ms) of a record, None where none came; `position`: up to there is none."""
+
+    offset: int | None
+    timestamp: int | None
+    position: int
+
+
+class KafkaView:
+    """Asks the broker; use from one thread. Every method raises KafkaError, and then the next one asks anew."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._admin: KafkaAdminClient | None = None
+
+    def topics(self, names: Sequence[str]) -> dict[str, TopicView]:
+        """Return what is known of the topics. Blocks up to some seconds."""
+        try:
+            described = self._client().describe_topics(list(names))
+        except KafkaError:
+            self.close()  # the broker it spoke to is gone: any of them may answer
+            described = self._client().describe_topics(list(names))
+        return {topic["name"]: _topic(topic) for topic in described}
+
+    def brokers(self) -> int:
+        """Return how many brokers there are. Blocks up to some seconds."""
+        return len(clients.cluster_of(self._client())["brokers"])
+
+    def bounds(self, name: str, topic: TopicView) -> dict[int, Bounds]:
+        """Return the bounds of the partitions whose leader answers. Blocks up to some seconds a leader."""
+        found: dict[int, Bounds] = {}
+        for leader in sorted(set(topic.leaders.values()) - {NO_LEADER}):
+            places = [TopicPartition(name, it) for it, its_leader in topic.leaders.items() if its_leader == leader]
+            with suppress(KafkaError):
+                begins = self._offsets(places, OffsetSpec.EARLIEST)
+                ends = self._offsets(places, OffsetSpec.LATEST, "read_uncommitted")
+                committed = self._offsets(places, OffsetSpec.LATEST)  # last: what came meanwhile is no transaction
+                found |= {
+                    it.partition: Bounds(begins[it], committed[it], max(ends[it], committed[it])) for it in places
+                }
+        return found
+
+    def committed(self, name: str, partitions: Iterable[int]) -> dict[int, int]:
+        """Return the group's committed offsets, where there are any."""
+        group, places = self._settings.group_id, [TopicPartition(name, it) for it in partitions]
+        found = self._client().list_group_offsets({group: places}).get(group, {})
+        return {place.partition: it.offset for place, it in found.items() if it.offset >= 0}
+
+    def members(self, name: str) -> list[Member]:
+        """Return the members of the commands' group."""
+        group = self._settings.group_id
+        described = self._client().describe_groups([group]).get(group, {})
+        return [_member(it, name) for it in described.get("members", ())]
+
+    def first_record(self, name: str, partition: int, offset: int) -> FirstRecord:
+        """Return the first committed record from `offset` on, if one comes in PEEK_MS.
+
+        What ends transactions, and what they took back, has offsets but is no record.
+        """
+        reader = clients.committed_reader(self._settings)
+        place = TopicPartition(name, partition)
+        try:
+            reader.assign([place])
+            reader.seek(place, offset)
+            for (record,) in reader.poll(timeout_ms=PEEK_MS).values():
+                return FirstRecord(record.offset, record.timestamp, record.offset)
+            return FirstRecord(None, None, _position(reader, place, offset))
+        except (CorruptRecordError, UnsupportedCodecError):
+            return FirstRecord(offset, None, offset)  # something is there, whatever it is
+        finally:
+            reader.close(autocommit=False, timeout_ms=ASK_MS)
+
+    def close(self) -> None:
+        """Close the connection; the next question opens one."""
+        admin, self._admin = self._admin, None
+        if admin is not None:
+            with suppress(KafkaError):
+                admin.close()
+
+    def _client(self) -> KafkaAdminClient:
+        if self._admin is None:
+            self._admin = clients.admin(self._settings, ASK_MS)
+        return self._admin
+
+    def _offsets(
+        self, places: Sequence[TopicPartition], spec: OffsetSpec, isolation: str = "read_committed"
+    ) -> dict[TopicPartition, int]:
+        found = self._client().list_partition_offsets(
+            dict.fromkeys(places, spec), isolation_level=isolation, timeout_ms=ASK_MS
+        )
+        return {place: it.offset for place, it in found.items()}
+
+
+def _error(code: int) -> str:
+    return str(for_code(code).__name__)
+
+
+def _topic(described: Mapping[str, Any]) -> TopicView:
+    topic_id = uuid.UUID(str(described.get("topic_id") or uuid.UUID(int=0)))
+    if described["error_code"]:
+        return TopicView(topic_id, {}, error=_error(described["error_code"]))
+    leaders = {it["partition_index"]: it["leader_id"] for it in described["partitions"]}
+    replicas = min((len(it["replica_nodes"]) for it in described["partitions"]), default=0)
+    rights = described.get("authorized_operations")
+    known = frozenset(map(str, rights)) if isinstance(rights, list) and rights else None
+    return TopicView(topic_id, leaders, known, replicas=replicas)
+
+
+def _member(described: Mapping[str, Any], name: str) -> Member:
+    assigned = described.get("member_assignment")
+    topics = assigned.get("assigned_partitions", ()) if isinstance(assigned, dict) else ()
+    partitions = frozenset(number for it in topics if it["topic"] == name for number in it["partitions"])
+    return Member(str(described["client_id"]), str(described["client_host"]).lstrip("/"), partitions)
+
+
+def _position(reader: KafkaConsumer, place: TopicPartition, offset: int) -> int:
+    found: int | None = reader.position(place, timeout_ms=PEEK_MS)
+    return offset if found is None else found

@@ -1,0 +1,119 @@
+"""Looks into the commands topic beside what is polled: where a partition begins and ends, and one record of it.
+
+Each look is one partition's own: that one has no leader at the moment must not stop the others.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError, LeaderNotAvailableError, OffsetOutOfRangeError, for_code
+from kafka.protocol.consumer import FetchRequest, IsolationLevel
+
+from app.kafka.log_check import PartitionAway
+from app.kafka.quirks import records_in
+from app.models.checkpoint import Checkpoint
+
+LOOK_MS = 2_000
+NO_LEADER = -1
+ONE_BATCH = 1  # bytes: the broker sends the whole first batch however little is asked for
+LAST_VERSION_BY_NAME = 12  # of Fetch: later ones name topics by their ids
+NO_SESSION = {"session_id": 0, "session_epoch": -1}
+
+Found = TypeVar("Found")
+
+
+def ask(partition: TopicPartition, look: Callable[[], Found | None]) -> Found:
+    """Return what the look finds. Raises PartitionAway where it fails, or finds nothing."""
+    try:
+        found = look()
+    except KafkaError as error:
+        raise PartitionAway(_reason(error)) from error
+    if found is None:
+        raise PartitionAway(f"nothing is known of {partition}")
+    return found
+
+
+def bounds(consumer: KafkaConsumer, place: TopicPartition) -> tuple[int, int]:
+    """Return the first offset in the log and the one after the last. Blocks up to twice LOOK_MS."""
+    _require_leader(consumer, place)
+    begin: int = ask(place, lambda: consumer.beginning_offsets([place], timeout_ms=LOOK_MS).get(place))
+    end: int = ask(place, lambda: consumer.end_offsets([place], timeout_ms=LOOK_MS).get(place))
+    return begin, end
+
+
+def first_since(consumer: KafkaConsumer, place: TopicPartition, timestamp: int) -> int | None:
+    """Return the offset of the first record that is not older, None without one. Blocks up to LOOK_MS."""
+    _require_leader(consumer, place)
+    found = ask(place, lambda: consumer.offsets_for_times({place: timestamp}, timeout_ms=LOOK_MS))[place]
+    return None if found is None or found.offset < 0 else found.offset
+
+
+def checkpoint_at(consumer: KafkaConsumer, place: TopicPartition, offset: int) -> Checkpoint | None:
+    """Return the checkpoint of the record at the offset, None where there is none. Blocks up to LOOK_MS.
+
+    The consumer's own fetches and positions are left alone: this is a request without a session beside them.
+    """
+    fetched = ask(place, lambda: _fetch(consumer, place, offset))
+    error = for_code(fetched.error_code)
+    if error is OffsetOutOfRangeError:
+        return None
+    if fetched.error_code:
+        raise PartitionAway(error.__name__)
+    return _find(place, fetched.records, offset)
+
+
+def _require_leader(consumer: KafkaConsumer, place: TopicPartition) -> None:
+    """Raise PartitionAway at once where the metadata knows no leader, and have it asked anew.
+
+    kafka-python 3.0.12 would look for one as long as it may; so much a partition, and the others stand still.
+    """
+    cluster = consumer._client._manager.cluster
+    if cluster.leader_for_partition(place) == NO_LEADER:
+        cluster.request_update()
+        raise PartitionAway(LeaderNotAvailableError.__name__)
+
+
+def _fetch(consumer: KafkaConsumer, place: TopicPartition, offset: int) -> Any:
+    manager = consumer._client._manager
+    node = manager.cluster.leader_for_partition(place)
+    if node in (None, NO_LEADER):
+        manager.cluster.request_update()
+        raise LeaderNotAvailableError
+    partition = FetchRequest.FetchTopic.FetchPartition(
+        partition=place.partition,
+        current_leader_epoch=-1,
+        fetch_offset=offset,
+        last_fetched_epoch=-1,
+        partition_max_bytes=ONE_BATCH,
+    )
+    request = FetchRequest(
+        max_wait_ms=0,
+        min_bytes=0,
+        max_bytes=ONE_BATCH,
+        isolation_level=IsolationLevel.READ_UNCOMMITTED,
+        **NO_SESSION,
+        topics=[FetchRequest.FetchTopic(topic=place.topic, partitions=[partition])],
+        forgotten_topics_data=[],
+        rack_id="",
+        max_version=LAST_VERSION_BY_NAME,
+    )
+
+    async def send() -> Any:
+        return await manager.send(request, node_id=node)
+
+    answer = manager.run(manager.wait_for, manager.call_soon(send), LOOK_MS)
+    for topic in answer.responses:
+        for fetched in topic.partitions:
+            return fetched
+    return None
+
+
+def _find(place: TopicPartition, records: bytes | None, offset: int) -> Checkpoint | None:
+    first = next(records_in(place, records or b"", offset), None)
+    return Checkpoint.of(first) if first is not None and first.offset == offset else None
+
+
+def _reason(error: KafkaError) -> str:
+    told, name = str(error), type(error).__name__
+    return (told if told.startswith(name) else f"{name}: {told}".strip(": "))[:200]

@@ -1,0 +1,168 @@
+"""The commands topic as kafka-python sees it: the port of consumer.py."""
+
+import contextlib
+import logging
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
+from kafka.errors import KafkaError
+
+from app.config.config import Settings
+from app.kafka import clients, command_looks
+from app.kafka.log_check import PartitionAway
+from app.models.checkpoint import Checkpoint
+from app.models.records import Record
+
+log = logging.getLogger(__name__)
+
+POLL_MS = 200
+OVERDUE_SECONDS = 0.05
+LOOK_UP_MS = 5_000
+MISSING_SECONDS = 3.0  # a broker that has just started may not know its topics yet
+
+
+class TopicGone(Exception):
+    """The topic was deleted under the running service: what opens it next makes it anew."""
+
+
+class KafkaCommandLog:
+    """One membership of the commands' group, in one thread, from opening to closing."""
+
+    def __init__(self, settings: Settings, consumer: KafkaConsumer, topic_id: uuid.UUID) -> None:
+        self.topic = settings.commands_topic
+        self._settings = settings
+        self._consumer = consumer
+        self._topic_id = topic_id
+        self._missing_since: float | None = None
+
+    def poll(self) -> Mapping[int, Sequence[Record]]:
+        """Return the next records by partition; blocks up to POLL_MS. Raises KafkaError: then build a new log."""
+        self._finish_joining()
+        wait_ms = self._wait_ms()
+        polled = self._consumer.poll(timeout_ms=wait_ms)
+        if not wait_ms and not polled:
+            time.sleep(OVERDUE_SECONDS)
+        return {place.partition: records for place, records in polled.items()}
+
+    def _finish_joining(self) -> None:
+        """Take up a join that outlived the poll it began in.
+
+        Where only newer metadata asked for it, kafka-python 3.0.12 forgets it: the group thinks it has a member that
+        has its partitions, and the member has none, sends no heartbeats and never notices.
+        """
+        coordinator = self._consumer._coordinator
+        if coordinator.rejoining:
+            coordinator.request_rejoin()
+
+    def _wait_ms(self) -> int:
+        """Return how long a poll may wait: until the next heartbeat is due, and not at all while one is not answered.
+
+        kafka-python 3.0.12 would not wait then either, but ask a thousand times a second, and remember each time until
+        the fetch under way ends: a network that swallows everything costs 50 MiB in the 10 s that a request may take.
+        """
+        coordinator = self._consumer._coordinator
+        if coordinator.need_rejoin():
+            return POLL_MS
+        return int(min(POLL_MS, max(coordinator.time_to_next_poll() * 1000, 0)))
+
+    def assigned(self) -> set[int]:
+        """Return the partitions that are ours at the moment."""
+        return {place.partition for place in self._consumer.assignment()}
+
+    def topic_id(self) -> uuid.UUID:
+        """Return the topic's id as of the last metadata. Raises TopicGone where that has no such topic."""
+        # There is no public way to it on a consumer, and asking an admin client every time would block.
+        self._require_topic()
+        self._topic_id = self._consumer._cluster.topic_id(self.topic) or self._topic_id
+        return self._topic_id
+
+    def _require_topic(self) -> None:
+        if self._consumer._cluster.partitions_for_topic(self.topic) is not None:
+            self._missing_since = None
+        elif self._missing_since is None:
+            self._missing_since = time.monotonic()
+        elif time.monotonic() > self._missing_since + MISSING_SECONDS:
+            raise TopicGone(f"topic {self.topic} is not there any more")
+
+    def ask_topic_id(self) -> uuid.UUID:
+        """Return the topic's id as the broker has it now. Blocks for seconds; raises KafkaError and TopicsMissing."""
+        return clients.ensure_topics(self._settings, [self.topic])[self.topic]
+
+    def bounds(self, partition: int) -> tuple[int, int]:
+        """Return the first offset in the log and the one after the last. Blocks for seconds; raises PartitionAway."""
+        return command_looks.bounds(self._consumer, self._place(partition))
+
+    def checkpoint_at(self, partition: int, offset: int) -> Checkpoint | None:
+        """Return the checkpoint of the record there, None without one. Blocks for seconds; raises PartitionAway."""
+        return command_looks.checkpoint_at(self._consumer, self._place(partition), offset)
+
+    def first_since(self, partition: int, timestamp: int) -> int | None:
+        """Return the offset of the first record that is not older. Blocks for seconds; raises PartitionAway."""
+        return command_looks.first_since(self._consumer, self._place(partition), timestamp)
+
+    def compacted(self) -> bool:
+        """Return whether the topic may lose single records. Blocks for seconds; raises PartitionAway."""
+        try:
+            return clients.is_compacted(self._settings, self.topic)
+        except KafkaError as error:
+            raise PartitionAway(f"whether the topic is compacted is not told: {error}"[:200]) from error
+
+    def known_end(self, partition: int) -> int | None:
+        """Return the offset after the last as the last fetch had it, None before the first; asks nobody."""
+        end: int | None = self._consumer.highwater(self._place(partition)) if partition in self.assigned() else None
+        return end
+
+    def committed(self, partition: int) -> int | None:
+        """Return the group's committed offset. Blocks up to LOOK_UP_MS; raises PartitionAway."""
+        try:
+            offset: int | None = self._consumer.committed(self._place(partition), timeout_ms=LOOK_UP_MS)
+        except KafkaError as error:
+            raise PartitionAway(f"the group's offset is not told: {type(error).__name__}") from error
+        return offset
+
+    def seek(self, partition: int, offset: int) -> None:
+        """Make `offset` the next to be polled; ends a pause."""
+        if partition in self.assigned():
+            self._consumer.resume(self._place(partition))
+            self._consumer.seek(self._place(partition), offset)
+
+    def pause(self, partition: int) -> None:
+        """Poll nothing from the partition until it is sought again."""
+        if partition in self.assigned():
+            self._consumer.pause(self._place(partition))
+
+    def commit(self, partition: int, offset: int) -> None:
+        """Tell the group how far we are, for displays of lag; nobody waits for it."""
+        place = self._place(partition)
+        self._consumer.commit_async({place: OffsetAndMetadata(offset, "", -1)}, callback=_note_commit)
+
+    def close(self) -> None:
+        """Leave the group. Call from the thread that polls."""
+        try:
+            self._consumer.close(autocommit=False, timeout_ms=LOOK_UP_MS)
+        except KafkaError as error:
+            log.warning("closing the consumer: %s", type(error).__name__)
+
+    def _place(self, partition: int) -> TopicPartition:
+        return TopicPartition(self.topic, partition)
+
+
+@contextlib.contextmanager
+def open_commands(
+    settings: Settings, require: Callable[[str | None], None] = clients.accept_any
+) -> Iterator[KafkaCommandLog]:
+    """Join the group, and leave it at the end. Raises KafkaError, TopicsMissing, and what `require` raises."""
+    topic = settings.commands_topic
+    topic_id = clients.ensure_topics(settings, [topic], require)[topic]
+    commands = KafkaCommandLog(settings, clients.group_consumer(settings), topic_id)
+    try:
+        yield commands
+    finally:
+        commands.close()
+
+
+def _note_commit(_: object, result: object) -> None:
+    if isinstance(result, Exception):
+        log.debug("group commit: %s", result)

@@ -1,0 +1,189 @@
+"""Reading a lane's topic back: where its leaders' logs end, and the event ids in them.
+
+The end that a consumer is told is the high watermark: up to where all in-sync followers are. The log of a leader is
+longer while a follower lags, and what is there stays when that follower becomes the leader. OffsetForLeaderEpoch of the
+present epoch tells the end of the leader's own log; a former leader refuses to answer for an epoch that is over.
+"""
+
+import logging
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from kafka import TopicPartition
+from kafka.errors import IncompatibleBrokerVersion, KafkaError, NoError, UnsupportedVersionError, for_code
+from kafka.protocol.consumer import OffsetForLeaderEpochRequest
+
+from app.config.config import Settings
+from app.kafka import clients
+from app.kafka.ports import LogEnd, Portion, Position
+
+log = logging.getLogger(__name__)
+
+ANSWER_SECONDS = 0.3  # an answer that takes longer is looked for at the next call
+SILENT_SECONDS = 1.0
+READ_MS = 100
+MOST_RECORDS = 5_000  # a portion
+LOOK_UP_MS = 5_000
+CLOSE_MS = 1_000
+POLL_SECONDS = 0.005
+
+_Topic = OffsetForLeaderEpochRequest.OffsetForLeaderTopic
+_Partition = _Topic.OffsetForLeaderPartition
+_TOO_OLD = (IncompatibleBrokerVersion, UnsupportedVersionError)
+
+
+class _Asked:
+    """A request that is with a broker."""
+
+    def __init__(self, answer: Any, epochs: Mapping[int, int]) -> None:
+        self.answer = answer
+        self.epochs = epochs
+        self.at = time.monotonic()
+
+
+class EventReader:
+    """One consumer without a group, in one thread, from opening to closing."""
+
+    def __init__(self, settings: Settings, topic: str, topic_id: uuid.UUID) -> None:
+        """Blocks up to 5 s. Raises KafkaError."""
+        self._topic = topic
+        self._topic_id = topic_id
+        self._consumer = clients.reader(settings)
+        self._cluster = self._consumer._cluster
+        self._cluster.add_topic(topic)
+        self._asked: dict[int, _Asked] = {}  # by broker
+        self._places: dict[int, int] = {}
+        self._too_old = False
+
+    def close(self) -> None:
+        """Close the consumer."""
+        try:
+            self._consumer.close(autocommit=False, timeout_ms=CLOSE_MS)
+        except KafkaError as error:
+            log.warning("closing the reader: %s", type(error).__name__)
+
+    def leader_ends(self, partitions: Collection[int]) -> dict[int, LogEnd | str]:
+        """Return where the logs of these partitions' leaders end, or why one does not tell.
+
+        What is not answered yet is left out. Blocks for ANSWER_SECONDS; raises KafkaError.
+        """
+        found: dict[int, LogEnd | str] = {}
+        by_leader = defaultdict(list)
+        for partition in partitions:
+            leader = self._cluster.leader_for_partition(TopicPartition(self._topic, partition))
+            if leader is None:  # not heard of yet
+                self._cluster.request_update()
+            elif leader < 0:
+                found[partition] = "has no leader"
+            else:
+                by_leader[leader].append(partition)
+        for leader, led in by_leader.items():
+            if not self._has_epochs(led):
+                found |= self._watermarks(led)
+            elif leader not in self._asked:
+                self._ask(leader, led)
+        self._await()
+        for leader in list(self._asked):
+            found |= self._look_at(leader, partitions)
+        if any(isinstance(end, str) for end in found.values()):
+            self._cluster.request_update()
+        return found
+
+    def read(self, places: Mapping[int, int]) -> dict[int, Portion]:
+        """Return some records from these offsets on, MOST_RECORDS in all. Blocks for READ_MS; raises KafkaError."""
+        self._consumer.assign([self._place(partition) for partition in places])
+        for partition, offset in places.items():
+            if self._places.get(partition) != offset:
+                self._consumer.seek(self._place(partition), offset)
+        polled = self._consumer.poll(timeout_ms=READ_MS, max_records=MOST_RECORDS)
+        self._places = {
+            partition: self._consumer.position(self._place(partition), timeout_ms=0) or offset
+            for partition, offset in places.items()
+        }
+        return {
+            partition: Portion(_event_ids(polled.get(self._place(partition), ())), place)
+            for partition, place in self._places.items()
+            if place != places[partition]
+        }
+
+    def _place(self, partition: int) -> TopicPartition:
+        return TopicPartition(self._topic, partition)
+
+    def _ask(self, leader: int, partitions: Sequence[int]) -> None:
+        epochs = {it: self._cluster.leader_epoch_for_partition(self._place(it)) for it in partitions}
+        wanted = [
+            _Partition(partition=partition, current_leader_epoch=epoch, leader_epoch=epoch)
+            for partition, epoch in epochs.items()
+        ]
+        request = OffsetForLeaderEpochRequest(replica_id=-1, topics=[(self._topic, wanted)])
+        send = self._consumer._manager.send
+
+        async def ask() -> Any:
+            return await send(request, node_id=leader)
+
+        self._asked[leader] = _Asked(self._consumer._manager.call_soon(ask), epochs)
+
+    def _has_epochs(self, partitions: Sequence[int]) -> bool:
+        epochs = (self._cluster.leader_epoch_for_partition(self._place(it)) for it in partitions)
+        return not self._too_old and all(epoch is not None and epoch >= 0 for epoch in epochs)
+
+    def _watermarks(self, partitions: Sequence[int]) -> dict[int, LogEnd | str]:
+        """What brokers tell that do not know epochs. Blocks up to LOOK_UP_MS."""
+        asked_at = time.monotonic()
+        ends = self._consumer.end_offsets([self._place(it) for it in partitions], timeout_ms=LOOK_UP_MS)
+        return {it.partition: LogEnd(Position(self._topic_id, end), -1, asked_at) for it, end in ends.items()}
+
+    def _await(self) -> None:
+        give_up = time.monotonic() + ANSWER_SECONDS
+        new = [it for it in self._asked.values() if time.monotonic() < it.at + ANSWER_SECONDS]
+        while time.monotonic() < give_up and not all(it.answer.is_done for it in new):
+            time.sleep(POLL_SECONDS)
+
+    def _look_at(self, leader: int, partitions: Collection[int]) -> dict[int, LogEnd | str]:
+        asked = self._asked[leader]
+        if not asked.answer.is_done:
+            silent = time.monotonic() > asked.at + SILENT_SECONDS
+            why = f"has a leader that does not answer, broker {leader}"
+            return dict.fromkeys(asked.epochs.keys() & partitions, why) if silent else {}
+        del self._asked[leader]
+        if asked.answer.failed():
+            self._too_old = isinstance(asked.answer.exception, _TOO_OLD)
+            why = f"has a leader that cannot be asked, broker {leader}: {type(asked.answer.exception).__name__}"
+            return dict.fromkeys(asked.epochs.keys() & partitions, why)
+        answers = {
+            it.partition: it
+            for topic in asked.answer.value.topics
+            for it in topic.partitions
+            if it.partition in partitions and self._is_led_by(leader, it.partition)
+        }
+        # A leader keeps no epochs where a topic's records have an old format.
+        unknown = [it.partition for it in answers.values() if it.error_code == NoError.errno and it.end_offset < 0]
+        told = {partition: self._end(it, asked) for partition, it in answers.items() if partition not in unknown}
+        return told | self._watermarks(unknown) if unknown else told
+
+    def _is_led_by(self, leader: int, partition: int) -> bool:
+        """A leader that was frozen may answer when another leads."""
+        return bool(self._cluster.leader_for_partition(self._place(partition)) == leader)
+
+    def _end(self, answer: Any, asked: _Asked) -> LogEnd | str:
+        error = for_code(answer.error_code)
+        if error is not NoError:
+            return f"has a leader that does not tell where its log ends: {error.__name__}"
+        return LogEnd(Position(self._topic_id, answer.end_offset), asked.epochs[answer.partition], asked.at)
+
+
+def _event_ids(records: Sequence[Any]) -> list[uuid.UUID]:
+    """Those of our own records; a topic is open to others."""
+    found = (_event_id(getattr(record, "headers", ())) for record in records)
+    return [event_id for event_id in found if event_id is not None]
+
+
+def _event_id(headers: Sequence[tuple[str, bytes | None]]) -> uuid.UUID | None:
+    value = next((value for name, value in headers if name == "event_id"), None) or b""
+    try:
+        return uuid.UUID(value.decode())
+    except ValueError:
+        return None

@@ -1,0 +1,230 @@
+"""Whether the log is still the one that the stored offset was made on, and where to go on where it is not.
+
+Numbers alone do not tell: a broker that came back with an older copy, or a leader that lost records, writes other
+records to the same offsets, and leader epochs repeat themselves in a copy. So the service keeps what the stored offset
+stands behind (the last record that it handled) and a trail of older ones, and compares them with the log. Where they
+differ it goes back to the last one that agrees: commands that were handled are recognised by their bytes [K8].
+"""
+
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from app.models.checkpoint import Checkpoint
+from app.services.alarms import Alarms
+
+NO_ID = uuid.UUID(int=0)  # of a topic on brokers that have no ids
+LOOKS_BACK = 3  # the newest ones are compared each time: the last alone may be of the new log already
+DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """Where this service took the place of another: what lies before was handled, and is not recognised."""
+
+    offset: int | None  # None once the topic is another one
+    taken_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StoredOffset:
+    """The row of one partition. `behind` is the record right before `next_offset`, None where it is not known."""
+
+    topic_id: uuid.UUID
+    next_offset: int
+    behind: Checkpoint | None = None
+    floor: Floor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GoOn:
+    """Go on at `offset`; `alarm` tells what a person should know, `changed` that the row must follow.
+
+    `kind` begins the alarm's name, `behind` is the record before `offset` where it is known.
+    """
+
+    offset: int
+    alarm: str | None = None
+    changed: bool = False
+    kind: str = "offset"
+    behind: Checkpoint | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """Handle nothing of this partition until a person has decided."""
+
+    alarm: str
+
+
+class PartitionAway(Exception):
+    """The partition cannot be looked at now; the reason is for people."""
+
+
+class StaleTopic(Exception):
+    """What this client knows of the topic is older than what is stored: build a new one."""
+
+
+class CheckedLog(Protocol):
+    """What is asked of the log. Each method blocks for seconds at the longest and raises PartitionAway."""
+
+    topic: str
+
+    def ask_topic_id(self) -> uuid.UUID:
+        """Return the topic's id as the broker has it now."""
+
+    def bounds(self, partition: int) -> tuple[int, int]:
+        """Return the first offset in the log and the one after the last."""
+
+    def checkpoint_at(self, partition: int, offset: int) -> Checkpoint | None:
+        """Return the checkpoint of the record that is there now, None where none has this offset."""
+
+    def first_since(self, partition: int, timestamp: int) -> int | None:
+        """Return the offset of the first record that is not older (milliseconds since 1970), None without one."""
+
+    def compacted(self) -> bool:
+        """Return whether the topic may lose single records to compaction."""
+
+    def committed(self, partition: int) -> int | None:
+        """Return the group's committed offset."""
+
+
+class CheckedStore(Protocol):
+    """What is asked of PostgreSQL. Each method commits and raises DatabaseTrouble."""
+
+    def offset(self, topic: str, partition: int) -> StoredOffset | None:
+        """Return the stored offset."""
+
+    def first_offset(self, topic: str, partition: int, offset: StoredOffset) -> None:
+        """Store the offset where there is none yet; its floor is taken now."""
+
+    def reset_offset(self, topic: str, partition: int, old: StoredOffset, new: StoredOffset) -> None:
+        """Replace the stored offset if it is still `old`, and forget the trail from there on."""
+
+    def trail(self, topic: str, partition: int, below: int) -> Sequence[Checkpoint]:
+        """Return older checkpoints below an offset, newest first; none from which going back were not safe."""
+
+
+def is_other_topic(one: uuid.UUID, other: uuid.UUID) -> bool:
+    """Tell whether two ids are of two topics; an id that is none equals any."""
+    return one != other and NO_ID not in (one, other)
+
+
+def where_to_go_on(stored: StoredOffset, topic_id: uuid.UUID, begin: int, end: int) -> GoOn | Halt:
+    """Hold the stored offset's numbers against the log: the ways in which they can disagree, and agreement."""
+    if is_other_topic(stored.topic_id, topic_id):
+        sentence = "The topic was made anew; handling it from its beginning"
+        return GoOn(begin, sentence, changed=True, kind="topic_made_anew")
+    if end < stored.next_offset:
+        return Halt(f"The log ends at {end}, before the stored offset {stored.next_offset}")
+    if begin > stored.next_offset:
+        lost = f"The log begins at {begin}: the commands from {stored.next_offset} on were deleted unhandled"
+        return GoOn(begin, lost, changed=True, kind="commands_lost")
+    return GoOn(stored.next_offset, changed=stored.topic_id != topic_id, behind=stored.behind)
+
+
+class LogCheck:
+    """Finds where a partition goes on. Blocks for some seconds; raises PartitionAway, StaleTopic, DatabaseTrouble."""
+
+    def __init__(self, commands: CheckedLog, store: CheckedStore, alarms: Alarms, identity_days: int = 30) -> None:
+        """`identity_days`: how long a command is known by its bytes at the least."""
+        self._log = commands
+        self._store = store
+        self._alarms = alarms
+        self._identity_ms = identity_days * DAY_MS
+
+    def find(self, partition: int, topic_id: uuid.UUID) -> GoOn | Halt:
+        """Return where to go on; the row follows, and what happened is told."""
+        stored = self._store.offset(self._log.topic, partition) or self._first_offset(partition, topic_id)
+        if is_other_topic(stored.topic_id, topic_id) and self._log.ask_topic_id() != topic_id:
+            raise StaleTopic(f"partition {partition} is stored with a newer topic than this client knows")
+        begin, end = self._log.bounds(partition)  # asked for last: nobody can be beyond an end that is younger
+        found = self._compare(partition, stored, topic_id, begin, end)
+        if isinstance(found, GoOn) and found.changed:
+            floor = stored.floor
+            if floor is not None and found.kind == "topic_made_anew":
+                floor = Floor(None, floor.taken_at)
+            new = StoredOffset(topic_id, found.offset, found.behind, floor)
+            self._store.reset_offset(self._log.topic, partition, stored, new)
+        if isinstance(found, GoOn) and found.alarm is not None:
+            mark = topic_id.hex[:8] if found.kind == "topic_made_anew" else stored.next_offset
+            self._alarms.happened(f"{found.kind}_{partition}_{mark}", found.alarm)
+        return found
+
+    def _first_offset(self, partition: int, topic_id: uuid.UUID) -> StoredOffset:
+        committed = self._log.committed(partition)
+        if committed is None:
+            start = StoredOffset(topic_id, self._log.bounds(partition)[0])
+        else:
+            start = StoredOffset(topic_id, committed, floor=Floor(committed, datetime.now().astimezone()))
+        self._store.first_offset(self._log.topic, partition, start)
+        return self._store.offset(self._log.topic, partition) or start
+
+    def _compare(self, partition: int, stored: StoredOffset, topic_id: uuid.UUID, begin: int, end: int) -> GoOn | Halt:
+        by_numbers = where_to_go_on(stored, topic_id, begin, end)
+        if is_other_topic(stored.topic_id, topic_id):
+            if stored.behind and self._is_there(partition, stored.behind, begin, end):
+                return GoOn(stored.next_offset, changed=True, behind=stored.behind)  # the same log under another id
+            return self._made_anew(partition, stored, begin, end) or by_numbers
+        trail = [it for it in self._store.trail(self._log.topic, partition, stored.next_offset) if it != stored.behind]
+        newest = [*([stored.behind] if stored.behind else []), *trail][:LOOKS_BACK]
+        recent = [self._is_there(partition, it, begin, end) for it in newest]
+        if False not in recent:
+            return by_numbers
+        return self._go_back(partition, stored, trail, begin, end)
+
+    def _is_there(self, partition: int, known: Checkpoint, begin: int, end: int) -> bool | None:
+        """Tell whether the log has the record, None where that cannot be told."""
+        if known.offset < begin or known.digest is None:
+            return None  # deleted by retention; or never readable
+        if known.offset >= end:
+            return False
+        found = self._log.checkpoint_at(partition, known.offset)
+        if found is None:  # what was handled goes by compaction only, else the offset is of another log
+            return None if self._log.compacted() else False
+        if found.digest is None:
+            return None
+        return (found.timestamp, found.digest) == (known.timestamp, known.digest)
+
+    def _go_back(
+        self, partition: int, stored: StoredOffset, trail: Sequence[Checkpoint], begin: int, end: int
+    ) -> GoOn | Halt:
+        reason = f"The log is another one than was handled up to the stored offset {stored.next_offset}"
+        if end < stored.next_offset:
+            reason = f"The log ends at {end}, before the stored offset {stored.next_offset}"
+        for known in trail:
+            if self._is_there(partition, known, begin, end):
+                return self._back_to(known.offset + 1, reason, known)
+        floor = stored.floor.offset if stored.floor else None
+        if floor is not None and floor > end:
+            return Halt(f"{reason}, and before {floor}, where this service took over")
+        known_since = self._log.first_since(partition, self._oldest_known())
+        return self._back_to(max(begin, floor or begin, end if known_since is None else known_since), reason)
+
+    @staticmethod
+    def _back_to(offset: int, reason: str, behind: Checkpoint | None = None) -> GoOn:
+        sentence = (
+            f"{reason}: a broker came back with an older copy, or a leader lost records. The commands that were there "
+            f"from {offset} on are gone; handling what is there now, what was handled is recognised"
+        )
+        return GoOn(offset, sentence, changed=True, kind="log_replaced", behind=behind)
+
+    def _made_anew(self, partition: int, stored: StoredOffset, begin: int, end: int) -> Halt | None:
+        """Return a halt where the new topic holds commands that may have been handled and are not recognised."""
+        since = self._oldest_known()
+        if stored.floor is not None:
+            since = max(since, int(stored.floor.taken_at.timestamp() * 1000))
+        first = self._log.first_since(partition, since)
+        if begin == end or first == begin:
+            return None
+        old = "its end" if first is None else first
+        return Halt(
+            f"The topic has another id, and its commands from {begin} up to {old} are older than what is recognised "
+            "(before the take-over, or than COMMAND_IDENTITY_DAYS): those that were handled would be done again"
+        )
+
+    def _oldest_known(self) -> int:
+        return int(time.time() * 1000) - self._identity_ms

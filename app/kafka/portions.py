@@ -1,0 +1,37 @@
+"""How many of the records that were polled become one transaction."""
+
+from collections.abc import Iterator, Sequence
+
+from app.models.records import Record
+
+BATCH_BYTES = 2 * 1024 * 1024  # a statement needs several times the memory of the data that it writes
+UNBOUNDED = 1000  # records in a batch, from which on none is too many
+
+
+class Portions:
+    """Cuts records into batches, into smaller ones where a transaction took too long."""
+
+    def __init__(self) -> None:
+        self._most: dict[int, int] = {}  # records in a batch, by partition
+
+    def cut(self, partition: int, records: Sequence[Record]) -> Iterator[Sequence[Record]]:
+        """Yield batches of at most BATCH_BYTES and as many records as worked, but of one record at least."""
+        begin, size = 0, 0
+        for place, record in enumerate(records):
+            bytes_of_it = len(record.key or b"") + len(record.value or b"")
+            size += bytes_of_it
+            if place > begin and (size > BATCH_BYTES or place - begin >= self._most.get(partition, UNBOUNDED)):
+                yield records[begin:place]
+                begin, size = place, bytes_of_it
+        yield records[begin:]
+
+    def failed(self, partition: int, records: int) -> None:
+        """Halve: so many may have been too many for the time that a transaction has."""
+        self._most[partition] = max(records // 2, 1)
+
+    def worked(self, partition: int) -> None:
+        """Allow twice as many again."""
+        if partition in self._most:
+            self._most[partition] *= 2
+            if self._most[partition] >= UNBOUNDED:
+                del self._most[partition]

@@ -1,0 +1,64 @@
+"""What is wrong with our topics and the commands' group, as the broker tells it: decisions without input and output."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from app.config.config import Settings
+from app.kafka.broker_view import Member, TopicView
+from app.services.waiting import listed
+
+
+@dataclass(frozen=True, slots=True)
+class TopicsCheck:
+    """What is wrong with the topics; nothing where all four are empty."""
+
+    missing: list[str]
+    unknown: list[str]
+    without_leader: list[str]
+    denied: list[str]
+
+    def alarms(self) -> dict[str, str]:
+        """Return a sentence by the name of each alarm."""
+        sentences = {
+            "topics_missing": (self.missing, "Missing in Kafka:"),
+            "topics_unknown": (self.unknown, "Kafka tells nothing of"),
+            "partitions_without_leader": (self.without_leader, "Without a leader in Kafka:"),
+            "kafka_rights": (self.denied, "Kafka's ACLs do not let the service"),
+        }
+        return {name: f"{words} {listed(found)}" for name, (found, words) in sentences.items() if found}
+
+
+def our_topics(settings: Settings) -> dict[str, str]:
+    """Return the topics with the right that each needs."""
+    return {
+        settings.commands_topic: "READ",
+        settings.events_topic: "WRITE",
+        settings.dead_letter_topic: "WRITE",
+    }
+
+
+def judge(settings: Settings, topics: Mapping[str, TopicView]) -> TopicsCheck:
+    """Return what is wrong with the topics."""
+    rights = {name: topic.rights for name, topic in topics.items() if topic.rights is not None and not topic.missing}
+    return TopicsCheck(
+        missing=[name for name, topic in topics.items() if topic.missing],
+        unknown=[f"{name} ({topic.error})" for name, topic in topics.items() if topic.error and not topic.missing],
+        without_leader=[f"{name}/{number}" for name, topic in topics.items() for number in topic.leaderless],
+        denied=[
+            f"{it} {name}" for name, it in our_topics(settings).items() if name in rights and it not in rights[name]
+        ],
+    )
+
+
+def strangers(members: Iterable[Member]) -> str | None:
+    """Return a sentence about members of the group that have partitions and are not this service."""
+    foreign = [
+        f"{it.client_id} at {it.host} has {listed(sorted(it.partitions))}"
+        for it in members
+        if not it.is_ours and it.partitions
+    ]
+    return (
+        f"Partitions of the commands are with a member that is not this service: {'; '.join(foreign)}"
+        if foreign
+        else None
+    )

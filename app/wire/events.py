@@ -1,0 +1,57 @@
+"""The records that go out on the events topic, as finished bytes [K2, K3, K12]."""
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from app.database.orders import Event
+from app.models.rules import Change, ChangeKind
+from app.utils.encoder import encode
+
+SOURCE = "order-service"
+
+EVENT_TYPES = {
+    ChangeKind.CREATED: "ORDER_CREATED",
+    ChangeKind.UPDATED: "ORDER_UPDATED",
+    ChangeKind.ACCEPTED: "ORDER_ACCEPTED",
+    ChangeKind.CANCELLED: "ORDER_CANCELLED",
+    ChangeKind.ACCEPTANCE_CANCELLED: "ORDER_ACCEPTANCE_CANCELLED",
+    ChangeKind.RUNNER_CLEARED: "ORDER_RUNNER_CLEARED",
+    ChangeKind.COMPLETED: "ORDER_COMPLETED",
+}
+"""What an HTTP change is announced as; a Kafka change is announced by its reply alone [K7]."""
+
+
+def http_event(change: Change, change_id: uuid.UUID, correlation_id: str, now: datetime) -> Event | None:
+    """Return the event of an HTTP change, or None where it is not announced [H7]."""
+    if not change.announce:
+        return None
+    order = change.order
+    payload = {
+        "customerId": order.cust_id,
+        "runnerId": change.runner_id,
+        "orderId": order.order_id,
+        "status": change.kind.value,
+        "event": encode(order.to_wire()).decode(),
+        "correlation_id": correlation_id,
+        "source": SOURCE,
+        "version": order.version,
+    }
+    event_type = EVENT_TYPES[change.kind]
+    return Event(event_type, envelope(event_type, change_id, correlation_id, now, payload))
+
+
+def envelope(
+    event_type: str, event_id: uuid.UUID, correlation_id: str, now: datetime, payload: dict[str, Any]
+) -> bytes:
+    """Return the bytes of one record: the envelope of the contract around `payload` [K2]."""
+    return encode(
+        {
+            "type": event_type,
+            "correlation_id": correlation_id,
+            "timestamp": now.isoformat(),
+            "payload": payload,
+            "source": SOURCE,
+            "event_id": str(event_id),
+        }
+    )
