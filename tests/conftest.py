@@ -7,8 +7,8 @@ from uuid import uuid4
 
 import pytest
 
-from tests.faults.cluster import Cluster
-from tests.faults.stack import FaultBroker, Stack
+from tests.harness.cluster import Cluster
+from tests.harness.stack import FaultBroker, Stack
 from tools.stack.errors import AlreadyRunning
 from tools.stack.postgres import Postgres
 

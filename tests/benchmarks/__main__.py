@@ -18,7 +18,7 @@ from tests.benchmarks.load import CONNECTIONS, wrk
 from tests.benchmarks.pgbench import OPTIONS as PGBENCH
 from tests.benchmarks.servers import COMMANDS, OURS, TUNING, WORKERS
 from tests.benchmarks.table import Result, ratio_table, sample_table, target_table
-from tests.faults.service import CHECKOUT
+from tests.harness.service import CHECKOUT
 from tools.sections import when_and_where, write_section
 from tools.stack.errors import StackError
 from tools.stack.jars import VERSION as KAFKA

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tests.benchmarks.environment import LeftOut, NotInstalled, agrees, python_with
-from tests.faults.service import CHECKOUT, Instance
+from tests.harness.service import CHECKOUT, Instance
 
 COMMIT = "6451d56"
 """The last commit whose worker was gunicorn's, with a thread for each request."""

@@ -13,7 +13,7 @@ from tests.benchmarks.before import Before, check_out
 from tests.benchmarks.database import Database
 from tests.benchmarks.servers import Peer, SeenBroker, TunedPostgres
 from tests.benchmarks.topics import Tail
-from tests.faults.service import Instance
+from tests.harness.service import Instance
 
 LARGE = "large"
 

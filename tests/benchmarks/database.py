@@ -8,7 +8,7 @@ from typing import Any
 import psycopg2
 from psycopg2.extras import RealDictCursor
 
-from tests.faults.waiting import until
+from tests.harness.waiting import until
 
 CUSTOMERS, RUNNERS = 50_000, 5_000
 DAYS = 90

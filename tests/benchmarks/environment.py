@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from shutil import rmtree
 
-from tests.faults.service import CHECKOUT
+from tests.harness.service import CHECKOUT
 
 FOLDER = CHECKOUT / ".stack" / "benchmarks"
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from tests.benchmarks.check import require
-from tests.faults.service import CHECKOUT
+from tests.harness.service import CHECKOUT
 
 CONNECTIONS = 32
 MOST_SECONDS = 120

@@ -14,7 +14,7 @@ from psycopg2.sql import SQL, Identifier
 from app.config.config import Settings
 from app.database import schema
 from tests.benchmarks.environment import FOLDER, node_modules, peers_python
-from tests.faults.service import CHECKOUT
+from tests.harness.service import CHECKOUT
 from tools.stack.broker import Broker
 from tools.stack.postgres import Postgres
 from tools.stack.server import Server

@@ -6,7 +6,7 @@ from typing import Any
 from kafka import KafkaConsumer, TopicPartition
 
 from tests.benchmarks.check import require
-from tests.faults.waiting import until
+from tests.harness.waiting import until
 
 PARTITIONS = 3
 LOOK_SECONDS = 0.1

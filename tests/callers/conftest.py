@@ -8,7 +8,7 @@ import pytest
 
 from tests.callers.old_client import OldClient
 from tests.callers.saga import Orchestrator
-from tests.faults.stack import FaultBroker, Stack
+from tests.harness.stack import FaultBroker, Stack
 from tools.stack.postgres import Postgres
 
 

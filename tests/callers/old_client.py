@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.service import CHECKOUT
+from tests.harness.service import CHECKOUT
 
 PACKAGE = "kafka-python==2.0.2"
 NEWEST_PYTHON = (3, 11)  # its copy of `six` has no find_spec, which 3.12 asks for

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tests.callers.old_client import OldClient, Record
-from tests.faults.found import query
-from tests.faults.stack import Stack
-from tests.integration.world import details
+from tests.harness.found import query
+from tests.harness.stack import Stack
+from tests.harness.world import details
 
 ANSWERS = {
     "order.created",

@@ -8,8 +8,8 @@ import pytest
 
 from tests.callers.http import GIVES_UP_SECONDS, Answer, new_order, order_of, post, update
 from tests.callers.saga import Orchestrator
-from tests.faults.found import row_locked
-from tests.faults.stack import Stack
+from tests.harness.found import row_locked
+from tests.harness.stack import Stack
 
 RUNNERS = 8
 

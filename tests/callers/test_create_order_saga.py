@@ -11,8 +11,8 @@ import pytest
 from tests.callers.http import order_of, update
 from tests.callers.old_client import OldClient, Record
 from tests.callers.saga import Orchestrator, a_create, await_quiet, command, new_saga
-from tests.faults.found import query
-from tests.faults.stack import FaultBroker, Stack
+from tests.harness.found import query
+from tests.harness.stack import FaultBroker, Stack
 from tools.stack.postgres import Postgres
 
 SAGAS = 300

@@ -6,8 +6,8 @@ from contextlib import closing
 from tests.callers.http import post, update
 from tests.callers.old_client import OldClient
 from tests.callers.saga import Orchestrator, a_create, await_quiet, command, new_saga
-from tests.faults.stack import Stack
-from tests.integration.world import details
+from tests.harness.stack import Stack
+from tests.harness.world import details
 
 OF_EACH_KIND = 35
 # A whole life: create and update as commands, their replies, and five HTTP changes under ids of their own.

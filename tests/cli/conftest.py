@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.cli.terminal import Terminal
+from tests.harness.terminal import Terminal
+from tests.harness.world import World
 from tests.integration.conftest import admin, database_url, running, template, untouched, wire, world
-from tests.integration.world import World
 
 __all__ = ["admin", "database_url", "running", "template", "untouched", "wire", "world"]
 

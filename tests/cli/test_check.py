@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.cli.terminal import Terminal
 from tests.cli.test_alarms import an_alarm
 from tests.cli.test_orders import an_order
-from tests.integration.world import World, a_cancel, a_create, an_update
+from tests.harness.terminal import Terminal
+from tests.harness.world import World, a_cancel, a_create, an_update
 
 Make = Callable[[World], Terminal]
 

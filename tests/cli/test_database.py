@@ -7,9 +7,9 @@ import psycopg2
 import pytest
 
 from app.cli import database
-from tests.cli.terminal import Terminal
 from tests.cli.test_dead_letters import a_letter
-from tests.integration.world import World
+from tests.harness.terminal import Terminal
+from tests.harness.world import World
 from tools.stack.ports import free_port
 
 Make = Callable[[World], Terminal]

@@ -3,8 +3,8 @@
 import json
 from collections.abc import Callable
 
-from tests.cli.terminal import Terminal
-from tests.integration.world import World
+from tests.harness.terminal import Terminal
+from tests.harness.world import World
 
 Make = Callable[[World], Terminal]
 

@@ -4,8 +4,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from tests.cli.terminal import Terminal
-from tests.integration.world import Row, World, a_cancel, an_update, details
+from tests.harness.terminal import Terminal
+from tests.harness.world import Row, World, a_cancel, an_update, details
 
 Make = Callable[[World], Terminal]
 

@@ -7,8 +7,8 @@ import pytest
 from kafka import KafkaProducer
 
 from app.cli import offsets
-from tests.cli.terminal import Terminal
-from tests.integration.world import World, a_create
+from tests.harness.terminal import Terminal
+from tests.harness.world import World, a_create
 
 Make = Callable[[World], Terminal]
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from tests.cli.terminal import Terminal
+from tests.harness.terminal import Terminal
+from tests.harness.world import World, wait_for
 from tests.integration.test_kafka_offsets import commit, creates
-from tests.integration.world import World, wait_for
 
 Make = Callable[[World], Terminal]
 CANCEL = ("send-command", "cancel_order", "--payload", '{"order_id": "o"}')

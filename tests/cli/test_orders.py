@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from tests.cli.terminal import Terminal
-from tests.integration.world import World, a_cancel, an_update
+from tests.harness.terminal import Terminal
+from tests.harness.world import World, a_cancel, an_update
 
 Make = Callable[[World], Terminal]
 

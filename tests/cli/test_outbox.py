@@ -7,8 +7,8 @@ import pytest
 
 from app.cli import lanes
 from app.database.lanes import ASIDE_RANGE, EVENTS
-from tests.cli.terminal import Terminal
-from tests.integration.world import World, a_create, an_update, wait_for
+from tests.harness.terminal import Terminal
+from tests.harness.world import World, a_create, an_update, wait_for
 
 Make = Callable[[World], Terminal]
 

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.integration.world import World
+from tests.harness.world import World
 from tools.stack.ports import free_port
 
 CHECKOUT = Path(__file__).resolve().parents[2]

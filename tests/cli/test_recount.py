@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from tests.cli.terminal import Terminal
 from tests.cli.test_orders import an_order
-from tests.integration.world import World
+from tests.harness.terminal import Terminal
+from tests.harness.world import World
 
 Make = Callable[[World], Terminal]
 

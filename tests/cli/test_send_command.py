@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.terminal import Terminal
-from tests.integration.world import World, by_correlation, details
+from tests.harness.terminal import Terminal
+from tests.harness.world import World, by_correlation, details
 
 Make = Callable[[World], Terminal]
 

@@ -15,8 +15,8 @@ from werkzeug.test import Client, TestResponse
 from app import create_app
 from app.config.config import Settings
 from app.database.schema import migrate
-from tests.contract.builders import Caller
-from tests.contract.door import open_door, through
+from tests.harness.builders import Caller
+from tests.harness.door import open_door, through
 from tools.stack.postgres import Postgres
 
 

@@ -12,9 +12,9 @@ import pytest
 from app.database.database import Database, OutcomeUnknown, Pool, Statement
 from app.services import order_service
 from app.utils.deadline import Deadline
-from tests.contract.builders import Caller, at_once, unique
 from tests.contract.conftest import Tables, await_waiting, make_app
 from tests.contract.test_database_trouble import LIMIT, timed
+from tests.harness.builders import Caller, at_once, unique
 
 CALLERS = 30
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"

@@ -9,8 +9,8 @@ from flask import Flask
 
 from app.database.database import OutcomeUnknown, Pool, Statement
 from app.database.statements import UPDATE_FREE, WRITES
-from tests.contract.builders import Caller, at_once, create_body, unique
 from tests.contract.conftest import Tables, await_waiting
+from tests.harness.builders import Caller, at_once, create_body, unique
 
 NewCaller = Callable[[], Caller]
 WRITERS = 50

@@ -13,10 +13,10 @@ from app.config.config import Settings
 from app.database.connection import connect
 from app.database.database import Database, DatabaseAway, DatabaseReadOnly
 from app.database.schema import migrate
-from tests.contract.builders import Caller, create_body, unique
 from tests.contract.conftest import make_app
 from tests.contract.test_http_failures import check_failure
-from tests.faults.replica import Replica
+from tests.harness.builders import Caller, create_body, unique
+from tests.harness.replica import Replica
 from tools.stack.ports import free_port
 from tools.stack.postgres import Postgres
 

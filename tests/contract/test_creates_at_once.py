@@ -6,8 +6,8 @@ from flask import Flask
 
 from app.database import statements as sql
 from app.database.database import DatabaseAway, DatabaseBusy, OutcomeUnknown, Pool
-from tests.contract.builders import Caller, at_once_in_tasks, create_body, unique
 from tests.contract.conftest import Tables
+from tests.harness.builders import Caller, at_once_in_tasks, create_body, unique
 
 CALLERS = 24
 

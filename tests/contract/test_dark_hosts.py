@@ -13,10 +13,10 @@ import pytest
 from app.database.database import Database, DatabaseBusy, DatabaseTrouble, Statement
 from app.database.pool import Connections
 from app.utils.deadline import Deadline
-from tests.contract.builders import Caller
 from tests.contract.conftest import Tables, make_app
-from tests.contract.door import get, open_door
 from tests.contract.test_database_trouble import LIMIT, timed
+from tests.harness.builders import Caller
+from tests.harness.door import get, open_door
 from tools.stack.postgres import Postgres
 
 ONE = Statement("one", (), "SELECT 1")

@@ -14,10 +14,10 @@ from app.database.schema import migrate
 from app.database.statements import LOCK_ORDERS
 from app.services import order_service
 from app.utils.deadline import Deadline
-from tests.contract.builders import POSTS, Caller, create_body, unique
 from tests.contract.conftest import Tables, make_app
 from tests.contract.test_http_examples import hold_answer
 from tests.contract.test_http_failures import check_failure
+from tests.harness.builders import POSTS, Caller, create_body, unique
 from tools.stack.postgres import Postgres
 
 LIMIT = 4.0

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from tests.contract.builders import POSTS, Caller
 from tests.contract.test_http_failures import check_failure
+from tests.harness.builders import POSTS, Caller
 
 EVERY_POST = pytest.mark.parametrize("path", POSTS)
 DEEP = 33

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.contract.builders import HELD, STATUSES, Caller, unique
 from tests.contract.conftest import Tables
+from tests.harness.builders import HELD, STATUSES, Caller, unique
 
 FINAL = ("COMPLETED", "CANCELLED")
 TIME_OF = {

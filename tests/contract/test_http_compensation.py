@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.contract.builders import Caller
 from tests.contract.conftest import Tables, make_app
+from tests.harness.builders import Caller
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ from app.database.retention import FOLD_COUNTS
 from app.database.schema import migrate
 from app.services.alarms import Alarms
 from app.services.housekeeping import Housekeeping
-from tests.contract.builders import STATUSES, Caller, at_once, unique
 from tests.contract.conftest import Tables, make_app
+from tests.harness.builders import STATUSES, Caller, at_once, unique
 from tools.stack.postgres import Postgres
 
 ROW = (

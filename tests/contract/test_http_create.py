@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.contract.builders import Caller, create_body, unique
 from tests.contract.conftest import Tables
+from tests.harness.builders import Caller, create_body, unique
 
 BOTH = pytest.mark.parametrize("path", ["/createOrder", "/testCreateOrder"])
 FIELDS = [

@@ -7,8 +7,8 @@ from uuid import UUID
 
 import pytest
 
-from tests.contract.builders import Caller, create_body
 from tests.contract.conftest import Tables
+from tests.harness.builders import Caller, create_body
 
 PAYLOAD = ["customerId", "runnerId", "orderId", "status", "event", "correlation_id", "source", "version"]
 ENVELOPE = ["type", "correlation_id", "timestamp", "payload", "source", "event_id"]

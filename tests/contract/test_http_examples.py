@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.contract.builders import Caller, create_body, unique
 from tests.contract.conftest import Tables
 from tests.contract.test_http_events import CHANGES
+from tests.harness.builders import Caller, create_body, unique
 
 EXAMPLES = Path(__file__).parent / "examples"
 UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"

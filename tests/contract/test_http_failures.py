@@ -7,8 +7,8 @@ from uuid import UUID
 import pytest
 from flask import Flask
 
-from tests.contract.builders import POSTS, SAYS_SUCCESS, Caller, unique
 from tests.contract.conftest import Tables, make_app
+from tests.harness.builders import POSTS, SAYS_SUCCESS, Caller, unique
 
 UNKNOWN = ("/", "/unknown", "/orders/", "/orders/customer/", "/createOrder/", "//orders", "/%00")
 JSON_TYPES = ("application/json; charset=utf-8", "APPLICATION/JSON", "application/foo+json")

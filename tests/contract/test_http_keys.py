@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.contract.builders import POSTS, Caller, at_once, create_body, unique
 from tests.contract.conftest import Tables, await_waiting
 from tests.contract.test_http_examples import hold_answer
 from tests.contract.test_http_failures import check_failure
+from tests.harness.builders import POSTS, Caller, at_once, create_body, unique
 
 NewCaller = Callable[[], Caller]
 TWINS = 12

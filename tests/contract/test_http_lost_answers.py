@@ -13,9 +13,9 @@ from flask import Flask
 from app.database import statements as sql
 from app.database.database import OutcomeUnknown, Pool, Session
 from app.services import order_service
-from tests.contract.builders import Caller, at_once, unique
 from tests.contract.conftest import Tables, await_waiting
 from tests.contract.test_http_compensation import age_the_refusals, held
+from tests.harness.builders import Caller, at_once, unique
 
 __all__ = ["held"]
 

@@ -18,10 +18,10 @@ from app.database.schema import migrate
 from app.server.connection import SEND_SECONDS
 from app.utils.budget import Budget
 from app.utils.encoder import encode
-from tests.contract.builders import Caller, at_once_in_tasks
 from tests.contract.conftest import Tables, await_waiting, make_app
-from tests.contract.door import Client, get, open_door
 from tests.contract.test_connection import run
+from tests.harness.builders import Caller, at_once_in_tasks
+from tests.harness.door import Client, get, open_door
 from tools.stack.postgres import Postgres
 
 FREED = ("order_description", "delivery_location", "food_fee", "created_at", "updated_at")

@@ -6,8 +6,8 @@ from urllib.parse import quote
 import pytest
 from flask import Flask
 
-from tests.contract.builders import Caller, create_body, unique
 from tests.contract.conftest import Tables
+from tests.harness.builders import Caller, create_body, unique
 
 EMPTY = {"items": [], "total": 0, "pages": 0, "page": 1}
 STRANGE = [

@@ -14,8 +14,8 @@ from app.database.schema import migrate
 from app.services import order_service
 from app.services.alarms import Alarms
 from app.services.housekeeping import Housekeeping
-from tests.contract.builders import Caller
 from tests.contract.conftest import Tables, make_app
+from tests.harness.builders import Caller
 from tools.stack.postgres import Postgres
 
 BARE = {"order_id": "odd", "cust_id": "odd customer", "order_status": "ACCEPTED", "runner_id": "odd runner"}

@@ -11,9 +11,9 @@ import pytest
 from app.database.connection import SharedSession, connect
 from app.database.database import Database, DatabaseAway
 from app.database.schema import migrate
-from tests.contract.builders import Caller
 from tests.contract.conftest import make_app
-from tests.faults.pooler import Pooler
+from tests.harness.builders import Caller
+from tests.harness.pooler import Pooler
 from tools.stack.postgres import Postgres
 
 SHARED = "a pooler gives each transaction another session: the service needs sessions of its own"

@@ -18,8 +18,8 @@ from sqlalchemy.pool import NullPool
 from app.config.config import Settings
 from app.database.schema import MIGRATIONS, VERSION_TABLE, is_at_head, migrate, revisions
 from app.models.models import db
-from tests.contract.builders import Caller
 from tests.contract.conftest import make_app
+from tests.harness.builders import Caller
 
 PROCESSES = 16
 STATUSES = ("PENDING", "CREATED", "ACCEPTED", "PLACED", "ON_THE_WAY", "DELIVERED", "COMPLETED", "CANCELLED")

@@ -10,10 +10,10 @@ import pytest
 from app.database import schema
 from app.database.schema import SchemaRefused, is_at_head, migrate
 from app.services import kafka_service
-from tests.contract.builders import Caller
 from tests.contract.conftest import make_app
 from tests.contract.test_connection import run
-from tests.takeover.predecessor import leave_behind
+from tests.harness.builders import Caller
+from tests.harness.predecessor import leave_behind
 from tools.stack.postgres import Postgres
 
 LEFT = 50

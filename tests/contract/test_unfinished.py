@@ -8,7 +8,7 @@ import pytest
 
 from app.server.unfinished import Unfinished
 from tests.contract.conftest import make_app
-from tests.contract.door import Client, get, open_door
+from tests.harness.door import Client, get, open_door
 
 MOST = 256 * 1024
 SIZE = 16 * 1024

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.service import CHECKOUT
+from tests.harness.service import CHECKOUT
 from tools.stack.addresses import left_in
 from tools.stack.ports import free_port
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.faults.checker import check
-from tests.faults.found import Found, Line, Record, Row, query
-from tests.faults.history import FAIL, INFO, OK, UNREADABLE, Operation, digest
+from tests.harness.found import Found, Line, Record, Row, query
+from tests.harness.history import FAIL, INFO, OK, UNREADABLE, Operation, digest
 
 Planted = tuple[list[Operation], Found]
 

@@ -5,12 +5,12 @@ from collections import Counter
 import pytest
 
 from tests.faults import accept_race, fail_points
-from tests.faults.found import await_quiet
-from tests.faults.history import History
 from tests.faults.kill_one import kill_under_load
-from tests.faults.load import GIVEN_UP
 from tests.faults.row import Load, Row
-from tests.faults.stack import Stack
+from tests.harness.found import await_quiet
+from tests.harness.history import History
+from tests.harness.load import GIVEN_UP
+from tests.harness.stack import Stack
 
 SEED = 7
 QUIET_SECONDS = 40.0  # what is proved here is what comes out; how soon, tests/faults measures

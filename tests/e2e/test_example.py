@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.found import await_quiet, query, read_topic
-from tests.faults.service import Instance
-from tests.faults.stack import Stack
+from tests.harness.found import await_quiet, query, read_topic
+from tests.harness.service import Instance
+from tests.harness.stack import Stack
 from tools.stack.broker import Broker
 from tools.stack.postgres import Postgres
 

@@ -12,11 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.faults.found import await_quiet, query, read_topic
-from tests.faults.load import GIVEN_UP, ORDER_DETAILS, PATHS, Connection
 from tests.faults.row import Load
-from tests.faults.service import CHECKOUT, Instance
-from tests.faults.stack import Stack
+from tests.harness.found import await_quiet, query, read_topic
+from tests.harness.load import GIVEN_UP, ORDER_DETAILS, PATHS, Connection
+from tests.harness.service import CHECKOUT, Instance
+from tests.harness.stack import Stack
 from tools.stack.record import is_alive
 
 NEW_ORDER = {"customer_id": "c", "order_details": ORDER_DETAILS}

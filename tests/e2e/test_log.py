@@ -11,8 +11,8 @@ from typing import IO
 import pytest
 
 from app.utils.log_writer import MOST_BYTES
-from tests.faults.service import Instance
-from tests.faults.waiting import until
+from tests.harness.service import Instance
+from tests.harness.waiting import until
 
 NOWHERE = {"DATABASE_URL": "postgresql://u:p@127.0.0.1:1/d", "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
 LONG = "/" + "x" * 7000

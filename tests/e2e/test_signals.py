@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.faults.found import query
-from tests.faults.service import CHECKOUT, Instance
+from tests.harness.found import query
+from tests.harness.service import CHECKOUT, Instance
 from tools.stack.ports import free_port
 
 NOWHERE = "127.0.0.1:1"

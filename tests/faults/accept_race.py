@@ -5,10 +5,10 @@ import threading
 from collections import Counter
 from collections.abc import Sequence
 
-from tests.faults.found import await_quiet, query, read_topic
-from tests.faults.load import ORDER_DETAILS, Connection
 from tests.faults.row import Row, run
-from tests.faults.stack import Stack, new_stack
+from tests.harness.found import await_quiet, query, read_topic
+from tests.harness.load import ORDER_DETAILS, Connection
+from tests.harness.stack import Stack, new_stack
 
 RUNNERS = 20
 QUIET_SECONDS = 30.0

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
-from tests.faults.found import Found, Line, Record
-from tests.faults.history import FAIL, OK, UNREADABLE, Operation, digest
-from tests.faults.load import WRITES
+from tests.harness.found import Found, Line, Record
+from tests.harness.history import FAIL, OK, UNREADABLE, Operation, digest
+from tests.harness.load import WRITES
 
 REPLIES = {
     "create_order": ("order.created", "order.creation_failed"),

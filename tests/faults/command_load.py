@@ -14,9 +14,9 @@ from typing import Any
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
-from tests.faults.history import COMMANDS, INFO, OK, UNREADABLE, History, Operation, digest
-from tests.faults.load import ORDER_DETAILS, KnownOrders
-from tests.faults.stack import Stack
+from tests.harness.history import COMMANDS, INFO, OK, UNREADABLE, History, Operation, digest
+from tests.harness.load import ORDER_DETAILS, KnownOrders
+from tests.harness.stack import Stack
 
 SENT_TWICE = 0.02
 NOT_READABLE = 0.005

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self
 
-from tests.faults.load import ORDER_DETAILS, Connection
+from tests.harness.load import ORDER_DETAILS, Connection
 
 CALLERS = 8
 LOOK_SECONDS = 0.05

@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 from tests.faults.row import Load
-from tests.faults.stack import Stack
+from tests.harness.stack import Stack
 
 # How likely a passage is to be the last one: often enough to come to an end, seldom enough to get there at all.
 POINTS = {

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from tests.faults.history import INFO, Operation
-from tests.faults.load import PATHS, PAUSE_SECONDS, TRIES, Connection, outcome_of
 from tests.faults.trial import Trial
+from tests.harness.history import INFO, Operation
+from tests.harness.load import PATHS, PAUSE_SECONDS, TRIES, Connection, outcome_of
 
 
 @dataclass(frozen=True, slots=True)

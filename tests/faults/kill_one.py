@@ -5,8 +5,8 @@ import threading
 import time
 
 from tests.faults.row import Load
-from tests.faults.service import Instance
-from tests.faults.stack import SESSION_TIMEOUT_MS, Stack
+from tests.harness.service import Instance
+from tests.harness.stack import SESSION_TIMEOUT_MS, Stack
 
 QUIET_SECONDS = SESSION_TIMEOUT_MS / 1000 + 5
 PAUSES = (1.0, 2.5)

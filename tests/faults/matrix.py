@@ -14,7 +14,7 @@ from typing import Any
 from tests.faults.one_row import load_rows
 from tests.faults.row import PROMISES
 from tests.faults.rows import Fault
-from tests.faults.service import CHECKOUT
+from tests.harness.service import CHECKOUT
 from tools.sections import markdown_table, when_and_where, write_section
 
 QUICK = (2, 4, 8, 17, 28, 29)

@@ -3,11 +3,11 @@
 import argparse
 import time
 
-from tests.faults.found import await_quiet
-from tests.faults.history import INFO
-from tests.faults.load import GIVEN_UP
 from tests.faults.row import Load, Row, require_rate, run
-from tests.faults.stack import new_stack
+from tests.harness.found import await_quiet
+from tests.harness.history import INFO
+from tests.harness.load import GIVEN_UP
+from tests.harness.stack import new_stack
 
 DRAINED_SECONDS = 15.0
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from tests.faults import rows
 from tests.faults.row import Row
 from tests.faults.rows import ROWS, Fault
-from tests.faults.stack import new_stack
 from tests.faults.trial import Trial
+from tests.harness.stack import new_stack
 
 FAILING_APP = "tests.faults.failing_app:app"
 

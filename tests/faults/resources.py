@@ -10,9 +10,9 @@ import psutil
 import psycopg2
 from psycopg2.extensions import cursor as Cursor
 
-from tests.faults.load import Connection
-from tests.faults.service import Instance
-from tests.faults.stack import Stack
+from tests.harness.load import Connection
+from tests.harness.service import Instance
+from tests.harness.stack import Stack
 
 CALLERS = 48  # more than an instance has threads: its pools are then as large as they get
 LOCKED_SECONDS = 1.5  # under the 2 s after which the service gives a lock up

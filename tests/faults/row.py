@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 
 from tests.faults.checker import TWINS_PER_RECORDS, check, without_twins
 from tests.faults.command_load import NOT_READABLE, command_load
-from tests.faults.found import Found, find
-from tests.faults.history import COMMANDS, FAIL, INFO, OK, UNREADABLE, History, Operation
-from tests.faults.load import WRITES, KnownOrders, http_load
-from tests.faults.stack import Stack
-from tests.faults.waiting import until
+from tests.harness.found import Found, find
+from tests.harness.history import COMMANDS, FAIL, INFO, OK, UNREADABLE, History, Operation
+from tests.harness.load import WRITES, KnownOrders, http_load
+from tests.harness.stack import Stack
+from tests.harness.waiting import until
 
 SHOWN = 5
 PROMISES = tuple(f"I{number}" for number in range(1, 11))

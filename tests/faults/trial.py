@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from tests.faults.command_load import NOT_READABLE
-from tests.faults.found import Found, await_quiet, query
-from tests.faults.history import INFO, Operation
-from tests.faults.load import GIVEN_UP
 from tests.faults.resources import Usage, await_threads, log_lines, measure, measure_back
 from tests.faults.row import Load, Row
-from tests.faults.service import Instance
-from tests.faults.stack import Stack
-from tests.faults.waiting import READY_SECONDS, until
+from tests.harness.found import Found, await_quiet, query
+from tests.harness.history import INFO, Operation
+from tests.harness.load import GIVEN_UP
+from tests.harness.service import Instance
+from tests.harness.stack import Stack
+from tests.harness.waiting import READY_SECONDS, until
 
 QUIET_SECONDS = 30.0
 MEMORY_MIB = 50.0

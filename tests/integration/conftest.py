@@ -11,7 +11,7 @@ from kafka import KafkaAdminClient
 from app.config.config import Settings
 from app.database import schema
 from app.database.database import Database, Pool
-from tests.integration.world import Wire, World
+from tests.harness.world import Wire, World
 from tools.stack.broker import Broker
 from tools.stack.postgres import Postgres
 

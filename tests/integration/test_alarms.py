@@ -8,8 +8,8 @@ from flask import Flask
 from app.database.database import Database
 from app.services import alarms as subject
 from app.services.alarms import Alarms
-from tests.cli.terminal import Terminal
-from tests.integration.world import World, service_of, wait_for
+from tests.harness.terminal import Terminal
+from tests.harness.world import World, service_of, wait_for
 
 Shown = dict[str, str]
 WORKERS = 4

@@ -6,8 +6,8 @@ from contextlib import closing
 from app.config.config import Settings
 from app.kafka.event_reader import EventReader
 from app.kafka.ports import LogEnd
-from tests.faults.mock_broker import MockBroker
-from tests.integration.world import wait_for
+from tests.harness.mock_broker import MockBroker
+from tests.harness.world import wait_for
 
 
 def test_a_leader_that_keeps_no_epochs_is_read_to_what_consumers_see() -> None:

@@ -14,7 +14,7 @@ from app.database.horizon import HORIZON
 from app.services import horizon
 from app.services.alarms import Alarms
 from app.services.horizon import ALARM, Horizon
-from tests.integration.world import wait_for
+from tests.harness.world import wait_for
 
 
 @pytest.fixture

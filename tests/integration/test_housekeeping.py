@@ -15,7 +15,7 @@ from app.services import housekeeping
 from app.services.alarms import Alarms
 from app.services.housekeeping import Housekeeping
 from app.utils.deadline import Deadline
-from tests.integration.world import World, wait_for
+from tests.harness.world import World, wait_for
 
 HOUR = 3600.0
 TABLES = {

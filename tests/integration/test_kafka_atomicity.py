@@ -15,7 +15,7 @@ from app.models import rules
 from app.services.command_batch import Batch
 from app.services.command_store import PostgresCommandStore
 from app.services.command_trouble import ServiceTrouble
-from tests.integration.world import (
+from tests.harness.world import (
     Wire,
     World,
     a_create,

@@ -9,9 +9,9 @@ from kafka import KafkaConsumer
 from app.config.config import Settings
 from app.kafka import clients
 from app.kafka.command_topic import POLL_MS, KafkaCommandLog
-from tests.faults.mock_broker import MockBroker
-from tests.faults.proxy import GOOD, Network
-from tests.faults.waiting import until
+from tests.harness.mock_broker import MockBroker
+from tests.harness.proxy import GOOD, Network
+from tests.harness.waiting import until
 
 SECONDS = 2.0
 SESSION_MS = 2000

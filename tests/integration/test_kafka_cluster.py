@@ -12,9 +12,9 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from app.config.config import Settings
 from app.kafka.event_reader import EventReader
 from app.kafka.ports import LogEnd, Outgoing
-from tests.faults.cluster import Cluster
-from tests.faults.waiting import until
-from tests.integration.world import Wire, World, details, wait_for
+from tests.harness.cluster import Cluster
+from tests.harness.waiting import until
+from tests.harness.world import Wire, World, details, wait_for
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import json
 import pytest
 from confluent_kafka import Producer
 
-from tests.integration.world import (
+from tests.harness.world import (
     Row,
     World,
     a_cancel,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.integration.world import World, a_cancel, an_update, by_correlation
+from tests.harness.world import World, a_cancel, an_update, by_correlation
 
 
 @pytest.mark.parametrize("status", ["PENDING", "CREATED", "ACCEPTED", "PLACED", "ON_THE_WAY"])

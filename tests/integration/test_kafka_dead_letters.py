@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.integration.world import World, a_cancel, a_create, an_update, by_correlation, wait_for
+from tests.harness.world import World, a_cancel, a_create, an_update, by_correlation, wait_for
 
 LIMIT = 128 * 1024
 

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import make_url
 
 from app.models import rules
-from tests.integration.world import World, a_cancel, a_create, an_update, by_correlation, wait_for
+from tests.harness.world import World, a_cancel, a_create, an_update, by_correlation, wait_for
 
 BROKEN = {
     "a right": (

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from tests.integration.world import Row, World, a_cancel, a_create, an_update, details
+from tests.harness.world import Row, World, a_cancel, a_create, an_update, details
 
 BODY = {"customer_id": "ann", "order_details": details()}
 ORDER_FIELDS = [

@@ -13,7 +13,7 @@ from flask import Flask
 from app.kafka.event_topic import KafkaEventLog, open_events
 from app.kafka.ports import LeadLost, Outgoing
 from app.kafka.relay import Relay
-from tests.integration.world import World, a_create, service_of, wait_for
+from tests.harness.world import World, a_create, service_of, wait_for
 
 # Housekeeping has an advisory lock too, for moments.
 LOCKS = """

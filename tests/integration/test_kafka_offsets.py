@@ -7,7 +7,7 @@ from kafka import OffsetAndMetadata, TopicPartition
 
 from app.kafka import command_topic
 from app.services.alarms import Alarms
-from tests.integration.world import World, a_create, by_correlation, patiently, wait_for
+from tests.harness.world import World, a_create, by_correlation, patiently, wait_for
 
 STORED = "SELECT next_offset FROM consumer_offsets WHERE topic = %s AND partition = 0"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from kafka.admin import ConfigResource
 from kafka.partitioner.default import murmur2
 
-from tests.integration.world import World, a_cancel, a_create, an_update, by_correlation, details, wait_for
+from tests.harness.world import World, a_cancel, a_create, an_update, by_correlation, details, wait_for
 from tools.stack.broker import Broker
 
 COMPRESSION, TRANSACTIONAL, CONTROL = 0x07, 0x10, 0x20

@@ -10,7 +10,7 @@ from kafka.admin import ConfigResource
 
 from app.database import lanes
 from app.kafka.ports import LeadLost
-from tests.integration.world import World, a_cancel, a_create, details, raising_once, wait_for
+from tests.harness.world import World, a_cancel, a_create, details, raising_once, wait_for
 from tools.stack.broker import Broker
 
 BACKLOG = """

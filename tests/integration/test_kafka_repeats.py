@@ -2,7 +2,7 @@
 
 import json
 
-from tests.integration.world import World, a_cancel, a_create, an_update, by_correlation, details
+from tests.harness.world import World, a_cancel, a_create, an_update, by_correlation, details
 
 
 def test_the_same_bytes_again_have_no_effect_and_no_reply(running: World) -> None:

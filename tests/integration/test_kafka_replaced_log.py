@@ -11,8 +11,8 @@ from app.kafka import command_looks, command_topic
 from app.kafka.log_check import PartitionAway
 from app.models.checkpoint import Checkpoint, digest
 from app.services import kafka_service
+from tests.harness.world import World, by_correlation, patiently, wait_for
 from tests.integration.test_kafka_offsets import alarms, creates, ids, stored
-from tests.integration.world import World, by_correlation, patiently, wait_for
 
 OTHER = "UPDATE consumer_checkpoints SET hash = '' WHERE topic = %s AND partition = 0 AND \"offset\" >= %s"
 TRAIL = 'SELECT "offset" FROM consumer_checkpoints WHERE topic = %s AND partition = 0 ORDER BY 1'

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from tests.integration.world import Row, World
+from tests.harness.world import Row, World
 
 EXAMPLES = Path(__file__).parents[1] / "contract" / "examples" / "kafka"
 TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]{1,6}\+00:00")

@@ -12,9 +12,9 @@ from app.cli import broker
 from app.kafka import clients, command_topic
 from app.kafka.log_check import PartitionAway
 from app.services import kafka_service, watch
+from tests.harness.world import World, by_correlation, wait_for
 from tests.integration.test_kafka_offsets import alarms, creates, ids
 from tests.integration.test_watch import denied
-from tests.integration.world import World, by_correlation, wait_for
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from kafka import KafkaProducer
 
-from tests.integration.world import World, a_create, by_correlation, wait_for
+from tests.harness.world import World, a_create, by_correlation, wait_for
 from tools.stack.broker import Broker
 
 MIB = 1024 * 1024

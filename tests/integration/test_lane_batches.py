@@ -16,7 +16,7 @@ from app.config.config import Settings
 from app.database import lanes, schema
 from app.database.database import Database
 from app.database.lanes import BATCH_BYTES, DEAD_LETTERS, EVENTS, Lane, lead
-from tests.integration.world import wait_for
+from tests.harness.world import wait_for
 
 HALF = BATCH_BYTES // 2
 LETTERS = 'INSERT INTO dead_letters (event_id, topic, partition, "offset", key, value, error) VALUES %s'

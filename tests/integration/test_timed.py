@@ -9,7 +9,7 @@ import pytest
 
 from app.database.timed import TimedConnection, timed
 from app.utils.deadline import Deadline
-from tests.tasks import run_in_a_task, start
+from tests.harness.tasks import run_in_a_task, start
 
 SLEEP = "SELECT pg_sleep(20)"
 

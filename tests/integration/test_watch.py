@@ -14,8 +14,8 @@ from kafka.admin import ACL, ACLFilter, ACLOperation, ACLPermissionType, Resourc
 from kafka.record.default_records import DefaultRecordBatchBuilder
 
 from app.services import waiting, watch
-from tests.faults.stack import FaultBroker
-from tests.integration.world import World, a_create, wait_for
+from tests.harness.stack import FaultBroker
+from tests.harness.world import World, a_create, wait_for
 
 
 @pytest.fixture(autouse=True)

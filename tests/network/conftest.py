@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.service import Instance
+from tests.harness.service import Instance
 from tools.stack.postgres import Postgres
 
 NOWHERE = "127.0.0.1:1"

@@ -11,10 +11,10 @@ from urllib.parse import urljoin
 import psycopg2
 import pytest
 
-from tests.faults.load import ORDER_DETAILS, Connection
-from tests.faults.service import Instance
-from tests.faults.waiting import until
-from tests.integration.world import wait_for
+from tests.harness.load import ORDER_DETAILS, Connection
+from tests.harness.service import Instance
+from tests.harness.waiting import until
+from tests.harness.world import wait_for
 from tests.network.balancers import Balancer, Haproxy, Nginx
 from tests.network.test_requests import ORDER
 from tests.network.wire import HEALTH, POST, client

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.faults.service import Instance
+from tests.harness.service import Instance
 from tests.network.lines import Line
 from tests.network.test_requests import ORDER
 from tests.network.wire import HEALTH, LAST, POST, Client, client

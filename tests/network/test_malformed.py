@@ -5,8 +5,8 @@ import json
 import pytest
 
 from app.server.bridge import REFUSED_LINE_SECONDS
-from tests.faults.service import Instance
-from tests.faults.waiting import until
+from tests.harness.service import Instance
+from tests.harness.waiting import until
 from tests.network.wire import HEALTH, LAST, POST, ask, client
 
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"

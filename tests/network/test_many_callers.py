@@ -3,9 +3,9 @@
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 
-from tests.faults.found import row_locked
-from tests.faults.load import ORDER_DETAILS, Connection
-from tests.faults.service import Instance
+from tests.harness.found import row_locked
+from tests.harness.load import ORDER_DETAILS, Connection
+from tests.harness.service import Instance
 
 CALLERS = 100
 ANSWER_SECONDS = 4.0

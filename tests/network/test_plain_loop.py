@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.service import Instance
+from tests.harness.service import Instance
 from tests.network.test_requests import ORDER
 from tests.network.wire import HEALTH, POST, ask, client
 

@@ -7,8 +7,8 @@ import socket
 import psycopg2
 import pytest
 
-from tests.contract.builders import POSTS
-from tests.faults.service import Instance
+from tests.harness.builders import POSTS
+from tests.harness.service import Instance
 from tests.network.wire import HEALTH, LAST, POST, Client, ask, client
 
 ORDER = json.dumps(POSTS["/createOrder"]).encode()

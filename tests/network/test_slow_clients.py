@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from app.server.connection import HEAD_SECONDS, PIECE_SECONDS, SEND_SECONDS
-from tests.faults.service import Instance
-from tests.integration.world import wait_for
+from tests.harness.service import Instance
+from tests.harness.world import wait_for
 from tests.network.wire import HEALTH, POST, Client, client
 
 CLIENTS = 50

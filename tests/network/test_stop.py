@@ -6,7 +6,7 @@ import time
 import psutil
 import pytest
 
-from tests.faults.service import Instance
+from tests.harness.service import Instance
 from tests.network.test_requests import ORDER
 from tests.network.wire import HEALTH, POST, Client
 

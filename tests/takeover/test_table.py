@@ -10,8 +10,8 @@ from typing import Any
 import psycopg2
 import pytest
 
-from tests.faults.service import Instance
-from tests.takeover.predecessor import leave_behind, read_rows
+from tests.harness.predecessor import leave_behind, read_rows
+from tests.harness.service import Instance
 from tools.stack.postgres import Postgres
 
 PAGE = 1000

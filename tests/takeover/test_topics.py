@@ -10,10 +10,10 @@ import pytest
 from tests.callers.http import post, update
 from tests.callers.old_client import OldClient, Record, commit
 from tests.callers.saga import a_create, await_quiet, command, new_saga
-from tests.faults.found import query
-from tests.faults.stack import Stack
-from tests.integration.world import details
-from tests.takeover.predecessor import leave_behind
+from tests.harness.found import query
+from tests.harness.predecessor import leave_behind
+from tests.harness.stack import Stack
+from tests.harness.world import details
 
 LEFT_ROWS = 100
 COMMANDS = 60

@@ -10,7 +10,7 @@ from app.database.database import DatabaseBusy, OutcomeUnknown
 from app.database.groups import HURRIED_SECONDS, MOST_AT_ONCE, MOST_BYTES, Groups
 from app.utils.deadline import Deadline
 from app.utils.tasks import Gate, sleep
-from tests.tasks import Started, in_a_task, run_in_a_task, start, until
+from tests.harness.tasks import Started, in_a_task, run_in_a_task, start, until
 
 
 class Log:

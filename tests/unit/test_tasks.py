@@ -8,7 +8,7 @@ import pytest
 
 from app.utils.deadline import Deadline
 from app.utils.tasks import Gate, current_task, sleep, wait_for_socket
-from tests.tasks import in_a_task, start
+from tests.harness.tasks import in_a_task, start
 
 LATE = 0.05
 

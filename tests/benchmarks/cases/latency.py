@@ -13,7 +13,7 @@ from tests.benchmarks.check import require
 from tests.benchmarks.measure import Sample, percentile
 from tests.benchmarks.rounds import DETAILS
 from tests.benchmarks.table import Result, figure
-from tests.faults.load import Connection
+from tests.harness.load import Connection
 
 ORDERS_A_SECOND = 60  # of the measured time
 PAUSE_SECONDS = 0.02  # about: so that orders come at any moment of whatever the relay does at intervals

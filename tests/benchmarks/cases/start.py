@@ -9,7 +9,7 @@ from tests.benchmarks.bench import Bench
 from tests.benchmarks.cases import case
 from tests.benchmarks.measure import Sample
 from tests.benchmarks.table import Result, figure
-from tests.faults.service import CHECKOUT
+from tests.harness.service import CHECKOUT
 
 TIMES = 7
 PROGRAM = """

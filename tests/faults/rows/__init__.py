@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.faults.stack import FaultBroker
 from tests.faults.trial import Trial
+from tests.harness.stack import FaultBroker
 
 SECONDS = 30.0
 

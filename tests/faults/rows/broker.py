@@ -9,13 +9,13 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, OffsetAndMetad
 
 from tests.faults.checker import REPLY_TYPES
 from tests.faults.command_load import command
-from tests.faults.found import Found, await_quiet, read_topic
-from tests.faults.load import ORDER_DETAILS
 from tests.faults.resources import measure
 from tests.faults.rows import row
-from tests.faults.stack import Stack
 from tests.faults.trial import Trial
-from tests.faults.waiting import until
+from tests.harness.found import Found, await_quiet, read_topic
+from tests.harness.load import ORDER_DETAILS
+from tests.harness.stack import Stack
+from tests.harness.waiting import until
 
 AWAY_MIB = 20.0
 DRAINED_SECONDS = 60.0

@@ -7,9 +7,9 @@ from statistics import median
 from tests.faults.crowd import Crowd, Manners, Pace, pace
 from tests.faults.resources import memory_of
 from tests.faults.rows import row
-from tests.faults.service import Instance
 from tests.faults.trial import Trial
-from tests.faults.waiting import until
+from tests.harness.service import Instance
+from tests.harness.waiting import until
 
 HEAD = b"POST /createOrder HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 GET = b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n"

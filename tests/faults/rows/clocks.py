@@ -5,7 +5,7 @@ import time
 from tests.faults.rows import row
 from tests.faults.rows.starts import set_clock
 from tests.faults.trial import Trial
-from tests.faults.waiting import until
+from tests.harness.waiting import until
 
 SHIFT = 7200
 ALARM_SECONDS = 20.0  # 10 are promised; a busy machine may be late

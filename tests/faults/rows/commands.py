@@ -13,15 +13,15 @@ from kafka.serializer import Serializer
 
 from tests.faults.checker import check
 from tests.faults.command_load import UNREADABLE_WAYS, Message, command, publish, unreadable
-from tests.faults.found import Found, await_quiet, find
-from tests.faults.history import OK, UNREADABLE, History, Operation, digest
 from tests.faults.http_calls import call_at_once
-from tests.faults.load import ORDER_DETAILS
 from tests.faults.rows import row
 from tests.faults.rows.broker import PARTITIONS, WAIT_SECONDS, alarmed, longest_wait, replies
 from tests.faults.trial import Trial
-from tests.faults.waiting import until
-from tests.takeover.predecessor import leave_behind, read_rows
+from tests.harness.found import Found, await_quiet, find
+from tests.harness.history import OK, UNREADABLE, History, Operation, digest
+from tests.harness.load import ORDER_DETAILS
+from tests.harness.predecessor import leave_behind, read_rows
+from tests.harness.waiting import until
 
 LARGEST = 1_048_588 - 61 - 11  # message.max.bytes, without what surrounds the value of a record without a key
 DEEP = 100_000

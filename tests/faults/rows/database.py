@@ -13,12 +13,12 @@ import psutil
 import psycopg2
 
 from tests.faults.command_load import command, publish
-from tests.faults.found import await_quiet
-from tests.faults.history import Operation
-from tests.faults.load import GIVEN_UP, ORDER_DETAILS
 from tests.faults.rows import row
 from tests.faults.trial import Trial
-from tests.faults.waiting import until
+from tests.harness.found import await_quiet
+from tests.harness.history import Operation
+from tests.harness.load import GIVEN_UP, ORDER_DETAILS
+from tests.harness.waiting import until
 
 ANSWER_SECONDS = 4.0
 FROZEN_SECONDS = 10.0

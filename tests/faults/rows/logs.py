@@ -11,15 +11,15 @@ from typing import cast
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 
-from tests.faults.cluster import Cluster
 from tests.faults.command_load import command
-from tests.faults.found import await_quiet, query
-from tests.faults.load import ORDER_DETAILS
 from tests.faults.rows import row
 from tests.faults.rows.broker import WAIT_SECONDS, alarmed, answered, creates, replies
-from tests.faults.stack import Stack
 from tests.faults.trial import Trial
-from tests.faults.waiting import until
+from tests.harness.cluster import Cluster
+from tests.harness.found import await_quiet, query
+from tests.harness.load import ORDER_DETAILS
+from tests.harness.stack import Stack
+from tests.harness.waiting import until
 
 DELAY_SECONDS = 5.0
 PACE_SECONDS = 0.25

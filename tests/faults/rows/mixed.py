@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from tests.faults.resources import memory_of
 from tests.faults.rows import row
 from tests.faults.rows.database import one_frozen
-from tests.faults.service import Instance
 from tests.faults.trial import Trial
-from tests.faults.waiting import until
+from tests.harness.service import Instance
+from tests.harness.waiting import until
 
 EVERY_SECONDS = 5.0
 MIB_AN_HOUR = 1.0

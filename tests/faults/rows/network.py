@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from tests.faults.found import await_quiet
-from tests.faults.proxy import GOOD, Network, Proxy
 from tests.faults.resources import memory_of
 from tests.faults.rows import row
 from tests.faults.rows.broker import AWAY_MIB, DRAINED_SECONDS
 from tests.faults.rows.database import answered_in_time, only_503
-from tests.faults.stack import FaultBroker
 from tests.faults.trial import Trial
+from tests.harness.found import await_quiet
+from tests.harness.proxy import GOOD, Network, Proxy
+from tests.harness.stack import FaultBroker
 from tools.stack.broker import Broker
 from tools.stack.ports import free_port
 

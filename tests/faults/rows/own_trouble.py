@@ -6,11 +6,11 @@ from itertools import cycle
 from sqlalchemy import make_url
 
 from app.database import schema
-from tests.faults.found import query
 from tests.faults.rows import row
 from tests.faults.rows.broker import ends
 from tests.faults.trial import Trial
-from tests.faults.waiting import until
+from tests.harness.found import query
+from tests.harness.waiting import until
 
 ROLE = "few"
 HEALS_SECONDS = 10.0

@@ -6,13 +6,13 @@ import time
 
 from tests.faults.checker import REPLY_TYPES
 from tests.faults.fail_points import passed_points, strike_under_load
-from tests.faults.found import Found, await_quiet
 from tests.faults.kill_one import Killer
 from tests.faults.rows import row
-from tests.faults.service import Instance
-from tests.faults.stack import SESSION_TIMEOUT_MS
 from tests.faults.trial import Trial
-from tests.faults.waiting import until
+from tests.harness.found import Found, await_quiet
+from tests.harness.service import Instance
+from tests.harness.stack import SESSION_TIMEOUT_MS
+from tests.harness.waiting import until
 
 RECOVERED_SECONDS = SESSION_TIMEOUT_MS / 1000 + 5
 ON_TOPIC_MS = 250.0

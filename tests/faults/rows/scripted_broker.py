@@ -19,14 +19,14 @@ from kafka.errors import (
 from kafka.protocol.consumer.group import HeartbeatRequest, JoinGroupRequest
 from kafka.protocol.producer.produce import ProduceRequest
 
-from tests.faults.found import await_quiet, read_topic
-from tests.faults.history import OK, Operation
-from tests.faults.load import ORDER_DETAILS, PATHS, Connection
-from tests.faults.mock_broker import MockBroker, Script
 from tests.faults.rows import row
 from tests.faults.rows.database import answered_in_time
 from tests.faults.trial import Trial
-from tests.faults.waiting import until
+from tests.harness.found import await_quiet, read_topic
+from tests.harness.history import OK, Operation
+from tests.harness.load import ORDER_DETAILS, PATHS, Connection
+from tests.harness.mock_broker import MockBroker, Script
+from tests.harness.waiting import until
 
 PASSING = (NotLeaderForPartitionError, RequestTimedOutError, NotEnoughReplicasError)
 GROUP = (JoinGroupRequest, HeartbeatRequest)

@@ -11,9 +11,9 @@ from psycopg2.extensions import ISOLATION_LEVEL_REPEATABLE_READ
 
 from tests.faults.rows import row
 from tests.faults.rows.broker import PARTITIONS
-from tests.faults.service import Instance
 from tests.faults.trial import Trial
-from tests.faults.waiting import until
+from tests.harness.service import Instance
+from tests.harness.waiting import until
 
 EVENTS_A_SECOND = 1000
 BURST = 4000

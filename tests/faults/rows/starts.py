@@ -10,9 +10,9 @@ from kafka.errors import CoordinatorNotAvailableError
 
 from tests.faults.rows import row
 from tests.faults.rows.processes import leads
-from tests.faults.service import CHECKOUT, Instance
 from tests.faults.trial import Trial
-from tests.faults.waiting import until
+from tests.harness.service import CHECKOUT, Instance
+from tests.harness.waiting import until
 
 WORKERS = 16
 LONG_SESSION_MS = "10000"

@@ -10,13 +10,13 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import cast
 
-from tests.faults.cluster import Cluster, ClusterBroker
-from tests.faults.proxy import GOOD, Proxy
 from tests.faults.rows import row
 from tests.faults.rows.broker import DRAINED_SECONDS
 from tests.faults.rows.network import PRODUCE, SLOW, THROTTLED, Proxied
 from tests.faults.rows.processes import by_lead, fail_points, kill_all, kill_one, own_read_backs
 from tests.faults.trial import Trial
+from tests.harness.cluster import Cluster, ClusterBroker
+from tests.harness.proxy import GOOD, Proxy
 from tools.stack.ports import free_port
 
 PARTITIONS = 3

@@ -13,15 +13,15 @@ from kafka import KafkaProducer
 from kafka.admin import ConfigResource, KafkaAdminClient
 
 from tests.faults.command_load import Message, command, publish
-from tests.faults.found import await_quiet, read_topic
-from tests.faults.history import OK, UNREADABLE, Operation, digest
-from tests.faults.load import ORDER_DETAILS
 from tests.faults.resources import memory_of
 from tests.faults.rows import row
 from tests.faults.rows.broker import PARTITIONS, WAIT_SECONDS, alarmed, longest_wait
 from tests.faults.rows.commands import readable
 from tests.faults.trial import Trial
-from tests.faults.waiting import until
+from tests.harness.found import await_quiet, read_topic
+from tests.harness.history import OK, UNREADABLE, Operation, digest
+from tests.harness.load import ORDER_DETAILS
+from tests.harness.waiting import until
 
 MIB = 1024 * 1024
 LARGE = 150 * MIB

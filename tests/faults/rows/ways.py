@@ -4,12 +4,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.faults.pooler import Pooler
-from tests.faults.replica import Replica
 from tests.faults.rows import row
 from tests.faults.rows.database import only_503
 from tests.faults.trial import Trial
-from tests.faults.waiting import until
+from tests.harness.pooler import Pooler
+from tests.harness.replica import Replica
+from tests.harness.waiting import until
 
 HEALED_SECONDS = 15.0
 REFUSED = "database away: a pooler gives each transaction another session"

@@ -13,18 +13,18 @@ from typing import Any
 from kafka import KafkaConsumer, TopicPartition
 
 from tests.faults.command_load import command, publish
-from tests.faults.found import row_locked
-from tests.faults.history import Operation
 from tests.faults.http_calls import Answered, call, call_at_once
-from tests.faults.load import GIVEN_UP, ORDER_DETAILS, PATHS, Connection, HttpClient, outcome_of
 from tests.faults.resources import memory_of
 from tests.faults.rows import row
 from tests.faults.rows.broker import PARTITIONS
 from tests.faults.rows.database import answered_in_time, only_503
 from tests.faults.rows.processes import leads
-from tests.faults.service import Instance
 from tests.faults.trial import Trial
-from tests.faults.waiting import until
+from tests.harness.found import row_locked
+from tests.harness.history import Operation
+from tests.harness.load import GIVEN_UP, ORDER_DETAILS, PATHS, Connection, HttpClient, outcome_of
+from tests.harness.service import Instance
+from tests.harness.waiting import until
 
 LOCKED_SECONDS = 10.0
 WRITERS = 50

@@ -12,7 +12,7 @@ from tempfile import mkdtemp
 from typing import Any
 from uuid import uuid4
 
-from tests.faults.service import CHECKOUT, Instance
+from tests.harness.service import CHECKOUT, Instance
 from tools.stack.broker import Broker
 from tools.stack.postgres import Postgres
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from tests.faults.history import FAIL, INFO, OK, History, Operation
+from tests.harness.history import FAIL, INFO, OK, History, Operation
 
 TIMEOUT_SECONDS = 6.0
 TRIES = 40

@@ -26,7 +26,7 @@ from kafka.protocol.consumer.group import (
 from kafka.protocol.metadata.api_versions import ApiVersionsRequest
 from kafka.protocol.metadata.find_coordinator import FindCoordinatorRequest
 
-from tests.faults.proxy import Proxy
+from tests.harness.proxy import Proxy
 
 PRODUCER = 0
 BROKER = 1

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psycopg2
 
-from tests.faults.waiting import until
+from tests.harness.waiting import until
 from tools.stack.errors import StackError
 from tools.stack.postgres import Postgres
 

@@ -14,8 +14,8 @@ from kafka import KafkaAdminClient
 from kafka.errors import TopicAlreadyExistsError
 from kafka.protocol.metadata import MetadataRequest, MetadataResponse
 
-from tests.faults.stack import FaultBroker
-from tests.faults.waiting import until
+from tests.harness.stack import FaultBroker
+from tests.harness.waiting import until
 from tools.stack.ports import free_port
 
 BROKERS = 3

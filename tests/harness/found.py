@@ -13,7 +13,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from app.kafka.quirks import get_past_any_record
-from tests.faults.stack import Stack
+from tests.harness.stack import Stack
 
 _READ_SECONDS = 60.0
 

@@ -6,7 +6,7 @@ from typing import Any
 from click.testing import Result
 
 from app import create_app
-from tests.integration.world import World
+from tests.harness.world import World
 
 
 class Terminal:

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from werkzeug.test import Client, TestResponse
 
-from tests.tasks import run_in_a_task, start
+from tests.harness.tasks import run_in_a_task, start
 
 ITEMS = [{"name": "Burrito", "price": 8.5, "quantity": 2}]
 HELD = ("ACCEPTED", "PLACED", "ON_THE_WAY", "DELIVERED", "COMPLETED")
