@@ -17,9 +17,9 @@ from app.config.config import Settings
 from app.database.database import Database
 from app.database.orders import OrderStore
 from app.models.models import db
-from app.services.alarms import Alarms
 from app.services.kafka_service import KafkaService
 from app.services.order_service import OrderService
+from app.utils.alarms import Alarms
 from app.utils.budget import Budget
 from app.utils.metrics import ANSWER_BYTES
 from app.utils.traffic import Traffic

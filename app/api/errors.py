@@ -11,8 +11,8 @@ from app.database.answers import Answer, KeyInUse
 from app.database.database import DatabaseTrouble
 from app.models.errors import DatabaseFails, DatabaseFull
 from app.models.models import db
-from app.services.alarms import Alarms
 from app.services.order_service import KeyReused
+from app.utils.alarms import Alarms
 from app.utils.budget import Share
 from app.utils.decoder import Unreadable
 from app.utils.encoder import encode

@@ -16,8 +16,8 @@ from app.database.database import ConnectingTakesLong, DatabaseBusy, DatabaseFul
 from app.database.statements import READ_ONLY
 from app.database.watched import WATCHED_SECONDS, Seen, read_seen
 from app.services import gauges
-from app.services.alarms import Alarms
 from app.services.kafka_service import KafkaService
+from app.utils.alarms import Alarms
 from app.utils.deadline import Deadline
 from app.utils.encoder import encode
 from app.utils.metrics import REQUEST_SECONDS as REQUEST_HISTOGRAM

@@ -10,8 +10,8 @@ from app.cli import audit
 from app.cli.arguments import ID, limit_option
 from app.cli.database import transaction
 from app.cli.output import Failure, json_option, print_json, print_record, print_table
-from app.database.alarms import ACKNOWLEDGED, ENDS_BY_ITSELF, LEASE_SECONDS, NOBODY
 from app.models.models import alarms
+from app.utils.alarm import ACKNOWLEDGED, ENDS_BY_ITSELF, LEASE_SECONDS, NOBODY
 
 TABLE = {"name": "name", "since": "since", "last": "last_at", "count": "count", "what": "sentence"}
 

@@ -1,32 +1,23 @@
 """The table of alarms: what every process of the service shows.
 
-A row with a holder is a condition that this process sees. It ends when the holder says so, or when the holder has not
-renewed it for LEASE_SECONDS: it died, or it lost what the condition is about. A row without a holder is something that
-happened once; it ends when a person acknowledges it.
+A row with a holder is a condition that this process sees. The condition ends when its holder says so, or when its
+holder has not renewed it for LEASE_SECONDS: the process died, or lost what the condition is about. A row without a
+holder is something that happened once; it ends when a person acknowledges it.
 """
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections.abc import Collection, Sequence
 
 from app.database.database import Pool, Statement
 from app.database.statements import named
+from app.utils.alarm import EXPIRED, LEASE_SECONDS, NOBODY, OVER, Alarm, Change
 from app.utils.deadline import Deadline
 
-LEASE_SECONDS = 60
-KEEP_DAYS = 30  # an alarm that is over, for who looks later
-LONGEST_NAME = 255
-LONGEST_TEXT = 2000
+KEEP_DAYS = 30  # an alarm that is over, for a person who looks later
 MOST_SHOWN = 1000
 CALL_SECONDS = 2.5
-NOBODY = ""  # holder of what happened once
-
-ENDS_BY_ITSELF = "by itself, when its cause is over"
-
-OVER, EXPIRED, ACKNOWLEDGED = "over", "not renewed", "acknowledged"
 
 # A happening that was acknowledged stays so when it is told again in the same words.
-_AGAIN = "a.ended_at IS NOT NULL AND (a.holder <> '' OR a.sentence <> excluded.sentence)"
+_AGAIN = f"a.ended_at IS NOT NULL AND (a.holder <> '{NOBODY}' OR a.sentence <> excluded.sentence)"
 _KEEP_COLUMNS = {
     "names": "text[]",
     "holders": "text[]",
@@ -60,7 +51,7 @@ EXPIRE = Statement(
     "expire_alarms",
     (),
     f"UPDATE alarms SET ended_at = now(), ending = '{EXPIRED}' WHERE (name, holder) IN ("
-    f"SELECT name, holder FROM alarms WHERE holder <> '' AND ended_at IS NULL AND last_at < now() - {_LEASE} "
+    f"SELECT name, holder FROM alarms WHERE holder <> '{NOBODY}' AND ended_at IS NULL AND last_at < now() - {_LEASE} "
     "FOR UPDATE SKIP LOCKED)",
 )
 PRUNE = Statement(
@@ -73,50 +64,9 @@ OPEN = Statement(
     "open_alarms",
     (),
     "SELECT name, holder, sentence, evidence, since, last_at, count FROM alarms "
-    f"WHERE ended_at IS NULL AND (holder = '' OR last_at >= now() - {_LEASE}) "
+    f"WHERE ended_at IS NULL AND (holder = '{NOBODY}' OR last_at >= now() - {_LEASE}) "
     f"ORDER BY last_at DESC LIMIT {MOST_SHOWN}",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Alarm:
-    """One open alarm, as one holder sees it. `holder` is empty for what happened once."""
-
-    name: str
-    holder: str
-    sentence: str
-    evidence: str
-    since: datetime
-    last: datetime
-    count: int
-
-    @property
-    def lasts(self) -> bool:
-        """Whether it is a condition, which ends by itself."""
-        return self.holder != NOBODY
-
-    def as_dict(self) -> dict[str, object]:
-        """Return what is known of it but its name, for JSON."""
-        return {
-            "sentence": self.sentence,
-            "evidence": self.evidence or None,
-            "since": self.since,
-            "last": self.last,
-            "count": self.count,
-            "ends": ENDS_BY_ITSELF if self.lasts else f"flask orders alarms acknowledge {self.name}",
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What the table does not know yet. `age`: seconds since it was raised; `count`: how often it rang meanwhile."""
-
-    name: str
-    holder: str
-    sentence: str
-    evidence: str
-    age: int
-    count: int
 
 
 class AlarmTable:
@@ -130,8 +80,8 @@ class AlarmTable:
 
     def keep(self, changes: Sequence[Change]) -> None:
         """Write what is new; a repetition after an error counts twice, nothing worse."""
-        rows = sorted({(it.name, it.holder): it for it in changes}.items())
-        parts = [(it.name, it.holder, it.sentence, it.evidence, it.age, it.count) for _, it in rows]
+        rows = sorted({(change.name, change.holder): change for change in changes}.items())
+        parts = [(*key, change.sentence, change.evidence, change.age, change.count) for key, change in rows]
         self._pool.run(KEEP, [list(column) for column in zip(*parts, strict=True)], Deadline(CALL_SECONDS))
 
     def end(self, holder: str, names: Collection[str]) -> None:
@@ -146,14 +96,3 @@ class AlarmTable:
     def open(self) -> list[Alarm]:
         """Return the open alarms, the latest first, MOST_SHOWN at most."""
         return [Alarm(*row) for row in self._pool.run(OPEN, (), Deadline(CALL_SECONDS))]
-
-
-def merged(alarms: Iterable[Alarm]) -> dict[str, Alarm]:
-    """Return one alarm a name, where several processes hold it: the sentence of the latest, the counts together."""
-    found: dict[str, Alarm] = {}
-    for alarm in sorted(alarms, key=lambda it: it.last):
-        before = found.get(alarm.name)
-        since = alarm.since if before is None else min(before.since, alarm.since)
-        count = alarm.count + (before.count if before is not None else 0)
-        found[alarm.name] = replace(alarm, since=since, count=count)
-    return dict(sorted(found.items()))

@@ -16,9 +16,9 @@ from app.kafka.portions import Portions
 from app.models.checkpoint import leader_epoch
 from app.models.errors import DatabaseFails
 from app.models.records import Record, UnreadRecord, after
-from app.services.alarms import Alarms
 from app.services.command_batch import Batch, OffsetMoved
 from app.services.command_trouble import Breaker, CommandFault, ServiceTrouble, Waiting
+from app.utils.alarms import Alarms
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Protocol
 
 from app.models.checkpoint import Checkpoint
-from app.services.alarms import Alarms
+from app.utils.alarms import Alarms
 
 NO_ID = uuid.UUID(int=0)  # of a topic on brokers that have no ids
 LOOKS_BACK = 3  # the newest ones are compared each time: the last alone may be of the new log already

@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from app.kafka.ports import EventLog, Lead, LogEnd, Outgoing, Position, Positions
-from app.services.alarms import Alarms
+from app.utils.alarms import Alarms
 from app.utils.metrics import READ_BACKS
 
 log = logging.getLogger(__name__)

@@ -21,7 +21,7 @@ from contextlib import AbstractContextManager
 
 from app.kafka.ports import EventLog, Lead, Outgoing, RecordRefused, SendFailed, Sent
 from app.kafka.read_back import ReadBack
-from app.services.alarms import Alarms
+from app.utils.alarms import Alarms
 from app.utils.deadline import Deadline
 from app.utils.metrics import LEADER, READ_BACK_REMOVED, RELAY_FAILURES, RELAYED
 from app.utils.supervisor import Beat

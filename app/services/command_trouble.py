@@ -7,7 +7,7 @@ lets it be given up, because what is given up is answered with a failure for goo
 from dataclasses import dataclass
 
 from app.database.database import DatabaseTrouble
-from app.services.alarms import Alarms
+from app.utils.alarms import Alarms
 from app.utils.deadline import Deadline
 
 GIVE_UPS_IN_A_ROW = 3  # more are not the messages' fault

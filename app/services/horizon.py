@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from app.database.database import Pool
 from app.database.horizon import HORIZON
-from app.services.alarms import Alarms
+from app.utils.alarms import Alarms
 from app.utils.deadline import Deadline
 
 ALARM = "held_snapshot"

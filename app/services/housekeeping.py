@@ -28,9 +28,9 @@ from app.database.retention import (
     PLACE_STATUSES,
     PRUNE,
 )
-from app.services.alarms import Alarms
 from app.services.delta_floor import DeltaFloor
 from app.services.horizon import Horizon
+from app.utils.alarms import Alarms
 from app.utils.deadline import Deadline
 from app.utils.metrics import PRUNED
 from app.utils.supervisor import Beat

@@ -19,12 +19,13 @@ from app.kafka import clients, command_topic, event_topic
 from app.kafka.consumer import CommandConsumer
 from app.kafka.relay import Relay
 from app.services import known_cluster
-from app.services.alarms import AlarmKeeper, Alarms
+from app.services.alarms import AlarmKeeper
 from app.services.command_store import PostgresCommandStore
 from app.services.command_trouble import Breaker
 from app.services.housekeeping import Housekeeping
 from app.services.known_cluster import AnotherCluster, KnownCluster
 from app.services.watch import Watch, missing_watch
+from app.utils.alarms import Alarms
 from app.utils.deadline import Deadline
 from app.utils.logging import Repeats, again
 from app.utils.supervisor import Beat, SupervisedThread

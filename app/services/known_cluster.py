@@ -16,7 +16,7 @@ from app.config.config import Settings
 from app.database import statements as sql
 from app.database.database import Pool
 from app.kafka import clients
-from app.services.alarms import Alarms
+from app.utils.alarms import Alarms
 from app.utils.deadline import Deadline
 
 log = logging.getLogger(__name__)

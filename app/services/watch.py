@@ -23,8 +23,8 @@ from app.kafka.client_errors import KafkaReasons
 from app.kafka.commands_lag import CommandsLag, Waiting
 from app.kafka.topic_shape import few_partitions, few_replicas
 from app.kafka.topics_check import judge, our_topics, strangers
-from app.services.alarms import Alarms
 from app.services.waiting import Progress, explained, listed
+from app.utils.alarms import Alarms
 from app.utils.deadline import Deadline
 from app.utils.logging import kafka_is_away
 from app.utils.supervisor import Beat, SupervisedThread

@@ -18,8 +18,8 @@ from app.database import lists
 from app.database.database import Database
 from app.database.retention import FOLD_COUNTS
 from app.database.schema import migrate
-from app.services.alarms import Alarms
 from app.services.housekeeping import Housekeeping
+from app.utils.alarms import Alarms
 from tests.contract.conftest import Tables, make_app
 from tests.harness.builders import STATUSES, Caller, at_once, unique
 from tools.stack.postgres import Postgres

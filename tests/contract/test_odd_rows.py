@@ -12,8 +12,8 @@ import pytest
 from app.database.database import Database
 from app.database.schema import migrate
 from app.services import order_service
-from app.services.alarms import Alarms
 from app.services.housekeeping import Housekeeping
+from app.utils.alarms import Alarms
 from tests.contract.conftest import Tables, make_app
 from tests.harness.builders import Caller
 from tools.stack.postgres import Postgres

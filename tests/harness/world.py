@@ -17,8 +17,8 @@ from psycopg2.extensions import connection as Connection
 
 from app import create_app
 from app.config.config import Settings
-from app.services.alarms import Alarms
 from app.services.kafka_service import KafkaService
+from app.utils.alarms import Alarms
 
 Row = dict[str, Any]
 _TOMBSTONE = object()

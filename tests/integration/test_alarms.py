@@ -7,7 +7,8 @@ from flask import Flask
 
 from app.database.database import Database
 from app.services import alarms as subject
-from app.services.alarms import Alarms
+from app.utils.alarm import MOST_KEPT
+from app.utils.alarms import OVERFLOW, Alarms
 from tests.harness.terminal import Terminal
 from tests.harness.world import World, service_of, wait_for
 
@@ -157,8 +158,8 @@ def test_who_rings_never_waits_for_the_table(untouched: World) -> None:
             alarms.happened(f"lost_{number}", "Lost")
             alarms.ring(f"offset_{number}", "Cut")
             alarms.clear(f"offset_{number}")
-        assert subject.OVERFLOW in alarms.all()
-        assert len(alarms.all()) == subject.MOST_KEPT + 1
+        assert OVERFLOW in alarms.all()
+        assert len(alarms.all()) == MOST_KEPT + 1
     finally:
         stop.set()
         blocked.set()

@@ -13,8 +13,8 @@ from app.database import lists
 from app.database.database import Pool
 from app.database.floor import ABOVE_DELTA_FLOOR
 from app.services import delta_floor
-from app.services.alarms import Alarms
 from app.services.housekeeping import Housekeeping
+from app.utils.alarms import Alarms
 
 DELTA = "INSERT INTO order_count_deltas VALUES (1, 'CREATED', 'customer-1', NULL, now())"
 DELTAS = "INSERT INTO order_count_deltas SELECT 1, 'CREATED', 'customer-1', NULL, now() FROM generate_series(1, 20000)"

@@ -12,8 +12,8 @@ from psycopg2.extensions import connection as Connection
 from app.database.database import Pool
 from app.database.horizon import HORIZON
 from app.services import horizon
-from app.services.alarms import Alarms
 from app.services.horizon import ALARM, Horizon
+from app.utils.alarms import Alarms
 from tests.harness.world import wait_for
 
 

@@ -12,8 +12,8 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from app.database.database import Database, DatabaseAway, Pool
 from app.kafka import clients
 from app.services import housekeeping
-from app.services.alarms import Alarms
 from app.services.housekeeping import Housekeeping
+from app.utils.alarms import Alarms
 from app.utils.deadline import Deadline
 from tests.harness.world import World, wait_for
 

@@ -6,7 +6,7 @@ import pytest
 from kafka import OffsetAndMetadata, TopicPartition
 
 from app.kafka import command_topic
-from app.services.alarms import Alarms
+from app.utils.alarms import Alarms
 from tests.harness.world import World, a_create, by_correlation, patiently, wait_for
 
 STORED = "SELECT next_offset FROM consumer_offsets WHERE topic = %s AND partition = 0"

@@ -13,8 +13,8 @@ from app.config.config import Settings
 from app.database.database import Database
 from app.database.floor import last_id_of
 from app.database.watched import LaneLook
-from app.services.alarms import Alarms
 from app.services.housekeeping import Housekeeping
+from app.utils.alarms import Alarms
 from tests.harness.world import World, a_create, wait_for
 from tests.integration.test_housekeeping import HOUR, TABLES, Run, run
 from tests.integration.test_lane_look import EVENTS

@@ -17,11 +17,11 @@ from app.kafka.consumer import CommandConsumer
 from app.kafka.ports import LeadLost, SendFailed
 from app.kafka.relay import Relay
 from app.models.rules import Change, Decision
-from app.services.alarms import Alarms
 from app.services.command_store import PostgresCommandStore
 from app.services.command_trouble import ServiceTrouble
 from app.services.kafka_service import LOOK_AGAIN_SECONDS
 from app.services.order_service import Call, OrderService
+from app.utils.alarms import Alarms
 from app.utils.deadline import Deadline
 from tests.simulation.clients import Database, Pool
 from tests.simulation.database import Server

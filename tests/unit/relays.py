@@ -5,7 +5,7 @@ import uuid
 from app.kafka.ports import Position
 from app.kafka.read_back import ReadBack
 from app.kafka.relay import Leader
-from app.services.alarms import Alarms
+from app.utils.alarms import Alarms
 from tests.unit.scripted_relay import TOPIC, ScriptedLead, ScriptedTopic, a_row
 
 LOOKS = 400  # some seconds of the scripted clock

@@ -3,7 +3,7 @@
 from app.database.database import DatabaseTrouble
 from app.kafka.consumer import CommandConsumer
 from app.kafka.log_check import StoredOffset
-from app.services.alarms import Alarms
+from app.utils.alarms import Alarms
 from tests.unit.scripted_commands import TOPIC, ScriptedLog, ScriptedStore
 
 

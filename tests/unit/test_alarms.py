@@ -4,8 +4,9 @@ import logging
 
 import pytest
 
-from app.services import alarms as subject
-from app.services.alarms import Alarms
+from app.utils import alarm
+from app.utils import alarms as subject
+from app.utils.alarms import Alarms
 from app.utils.metrics import ALARMS
 
 
@@ -26,7 +27,7 @@ def test_an_alarm_is_logged_once_and_again_with_another_sentence(caplog: pytest.
     alarms = Alarms()
     for sentence in ("Look", "Look", "Look there", "Look there"):
         alarms.ring("test_logged", sentence)
-    assert [record.getMessage() for record in caplog.records if record.name == "app.services.alarms"] == [
+    assert [record.getMessage() for record in caplog.records if record.name == "app.utils.alarms"] == [
         "alarm test_logged: Look",
         "alarm test_logged: Look there",
     ]
@@ -40,7 +41,7 @@ def test_only_an_open_alarm_is_over(caplog: pytest.LogCaptureFixture) -> None:
     alarms.ring("test_over", "Look")
     alarms.clear("test_over")
     alarms.clear("test_over")
-    assert [record.getMessage() for record in caplog.records if record.name == "app.services.alarms"][1:] == [
+    assert [record.getMessage() for record in caplog.records if record.name == "app.utils.alarms"][1:] == [
         "alarm test_over is over"
     ]
 
@@ -86,7 +87,7 @@ def test_what_no_table_can_hold_is_shown_too() -> None:
     ],
 )
 def test_the_kind_of_an_alarm_is_what_stands_before_its_numbers(name: str, kind: str) -> None:
-    assert subject.kind_of(name) == kind
+    assert alarm.kind_of(name) == kind
 
 
 def test_the_metric_counts_by_kind_and_goes_back_to_nothing() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from app.kafka.ports import Position, SendFailed
 from app.kafka.read_back import RING_SECONDS
-from app.services.alarms import Alarms
+from app.utils.alarms import Alarms
 from tests.unit.relays import a_leader, a_read_back, ids, lane, looked, relay_all
 from tests.unit.scripted_relay import NEW_TOPIC, TOPIC, ScriptedTopic, a_row
 

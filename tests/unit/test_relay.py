@@ -11,7 +11,7 @@ import pytest
 from app.kafka import relay as module
 from app.kafka.ports import LeadLost, RecordRefused, SendFailed
 from app.kafka.relay import CYCLE_SECONDS, Leader, Relay
-from app.services.alarms import Alarms
+from app.utils.alarms import Alarms
 from tests.unit.relays import a_leader, ids, lane, relay_all
 from tests.unit.scripted_relay import ScriptedLead, ScriptedTopic, a_row
 

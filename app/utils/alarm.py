@@ -1,0 +1,90 @@
+"""One alarm as a value: what the memory of a process, the table of alarms and `/readyz` say of it."""
+
+import functools
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+LEASE_SECONDS = 60
+"""A condition that its holder has not renewed for so long is over."""
+LONGEST_NAME = 255
+LONGEST_TEXT = 2000
+MOST_KEPT = 500
+"""Alarms in the memory of one process."""
+NOBODY = ""
+"""The holder of what happened once."""
+
+ENDS_BY_ITSELF = "by itself, when its cause is over"
+OVER, EXPIRED, ACKNOWLEDGED = "over", "not renewed", "acknowledged"
+"""How an alarm ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """One open alarm, as one holder sees it. `holder` is empty for what happened once."""
+
+    name: str
+    holder: str
+    sentence: str
+    evidence: str
+    since: datetime
+    last: datetime
+    count: int
+
+    @property
+    def lasts(self) -> bool:
+        """Whether it is a condition, which ends by itself."""
+        return self.holder != NOBODY
+
+    def as_dict(self) -> dict[str, object]:
+        """Return what is known of it but its name, for JSON."""
+        return {
+            "sentence": self.sentence,
+            "evidence": self.evidence or None,
+            "since": self.since,
+            "last": self.last,
+            "count": self.count,
+            "ends": ENDS_BY_ITSELF if self.lasts else f"flask orders alarms acknowledge {self.name}",
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What the table does not know yet. `age`: seconds since the alarm was raised; `count`: how often it rang since the
+    table was told."""
+
+    name: str
+    holder: str
+    sentence: str
+    evidence: str
+    age: int
+    count: int
+
+
+def merged(alarms: Iterable[Alarm]) -> dict[str, Alarm]:
+    """Return one alarm a name, where several processes hold it: the latest sentence, the earliest begin, all counts."""
+    found: dict[str, Alarm] = {}
+    for alarm in sorted(alarms, key=lambda alarm: alarm.last):
+        before = found.get(alarm.name)
+        since = alarm.since if before is None else min(before.since, alarm.since)
+        count = alarm.count + (before.count if before is not None else 0)
+        found[alarm.name] = replace(alarm, since=since, count=count)
+    return dict(sorted(found.items()))
+
+
+@functools.lru_cache(maxsize=2 * MOST_KEPT)
+def kind_of(name: str) -> str:
+    """Return the part of the name before its first number, which all alarms of a kind have in common."""
+    words = name.split("_")
+    kind = words[:1]
+    for word in words[1:]:
+        if re.search("[0-9]", word):
+            break
+        kind.append(word)
+    return "_".join(kind)
+
+
+def clean(text: str, longest: int = LONGEST_TEXT) -> str:
+    """Return the text as the database can hold it."""
+    return text.encode(errors="replace").decode().replace("\0", "?")[:longest]

@@ -1,0 +1,226 @@
+"""Alarms: what a person should look at. They belong to the service: every process shows what any process rings.
+
+Ringing never waits: it changes the memory of this process. A thread (services/alarms.py) carries the memory to the
+table and brings back what other processes ring. While the database is away, a process shows its own alarms and what it
+last knew of the others; the table learns of its own later.
+"""
+
+import logging
+import os
+import socket
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from app.utils.alarm import LEASE_SECONDS, LONGEST_NAME, MOST_KEPT, NOBODY, Alarm, Change, clean, kind_of, merged
+from app.utils.metrics import ALARMS
+
+log = logging.getLogger(__name__)
+
+MOST_KINDS = 100
+OVERFLOW = "alarms_overflow"
+
+
+@dataclass(slots=True)
+class _Raised:
+    """An alarm of this process. Times are monotonic; `unsaved`: how often it rang since the table was told."""
+
+    sentence: str
+    evidence: str
+    since: float
+    last: float
+    count: int = 0
+    unsaved: int = 0
+    saved_at: float | None = None
+    saved_as: tuple[str, str] | None = None
+
+    @property
+    def is_over(self) -> bool:
+        return time.monotonic() - self.last > LEASE_SECONDS
+
+    def is_due(self, renew_seconds: float) -> bool:
+        """Tell whether the table should hear of the alarm."""
+        new = self.saved_at is None or self.saved_as != (self.sentence, self.evidence)
+        return new or (self.unsaved > 0 and time.monotonic() - (self.saved_at or 0) > renew_seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Unsaved:
+    """What the table does not know: the names of conditions that are over, and alarms with what is new of them."""
+
+    ended: frozenset[str]
+    due: Sequence[tuple[_Raised, Change]]
+
+    @property
+    def changes(self) -> list[Change]:
+        """The changes, for the table."""
+        return [change for _, change in self.due]
+
+
+class Alarms:
+    """The alarms of the service as this process knows them. All methods but `wait` return at once, from any thread."""
+
+    def __init__(self) -> None:
+        self.holder = f"{socket.gethostname()[:200]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        self._lock = threading.Lock()
+        self._changed = threading.Event()
+        self._conditions: dict[str, _Raised] = {}
+        self._happenings: dict[str, _Raised] = {}  # those that the table does not have yet
+        self._told: dict[str, str] = {}  # sentences of happenings that were logged
+        self._ended: set[str] = set()  # conditions that the table does not know to be over
+        self._others: list[Alarm] = []  # what the table has of others, and of happenings
+        self._seen_at: float | None = None
+        self._kinds: set[str] = set()
+
+    def ring(self, name: str, sentence: str, evidence: str = "") -> None:
+        """Raise the alarm of a condition that lasts, or renew it.
+
+        Ring again at least every few seconds while it lasts: one that was not renewed for LEASE_SECONDS is over.
+        """
+        self._raise(self._conditions, name, sentence, evidence)
+
+    def happened(self, name: str, sentence: str, evidence: str = "") -> None:
+        """Raise the alarm of something that happened once; it stays until a person acknowledges it.
+
+        `name` tells it from any other happening. Told again in the same words it is the same one.
+        """
+        self._raise(self._happenings, name, sentence, evidence)
+
+    def clear(self, name: str) -> None:
+        """Say that a condition is over as far as this process sees; one that it did not raise is left alone."""
+        name = clean(name, LONGEST_NAME)
+        if name not in self._conditions:
+            return
+        with self._lock:
+            if self._conditions.pop(name, None) is not None:
+                self._note_over(name, "is over")
+                self._show()
+        self._changed.set()
+
+    def all(self) -> dict[str, str]:
+        """Return the open alarms of the service with their sentences."""
+        return {alarm.name: alarm.sentence for alarm in self.open()}
+
+    def open(self) -> list[Alarm]:
+        """Return the open alarms of the service, one a name."""
+        with self._lock:
+            return self._open()
+
+    @property
+    def age(self) -> float | None:
+        """How many seconds ago the table was last read, None before the first time."""
+        return None if self._seen_at is None else time.monotonic() - self._seen_at
+
+    def wait(self, seconds: float) -> None:
+        """Wait until something is new here, `seconds` at the longest."""
+        self._changed.wait(seconds)
+        self._changed.clear()
+
+    def wake(self) -> None:
+        """End a wait."""
+        self._changed.set()
+
+    def unsaved(self, renew_seconds: float) -> Unsaved:
+        """Return what the table should hear of: what is new, and repetitions `renew_seconds` after the last time."""
+        with self._lock:
+            self._open()  # conditions that were not renewed are over
+            ended = frozenset(self._ended)
+            due = [
+                (raised, Change(name, holder, raised.sentence, raised.evidence, _age(raised), raised.unsaved))
+                for holder, kept in ((self.holder, self._conditions), (NOBODY, self._happenings))
+                for name, raised in kept.items()
+                if raised.is_due(renew_seconds)
+            ]
+        return Unsaved(ended, due)
+
+    def saved(self, unsaved: Unsaved) -> None:
+        """Note that the table has what `unsaved` returned; a happening that it has is kept there alone."""
+        with self._lock:
+            self._ended -= unsaved.ended - self._conditions.keys()
+            for raised, change in unsaved.due:
+                raised.unsaved -= change.count
+                raised.saved_at, raised.saved_as = time.monotonic(), (change.sentence, change.evidence)
+                if change.holder == NOBODY and not raised.unsaved:
+                    self._happenings.pop(change.name, None)
+
+    def learn(self, open_alarms: Sequence[Alarm]) -> None:
+        """Take what the table has just shown; this process knows its own conditions better."""
+        found = [alarm for alarm in open_alarms if alarm.holder != self.holder]
+        with self._lock:
+            self._others, self._seen_at = found, time.monotonic()
+            self._show()
+
+    def release(self) -> None:
+        """Take every condition of this process back, because it ends."""
+        for name in list(self._conditions):
+            self.clear(name)
+
+    def _raise(self, raised: dict[str, _Raised], name: str, sentence: str, evidence: str) -> None:
+        name, sentence, evidence = clean(name, LONGEST_NAME), clean(sentence), clean(evidence)
+        with self._lock:
+            if raised is self._happenings and name not in raised and self._told.get(name) == sentence:
+                return  # the table has it
+            if name not in raised and len(raised) >= MOST_KEPT:
+                log.error("alarm %s: %s", name, sentence)
+                name, sentence = OVERFLOW, f"Over {MOST_KEPT} alarms at once: the log has the others"
+            now = time.monotonic()
+            known = raised.get(name)
+            if known is None:
+                known = raised[name] = _Raised("", "", now, now)
+            if known.sentence != sentence:
+                log.error("alarm %s: %s", name, sentence)
+                self._changed.set()
+            new = not known.count
+            known.sentence, known.evidence, known.last = sentence, evidence, now
+            known.count, known.unsaved = known.count + 1, known.unsaved + 1
+            if raised is self._happenings:
+                self._remember(name, sentence)
+            else:
+                self._ended.discard(name)
+            if new:
+                self._show()
+
+    def _remember(self, name: str, sentence: str) -> None:
+        self._told[name] = sentence
+        while len(self._told) > MOST_KEPT:
+            del self._told[next(iter(self._told))]
+
+    def _note_over(self, name: str, words: str) -> None:
+        log.info("alarm %s %s", name, words)
+        self._ended.add(name)
+
+    def _open(self) -> list[Alarm]:
+        for name in [name for name, raised in self._conditions.items() if raised.is_over]:
+            del self._conditions[name]
+            self._note_over(name, f"is over: it was not renewed for {LEASE_SECONDS} s")
+        ours = [_alarm(name, self.holder, raised, raised.count) for name, raised in self._conditions.items()]
+        ours += [_alarm(name, NOBODY, raised, raised.unsaved) for name, raised in self._happenings.items()]
+        stale = self.age is not None and self.age > LEASE_SECONDS
+        others = [alarm for alarm in self._others if not (stale and alarm.lasts)]
+        return list(merged([*others, *ours]).values())
+
+    def _show(self) -> None:
+        """Set the metric of each kind of alarm."""
+        counts: Counter[str] = Counter()
+        for name in {*self._conditions, *self._happenings, *(alarm.name for alarm in self._others)}:
+            kind = kind_of(name)
+            known = kind in self._kinds or len(self._kinds) < MOST_KINDS
+            counts[kind if known else "other"] += 1
+            self._kinds.add(kind if known else "other")
+        for kind in self._kinds:
+            ALARMS.labels(kind).set(counts[kind])
+
+
+def _alarm(name: str, holder: str, raised: _Raised, count: int) -> Alarm:
+    def moment(at: float) -> datetime:
+        return datetime.now(UTC) - timedelta(seconds=time.monotonic() - at)
+
+    return Alarm(name, holder, raised.sentence, raised.evidence, moment(raised.since), moment(raised.last), count)
+
+
+def _age(raised: _Raised) -> int:
+    return int(time.monotonic() - raised.since)
