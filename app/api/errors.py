@@ -9,6 +9,7 @@ import psycopg2
 
 from app.database.answers import Answer, KeyInUse
 from app.database.database import DatabaseTrouble
+from app.database.reasons import told
 from app.models.errors import DatabaseFails, DatabaseFull
 from app.models.models import db
 from app.services.order_service import KeyReused
@@ -132,7 +133,7 @@ class Failures:
             code = next(_TROUBLE_CODES[it.__name__] for it in type(error).__mro__ if it.__name__ in _TROUBLE_CODES)
             return failure(path, code, f"{error}; please try again")
         if isinstance(error, psycopg2.Error) and _is_theirs(error):
-            return self._answer(DatabaseFails(THEIR_RULE, error), method, path)
+            return self._answer(DatabaseFails(THEIR_RULE, told(error), error.pgcode), method, path)
         if isinstance(error, KeyReused):
             return failure(path, "idempotency_key_reused", "This Idempotency-Key was used with another body")
         if isinstance(error, KeyInUse):

@@ -21,7 +21,7 @@ from psycopg2.extensions import connection as Connection
 from app.database.arrays import array_literal
 from app.database.connection import connect
 from app.database.pool import Connections, Lent
-from app.database.reasons import Reason, reason_of
+from app.database.reasons import Reason, reason_of, told
 from app.database.timed import timed
 from app.models.errors import (
     ConnectingTakesLong,
@@ -354,28 +354,30 @@ class Pool:
         return self._connections.take(deadline, POOL_SECONDS)
 
     def _trouble(self, error: psycopg2.Error, lent: Lent, deadline: Deadline) -> DatabaseTrouble | None:
-        code = error.pgcode or ""
+        code, cause = error.pgcode or "", told(error)
         if code == "25006":  # refused; a server that has been promoted meanwhile is found by a new connection
             lent.connection.close()
             self._database.drop_idle()
-            return DatabaseReadOnly("The database takes no changes now; nothing was done", error)
+            return DatabaseReadOnly("The database takes no changes now; nothing was done", cause, code)
         if lent.connection.closed or code.startswith(_DEAD):
             lent.connection.close()
             if not deadline.passed:
                 self._database.drop_idle()
             elif not self._database.answered_lately:
                 self._database.left(error)  # late alone may be one that waited for others
-            return OutcomeUnknown("The database connection was lost; whether the change was made is not known", error)
+            return OutcomeUnknown(
+                "The database connection was lost; whether the change was made is not known", cause, code
+            )
         if code:  # a server that refuses is there
             self._database.answered()
         if code.startswith(_STALE_PLAN):
             lent.connection.close()
-            return DatabaseBusy("The database schema has just changed", error)
+            return DatabaseBusy("The database schema has just changed", cause, code)
         if code.startswith(_BUSY):
-            return DatabaseBusy("The database is busy", error)
+            return DatabaseBusy("The database is busy", cause, code)
         if code.startswith(_NO_SCHEMA):
-            return DatabaseAway("The database schema is not ready yet", error)
-        return None if code.startswith(_OWN) else DatabaseFails("The database cannot do this now", error)
+            return DatabaseAway("The database schema is not ready yet", cause, code)
+        return None if code.startswith(_OWN) else DatabaseFails("The database cannot do this now", cause, code)
 
 
 def read(pool: Pool, statement: Statement, parameters: Sequence[Any], deadline: Deadline) -> list[tuple[Any, ...]]:

@@ -10,14 +10,21 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from app.database.database import DatabaseBusy, DatabaseTrouble, OutcomeUnknown
 from app.kafka.log_check import CheckedLog, CheckedStore, GoOn, Halt, LogCheck, PartitionAway
 from app.kafka.portions import Portions
 from app.models.checkpoint import leader_epoch
-from app.models.errors import DatabaseFails
+from app.models.errors import (
+    CommandFault,
+    DatabaseBusy,
+    DatabaseFails,
+    DatabaseTrouble,
+    OffsetMoved,
+    OutcomeUnknown,
+    ServiceTrouble,
+)
 from app.models.records import Record, UnreadRecord, after
-from app.services.command_batch import Batch, OffsetMoved
-from app.services.command_trouble import Breaker, CommandFault, ServiceTrouble, Waiting
+from app.services.command_batch import Batch
+from app.services.command_trouble import Breaker, Waiting
 from app.utils.alarms import Alarms
 
 log = logging.getLogger(__name__)

@@ -21,15 +21,15 @@ import psycopg2
 
 from app.database import statements as sql
 from app.database.database import DatabaseTrouble, Pool, Session
+from app.database.reasons import told
 from app.database.rows import to_row, to_state
 from app.models import rules
 from app.models.checkpoint import Checkpoint, as_row
 from app.models.commands import CreateOrder
-from app.models.errors import told
+from app.models.errors import CommandFault, OffsetMoved, ServiceTrouble
 from app.models.order import OrderState
 from app.models.records import Record, UnreadRecord
 from app.models.rules import Change, Decision, Refusal, Unchanged
-from app.services.command_trouble import CommandFault, ServiceTrouble
 from app.services.order_service import Clock, utc_now
 from app.services.rehearsal import A_CREATE, an_update
 from app.utils.deadline import Deadline
@@ -43,10 +43,6 @@ log = logging.getLogger(__name__)
 
 BATCH_SECONDS = 15.0
 BUG = Refusal("internal_error", "The service cannot handle this command; it has been logged")
-
-
-class OffsetMoved(Exception):
-    """The stored offset is not where the batch begins: somebody else handled these records."""
 
 
 @dataclass(frozen=True, slots=True)

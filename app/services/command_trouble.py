@@ -6,23 +6,12 @@ lets it be given up, because what is given up is answered with a failure for goo
 
 from dataclasses import dataclass
 
-from app.database.database import DatabaseTrouble
+from app.models.errors import DatabaseTrouble, ServiceTrouble
 from app.utils.alarms import Alarms
 from app.utils.deadline import Deadline
 
 GIVE_UPS_IN_A_ROW = 3  # more are not the messages' fault
 RING_SECONDS = 3.0  # a restart of the database or a lock is over by then
-
-
-class CommandFault(Exception):
-    """One of the commands cannot be handled through a fault that may be its own; nothing was done.
-
-    Raised where deciding it failed, or where PostgreSQL refused its values (SQLSTATE class 22 or 23).
-    """
-
-
-class ServiceTrouble(DatabaseTrouble):
-    """The service itself is at fault, whatever the command; nothing was done, and commands wait."""
 
 
 class Breaker:

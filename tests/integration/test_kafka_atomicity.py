@@ -12,9 +12,9 @@ import pytest
 from app.database.database import Database, DatabaseBusy, Session, Statement
 from app.kafka.log_check import StoredOffset
 from app.models import rules
+from app.models.errors import ServiceTrouble
 from app.services.command_batch import Batch
 from app.services.command_store import PostgresCommandStore
-from app.services.command_trouble import ServiceTrouble
 from tests.harness.world import (
     Wire,
     World,

@@ -16,9 +16,9 @@ from app.database.orders import OrderStore, Origin
 from app.kafka.consumer import CommandConsumer
 from app.kafka.ports import LeadLost, SendFailed
 from app.kafka.relay import Relay
+from app.models.errors import ServiceTrouble
 from app.models.rules import Change, Decision
 from app.services.command_store import PostgresCommandStore
-from app.services.command_trouble import ServiceTrouble
 from app.services.kafka_service import LOOK_AGAIN_SECONDS
 from app.services.order_service import Call, OrderService
 from app.utils.alarms import Alarms

@@ -4,12 +4,11 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from app.database.database import DatabaseAway, DatabaseBusy, OutcomeUnknown
 from app.kafka.log_check import PartitionAway, StoredOffset
 from app.models.checkpoint import Checkpoint
+from app.models.errors import CommandFault, DatabaseAway, DatabaseBusy, OffsetMoved, OutcomeUnknown, ServiceTrouble
 from app.models.records import Record
-from app.services.command_batch import Batch, OffsetMoved
-from app.services.command_trouble import CommandFault, ServiceTrouble
+from app.services.command_batch import Batch
 
 TOPIC = uuid.UUID(int=1)
 OTHER_TOPIC = uuid.UUID(int=2)
