@@ -1,4 +1,4 @@
-"""`python -m tools.documents`: write docs/openapi.json and docs/asyncapi.json as the service serves them by default."""
+"""`python -m tools.documents`: write the documents that are made from the code: OpenAPI, AsyncAPI, settings."""
 
 import json
 from collections.abc import Mapping
@@ -8,6 +8,7 @@ from typing import Any
 from app.api.documents import asyncapi, openapi
 from app.config.config import Settings
 from app.utils.encoder import encode
+from tools import settings_page
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
@@ -15,7 +16,8 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 def texts() -> Mapping[Path, str]:
     """Return what each file should hold."""
     documents = {"openapi.json": openapi.document(), "asyncapi.json": asyncapi.document(Settings.load({}))}
-    return {DOCS / name: _pretty(document) for name, document in documents.items()}
+    pretty = {DOCS / name: _pretty(document) for name, document in documents.items()}
+    return {**pretty, DOCS / "settings.md": settings_page.page()}
 
 
 def _pretty(document: Mapping[str, Any]) -> str:

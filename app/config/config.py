@@ -1,4 +1,4 @@
-"""Every setting: its variable, type, default and meaning. The README's table is made of it.
+"""Every setting: its variable, type, default and meaning. docs/settings.md is made from them (tools/settings_page.py).
 
 gunicorn's master has them read at start, and anew on SIGHUP (app/server/master.py).
 """
@@ -156,7 +156,7 @@ class Settings:
         "WORKER_DATABASE_URL",
         "",
         _other_database_url,
-        "another address of the same database, without a pooler, for the Kafka threads, migrations and `flask orders`",
+        "another address of the same database without a pooler, for the Kafka threads, migrations and `flask orders`",
     )
     bootstrap_servers: tuple[str, ...] = _setting(
         "KAFKA_BOOTSTRAP_SERVERS", "localhost:9092", _servers, "Kafka brokers, a comma list of host:port"
@@ -165,8 +165,8 @@ class Settings:
         "HOST",
         "*",
         _hosts,
-        "where the HTTP server listens: `*` is every address, IPv4 and IPv6 where the machine has it; `localhost`; "
-        "or a comma list of addresses such as `127.0.0.1,::1`",
+        "addresses that the HTTP server listens on: `*` is every address, IPv4 and IPv6 where the machine has it; "
+        "`localhost`; or a comma list such as `127.0.0.1,::1`",
     )
     port: int = _setting("PORT", "3000", _number(1, 65535), "port of the HTTP server")
     roles: str = _setting(
@@ -187,58 +187,58 @@ class Settings:
         "KAFKA_DEAD_LETTER_TOPIC", "order_commands.dlq", _topic, "topic of unreadable commands"
     )
     topic_partitions: int = _setting(
-        "KAFKA_TOPIC_PARTITIONS", "3", _number(1, 1000), "partitions of a topic that the service makes"
+        "KAFKA_TOPIC_PARTITIONS", "3", _number(1, 1000), "partitions of a topic that the service creates"
     )
     topic_replication: int = _setting(
         "KAFKA_TOPIC_REPLICATION",
         "0",
         _number(0, 100),
-        "replicas of a topic that the service makes; `0`: the cluster's default",
+        "replicas of a topic that the service creates; `0`: the cluster's default",
     )
     group_id: str = _setting("KAFKA_GROUP_ID", "order-service-group", _group, "consumer group of the commands")
     session_timeout_ms: int = _setting(
         "KAFKA_SESSION_TIMEOUT_MS",
         "10000",
         _number(1000, 300_000),
-        "after this silence the group gives a consumer's partitions to another one; brokers allow no less than their "
-        "`group.min.session.timeout.ms`, most often 6000",
+        "silence after which the group gives a consumer's partitions to another consumer; brokers allow no less than "
+        "their `group.min.session.timeout.ms`, usually 6000",
     )
-    consumer_batch: int = _setting("CONSUMER_BATCH", "500", _number(1, 10_000), "most commands in one transaction")
-    relay_batch: int = _setting("RELAY_BATCH", "500", _number(1, 10_000), "most events sent before one is confirmed")
+    consumer_batch: int = _setting("CONSUMER_BATCH", "500", _number(1, 10_000), "maximum commands per transaction")
+    relay_batch: int = _setting("RELAY_BATCH", "500", _number(1, 10_000), "maximum events per relay batch")
     relay_poll_ms: int = _setting(
-        "RELAY_POLL_MS", "20", _number(5, 2000), "how often the relay looks for events of other processes"
+        "RELAY_POLL_MS", "20", _number(5, 2000), "interval at which the relay looks for events of other processes"
     )
     relay_settle_ms: int = _setting(
         "RELAY_SETTLE_MS",
         "500",
         _number(0, 10_000),
-        "how long a new relay leader lets its predecessor's last sends land before it reads back",
+        "how long a new relay leader waits for sends in flight before it reads back",
     )
     keep_alive_seconds: int = _setting(
         "KEEP_ALIVE_SECONDS",
         "620",
         _number(1, 86_400),
-        "how long a connection may be idle: longer than a balancer in front keeps its own, which is 60 to 600",
+        "how long a connection may be idle; must be longer than a load balancer in front keeps it, which is 60 to 600",
     )
     forwarded_allow_ips: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = _setting(
         "FORWARDED_ALLOW_IPS",
         "",
         _networks,
         "proxies whose `X-Forwarded-For`, `-Proto`, `-Host` and `-Prefix` are believed: a comma list of addresses and "
-        "networks, `*` for all; nobody's by default",
+        "networks, `*` for all, empty for none",
     )
     web_concurrency: int = _setting("WEB_CONCURRENCY", "1", _number(1, 200), "gunicorn worker processes")
     database_pool: int = _setting(
-        "DATABASE_POOL", "16", _number(1, 200), "most database connections for the requests of one process"
+        "DATABASE_POOL", "16", _number(1, 200), "maximum database connections for the requests of one process"
     )
     graceful_timeout: int = _setting(
-        "GRACEFUL_TIMEOUT", "20", _number(1, 300), "seconds that a stopping worker has to finish its requests"
+        "GRACEFUL_TIMEOUT", "20", _number(1, 300), "seconds that a stopping worker has for its unfinished requests"
     )
     refused_accept_seconds: int = _setting(
         "REFUSED_ACCEPT_SECONDS",
         "15",
         _number(0, 3600),
-        "how long a refused accept is remembered, for the bare `/clearRunner` that follows it",
+        "how long a refused accept is remembered for the bare `/clearRunner` that follows it",
     )
     idempotency_key_hours: int = _setting(
         "IDEMPOTENCY_KEY_HOURS", "48", _number(24, 8760), "how long the answer to an `Idempotency-Key` is kept"
@@ -247,7 +247,7 @@ class Settings:
         "COMMAND_IDENTITY_DAYS",
         "30",
         _number(1, 3650),
-        "how long a command is known by its bytes; longer where Kafka keeps its topic longer",
+        "how long a command is recognised by its bytes; longer where Kafka keeps its topic longer",
     )
     dead_letter_days: int = _setting(
         "DEAD_LETTER_DAYS",
@@ -262,9 +262,9 @@ class Settings:
         "LOG_LEVEL",
         "info",
         _choice("debug", "info", "warning", "error"),
-        "least severe line that is logged; `debug` has one line a request, command and record sent",
+        "least severe level that is logged; `debug` adds a line per request, command and record sent",
     )
-    log_format: str = _setting("LOG_FORMAT", "text", _choice("text", "json"), "how a line looks: `text` or `json`")
+    log_format: str = _setting("LOG_FORMAT", "text", _choice("text", "json"), "format of a log line: `text` or `json`")
 
     def __post_init__(self) -> None:
         """Refuse topics that share a name: a dead letter that is a command again would go round for ever."""
@@ -343,10 +343,3 @@ def for_master() -> str:
 def gone(environment: Mapping[str, str]) -> list[str]:
     """Return a sentence for each setting that is still set and no longer does anything."""
     return [f"{name} no longer does anything: {why}" for name, why in GONE.items() if name in environment]
-
-
-def as_markdown() -> str:
-    """Return the table of settings for the README."""
-    rows = (setting.metadata for setting in fields(Settings))
-    lines = [f"| `{row['variable']}` | `{row['default']}` | {row['meaning']} |" for row in rows]
-    return "\n".join(["| variable | default | meaning |", "| --- | --- | --- |", *lines])

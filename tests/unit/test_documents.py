@@ -14,10 +14,11 @@ from app import create_app
 from app.api import schemas
 from app.api.documents.calls import POSTS
 from app.api.documents.openapi import document as openapi
-from app.config.config import Settings, as_markdown
+from app.config.config import Settings
 from app.models.order import OrderState
 from app.utils.decoder import decode
 from app.utils.encoder import encode
+from tools import settings_page
 
 ROOT = Path(__file__).resolve().parents[2]
 ORDER_ENDPOINTS = 12
@@ -29,8 +30,8 @@ def app() -> Flask:
     return create_app(Settings.load({}))
 
 
-def test_the_readme_has_the_table_of_settings() -> None:
-    assert as_markdown() in (ROOT / "README.md").read_text()
+def test_the_page_of_settings_is_made_from_the_settings() -> None:
+    assert settings_page.page() == (ROOT / "docs" / "settings.md").read_text(), "run `make documents`"
 
 
 def test_openapi_is_a_valid_3_1_document() -> None:
