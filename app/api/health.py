@@ -8,18 +8,19 @@ import psycopg2
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
 
 from app.api.errors import Response, respond
-from app.api.requests import REQUEST_SECONDS, Request
+from app.api.requests import Request
 from app.api.routes import Endpoint
 from app.config.config import Settings
 from app.database.answers import Answer
 from app.database.database import ConnectingTakesLong, DatabaseBusy, DatabaseFull, DatabaseTrouble, Pool
 from app.database.statements import READ_ONLY
-from app.database.watched import WATCHED_SECONDS, Seen, read_seen
+from app.database.watched import Seen, read_seen
 from app.services import gauges
 from app.services.kafka_service import KafkaService
 from app.utils.alarms import Alarms
 from app.utils.deadline import Deadline
 from app.utils.encoder import encode
+from app.utils.limits import REQUEST_SECONDS, WATCH_STALE_SECONDS
 from app.utils.metrics import REQUEST_SECONDS as REQUEST_HISTOGRAM
 from app.utils.metrics import REQUESTS
 
@@ -57,12 +58,12 @@ class Health:
         gauges.show(self._seen(deadline))
 
     def _seen(self, deadline: Deadline) -> Seen | None:
-        """Return what the watch of the service saw in the last WATCHED_SECONDS, None where there is nothing."""
+        """Return what the watch of the service saw in the last WATCH_STALE_SECONDS, None where there is nothing."""
         try:
             found = read_seen(self.pool, deadline)
         except (DatabaseTrouble, psycopg2.Error):
             return None
-        return found[0] if found is not None and found[1] < WATCHED_SECONDS else None
+        return found[0] if found is not None and found[1] < WATCH_STALE_SECONDS else None
 
     def _kafka(self, deadline: Deadline) -> dict[str, dict[str, Any]]:
         """Return the parts about Kafka: as this process sees it where it speaks to it, else as the watch does."""

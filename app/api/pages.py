@@ -15,6 +15,7 @@ from app.services.order_service import OrderService
 from app.utils.budget import Budget, Share
 from app.utils.deadline import Deadline
 from app.utils.encoder import encode
+from app.utils.limits import REQUEST_SECONDS
 from app.utils.tasks import sleep
 from app.utils.turns import Turns
 
@@ -22,7 +23,6 @@ ANSWERS_BYTES = 32 * 1024 * 1024  # that all answers of a process hold together
 PORTION = 100  # orders that are encoded in one go, in one or two milliseconds
 PIECE_BYTES = 128 * 1024
 PIECE_COST = 8 * PIECE_BYTES  # as it came, as a text of wide characters, in quotes, in the chunk that is sent
-PIECE_SECONDS = 2.8  # from a piece to the next, without the waiting for the caller
 ANSWERING_SECONDS = 1.0  # that are left to a page which had to wait for its share
 BUSY = "The service is making as many large answers as it can; please try again"
 
@@ -80,7 +80,7 @@ class Pages:
         while parts:
             some = _next_parts(parts)
             yield b"".join((before, self._piece(some, deadline), b"" if parts else closing))
-            before, deadline = b",", Deadline(PIECE_SECONDS)
+            before, deadline = b",", Deadline(REQUEST_SECONDS)
 
     def _piece(self, parts: list[Part], deadline: Deadline) -> bytes:
         lacking = [part for part in parts if isinstance(part, Listed)]

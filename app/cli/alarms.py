@@ -11,7 +11,8 @@ from app.cli.arguments import ID, limit_option
 from app.cli.database import transaction
 from app.cli.output import Failure, json_option, print_json, print_record, print_table
 from app.models.models import alarms
-from app.utils.alarm import ACKNOWLEDGED, ENDS_BY_ITSELF, LEASE_SECONDS, NOBODY
+from app.utils.alarm import ACKNOWLEDGED, ENDS_BY_ITSELF, NOBODY
+from app.utils.limits import ALARM_LEASE_SECONDS
 
 TABLE = {"name": "name", "since": "since", "last": "last_at", "count": "count", "what": "sentence"}
 
@@ -121,7 +122,8 @@ def _acknowledge(connection: Connection, name: str, who: str) -> None:
 def read_alarms(connection: Connection, *, ended: bool, name: str | None = None) -> list[dict[str, Any]]:
     """Return one entry a name, where several processes hold it: what the latest of them says."""
     renewed = or_(
-        alarms.c.holder == NOBODY, alarms.c.last_at >= func.now() - func.make_interval(0, 0, 0, 0, 0, 0, LEASE_SECONDS)
+        alarms.c.holder == NOBODY,
+        alarms.c.last_at >= func.now() - func.make_interval(0, 0, 0, 0, 0, 0, ALARM_LEASE_SECONDS),
     )
     is_open = alarms.c.ended_at.is_(None) & renewed
     query = select(alarms).where(~is_open if ended else is_open).order_by(alarms.c.last_at)

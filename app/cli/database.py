@@ -11,10 +11,11 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from app.cli.output import Failure
-from app.database.connection import CONNECT_SECONDS, connect
+from app.database.connection import connect
 from app.database.reasons import reason_of
 from app.database.url import place_of
 from app.utils.deadline import Deadline
+from app.utils.limits import CONNECT_SECONDS
 
 STEP_SECONDS = 15
 LOCK_SECONDS = 5

@@ -1,16 +1,17 @@
 """The table of alarms: what every process of the service shows.
 
 A row with a holder is a condition that this process sees. The condition ends when its holder says so, or when its
-holder has not renewed it for LEASE_SECONDS: the process died, or lost what the condition is about. A row without a
-holder is something that happened once; it ends when a person acknowledges it.
+holder has not renewed it for ALARM_LEASE_SECONDS: the process died, or lost what the condition is about. A row without
+a holder is something that happened once; it ends when a person acknowledges it.
 """
 
 from collections.abc import Collection, Sequence
 
 from app.database.database import Pool, Statement
 from app.database.statements import named
-from app.utils.alarm import EXPIRED, LEASE_SECONDS, NOBODY, OVER, Alarm, Change
+from app.utils.alarm import EXPIRED, NOBODY, OVER, Alarm, Change
 from app.utils.deadline import Deadline
+from app.utils.limits import ALARM_LEASE_SECONDS
 
 KEEP_DAYS = 30  # an alarm that is over, for a person who looks later
 MOST_SHOWN = 1000
@@ -46,7 +47,7 @@ END = named(
     f"UPDATE alarms SET ended_at = now(), ending = '{OVER}' "
     "WHERE holder = {holder} AND name = ANY ({names}) AND ended_at IS NULL",
 )
-_LEASE = f"make_interval(secs => {LEASE_SECONDS})"
+_LEASE = f"make_interval(secs => {ALARM_LEASE_SECONDS})"
 EXPIRE = Statement(
     "expire_alarms",
     (),

@@ -12,11 +12,11 @@ from psycopg2.errorcodes import UNIQUE_VIOLATION
 from app.database import statements as sql
 from app.database.database import DatabaseAway, DatabaseBusy, DatabaseTrouble, OutcomeUnknown, Pool, Session, read
 from app.utils.deadline import Deadline
+from app.utils.limits import ASKING_SECONDS
 from app.utils.tasks import sleep
 from app.utils.turns import Turns
 
 MOST_BEHIND_STUCK = 8  # whoever comes later is told that the order is busy
-ASKING_SECONDS = 0.3
 MARKED_LOOK_SECONDS = 0.05
 
 

@@ -24,8 +24,8 @@ from app.database.places import places
 from app.database.timed import TimedConnection, timed
 from app.database.url import libpq_url
 from app.utils.deadline import Deadline
+from app.utils.limits import CONNECT_SECONDS, IDLE_MS
 
-CONNECT_SECONDS = 2  # libpq takes no less
 NETWORK: dict[str, Any] = {
     "connect_timeout": CONNECT_SECONDS,
     "keepalives": 1,
@@ -35,7 +35,6 @@ NETWORK: dict[str, Any] = {
     "tcp_user_timeout": 10_000,
 }
 """How soon a connection is known to be dead: after 19 s of silence, or 10 s without an acknowledgement."""
-IDLE_MS = 8000
 PINNED: dict[str, int | str] = {
     "timezone": "UTC",
     "datestyle": "ISO, MDY",

@@ -34,6 +34,7 @@ from app.models.errors import (
     OutcomeUnknown,
 )
 from app.utils.deadline import Deadline
+from app.utils.limits import LEEWAY_MS, LOCK_MS, POOL_SECONDS, STATEMENT_MS
 
 __all__ = [
     "ConnectingTakesLong",
@@ -51,10 +52,6 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-LOCK_MS = 2000
-STATEMENT_MS = 2600  # less than a request has (2.8 s): the server gives up before we must
-LEEWAY_MS = 100  # between the server's limit of a late request's statement and ours
-POOL_SECONDS = 0.8  # a request that finds every connection busy for so long is better told so
 PROBE_SECONDS = 0.6  # two connection attempts a second at most, as long as the server is away
 REFUSED_SECONDS = 3.0  # between attempts that a person must mend first: too many lock an account
 LATELY_SECONDS = 1.0

@@ -25,18 +25,15 @@ from typing import Any
 import psycopg2
 from psycopg2.extensions import connection as Connection
 
-from app.database.connection import IDLE_MS
 from app.database.database import Database
 from app.database.floor import Floor, last_id_of, writers_of
 from app.database.timed import timed
 from app.kafka.ports import LeadLost, Outgoing, Position, Positions
 from app.utils.deadline import Deadline
+from app.utils.limits import IDLE_MS, LEASE_CALL_SECONDS, LEASE_RENEW_SECONDS, LEASE_SECONDS
 from app.utils.supervisor import Beat
 
 STANDBY_SECONDS = 0.5
-CALL_SECONDS = 10.0
-LEASE_SECONDS = 5.0  # under IDLE_MS, with room for a slow statement
-HOLD_SECONDS = 1.0
 FLOOR_SECONDS = 0.5  # between two looks for the floor: at 8,000 events a second a look for rows walks over 4,000
 # Rows come in the order of their ids: a table that was never analyzed, or is full of dead rows, would be read whole.
 BY_KEY = {"enable_seqscan": "off", "enable_bitmapscan": "off", "jit": "off"}
@@ -128,7 +125,7 @@ _MOVE = f"{_SET} WHERE p.topic_id <> excluded.topic_id OR p.next_offset < exclud
 
 
 class PostgresLead:
-    """The lead over one lane. Its methods block for CALL_SECONDS at the longest and raise LeadLost on any trouble."""
+    """The lead over one lane. Its methods block for at most LEASE_CALL_SECONDS and raise LeadLost on any trouble."""
 
     def __init__(self, database: Database, connection: Connection, lane: Lane, topic: str, limit: int) -> None:
         self._database = database
@@ -212,7 +209,7 @@ class PostgresLead:
 
     def hold(self) -> None:
         """Prove that the leader lives, unless that was done in the last second."""
-        if _boot_time() - self._alive_at > HOLD_SECONDS:
+        if _boot_time() - self._alive_at > LEASE_RENEW_SECONDS:
             self._call(("SELECT 1", ()))
 
     def check(self) -> None:
@@ -247,7 +244,7 @@ class PostgresLead:
         parameters = [value for _, values in statements for value in values]
         try:
             with (
-                timed(self._connection, Deadline(CALL_SECONDS)),
+                timed(self._connection, Deadline(LEASE_CALL_SECONDS)),
                 self._connection.cursor() as cursor,
             ):
                 cursor.execute(message, parameters)
@@ -274,7 +271,7 @@ def lead(
     """
     connection = database.connect_to_lead(
         idle_session_timeout=IDLE_MS,
-        statement_timeout=int(CALL_SECONDS * 1000),
+        statement_timeout=int(LEASE_CALL_SECONDS * 1000),
         synchronous_commit="off",
         **BY_KEY,
         tcp_user_timeout=IDLE_MS,

@@ -13,12 +13,11 @@ from app.database.database import DatabaseTrouble, Pool, Statement
 from app.database.floor import Floor, last_id_of, writers_of
 from app.database.statements import named
 from app.utils.deadline import Deadline
+from app.utils.limits import WATCH_LEASE_SECONDS
 
-HELD_SECONDS = 20
 CALL_SECONDS = 2.5
 COUNTED = 10_000  # rows of a lane that are counted; more are told from their ids
 WALK_SECONDS = 60.0
-WATCHED_SECONDS = 30.0  # older than that, what was seen is not known any more
 
 Seen = dict[str, Any]
 
@@ -26,7 +25,7 @@ HOLD = named(
     "hold_watch",
     {"holder": "text"},
     "INSERT INTO watch AS w (id, holder, held_until) "
-    f"VALUES (1, {{holder}}, now() + make_interval(secs => {HELD_SECONDS})) "
+    f"VALUES (1, {{holder}}, now() + make_interval(secs => {WATCH_LEASE_SECONDS})) "
     "ON CONFLICT (id) DO UPDATE SET holder = excluded.holder, held_until = excluded.held_until "
     "WHERE w.holder = excluded.holder OR w.held_until < now() RETURNING 1",
 )

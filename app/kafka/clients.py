@@ -16,10 +16,10 @@ from kafka.serializer import Serializer
 
 from app.config.config import Settings
 from app.kafka.quirks import get_past_any_record
+from app.utils.limits import PRODUCER_DELIVERY_MS, PRODUCER_REQUEST_MS
 
 OUR_CLIENT_ID = "order-service-"
 BOOTSTRAP_MS = 5_000
-REQUEST_MS = 10_000
 GROUP_METADATA_MS = 5_000  # so soon new partitions are seen, and that the commands' topic is gone
 CLUSTERS_DEFAULT = -1
 READ_BACK_BYTES = 4 * 1024 * 1024
@@ -66,7 +66,7 @@ def _common(settings: Settings) -> dict[str, Any]:
         "bootstrap_servers": list(settings.bootstrap_servers),
         "client_id": f"{OUR_CLIENT_ID}{sockets.gethostname()}-{os.getpid()}",
         "bootstrap_timeout_ms": BOOTSTRAP_MS,
-        "request_timeout_ms": REQUEST_MS,
+        "request_timeout_ms": PRODUCER_REQUEST_MS,
         "metadata_max_age_ms": 60_000,
         "reconnect_backoff_max_ms": 1_000,
         "proxy_url": f"{_ClosingSocket.SCHEMES[0]}://",
@@ -100,7 +100,7 @@ def producer(settings: Settings) -> KafkaProducer:
         acks="all",
         linger_ms=0,
         batch_size=262_144,
-        delivery_timeout_ms=30_000,
+        delivery_timeout_ms=PRODUCER_DELIVERY_MS,
         max_block_ms=5_000,
         max_request_size=DEAD_LETTER_BYTES,
         metadata_max_age_ms=GROUP_METADATA_MS,

@@ -24,14 +24,13 @@ from app.kafka.clients import TOMBSTONE
 from app.kafka.event_reader import EventReader
 from app.kafka.log_check import NO_ID, is_other_topic
 from app.kafka.ports import LeadLost, LogEnd, Outgoing, Portion, Position, RecordRefused, SendFailed, Sent
+from app.utils.limits import ACKNOWLEDGE_SECONDS, LEASE_RENEW_SECONDS
 from app.utils.logging import correlation_id
 
 log = logging.getLogger(__name__)
 
-ACKNOWLEDGE_SECONDS = 60.0  # twice the producer's own limit, which does not count everything
 LATE_SECONDS = 3.0  # after which those of the other partitions need not wait any longer
 GONE_SECONDS = 3.0  # a broker that has just started may not know its topics yet
-HOLD_SECONDS = 1.0
 SHUT_MS = 100.0
 END_SECONDS = 5.0
 KEYS_REMEMBERED = 2_000  # orders whose partition is known: half a MiB
@@ -111,7 +110,7 @@ class KafkaEventLog:
                 if self._gate.failure is not None:
                     raise self._gate.failure
                 with contextlib.suppress(KafkaError):  # the wait ended, or the send failed: the future tells which
-                    future.get(timeout=HOLD_SECONDS)
+                    future.get(timeout=LEASE_RENEW_SECONDS)
                 hold()
         if not self._late:
             self._late_since = began

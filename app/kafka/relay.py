@@ -23,12 +23,12 @@ from app.kafka.ports import EventLog, Lead, Outgoing, RecordRefused, SendFailed,
 from app.kafka.read_back import ReadBack
 from app.utils.alarms import Alarms
 from app.utils.deadline import Deadline
+from app.utils.limits import RELAY_STOP_SECONDS
 from app.utils.metrics import LEADER, READ_BACK_REMOVED, RELAY_FAILURES, RELAYED
 from app.utils.supervisor import Beat
 
 log = logging.getLogger(__name__)
 
-STOP_PATIENCE_SECONDS = 3.0
 STUCK_SECONDS = 20.0  # a relay whose record is refused leads for a few seconds only: longer, and nothing is stuck
 CYCLE_SECONDS = 0.022  # under load: a batch costs the same however small it is
 LOOK_SECONDS = 0.2  # between two looks at partitions that are not open
@@ -153,7 +153,7 @@ class _Patience:
         """Raise SendFailed when the patience is at its end."""
         if not self._stop.is_set():
             return
-        self._until = self._until or Deadline(STOP_PATIENCE_SECONDS)
+        self._until = self._until or Deadline(RELAY_STOP_SECONDS)
         if self._until.passed:
             raise SendFailed("stopped while waiting for acknowledgements")
 

@@ -10,12 +10,11 @@ from app.database.alarms import AlarmTable
 from app.database.database import DatabaseTrouble
 from app.utils.alarms import Alarms
 from app.utils.deadline import Deadline
+from app.utils.limits import ALARM_LOOK_SECONDS, ALARM_RENEW_SECONDS
 from app.utils.supervisor import Beat
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 1.0  # how old the other processes' alarms may be here, a call to the database not counted
-RENEW_SECONDS = 10.0
 TIDY_SECONDS = 10.0
 
 
@@ -38,7 +37,7 @@ class AlarmKeeper:
             beat()
             if ready() and self._synchronise_or_log(tidy=next_tidying.passed) and next_tidying.passed:
                 next_tidying = Deadline(TIDY_SECONDS)
-            self._alarms.wait(LOOK_SECONDS)
+            self._alarms.wait(ALARM_LOOK_SECONDS)
         self._alarms.release()
         if ready():
             self._synchronise_or_log(tidy=False)
@@ -61,7 +60,7 @@ class AlarmKeeper:
     def _synchronise(self) -> None:
         """Tell the table what is new, and learn what the others ring, which works where telling fails."""
         try:
-            unsaved = self._alarms.unsaved(RENEW_SECONDS)
+            unsaved = self._alarms.unsaved(ALARM_RENEW_SECONDS)
             if unsaved.ended:
                 self._table.end(self._alarms.holder, unsaved.ended)
             if unsaved.due:

@@ -34,6 +34,7 @@ from app.services.order_service import Clock, utc_now
 from app.services.rehearsal import A_CREATE, an_update
 from app.utils.deadline import Deadline
 from app.utils.ids import reply_id, saga_order_id
+from app.utils.limits import BATCH_SECONDS
 from app.utils.logging import correlation_id
 from app.utils.metrics import COMMANDS, DEAD_LETTERS
 from app.wire.command_reader import DeadLetter, Reading, read
@@ -41,7 +42,6 @@ from app.wire.replies import Reply, reply
 
 log = logging.getLogger(__name__)
 
-BATCH_SECONDS = 15.0
 BUG = Refusal("internal_error", "The service cannot handle this command; it has been logged")
 
 

@@ -27,13 +27,13 @@ from app.services.known_cluster import AnotherCluster, KnownCluster
 from app.services.watch import Watch, missing_watch
 from app.utils.alarms import Alarms
 from app.utils.deadline import Deadline
+from app.utils.limits import THREADS_STOP_SECONDS, WORKER_STATEMENT_MS
 from app.utils.logging import Repeats, again
 from app.utils.supervisor import Beat, SupervisedThread
 from app.utils.traffic import Traffic
 
 log = logging.getLogger(__name__)
 
-CONSUMER_STATEMENT_MS = 10_000
 DATABASE_PAUSE_SECONDS = 1.0
 SCHEMA_PAUSE_SECONDS = 5.0  # between attempts that fail for a reason that a person must mend
 LOOK_AGAIN_SECONDS = 5.0
@@ -41,7 +41,6 @@ ANOTHER_CLUSTER_SECONDS = 5.0
 DEAD_LETTER_POLL_SECONDS = 0.5  # nobody waits for one
 READ_ONLY = "database_read_only"
 ANOTHER_DATABASE = "another_database"
-STOP_SECONDS = 15.0
 ALARMS_STOP_SECONDS = 1.0
 START_SECONDS = 60.0  # in which some process should have begun to watch
 HOUR, DAY = 3600.0, 86400.0
@@ -57,8 +56,8 @@ class KafkaService:
         self._settings = settings
         self._database = database
         self._alarms = alarms
-        self._commands = database.pool(2, CONSUMER_STATEMENT_MS)
-        self._housekeeping = Housekeeping(database.pool(1, CONSUMER_STATEMENT_MS), self._ages, alarms)
+        self._commands = database.pool(2, WORKER_STATEMENT_MS)
+        self._housekeeping = Housekeeping(database.pool(1, WORKER_STATEMENT_MS), self._ages, alarms)
         self._traffic = traffic
         self._callers = callers
         self._books = books = database.pool(1)
@@ -103,13 +102,13 @@ class KafkaService:
             thread.start()
 
     def stop(self) -> None:
-        """Ask every thread to stop and wait for all, STOP_SECONDS at the longest."""
+        """Ask every thread to stop and wait for all, THREADS_STOP_SECONDS at the longest."""
         last = [thread for thread in self.threads if thread.name == "alarms"]  # it tells of what the others ring
-        deadline = Deadline(STOP_SECONDS)
+        deadline = Deadline(THREADS_STOP_SECONDS)
         late = self._stop([thread for thread in self.threads if thread not in last], deadline)
         late += self._stop(last, Deadline(max(deadline.remaining, ALARMS_STOP_SECONDS)))
         if late:
-            log.error("did not stop in %s s: %s", STOP_SECONDS, ", ".join(late))
+            log.error("did not stop in %s s: %s", THREADS_STOP_SECONDS, ", ".join(late))
         log.info("stopped")
 
     def _stop(self, threads: list[SupervisedThread], deadline: Deadline) -> list[str]:

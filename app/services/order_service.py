@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from app.database.answers import ASKING_SECONDS, Answer, IdempotencyKey, KeyInUse, KeyTaken, waiting
+from app.database.answers import Answer, IdempotencyKey, KeyInUse, KeyTaken, waiting
 from app.database.database import DatabaseBusy, DatabaseTrouble, OutcomeUnknown, Pool, Session
 from app.database.orders import OrderStore, Origin, Write
 from app.database.pages import Listed, Page
@@ -14,12 +14,12 @@ from app.models.order import OrderState
 from app.models.rules import Change, Decision, Refusal, Unchanged
 from app.utils.deadline import Deadline
 from app.utils.ids import new_id
+from app.utils.limits import ASKING_SECONDS, KEY_SECONDS
 from app.utils.metrics import LOST_RACES
 from app.utils.turns import Turns
 from app.wire.events import http_event
 
 TRIES_WITHOUT_LOCK = 3
-KEY_SECONDS = 2.0  # for which a twin waits for the first [H15]
 ORDER_TAKEN = b'"code":"%s"' % rules.ORDER_TAKEN.encode()  # in a stored answer: its text is ours
 
 Clock = Callable[[], datetime]

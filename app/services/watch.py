@@ -17,7 +17,7 @@ from kafka.errors import KafkaError
 
 from app.config.config import Settings
 from app.database.database import DatabaseTrouble, Pool
-from app.database.watched import CALL_SECONDS, WATCHED_SECONDS, Lane, WatchTable, read_seen
+from app.database.watched import CALL_SECONDS, Lane, WatchTable, read_seen
 from app.kafka.broker_view import KafkaView, Member, TopicView
 from app.kafka.client_errors import KafkaReasons
 from app.kafka.commands_lag import CommandsLag, Waiting
@@ -26,13 +26,12 @@ from app.kafka.topics_check import judge, our_topics, strangers
 from app.services.waiting import Progress, explained, listed
 from app.utils.alarms import Alarms
 from app.utils.deadline import Deadline
+from app.utils.limits import RELAY_FAILING_SECONDS, WATCH_LOOK_SECONDS, WATCH_STALE_SECONDS
 from app.utils.logging import kafka_is_away
 from app.utils.supervisor import Beat, SupervisedThread
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 4.0
-FAILING_SECONDS = 40.0  # a producer may try for 30 s before a relay's run fails
 EARLY_SECONDS = 4.0  # what has waited for so long while a thread fails waits for that reason
 FAILURES = 2
 RETRY_SECONDS = 12.0  # a thread that has not failed for so long works again
@@ -74,7 +73,7 @@ class Watch:
                 while not stop.is_set():
                     beat()
                     self.look(ready())
-                    stop.wait(LOOK_SECONDS)
+                    stop.wait(WATCH_LOOK_SECONDS)
             finally:
                 self._leave(ready())
                 self._view.close()
@@ -143,7 +142,7 @@ class Watch:
         if "broker_away" in found:
             return
         for thread in self._threads():
-            failed = thread.failures_within(FAILING_SECONDS)
+            failed = thread.failures_within(RELAY_FAILING_SECONDS)
             if thread.name == "consumer" and failed >= FAILURES and thread.failures_within(RETRY_SECONDS):
                 found["consumer_fails"] = f"The consumer of commands fails: {_reason(thread)}", thread.last_error or ""
             lane = thread.name.removeprefix("relay-")
@@ -247,7 +246,8 @@ class Watch:
 
     def _in_trouble(self) -> bool:
         return any(
-            thread.name.startswith("relay-") and thread.failures_within(FAILING_SECONDS) for thread in self._threads()
+            thread.name.startswith("relay-") and thread.failures_within(RELAY_FAILING_SECONDS)
+            for thread in self._threads()
         ) or bool(self._leads() and self._reasons.latest())
 
     def _evidence(self, lane: str) -> str:
@@ -268,7 +268,7 @@ class Watch:
 def missing_watch(pool: Pool, start: Deadline, alarms: Alarms) -> None:
     """Ring where no process of the service watches, once the `start` has passed. Raises DatabaseTrouble."""
     found = read_seen(pool, Deadline(CALL_SECONDS))
-    if found is not None and found[1] < WATCHED_SECONDS:
+    if found is not None and found[1] < WATCH_STALE_SECONDS:
         alarms.clear("watch_missing")
     elif start.passed:
         alarms.ring("watch_missing", "No process of the service watches: none with ROLES=all or worker runs")

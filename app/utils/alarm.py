@@ -6,8 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-LEASE_SECONDS = 60
-"""A condition that its holder has not renewed for so long is over."""
 LONGEST_NAME = 255
 LONGEST_TEXT = 2000
 MOST_KEPT = 500

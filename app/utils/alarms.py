@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from app.utils.alarm import LEASE_SECONDS, LONGEST_NAME, MOST_KEPT, NOBODY, Alarm, Change, clean, kind_of, merged
+from app.utils.alarm import LONGEST_NAME, MOST_KEPT, NOBODY, Alarm, Change, clean, kind_of, merged
+from app.utils.limits import ALARM_LEASE_SECONDS
 from app.utils.metrics import ALARMS
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ class _Raised:
 
     @property
     def is_over(self) -> bool:
-        return time.monotonic() - self.last > LEASE_SECONDS
+        return time.monotonic() - self.last > ALARM_LEASE_SECONDS
 
     def is_due(self, renew_seconds: float) -> bool:
         """Tell whether the table should hear of the alarm."""
@@ -79,7 +80,7 @@ class Alarms:
     def ring(self, name: str, sentence: str, evidence: str = "") -> None:
         """Raise the alarm of a condition that lasts, or renew it.
 
-        Ring again at least every few seconds while it lasts: one that was not renewed for LEASE_SECONDS is over.
+        Ring again at least every few seconds while it lasts: one that was not renewed for ALARM_LEASE_SECONDS is over.
         """
         self._raise(self._conditions, name, sentence, evidence)
 
@@ -196,10 +197,10 @@ class Alarms:
     def _open(self) -> list[Alarm]:
         for name in [name for name, raised in self._conditions.items() if raised.is_over]:
             del self._conditions[name]
-            self._note_over(name, f"is over: it was not renewed for {LEASE_SECONDS} s")
+            self._note_over(name, f"is over: it was not renewed for {ALARM_LEASE_SECONDS} s")
         ours = [_alarm(name, self.holder, raised, raised.count) for name, raised in self._conditions.items()]
         ours += [_alarm(name, NOBODY, raised, raised.unsaved) for name, raised in self._happenings.items()]
-        stale = self.age is not None and self.age > LEASE_SECONDS
+        stale = self.age is not None and self.age > ALARM_LEASE_SECONDS
         others = [alarm for alarm in self._others if not (stale and alarm.lasts)]
         return list(merged([*others, *ours]).values())
 

@@ -21,7 +21,7 @@ from tests.integration.test_watch import denied
 def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kafka_service, "LOOK_AGAIN_SECONDS", 0.2)
     monkeypatch.setattr(kafka_service, "ANOTHER_CLUSTER_SECONDS", 0.2)
-    monkeypatch.setattr(watch, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(watch, "WATCH_LOOK_SECONDS", 0.2)
 
 
 def partitions(world: World, topic: str) -> int:

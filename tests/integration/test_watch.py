@@ -21,7 +21,7 @@ from tests.harness.world import World, a_create, wait_for
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """The watch looks more often, and what waits rings sooner: the tests would wait for it."""
-    monkeypatch.setattr(watch, "LOOK_SECONDS", 0.5)
+    monkeypatch.setattr(watch, "WATCH_LOOK_SECONDS", 0.5)
     monkeypatch.setattr(watch, "EARLY_SECONDS", 0.5)
     monkeypatch.setattr(waiting, "WAITING_SECONDS", 3.0)
     monkeypatch.setattr(waiting, "STILL_SECONDS", 0.2)

@@ -14,8 +14,7 @@ import psycopg2
 from psycopg2 import errors
 from psycopg2.errorcodes import ADMIN_SHUTDOWN, LOCK_NOT_AVAILABLE, UNIQUE_VIOLATION
 
-from app.database.connection import IDLE_MS
-from app.database.database import LOCK_MS
+from app.utils.limits import IDLE_MS, LOCK_MS
 from tests.simulation.scheduler import Instance, Scheduler
 
 LOCK_SECONDS = LOCK_MS / 1000

@@ -17,6 +17,7 @@ from kafka.errors import KafkaConnectionError
 from app.kafka.ports import LogEnd, Outgoing, Portion, Position, SendFailed, Sent
 from app.models.checkpoint import Checkpoint
 from app.services.command_batch import Record
+from app.utils.limits import LEASE_RENEW_SECONDS
 from tests.simulation.load import Published
 from tests.simulation.scheduler import Instance, Scheduler
 
@@ -30,7 +31,6 @@ SESSION_SECONDS = 6.0
 LANDS_SECONDS = 0.3  # at the longest, from the wire into the log: less than a new leader lets it settle
 LATE_SECONDS = 3.0
 GIVE_UP_SECONDS = 4.0  # the producer's delivery time-out
-HOLD_SECONDS = 1.0
 PATIENCE_SECONDS = 1.0  # for the acknowledgements of all; then a partition is late
 
 
@@ -307,7 +307,7 @@ class EventTopic:
         give_up = self._scheduler.now + PATIENCE_SECONDS
         for _, _, _, answered_at in list(self._late):
             while self._scheduler.now < min(answered_at, give_up):
-                self._scheduler.sleep(min(HOLD_SECONDS, answered_at - self._scheduler.now))
+                self._scheduler.sleep(min(LEASE_RENEW_SECONDS, answered_at - self._scheduler.now))
                 hold()
         return self.late()
 

@@ -7,6 +7,7 @@ import pytest
 from app.utils import alarm
 from app.utils import alarms as subject
 from app.utils.alarms import Alarms
+from app.utils.limits import ALARM_LEASE_SECONDS
 from app.utils.metrics import ALARMS
 
 
@@ -64,7 +65,7 @@ def test_a_condition_that_nobody_renews_is_over(monkeypatch: pytest.MonkeyPatch)
     alarms.ring("offset_0", "Cut")
     alarms.ring("offset_1", "Cut")
     alarms.happened("lost_0_17", "Lost")
-    now[0] += subject.LEASE_SECONDS - 1
+    now[0] += ALARM_LEASE_SECONDS - 1
     alarms.ring("offset_1", "Cut")
     now[0] += 2
     assert alarms.all() == {"lost_0_17": "Lost", "offset_1": "Cut"}

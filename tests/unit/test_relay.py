@@ -297,7 +297,7 @@ def test_other_trouble_ends_the_run_without_an_alarm_and_the_next_run_reads_back
 def test_a_relay_that_is_stopped_waits_for_acknowledgements_only_for_a_while(
     patience: float, confirmed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "STOP_PATIENCE_SECONDS", patience)
+    monkeypatch.setattr(module, "RELAY_STOP_SECONDS", patience)
     stop = threading.Event()
     lead, topic = lane(1), ScriptedTopic()
     relay = a_relay(lead, topic)

@@ -8,9 +8,10 @@ import psycopg2
 import pytest
 
 from app.database import lanes
-from app.database.lanes import EVENTS, LEASE_SECONDS, PostgresLead
+from app.database.lanes import EVENTS, PostgresLead
 from app.kafka.ports import LeadLost
 from app.models.models import outbox
+from app.utils.limits import IDLE_MS, LEASE_SECONDS
 
 
 class Server:
@@ -35,7 +36,7 @@ class Server:
         seconds = self._seconds.pop(0) if self._seconds else 0.0
         self.now += seconds
         self._rows = [(None,)] if "pg_sequence_last_value" in statement else []
-        self.ended = seconds > lanes.IDLE_MS / 1000  # silent for too long once it had answered
+        self.ended = seconds > IDLE_MS / 1000  # silent for too long once it had answered
 
     def fetchall(self) -> list[tuple[Any, ...]]:
         return self._rows

@@ -1,0 +1,77 @@
+"""The limits that depend on each other leave room for each other."""
+
+import pytest
+
+from app.config.config import Settings
+from app.database import groups
+from app.server import worker
+from app.utils import health_check
+from app.utils.limits import (
+    ACKNOWLEDGE_SECONDS,
+    ALARM_LEASE_SECONDS,
+    ALARM_LOOK_SECONDS,
+    ALARM_RENEW_SECONDS,
+    ASKING_SECONDS,
+    BATCH_SECONDS,
+    CALLER_SECONDS,
+    CONNECT_SECONDS,
+    CONTRACT_SECONDS,
+    IDLE_MS,
+    KEY_SECONDS,
+    LEASE_CALL_SECONDS,
+    LEASE_RENEW_SECONDS,
+    LEASE_SECONDS,
+    LEEWAY_MS,
+    LOCK_MS,
+    POOL_SECONDS,
+    PRODUCER_DELIVERY_MS,
+    PRODUCER_REQUEST_MS,
+    RELAY_FAILING_SECONDS,
+    RELAY_STOP_SECONDS,
+    REQUEST_SECONDS,
+    STATEMENT_MS,
+    THREADS_STOP_SECONDS,
+    WATCH_LEASE_SECONDS,
+    WATCH_LOOK_SECONDS,
+    WATCH_STALE_SECONDS,
+    WORKER_SILENT_SECONDS,
+    WORKER_STATEMENT_MS,
+)
+
+SETTINGS = Settings.load({})
+BALANCER_SECONDS = 600  # the longest that load balancers keep an idle connection by default
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        pytest.param(
+            (POOL_SECONDS, KEY_SECONDS, STATEMENT_MS / 1000, REQUEST_SECONDS, CONTRACT_SECONDS, CALLER_SECONDS),
+            id="request",
+        ),
+        pytest.param((LOCK_MS / 1000, STATEMENT_MS / 1000), id="lock"),
+        pytest.param((KEY_SECONDS + ASKING_SECONDS, STATEMENT_MS / 1000), id="duplicate"),
+        pytest.param((STATEMENT_MS / 1000 + LEEWAY_MS / 1000, REQUEST_SECONDS), id="leeway"),
+        pytest.param(
+            (CONNECT_SECONDS, REQUEST_SECONDS, REQUEST_SECONDS + CONNECT_SECONDS / 2, CONTRACT_SECONDS), id="connect"
+        ),
+        pytest.param((REQUEST_SECONDS + groups.LATE_SECONDS, CONTRACT_SECONDS), id="group"),
+        pytest.param((LEASE_RENEW_SECONDS, LEASE_SECONDS, IDLE_MS / 1000, LEASE_CALL_SECONDS), id="lease"),
+        pytest.param(
+            (PRODUCER_REQUEST_MS / 1000, PRODUCER_DELIVERY_MS / 1000, RELAY_FAILING_SECONDS, ACKNOWLEDGE_SECONDS),
+            id="send",
+        ),
+        pytest.param((WORKER_STATEMENT_MS / 1000, BATCH_SECONDS), id="batch"),
+        pytest.param((ALARM_LOOK_SECONDS, ALARM_RENEW_SECONDS, ALARM_LEASE_SECONDS / 2), id="alarm"),
+        pytest.param((WATCH_LOOK_SECONDS, WATCH_LEASE_SECONDS, WATCH_STALE_SECONDS), id="watch"),
+        pytest.param((RELAY_STOP_SECONDS, THREADS_STOP_SECONDS, SETTINGS.graceful_timeout), id="stop"),
+        pytest.param((worker.BEAT_SECONDS, WORKER_SILENT_SECONDS / 10), id="worker"),
+        pytest.param((BALANCER_SECONDS, SETTINGS.keep_alive_seconds), id="idle connection"),
+    ],
+)
+def test_each_limit_leaves_room_for_the_next(limits: tuple[float, ...]) -> None:
+    assert list(limits) == sorted(set(limits))
+
+
+def test_the_health_check_waits_as_long_as_the_contract_says() -> None:
+    assert health_check.ANSWER_SECONDS == CONTRACT_SECONDS  # a file that imports nothing
