@@ -8,6 +8,7 @@ RUN pip install --require-hashes -r requirements.txt
 
 COPY app app
 COPY migrations migrations
+COPY docs/openapi.json docs/asyncapi.json docs/
 COPY run.py gunicorn.conf.py pyproject.toml .flaskenv ./
 
 RUN useradd --system --uid 10001 --no-create-home orders

@@ -53,7 +53,7 @@ format: $(INSTALLED) ## format the code and order its imports
 	$(BIN)/ruff check --select I --fix $(CODE)
 	$(BIN)/ruff format $(CODE)
 
-documents: $(INSTALLED) ## write docs/openapi.json, docs/asyncapi.json and docs/settings.md anew
+documents: $(INSTALLED) ## write docs/openapi.json, docs/asyncapi.json with its page, and docs/settings.md anew
 	@$(BIN)/python -m tools.documents
 
 requirements: $(INSTALLED) ## compile requirements*.in; UPGRADE=--upgrade takes newer versions

@@ -80,7 +80,7 @@ def _step(image: Image, name: str, arguments: str) -> None:
     elif name == "COPY":
         *sources, target = shlex.split(arguments)
         for source in sources:
-            _copy(CHECKOUT / source, image.work / (source if target == "./" else target))
+            _copy(source, image.work / (target + Path(source).name if target.endswith("/") else target))
     elif name == "RUN":
         _run(image, arguments)
     elif name == "USER":
@@ -112,13 +112,14 @@ def _is_sent(name: str) -> bool:
     return sent
 
 
-def _copy(source: Path, target: Path) -> None:
-    if not _is_sent(source.name):
-        raise Disagreement(f".dockerignore keeps {source.name} out of the build")
-    if source.is_dir():
-        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+def _copy(source: str, target: Path) -> None:
+    if not _is_sent(source):
+        raise Disagreement(f".dockerignore keeps {source} out of the build")
+    target.parent.mkdir(exist_ok=True)
+    if (CHECKOUT / source).is_dir():
+        shutil.copytree(CHECKOUT / source, target, ignore=shutil.ignore_patterns("__pycache__"))
     else:
-        shutil.copy(source, target)
+        shutil.copy(CHECKOUT / source, target)
 
 
 def _run(image: Image, command: str) -> None:

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft7Validator
 
-from app.api import messages
-from app.api.documents import asyncapi, examples
+from app import create_app
 from app.config.config import Settings
 from app.database import lanes
 from app.models import rules
@@ -31,9 +30,10 @@ from app.utils.encoder import encode
 from app.wire import command_reader, events, replies
 from app.wire.command_reader import PAYLOADS, DeadLetter, Reading
 from tests.documents.validation import problems
+from tools.documents import asyncapi, examples, messages
 
 SCHEMA = json.loads(Path(__file__).with_name("asyncapi-3.0.0").joinpath("schema.json").read_text())
-DOCUMENT: Mapping[str, Any] = json.loads(encode(asyncapi.document(Settings.load({}))))
+DOCUMENT: Mapping[str, Any] = json.loads(encode(asyncapi.document()))
 MESSAGES: Mapping[str, Any] = DOCUMENT["components"]["messages"]
 ID = examples.ORDER_ID
 
@@ -188,6 +188,7 @@ def test_the_headers_are_those_that_the_relay_writes() -> None:
 def test_the_document_names_the_topics_and_the_group_of_the_settings() -> None:
     """[K1]"""
     names = {"KAFKA_COMMANDS_TOPIC": "a", "KAFKA_EVENTS_TOPIC": "b", "KAFKA_DEAD_LETTER_TOPIC": "c"}
-    document = asyncapi.document(Settings.load({**names, "KAFKA_GROUP_ID": "g"}))
+    client = create_app(Settings.load({**names, "KAFKA_GROUP_ID": "g"})).test_client()
+    document = client.get("/asyncapi.json").json
     assert [channel["address"] for channel in document["channels"].values()] == ["a", "b", "c"]
     assert document["operations"]["create_order"]["bindings"]["kafka"]["groupId"]["const"] == "g"

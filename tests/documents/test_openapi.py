@@ -10,9 +10,6 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from app import create_app
-from app.api.documents import examples, openapi
-from app.api.documents.calls import POSTS
-from app.api.documents.refusals import AGAINST_THE_RULES, UNREADABLE_BODIES, UNUSABLE_BODIES
 from app.config.config import Settings
 from app.database.answers import KeyInUse
 from app.database.database import DatabaseAway, DatabaseBusy, OutcomeUnknown
@@ -21,6 +18,9 @@ from app.models.order import OrderState
 from app.services.order_service import OrderService
 from app.utils.encoder import encode
 from tests.documents.validation import problems
+from tools.documents import examples, openapi
+from tools.documents.calls import POSTS
+from tools.documents.refusals import AGAINST_THE_RULES, UNREADABLE_BODIES, UNUSABLE_BODIES
 
 DOCUMENT: Mapping[str, Any] = json.loads(encode(openapi.document()))
 OPERATIONS = {operation["operationId"]: operation for path in DOCUMENT["paths"].values() for operation in path.values()}

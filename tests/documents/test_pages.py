@@ -1,6 +1,7 @@
 """The pages show the documents, load nothing from elsewhere, and the committed files are up to date."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,13 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from app import create_app
-from app.api.documents import STATIC, asyncapi, openapi
+from app.api import documents
+from app.api.documents import DOCS, STATIC
 from app.config.config import Settings
-from tools.documents import texts
+from app.utils.decoder import decode
+from app.utils.encoder import encode
+from tools.documents import asyncapi, openapi
+from tools.documents.__main__ import texts
 
 HTML, JSON = "text/html; charset=utf-8", "application/json"
 PAGES = {"/apidocs/": HTML, "/asyncapi": HTML, "/openapi.json": JSON, "/asyncapi.json": JSON}
@@ -31,8 +36,34 @@ def get(client: FlaskClient, path: str, **headers: str) -> TestResponse:
 
 
 @pytest.mark.parametrize("path", texts(), ids=lambda path: path.name)
-def test_the_committed_document_is_the_one_that_is_served(path: Path) -> None:
+def test_the_committed_file_is_the_one_that_is_made(path: Path) -> None:
     assert path.read_text() == texts()[path], "run `make documents`"
+
+
+@pytest.mark.parametrize("name", ["openapi.json", "asyncapi.json"])
+def test_the_committed_document_is_served_with_all_its_digits(client: FlaskClient, name: str) -> None:
+    assert get(client, f"/{name}").data == encode(decode((DOCS / name).read_bytes()))
+
+
+@pytest.fixture
+def nothing_remembered() -> Iterator[None]:
+    """Documents are read from their files as if the process had just begun, and again in the tests after this one."""
+    documents._openapi.cache_clear()
+    yield
+    documents._openapi.cache_clear()
+
+
+@pytest.mark.usefixtures("nothing_remembered")
+def test_a_document_that_is_not_there_is_a_500_and_a_line_until_it_is_there(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(documents, "DOCS", tmp_path)
+    answer = get(client, "/openapi.json")
+    assert (answer.status_code, answer.json["code"]) == (500, "internal_error")
+    assert str(tmp_path / "openapi.json") in caplog.text
+    assert get(client, "/apidocs/").status_code == 200
+    (tmp_path / "openapi.json").write_text("{}")
+    assert get(client, "/openapi.json").data == b"{}"
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -101,7 +132,7 @@ def test_the_address_without_a_slash_leads_to_the_page_whatever_host_is_named(cl
     assert get(client, "/apidocs").headers["Location"] == "apidocs/"
 
 
-@pytest.mark.parametrize("path", ["/apidocs/none.js", "/apidocs/../openapi.py", "/apidocs/%2e%2e/openapi.py"])
+@pytest.mark.parametrize("path", ["/apidocs/none.js", "/apidocs/../documents.py", "/apidocs/%2e%2e/documents.py"])
 def test_what_is_no_part_of_the_pages_is_a_404_in_json(client: FlaskClient, path: str) -> None:
     """[H1]"""
     answer = get(client, path)
@@ -110,7 +141,7 @@ def test_what_is_no_part_of_the_pages_is_a_404_in_json(client: FlaskClient, path
 
 def test_the_page_of_the_messages_shows_every_topic_message_and_field(client: FlaskClient) -> None:
     page = get(client, "/asyncapi").text
-    document = asyncapi.document(Settings.load({}))
+    document = asyncapi.document()
     shown = [channel["address"] for channel in document["channels"].values()]
     shown += [name for name in document["components"]["messages"] if name != "dead_letter"]
     shown += ["payload.order_details.foodItems[].price", "payload.saga_id", "original_offset", "event_id"]

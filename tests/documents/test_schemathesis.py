@@ -14,9 +14,9 @@ from schemathesis.core.transport import Response
 from schemathesis.openapi import from_dict
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from app.api.documents.openapi import document
 from app.models.order import OrderStatus
 from app.utils.encoder import encode
+from tools.documents.openapi import document
 
 CONFIG: dict[str, Any] = {
     "checks": {"max_response_time": 4},  # [H1]

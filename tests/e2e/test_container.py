@@ -46,6 +46,7 @@ def test_the_dockerfiles_steps_make_a_healthy_service_that_stops_cleanly(databas
     assert done.returncode == 0, done.stdout + done.stderr
     assert "healthy" in done.stdout
     assert "user 10001" in done.stdout
+    assert {path.name for path in (open_folder / "service" / "docs").iterdir()} == {"openapi.json", "asyncapi.json"}
 
 
 def test_a_step_that_is_not_carried_out_is_a_disagreement(tmp_path: Path) -> None:

@@ -11,14 +11,14 @@ from openapi_spec_validator import validate
 from pydantic import ValidationError
 
 from app import create_app
-from app.api import schemas
-from app.api.documents.calls import POSTS
-from app.api.documents.openapi import document as openapi
 from app.config.config import Settings
 from app.models.order import OrderState
 from app.utils.decoder import decode
 from app.utils.encoder import encode
 from tools import settings_page
+from tools.documents import schemas
+from tools.documents.calls import POSTS
+from tools.documents.openapi import document as openapi
 
 ROOT = Path(__file__).resolve().parents[2]
 ORDER_ENDPOINTS = 12

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.api.documents import examples
 from app.models.commands import (
     AcceptOrder,
     CancelAcceptance,
@@ -20,6 +19,7 @@ from app.utils.decoder import decode
 from app.utils.encoder import encode
 from app.wire import command_reader, events, replies
 from app.wire.command_reader import DeadLetter, Reading
+from tools.documents import examples
 
 Example = Mapping[str, Any]
 

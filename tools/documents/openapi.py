@@ -6,15 +6,14 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from app.api import schemas
-from app.api.documents import examples, refusals
-from app.api.documents.calls import POSTS, Post
-from app.api.documents.refusals import Sentences
-from app.api.documents.shapes import ref, schemas_of
 from app.api.errors import SAYS_SUCCESS
 from app.api.routes import DEFAULT_LIMIT, MAX_LIMIT
 from app.models.order import OrderStatus
 from app.wire.fields import MAX_ID_LENGTH
+from tools.documents import examples, refusals, schemas
+from tools.documents.calls import POSTS, Post
+from tools.documents.refusals import Sentences
+from tools.documents.shapes import ref, schemas_of
 
 VERSION = "1.0.0"
 

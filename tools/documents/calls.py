@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from app.api import schemas
-from app.api.documents import examples
 from app.models.order import OrderState
 from app.wire import bodies
+from tools.documents import examples, schemas
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,13 +6,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from app.api import messages
-from app.api.documents import records
-from app.api.documents.openapi import VERSION
-from app.api.documents.shapes import ref, schemas_of
-from app.api.schemas import Order
 from app.config.config import Settings
 from app.wire.replies import FAILURE_TYPES, SUCCESS_TYPES
+from tools.documents import messages, records
+from tools.documents.openapi import VERSION
+from tools.documents.schemas import Order
+from tools.documents.shapes import ref, schemas_of
 
 ABOUT = """\
 The order service takes commands of saga orchestrators and announces every change of an order, exactly once, in order.
@@ -68,8 +67,9 @@ SUMMARIES = {
 
 
 @cache
-def document(settings: Settings) -> dict[str, Any]:
-    """Return the AsyncAPI 3.0 document, with the topics of the settings. It is shared: leave it as it is."""
+def document() -> dict[str, Any]:
+    """Return the AsyncAPI 3.0 document, with the default topics and group. It is shared: do not change it."""
+    settings = Settings.load({})
     shapes = _shapes()
     models: list[type[BaseModel]] = [*shapes.values(), messages.RecordHeaders, messages.DeadLetterHeaders, Order]
     sent = [name for name in shapes if name not in messages.COMMANDS]

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.api import pages
-from app.api.documents import examples
 from app.models.commands import (
     AcceptOrder,
     CancelAcceptance,
@@ -25,6 +24,7 @@ from app.utils.text import clip
 from app.wire import fields
 from app.wire.bodies import Body
 from app.wire.fields import InvalidFields
+from tools.documents import examples
 
 Sentences = Mapping[str, str]
 """The sentence of each code."""

@@ -1,18 +1,23 @@
-"""The documents for callers: OpenAPI and AsyncAPI, as JSON and as pages that load nothing from elsewhere.
+"""Serves the OpenAPI and AsyncAPI documents, as JSON and as pages that load nothing from elsewhere.
 
-What makes them is imported by the first who asks: most starts of the service never need it.
+`make documents` makes them; here the service's own topics and group are filled in. A missing file is a 500 and a line
+in the log for each request that asks for it, and nothing else fails.
 """
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from flask import Blueprint, Response, current_app, render_template, request, send_from_directory
 from werkzeug.exceptions import HTTPException
 
 from app.api.flask_adapter import refused
 from app.config.config import Settings
+from app.utils.decoder import decode
 from app.utils.encoder import encode
 
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 STATIC = Path(__file__).with_name("static")
 YEAR_SECONDS = 31_536_000
 CONTENT_SECURITY_POLICY = (
@@ -73,40 +78,42 @@ def asset(name: str) -> Response:
     return _file(name, YEAR_SECONDS if name.startswith("swagger-ui-") else None)
 
 
-# Made once, and shared by all who take it slowly.
+# Made at the first request and shared by all others.
 
 
 @cache
 def _openapi() -> bytes:
-    from app.api.documents import openapi
-
-    return encode(openapi.document())
+    return encode(_committed("openapi.json"))
 
 
 @cache
 def _asyncapi(settings: Settings) -> bytes:
-    from app.api.documents import asyncapi
-
-    return encode(asyncapi.document(settings))
+    document = _committed("asyncapi.json")
+    for name, topic in _topics(settings).items():
+        channel = document["channels"][name]
+        channel["address"] = channel["bindings"]["kafka"]["topic"] = topic
+    for operation in document["operations"].values():
+        if operation["action"] == "receive":
+            operation["bindings"]["kafka"]["groupId"]["const"] = settings.group_id
+    return encode(document)
 
 
 @cache
 def _asyncapi_page(settings: Settings) -> bytes:
-    from app.api.documents import asyncapi, page
+    return render_template("asyncapi.html", topics=_topics(settings)).encode()
 
-    document = asyncapi.document(settings)
-    operations = page.operations(document)
-    html = render_template(
-        "asyncapi.html",
-        info=document["info"],
-        channels=document["channels"].values(),
-        sections=(
-            ("Commands and their replies", [it for it in operations if it.takes]),
-            ("What is sent beside replies", [it for it in operations if not it.takes]),
-        ),
-        common=page.common(document),
-    )
-    return html.encode()
+
+def _committed(name: str) -> Any:
+    return decode((DOCS / name).read_bytes())
+
+
+def _topics(settings: Settings) -> Mapping[str, str]:
+    """Return the topic of each channel of the AsyncAPI document."""
+    return {
+        "order_commands": settings.commands_topic,
+        "order_events": settings.events_topic,
+        "order_commands.dlq": settings.dead_letter_topic,
+    }
 
 
 def _file(name: str, max_age: int | None = None) -> Response:

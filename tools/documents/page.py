@@ -1,9 +1,13 @@
-"""The AsyncAPI document laid out for a page: what the template shows, worked out from the document alone."""
+"""The AsyncAPI document as a page. The page is a template: the service fills in the addresses of its topics."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
+
+from jinja2 import Environment, FileSystemLoader
+from markupsafe import Markup
 
 Document = Mapping[str, Any]
 Schema = Mapping[str, Any]
@@ -39,6 +43,26 @@ class Operation:
     address: str
     messages: Sequence[Message]
     replies: Sequence[Message]
+
+
+def html(document: Document) -> str:
+    """Return the page, as a template that takes `topics`: an address for the name of each channel."""
+    channels = {
+        name: {**channel, "address": Markup(f'{{{{ topics["{name}"] }}}}')}
+        for name, channel in document["channels"].items()
+    }
+    document = {**document, "channels": channels}
+    found = operations(document)
+    sections = (
+        ("Commands and their replies", [operation for operation in found if operation.takes]),
+        ("What is sent beside replies", [operation for operation in found if not operation.takes]),
+    )
+    template = Environment(autoescape=True, loader=FileSystemLoader(Path(__file__).parent)).get_template(
+        "asyncapi.html"
+    )
+    return template.render(
+        info=document["info"], channels=channels.values(), sections=sections, common=common(document)
+    )
 
 
 def operations(document: Document) -> list[Operation]:

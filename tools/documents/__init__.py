@@ -1,0 +1,1 @@
+"""Makes the documents that are made from the code. The service serves the committed files."""
