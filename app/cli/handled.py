@@ -10,7 +10,7 @@ from app.cli import broker
 from app.cli.database import transaction
 from app.config.config import Settings
 from app.models.models import command_identities
-from app.wire.command_reader import DeadLetter, read
+from app.wire.command_reader import DeadLetter, parse_record
 
 MOST_READ = 100_000
 AT_ONCE = 1000
@@ -31,7 +31,7 @@ def not_recognised(
         nonlocal count, first
         known = _known([_identity(it.value) for it in portion])
         for record in portion:
-            if _identity(record.value) not in known and not isinstance(read(record.value), DeadLetter):
+            if _identity(record.value) not in known and not isinstance(parse_record(record.value), DeadLetter):
                 count, first = count + 1, record.offset if first is None else first
         portion.clear()
 

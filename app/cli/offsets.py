@@ -17,10 +17,10 @@ from app.cli.database import transaction
 from app.cli.handled import MOST_READ, not_recognised
 from app.cli.output import Failure, json_option, print_json, print_table
 from app.config.config import Settings
-from app.kafka.log_check import Floor, StoredOffset, is_other_topic, where_to_go_on
-from app.models.checkpoint import digest
+from app.kafka.log_check import is_other_topic, where_to_go_on
 from app.models.models import consumer_checkpoints
 from app.models.models import consumer_offsets as stored_offsets
+from app.models.records import Floor, StoredOffset, digest
 from app.services.command_store import stored_offset
 
 group = AppGroup("offsets", help="How far the commands are handled.")

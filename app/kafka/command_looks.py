@@ -12,7 +12,7 @@ from kafka.protocol.consumer import FetchRequest, IsolationLevel
 
 from app.kafka.log_check import PartitionAway
 from app.kafka.quirks import records_in
-from app.models.checkpoint import Checkpoint
+from app.models.records import Checkpoint
 
 LOOK_MS = 2_000
 NO_LEADER = -1

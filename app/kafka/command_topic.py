@@ -12,8 +12,7 @@ from kafka.errors import KafkaError
 from app.config.config import Settings
 from app.kafka import clients, command_looks
 from app.kafka.log_check import PartitionAway
-from app.models.checkpoint import Checkpoint
-from app.models.records import Record
+from app.models.records import Checkpoint, Record
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,6 @@ from typing import Protocol
 
 from app.kafka.log_check import CheckedLog, CheckedStore, GoOn, Halt, LogCheck, PartitionAway
 from app.kafka.portions import Portions
-from app.models.checkpoint import leader_epoch
 from app.models.errors import (
     CommandFault,
     DatabaseBusy,
@@ -22,8 +21,7 @@ from app.models.errors import (
     OutcomeUnknown,
     ServiceTrouble,
 )
-from app.models.records import Record, UnreadRecord, after
-from app.services.command_batch import Batch
+from app.models.records import Batch, Record, UnreadRecord, after, leader_epoch
 from app.services.command_trouble import Breaker, Waiting
 from app.utils.alarms import Alarms
 

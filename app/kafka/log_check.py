@@ -13,30 +13,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from app.models.checkpoint import Checkpoint
+from app.models.records import Checkpoint, Floor, StoredOffset
 from app.utils.alarms import Alarms
 
 NO_ID = uuid.UUID(int=0)  # of a topic on brokers that have no ids
 LOOKS_BACK = 3  # the newest ones are compared each time: the last alone may be of the new log already
 DAY_MS = 86_400_000
-
-
-@dataclass(frozen=True, slots=True)
-class Floor:
-    """Where this service took the place of another: what lies before was handled, and is not recognised."""
-
-    offset: int | None  # None once the topic is another one
-    taken_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class StoredOffset:
-    """The row of one partition. `behind` is the record right before `next_offset`, None where it is not known."""
-
-    topic_id: uuid.UUID
-    next_offset: int
-    behind: Checkpoint | None = None
-    floor: Floor | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,21 +1,30 @@
-"""The records of the commands topic as the consumer takes them from its log."""
+"""What a partition of a topic holds, and how far it is handled: records, their marks, positions, batches, commands."""
 
+import hashlib
+import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
+
+from app.models.commands import Command
+from app.models.rules import Refusal
+
+NO_EPOCH = -1
 
 Headers = tuple[tuple[str, bytes | None], ...]
 
 
 class Record(Protocol):
-    """What is used of a Kafka record. `timestamp` in milliseconds since 1970."""
+    """What the service reads of a Kafka record. `timestamp` in milliseconds since 1970."""
 
     @property
     def offset(self) -> int:
-        """Its place."""
+        """Its place in the partition."""
 
     @property
     def timestamp(self) -> int:
-        """Its time."""
+        """When it was produced, or appended where the topic says so."""
 
     @property
     def key(self) -> bytes | None:
@@ -23,14 +32,14 @@ class Record(Protocol):
 
     @property
     def value(self) -> bytes | None:
-        """Its value."""
+        """Its value; None is a tombstone."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnreadRecord:
-    """A record, or a whole batch of them, that cannot be decoded or is too large to be kept: a dead letter as it is.
+    """A record, or a whole batch of them, that cannot be decoded or is too large to keep: a dead letter as it is.
 
-    `value` is what is known of it: the record's value, or all its bytes; of a large one the beginning only, with the
+    `value` is what is known of it: the record's value, or all its bytes; of a large record the beginning only, with the
     length and SHA-256 of all. `next_offset` is where the log goes on after it.
     """
 
@@ -49,3 +58,84 @@ class UnreadRecord:
 def after(record: Record) -> int:
     """Return the offset that follows the record."""
     return record.next_offset if isinstance(record, UnreadRecord) else record.offset + 1
+
+
+def leader_epoch(record: object) -> int:
+    """Return the epoch of the leader that appended the record, NO_EPOCH where it is not known."""
+    epoch: int = getattr(record, "leader_epoch", NO_EPOCH)
+    return epoch
+
+
+def digest(key: bytes | None, value: bytes | None) -> bytes:
+    """Return the SHA-256 of a record's bytes."""
+    found = hashlib.sha256()
+    for part in (key, value):
+        found.update(b"-" if part is None else b"%d:" % len(part))
+        found.update(part or b"")
+    return found.digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A handled record: what tells it from any other that a log may have at the same offset.
+
+    `digest` is None where the record cannot be read: such a checkpoint proves nothing.
+    """
+
+    offset: int
+    timestamp: int
+    digest: bytes | None
+    leader_epoch: int = NO_EPOCH
+
+    @classmethod
+    def of(cls, record: Record) -> "Checkpoint":
+        """Return the checkpoint of a record."""
+        known = None if isinstance(record, UnreadRecord) else digest(record.key, record.value)
+        return cls(record.offset, record.timestamp, known, leader_epoch(record))
+
+
+@dataclass(frozen=True, slots=True)
+class LogPosition:
+    """A position in the log of one partition: what lies before `next_offset` is done."""
+
+    topic_id: uuid.UUID
+    next_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """Where this service took over from another: that one handled what lies before, and it is not recognised."""
+
+    offset: int | None  # None once the topic is another one
+    taken_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StoredOffset(LogPosition):
+    """How far a partition's commands are handled. `behind`: the record right before `next_offset`, where known."""
+
+    behind: Checkpoint | None = None
+    floor: Floor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Records of one partition, without gaps that hold commands: from `expected` up to before `next_offset`."""
+
+    topic: str
+    topic_id: uuid.UUID
+    partition: int
+    expected: int
+    next_offset: int
+    records: Sequence[Record]
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedCommand:
+    """A record that gets exactly one reply. `command` is a Refusal where the payload is unusable."""
+
+    type: str
+    correlation_id: str
+    command: Command | Refusal
+    order_id: str | None
+    saga_id: str | None

@@ -24,11 +24,10 @@ from app.database.database import DatabaseTrouble, Pool, Session
 from app.database.reasons import told
 from app.database.rows import to_row, to_state
 from app.models import rules
-from app.models.checkpoint import Checkpoint, as_row
 from app.models.commands import CreateOrder
 from app.models.errors import CommandFault, OffsetMoved, ServiceTrouble
 from app.models.order import OrderState
-from app.models.records import Record, UnreadRecord
+from app.models.records import Batch, Checkpoint, ReceivedCommand, Record, UnreadRecord
 from app.models.rules import Change, Decision, Refusal, Unchanged
 from app.services.order_service import Clock, utc_now
 from app.services.rehearsal import A_CREATE, an_update
@@ -37,24 +36,12 @@ from app.utils.ids import reply_id, saga_order_id
 from app.utils.limits import BATCH_SECONDS
 from app.utils.logging import correlation_id
 from app.utils.metrics import COMMANDS, DEAD_LETTERS
-from app.wire.command_reader import DeadLetter, Reading, read
+from app.wire.command_reader import DeadLetter, parse_record
 from app.wire.replies import Reply, reply
 
 log = logging.getLogger(__name__)
 
 BUG = Refusal("internal_error", "The service cannot handle this command; it has been logged")
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Records of one partition, without gaps that hold commands: from `expected` up to before `next_offset`."""
-
-    topic: str
-    topic_id: uuid.UUID
-    partition: int
-    expected: int
-    next_offset: int
-    records: Sequence[Record]
 
 
 @dataclass(slots=True)
@@ -84,9 +71,9 @@ class CommandBatches:
         OffsetMoved, CommandFault and DatabaseTrouble, and then nothing was moved.
         """
         with _blame():
-            readings = [(record, self._read(record)) for record in batch.records]
-            letters = [(record, letter) for record, letter in readings if isinstance(letter, DeadLetter)]
-            commands = [(record, reading) for record, reading in readings if isinstance(reading, Reading)]
+            parsed = [(record, self._read(record)) for record in batch.records]
+            letters = [(record, letter) for record, letter in parsed if isinstance(letter, DeadLetter)]
+            commands = [(record, received) for record, received in parsed if isinstance(received, ReceivedCommand)]
             with self._pool.transaction(Deadline(BATCH_SECONDS)) as session:
                 self._move_offset(session, batch)
                 work = _Work()
@@ -105,29 +92,34 @@ class CommandBatches:
             with _blame(), self._pool.transaction(Deadline(BATCH_SECONDS)) as session:
                 for record in (A_CREATE, an_update(_create_id(A_CREATE, A_CREATE.saga_id))):
                     batch = Batch("rehearsal", uuid.UUID(int=0), 0, 0, 1, [record])
-                    reading = self._read(record)
-                    assert isinstance(reading, Reading)
-                    _write(session, batch, self._decide_all(session, batch, _claim(session, [(record, reading)])), ())
+                    received = self._read(record)
+                    assert isinstance(received, ReceivedCommand)
+                    _write(session, batch, self._decide_all(session, batch, _claim(session, [(record, received)])), ())
                 with session.connection.cursor() as cursor:
                     cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
                 session.connection.rollback()
         except CommandFault as fault:
             raise ServiceTrouble(f"A sample of a command cannot be handled either: {fault}") from fault
 
-    def _read(self, record: Record) -> Reading | DeadLetter:
+    def _read(self, record: Record) -> ReceivedCommand | DeadLetter:
         if isinstance(record, UnreadRecord):
             return DeadLetter(record.error)
         with _deciding(record):
-            return read(record.value)
+            return parse_record(record.value)
 
     def _give_up(
-        self, session: Session, batch: Batch, work: "_Work", commands: Sequence[tuple[Record, Reading]], reason: str
+        self,
+        session: Session,
+        batch: Batch,
+        work: "_Work",
+        commands: Sequence[tuple[Record, ReceivedCommand]],
+        reason: str,
     ) -> None:
-        for record, reading in _claim(session, commands):
-            _note(work, batch, record, reading, BUG, self._clock())
+        for record, received in _claim(session, commands):
+            _note(work, batch, record, received, BUG, self._clock())
             event_id = reply_id(batch.topic_id, batch.partition, record.offset, record.timestamp)
             place = (event_id, batch.topic, batch.partition, record.offset, record.key, record.value)
-            session.execute(sql.INSERT_GIVEN_UP, (*place, reading.type, reading.correlation_id, reason))
+            session.execute(sql.INSERT_GIVEN_UP, (*place, received.type, received.correlation_id, reason))
 
     def _move_offset(self, session: Session, batch: Batch) -> None:
         place = (batch.topic, batch.partition, batch.topic_id, batch.expected, batch.next_offset)
@@ -135,22 +127,22 @@ class CommandBatches:
         if not session.execute(sql.MOVE_OFFSET, (*place, *as_row(last))):
             raise OffsetMoved
 
-    def _decide_all(self, session: Session, batch: Batch, fresh: Sequence[tuple[Record, Reading]]) -> _Work:
+    def _decide_all(self, session: Session, batch: Batch, fresh: Sequence[tuple[Record, ReceivedCommand]]) -> _Work:
         work = _Work(sagas=_sagas(session, fresh))
-        wanted = {reading.order_id for _, reading in fresh if reading.order_id} | set(work.sagas.values())
+        wanted = {received.order_id for _, received in fresh if received.order_id} | set(work.sagas.values())
         rows = session.execute(sql.LOCK_ORDERS, (sorted(wanted),)) if wanted else []
         work.orders = {order.order_id: order for order in map(to_state, rows)}
-        for record, reading in fresh:
-            correlation_id.set(reading.correlation_id)
+        for record, received in fresh:
+            correlation_id.set(received.correlation_id)
             with _deciding(record):
-                _note(work, batch, record, reading, self._decide(work, record, reading), self._clock())
+                _note(work, batch, record, received, self._decide(work, record, received), self._clock())
         correlation_id.set(None)
         return work
 
-    def _decide(self, work: _Work, record: Record, reading: Reading) -> Decision:
-        command = reading.command
-        if reading.type == "create_order" and reading.saga_id in work.sagas:
-            made = work.orders.get(work.sagas[reading.saga_id])
+    def _decide(self, work: _Work, record: Record, received: ReceivedCommand) -> Decision:
+        command = received.command
+        if received.type == "create_order" and received.saga_id in work.sagas:
+            made = work.orders.get(work.sagas[received.saga_id])
             if made is not None:
                 return Unchanged(made)
         if isinstance(command, Refusal):
@@ -191,33 +183,35 @@ def _create_id(record: Record, saga_id: str | None) -> str:
     return saga_order_id(saga_id, record.timestamp)
 
 
-def _claim(session: Session, readings: Sequence[tuple[Record, Reading]]) -> list[tuple[Record, Reading]]:
+def _claim(session: Session, parsed: Sequence[tuple[Record, ReceivedCommand]]) -> list[tuple[Record, ReceivedCommand]]:
     """Return the commands seen for the first time; the same bytes again are the same command [K8]."""
-    first: dict[bytes, tuple[Record, Reading]] = {}
-    for record, reading in readings:
-        first.setdefault(hashlib.sha256(record.value or b"").digest(), (record, reading))
+    first: dict[bytes, tuple[Record, ReceivedCommand]] = {}
+    for record, received in parsed:
+        first.setdefault(hashlib.sha256(record.value or b"").digest(), (record, received))
     if not first:
         return []
     claimed = {bytes(row[0]) for row in session.execute(sql.CLAIM_COMMANDS, (sorted(first),))}
-    COMMANDS.labels("any", "repeated").inc(len(readings) - len(claimed))
+    COMMANDS.labels("any", "repeated").inc(len(parsed) - len(claimed))
     return [command for identity, command in first.items() if identity in claimed]
 
 
-def _sagas(session: Session, fresh: Sequence[tuple[Record, Reading]]) -> dict[str, str]:
+def _sagas(session: Session, fresh: Sequence[tuple[Record, ReceivedCommand]]) -> dict[str, str]:
     """Claim the saga ids of the usable creates; return saga id → order id of those that had an order before."""
     creates = [(record, it) for record, it in fresh if it.type == "create_order" and it.saga_id is not None]
     ours: dict[str, str] = {}
-    for record, reading in creates:
-        if isinstance(reading.command, CreateOrder) and reading.saga_id is not None:
-            ours.setdefault(reading.saga_id, _create_id(record, reading.saga_id))
+    for record, received in creates:
+        if isinstance(received.command, CreateOrder) and received.saga_id is not None:
+            ours.setdefault(received.saga_id, _create_id(record, received.saga_id))
     claimed: set[str] = set()
     if ours:
         claimed = {row[0] for row in session.execute(sql.CLAIM_SAGAS, (list(ours), list(ours.values())))}
-    rest = {reading.saga_id for _, reading in creates} - claimed
+    rest = {received.saga_id for _, received in creates} - claimed
     return dict(session.execute(sql.FIND_SAGAS, (list(rest),))) if rest else {}
 
 
-def _note(work: _Work, batch: Batch, record: Record, reading: Reading, decision: Decision, now: datetime) -> None:
+def _note(
+    work: _Work, batch: Batch, record: Record, received: ReceivedCommand, decision: Decision, now: datetime
+) -> None:
     event_id = reply_id(batch.topic_id, batch.partition, record.offset, record.timestamp)
     outcome = "refused" if isinstance(decision, Refusal) else "unchanged"
     if isinstance(decision, Change):
@@ -230,13 +224,15 @@ def _note(work: _Work, batch: Batch, record: Record, reading: Reading, decision:
         elif order.order_id not in work.created:
             work.first_versions.setdefault(order.order_id, before.version)
         place = (batch.topic, batch.partition, record.offset)
-        work.changes.append(_history(decision, event_id, reading, place))
-    work.replies.append(reply(reading, decision, event_id, now))
-    work.outcomes.append((reading.type, outcome))
-    log.debug("command %s at %s/%s: %s", reading.type, batch.partition, record.offset, outcome)
+        work.changes.append(_history(decision, event_id, received, place))
+    work.replies.append(reply(received, decision, event_id, now))
+    work.outcomes.append((received.type, outcome))
+    log.debug("command %s at %s/%s: %s", received.type, batch.partition, record.offset, outcome)
 
 
-def _history(change: Change, change_id: uuid.UUID, reading: Reading, place: tuple[str, int, int]) -> tuple[Any, ...]:
+def _history(
+    change: Change, change_id: uuid.UUID, received: ReceivedCommand, place: tuple[str, int, int]
+) -> tuple[Any, ...]:
     values: dict[str, Any] = {
         "order_id": change.order.order_id,
         "version": change.order.version,
@@ -247,7 +243,7 @@ def _history(change: Change, change_id: uuid.UUID, reading: Reading, place: tupl
         "payment_status": change.order.payment_status.value,
         "runner_id": change.runner_id,
         "door": "kafka",
-        "correlation_id": reading.correlation_id,
+        "correlation_id": received.correlation_id,
         "source_topic": place[0],
         "source_partition": place[1],
         "source_offset": place[2],
@@ -283,6 +279,13 @@ def _write(session: Session, batch: Batch, work: _Work, letters: Sequence[tuple[
             written = session.execute(statement, [list(column) for column in zip(*rows, strict=True)])
             if len(written) != len(rows):
                 raise ServiceTrouble(f"{statement.name} wrote {len(written)} rows instead of {len(rows)}")
+
+
+def as_row(known: Checkpoint | None) -> tuple[int | None, int | None, bytes | None, int | None]:
+    """Return the columns that a checkpoint has in PostgreSQL."""
+    if known is None or known.digest is None:
+        return None, None, None, None
+    return known.offset, known.timestamp, known.digest, known.leader_epoch
 
 
 def _count(outcomes: Iterable[tuple[str, str]], dead_letters: int) -> None:

@@ -8,9 +8,8 @@ import psycopg2.extras
 
 from app.database import statements as sql
 from app.database.database import Pool
-from app.kafka.log_check import Floor, StoredOffset
-from app.models.checkpoint import NO_EPOCH, Checkpoint, as_row
-from app.services.command_batch import Batch, CommandBatches
+from app.models.records import NO_EPOCH, Batch, Checkpoint, Floor, StoredOffset
+from app.services.command_batch import CommandBatches, as_row
 from app.services.order_service import Clock, utc_now
 from app.utils.deadline import Deadline
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.models.commands import Command, CompensateOrder, CreateOrder, UpdateStatus
+from app.models.records import ReceivedCommand
 from app.models.rules import Refusal
 from app.utils.decoder import MAX_BYTES, MAX_DEPTH, Unreadable, decode, decode_leniently, is_storable, too_deep
 from app.wire import fields
@@ -62,18 +63,7 @@ class DeadLetter:
     error: str
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """A record that gets exactly one reply. `command` is a Refusal where it cannot be used."""
-
-    type: str
-    correlation_id: str
-    command: Command | Refusal
-    order_id: str | None
-    saga_id: str | None
-
-
-def read(value: bytes | None) -> Reading | DeadLetter:
+def parse_record(value: bytes | None) -> ReceivedCommand | DeadLetter:
     """Read the bytes of one record. Never raises: whatever they are, they have one of the two fates."""
     if value is None:
         return DeadLetter("The record is a tombstone")
@@ -99,7 +89,7 @@ def read(value: bytes | None) -> Reading | DeadLetter:
     if correlation_id is None:
         return DeadLetter("The command has no usable correlation_id")
     command = unreadable or _command(command_type, {} if payload is None else payload)
-    return Reading(command_type, correlation_id, command, _usable(named.get("order_id")), saga_id)
+    return ReceivedCommand(command_type, correlation_id, command, _usable(named.get("order_id")), saga_id)
 
 
 def _command(command_type: str, payload: Any) -> Command | Refusal:

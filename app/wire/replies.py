@@ -7,9 +7,9 @@ from typing import Any
 
 from app.models.commands import CompensateOrder
 from app.models.order import OrderState, OrderStatus
+from app.models.records import ReceivedCommand
 from app.models.rules import Change, Decision, Refusal
 from app.utils.text import clip
-from app.wire.command_reader import Reading
 from app.wire.events import envelope
 
 SUCCESS_TYPES = {
@@ -36,47 +36,49 @@ class Reply:
     payload: bytes
 
 
-def reply(reading: Reading, decision: Decision, event_id: uuid.UUID, now: datetime) -> Reply:
+def reply(received: ReceivedCommand, decision: Decision, event_id: uuid.UUID, now: datetime) -> Reply:
     """Return the reply that tells `decision` to the sender of the command."""
     if isinstance(decision, Refusal):
-        return _failure(reading, decision, event_id, now)
+        return _failure(received, decision, event_id, now)
     order = decision.order
-    payload = _success_payload(reading, order)
+    payload = _success_payload(received, order)
     version = order.version if isinstance(decision, Change) else None
     if version is not None:
         payload["version"] = version
-    return _reply(reading, SUCCESS_TYPES[reading.type], order.order_id, payload, version, event_id, now)
+    return _reply(received, SUCCESS_TYPES[received.type], order.order_id, payload, version, event_id, now)
 
 
-def _success_payload(reading: Reading, order: OrderState) -> dict[str, Any]:
-    if reading.type == "create_order":
+def _success_payload(received: ReceivedCommand, order: OrderState) -> dict[str, Any]:
+    if received.type == "create_order":
         # As it was when it was made, also for a repeat [K8].
         status = OrderStatus.PENDING.value
         return {
             "order_id": order.order_id,
             "customer_id": order.cust_id,
             "status": status,
-            "saga_id": reading.saga_id,
+            "saga_id": received.saga_id,
         }
-    if reading.type == "update_order_status":
+    if received.type == "update_order_status":
         return {"order_id": order.order_id, "status": order.order_status.value, "saga_id": order.saga_id}
     if order.order_status is not OrderStatus.CANCELLED:
         reason = f"Already in final state: {order.order_status}"
         return {"order_id": order.order_id, "reason": reason, "status": order.order_status.value}
-    assert isinstance(reading.command, CompensateOrder)
-    reason = order.cancel_reason if order.cancel_reason is not None else reading.command.reason
+    assert isinstance(received.command, CompensateOrder)
+    reason = order.cancel_reason if order.cancel_reason is not None else received.command.reason
     return {"order_id": order.order_id, "reason": reason}
 
 
-def _failure(reading: Reading, refusal: Refusal, event_id: uuid.UUID, now: datetime) -> Reply:
-    name, subject = ("saga_id", reading.saga_id) if reading.type == "create_order" else ("order_id", reading.order_id)
+def _failure(received: ReceivedCommand, refusal: Refusal, event_id: uuid.UUID, now: datetime) -> Reply:
+    name, subject = (
+        ("saga_id", received.saga_id) if received.type == "create_order" else ("order_id", received.order_id)
+    )
     payload: dict[str, Any] = {name: subject, "error": clip(refusal.message), "code": refusal.code}
-    key = reading.order_id if name == "order_id" else None
-    return _reply(reading, FAILURE_TYPES[reading.type], key, payload, None, event_id, now)
+    key = received.order_id if name == "order_id" else None
+    return _reply(received, FAILURE_TYPES[received.type], key, payload, None, event_id, now)
 
 
 def _reply(
-    reading: Reading,
+    received: ReceivedCommand,
     reply_type: str,
     key: str | None,
     payload: dict[str, Any],
@@ -84,6 +86,6 @@ def _reply(
     event_id: uuid.UUID,
     now: datetime,
 ) -> Reply:
-    payload["correlation_id"] = reading.correlation_id
-    body = envelope(reply_type, event_id, reading.correlation_id, now, payload)
-    return Reply(event_id, key or reading.correlation_id, reply_type, reading.correlation_id, version, body)
+    payload["correlation_id"] = received.correlation_id
+    body = envelope(reply_type, event_id, received.correlation_id, now, payload)
+    return Reply(event_id, key or received.correlation_id, reply_type, received.correlation_id, version, body)

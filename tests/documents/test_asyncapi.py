@@ -25,10 +25,11 @@ from app.models.commands import (
     UpdateStatus,
 )
 from app.models.order import OrderState, OrderStatus
+from app.models.records import ReceivedCommand
 from app.models.rules import Change, ChangeKind, Refusal
 from app.utils.encoder import encode
 from app.wire import command_reader, events, replies
-from app.wire.command_reader import PAYLOADS, DeadLetter, Reading
+from app.wire.command_reader import PAYLOADS, DeadLetter
 from tests.documents.validation import problems
 from tools.documents import asyncapi, examples, messages
 
@@ -98,9 +99,9 @@ def test_the_examples_of_commands_are_read_as_commands() -> None:
     """[K10]"""
     for command in PAYLOADS:
         for example in MESSAGES[command]["examples"]:
-            assert isinstance(command_reader.read(encode(example["payload"])), Reading)
+            assert isinstance(command_reader.parse_record(encode(example["payload"])), ReceivedCommand)
     (letter,) = MESSAGES["dead_letter"]["examples"]
-    assert command_reader.read(letter["payload"].encode()) == DeadLetter(letter["headers"]["error"])
+    assert command_reader.parse_record(letter["payload"].encode()) == DeadLetter(letter["headers"]["error"])
 
 
 @pytest.mark.parametrize(
@@ -123,16 +124,16 @@ def test_the_examples_of_commands_are_read_as_commands() -> None:
 @pytest.mark.parametrize("command_type", PAYLOADS)
 def test_every_reply_has_the_documented_shape(command_type: str, payload: Mapping[str, Any]) -> None:
     """[K2] [K4] [K5] [K6] [K7] [K9]"""
-    reading = command_reader.read(encode({"type": command_type, "correlation_id": "c", "payload": payload}))
-    assert isinstance(reading, Reading)
+    received = command_reader.parse_record(encode({"type": command_type, "correlation_id": "c", "payload": payload}))
+    assert isinstance(received, ReceivedCommand)
     for order in orders():
-        if isinstance(reading.command, CreateOrder):
-            decision: rules.Decision = rules.create(reading.command, ID, examples.NOON)
-        elif isinstance(reading.command, Refusal):
-            decision = reading.command
+        if isinstance(received.command, CreateOrder):
+            decision: rules.Decision = rules.create(received.command, ID, examples.NOON)
+        elif isinstance(received.command, Refusal):
+            decision = received.command
         else:
-            decision = rules.decide(order, reading.command, examples.NOON)
-        reply = replies.reply(reading, decision, examples.EVENT_ID, examples.NOON)
+            decision = rules.decide(order, received.command, examples.NOON)
+        reply = replies.reply(received, decision, examples.EVENT_ID, examples.NOON)
         assert problems_of_record(reply.payload) == []
 
 

@@ -12,8 +12,9 @@ from app.database.floor import Floor
 from app.database.lanes import PostgresLead
 from app.kafka.event_reader import EventReader
 from app.kafka.ports import LogEnd
+from app.models.records import Batch
 from app.services import command_batch
-from app.services.command_batch import Batch, CommandBatches
+from app.services.command_batch import CommandBatches
 
 _MOVE_ANYWAY = Statement(
     "move_anyway",

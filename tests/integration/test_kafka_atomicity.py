@@ -10,10 +10,9 @@ import psycopg2
 import pytest
 
 from app.database.database import Database, DatabaseBusy, Session, Statement
-from app.kafka.log_check import StoredOffset
 from app.models import rules
 from app.models.errors import ServiceTrouble
-from app.services.command_batch import Batch
+from app.models.records import Batch, StoredOffset
 from app.services.command_store import PostgresCommandStore
 from tests.harness.world import (
     Wire,

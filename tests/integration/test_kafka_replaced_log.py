@@ -9,7 +9,7 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from app.kafka import command_looks, command_topic
 from app.kafka.log_check import PartitionAway
-from app.models.checkpoint import Checkpoint, digest
+from app.models.records import Checkpoint, digest
 from app.services import kafka_service
 from tests.harness.world import World, by_correlation, patiently, wait_for
 from tests.integration.test_kafka_offsets import alarms, creates, ids, stored

@@ -10,7 +10,7 @@ from typing import Any
 from app.database import statements as sql
 from app.kafka.ports import Outgoing
 from app.utils.ids import reply_id
-from app.wire.command_reader import DeadLetter, read
+from app.wire.command_reader import DeadLetter, parse_record
 from tests.simulation.instances import DONE, NOT_DONE
 from tests.simulation.kafka import COMMANDS, Command
 from tests.simulation.load import OLD_ORDER
@@ -160,8 +160,8 @@ def _values(end: End) -> Iterator[bytes | None]:
 @lru_cache(1000)
 def _correlation_id(value: bytes | None) -> str | None:
     """Return what a readable command is known by, None for an unreadable one."""
-    reading = read(value)
-    return None if isinstance(reading, DeadLetter) else reading.correlation_id
+    received = parse_record(value)
+    return None if isinstance(received, DeadLetter) else received.correlation_id
 
 
 def _header(record: Outgoing, name: str) -> str | None:

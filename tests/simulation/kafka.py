@@ -15,8 +15,7 @@ from functools import partial
 from kafka.errors import KafkaConnectionError
 
 from app.kafka.ports import LogEnd, Outgoing, Portion, Position, SendFailed, Sent
-from app.models.checkpoint import Checkpoint
-from app.services.command_batch import Record
+from app.models.records import Checkpoint, Record
 from app.utils.limits import LEASE_RENEW_SECONDS
 from tests.simulation.load import Published
 from tests.simulation.scheduler import Instance, Scheduler

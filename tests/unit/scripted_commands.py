@@ -4,11 +4,9 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from app.kafka.log_check import PartitionAway, StoredOffset
-from app.models.checkpoint import Checkpoint
+from app.kafka.log_check import PartitionAway
 from app.models.errors import CommandFault, DatabaseAway, DatabaseBusy, OffsetMoved, OutcomeUnknown, ServiceTrouble
-from app.models.records import Record
-from app.services.command_batch import Batch
+from app.models.records import Batch, Checkpoint, Record, StoredOffset
 
 TOPIC = uuid.UUID(int=1)
 OTHER_TOPIC = uuid.UUID(int=2)

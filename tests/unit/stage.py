@@ -1,8 +1,8 @@
 """A consumer between its scripted log and store."""
 
 from app.kafka.consumer import CommandConsumer
-from app.kafka.log_check import StoredOffset
 from app.models.errors import DatabaseTrouble
+from app.models.records import StoredOffset
 from app.utils.alarms import Alarms
 from tests.unit.scripted_commands import TOPIC, ScriptedLog, ScriptedStore
 

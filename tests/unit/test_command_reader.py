@@ -10,28 +10,29 @@ from hypothesis import strategies as st
 
 from app.models.commands import CompensateOrder, CreateOrder, UpdateStatus
 from app.models.order import OrderStatus, PaymentStatus
+from app.models.records import ReceivedCommand
 from app.models.rules import Refusal
 from app.utils.decoder import MAX_BYTES
-from app.wire.command_reader import DEFAULT_REASON, DeadLetter, Reading, read
+from app.wire.command_reader import DEFAULT_REASON, DeadLetter, parse_record
 from tests.unit.builders import BOUNDED, PAYLOADS, a_command, some_details
 
 TYPES = list(PAYLOADS)
 
 
-def reading(value: bytes) -> Reading:
-    found = read(value)
-    assert isinstance(found, Reading), found
+def received(value: bytes) -> ReceivedCommand:
+    found = parse_record(value)
+    assert isinstance(found, ReceivedCommand), found
     return found
 
 
 def refused(value: bytes) -> Refusal:
-    command = reading(value).command
+    command = received(value).command
     assert isinstance(command, Refusal), command
     return command
 
 
 def letter(value: bytes | None) -> str:
-    found = read(value)
+    found = parse_record(value)
     assert isinstance(found, DeadLetter), found
     return found.error
 
@@ -44,7 +45,7 @@ def padded(size: int) -> bytes:
 
 def test_a_create_is_read() -> None:
     """[K4]"""
-    found = reading(a_command("create_order"))
+    found = received(a_command("create_order"))
     assert (found.type, found.correlation_id, found.saga_id, found.order_id) == (
         "create_order",
         "corr-1",
@@ -67,7 +68,7 @@ def test_a_create_is_read() -> None:
 def test_an_update_is_read(sent: dict[str, str], payment: PaymentStatus | None) -> None:
     """[K5]"""
     payload = {"order_id": "order-1", "status": "PLACED"} | sent
-    found = reading(a_command("update_order_status", payload=payload))
+    found = received(a_command("update_order_status", payload=payload))
     expected = UpdateStatus(order_id="order-1", status=OrderStatus.PLACED, payment_status=payment)
     assert (found.command, found.order_id) == (expected, "order-1")
 
@@ -77,7 +78,7 @@ def test_an_update_is_read(sent: dict[str, str], payment: PaymentStatus | None) 
 )
 def test_a_cancel_is_read_with_its_reason(sent: dict[str, Any], reason: str) -> None:
     """[K6]"""
-    found = reading(a_command("cancel_order", payload={"order_id": "order-1"} | sent))
+    found = received(a_command("cancel_order", payload={"order_id": "order-1"} | sent))
     assert found.command == CompensateOrder(order_id="order-1", reason=reason)
     assert DEFAULT_REASON == "Cancellation requested"
 
@@ -104,14 +105,14 @@ def test_the_correlation_id_is_the_envelopes_else_the_payloads(
 ) -> None:
     """[K2]"""
     named = PAYLOADS[command_type] | {"correlation_id": payload}
-    assert reading(a_command(command_type, correlation_id=envelope, payload=named)).correlation_id == found
+    assert received(a_command(command_type, correlation_id=envelope, payload=named)).correlation_id == found
 
 
 @pytest.mark.parametrize("unusable", [None, "", 7, "x" * 256, "\0"])
 def test_a_create_without_a_usable_correlation_id_has_its_saga_id(unusable: Any) -> None:
     """[K2]"""
     payload = PAYLOADS["create_order"] | {"correlation_id": unusable}
-    assert reading(a_command("create_order", correlation_id=unusable, payload=payload)).correlation_id == "saga-1"
+    assert received(a_command("create_order", correlation_id=unusable, payload=payload)).correlation_id == "saga-1"
 
 
 @pytest.mark.parametrize("command_type", ["update_order_status", "cancel_order"])
@@ -146,14 +147,14 @@ def test_a_tombstone_is_a_dead_letter() -> None:
 def test_128_kib_are_read_and_one_byte_more_is_not() -> None:
     """[K10] [R6] Although it has a type and a correlation id."""
     assert MAX_BYTES == 131_072
-    assert isinstance(reading(padded(MAX_BYTES)).command, CompensateOrder)
+    assert isinstance(received(padded(MAX_BYTES)).command, CompensateOrder)
     assert letter(padded(MAX_BYTES + 1)) == "The command is larger than 131072 bytes"
 
 
 def test_more_than_32_levels_are_a_dead_letter_whatever_they_hold() -> None:
     """[K10] The envelope and its payload are two of them."""
     fine, deep = (a_command(extra=json.loads("[" * levels + "]" * levels)) for levels in (31, 32))
-    assert isinstance(reading(fine).command, CompensateOrder)
+    assert isinstance(received(fine).command, CompensateOrder)
     assert letter(deep) == "The command is nested deeper than 32 levels"
 
 
@@ -173,7 +174,7 @@ def test_what_only_a_lenient_reader_can_read_is_refused_with_a_reply(inside: byt
     """[K10] [K7]"""
     value = b'{"type":"cancel_order","correlation_id":"corr-1","payload":{' + inside + b"}}"
     assert refused(value).code == code
-    assert (reading(value).correlation_id, reading(value).order_id) == ("corr-1", "order-1")
+    assert (received(value).correlation_id, received(value).order_id) == ("corr-1", "order-1")
 
 
 @pytest.mark.parametrize("command_type", TYPES)
@@ -234,21 +235,21 @@ def test_a_wrong_field_is_refused_with_a_sentence(command_type: str, sent: Any, 
 @pytest.mark.parametrize("order_id", ["", 5, None, "x" * 256, "a\0", "\ud800", ["order-1"]])
 def test_an_unusable_order_id_is_not_named(order_id: Any) -> None:
     """[K7]"""
-    found = reading(a_command("cancel_order", payload={"order_id": order_id}))
+    found = received(a_command("cancel_order", payload={"order_id": order_id}))
     assert (found.order_id, type(found.command)) == (None, Refusal)
 
 
 def test_unknown_fields_and_a_byte_order_mark_are_ignored() -> None:
     """[R7]"""
-    plain = reading(a_command())
-    assert reading(b"\xef\xbb\xbf" + a_command(source="saga", timestamp="2026-01-01T00:00:00")) == plain
+    plain = received(a_command())
+    assert received(b"\xef\xbb\xbf" + a_command(source="saga", timestamp="2026-01-01T00:00:00")) == plain
 
 
 @BOUNDED
 @given(st.binary(max_size=100))
 def test_random_bytes_have_one_of_the_two_fates(value: bytes) -> None:
     """[K10]"""
-    assert isinstance(read(value), Reading | DeadLetter)
+    assert isinstance(parse_record(value), ReceivedCommand | DeadLetter)
 
 
 @BOUNDED
@@ -258,4 +259,4 @@ def test_a_command_with_a_few_bytes_changed_has_one_of_the_two_fates(data: st.Da
     value = bytearray(a_command(data.draw(st.sampled_from(TYPES))))
     for _ in range(data.draw(st.integers(1, 4))):
         value[data.draw(st.integers(0, len(value) - 1))] = data.draw(st.integers(0, 255))
-    assert isinstance(read(bytes(value)), Reading | DeadLetter)
+    assert isinstance(parse_record(bytes(value)), ReceivedCommand | DeadLetter)

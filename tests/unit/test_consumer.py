@@ -7,8 +7,9 @@ import pytest
 
 from app.kafka import portions
 from app.kafka.consumer import DEAD_LETTERS_IN_A_ROW, CommandConsumer
-from app.kafka.log_check import GoOn, Halt, StaleTopic, StoredOffset, where_to_go_on
+from app.kafka.log_check import GoOn, Halt, StaleTopic, where_to_go_on
 from app.kafka.portions import BATCH_BYTES, Portions
+from app.models.records import StoredOffset
 from app.services.command_trouble import GIVE_UPS_IN_A_ROW, Breaker, Waiting
 from tests.unit.scripted_commands import OTHER_TOPIC, TOPIC, ScriptedLog, Sent
 from tests.unit.stage import Stage

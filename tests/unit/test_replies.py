@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from app.models.records import ReceivedCommand
 from app.models.rules import Change, ChangeKind, Decision, Refusal, Unchanged, create, decide
-from app.wire.command_reader import Reading, read
+from app.wire.command_reader import parse_record
 from app.wire.replies import Reply, reply
 from tests.unit.builders import NOW, PAYLOADS, a_command, a_create, an_order
 
@@ -21,14 +22,14 @@ FAILURE = {
 }
 
 
-def a_reading(command_type: str, **payload: Any) -> Reading:
-    found = read(a_command(command_type, payload=PAYLOADS[command_type] | payload))
-    assert isinstance(found, Reading)
+def a_received_command(command_type: str, **payload: Any) -> ReceivedCommand:
+    found = parse_record(a_command(command_type, payload=PAYLOADS[command_type] | payload))
+    assert isinstance(found, ReceivedCommand)
     return found
 
 
 def answered(command_type: str, decision: Decision, **payload: Any) -> Reply:
-    return reply(a_reading(command_type, **payload), decision, EVENT_ID, NOW)
+    return reply(a_received_command(command_type, **payload), decision, EVENT_ID, NOW)
 
 
 def payload_of(it: Reply) -> dict[str, Any]:
@@ -105,7 +106,7 @@ def test_a_repeated_cancel_tells_the_first_reason_else_its_own(first: str | None
 @pytest.mark.parametrize("status", ["DELIVERED", "COMPLETED"])
 def test_a_compensation_that_comes_too_late_comes_to_an_end(status: str) -> None:
     """[K9]"""
-    command = a_reading("cancel_order").command
+    command = a_received_command("cancel_order").command
     decision = decide(an_order(status), command, NOW)  # type: ignore[arg-type]
     it = answered("cancel_order", decision)
     assert (it.type, it.version, it.key) == ("order.cancelled", None, "order-1")

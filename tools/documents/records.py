@@ -14,11 +14,12 @@ from app.models.commands import (
     UpdateStatus,
 )
 from app.models.order import OrderState, OrderStatus
+from app.models.records import ReceivedCommand
 from app.models.rules import Change, ChangeKind, Decision, Refusal, create, decide
 from app.utils.decoder import decode
 from app.utils.encoder import encode
 from app.wire import command_reader, events, replies
-from app.wire.command_reader import DeadLetter, Reading
+from app.wire.command_reader import DeadLetter
 from tools.documents import examples
 
 Example = Mapping[str, Any]
@@ -66,7 +67,7 @@ def examples_of(message: str) -> list[Example]:
 def dead_letters() -> list[Example]:
     """Return the example of a dead letter."""
     value = b'{"type": "create_oder"}'
-    letter = command_reader.read(value)
+    letter = command_reader.parse_record(value)
     assert isinstance(letter, DeadLetter)
     headers = {
         "event_id": str(examples.EVENT_ID),
@@ -91,19 +92,19 @@ def _replies() -> list[Example]:
     found = []
     for command_type, cases in _COMMANDS.items():
         for name, payload, order in cases:
-            reading = command_reader.read(encode(_command(command_type, payload)))
-            assert isinstance(reading, Reading)
-            reply = replies.reply(reading, _decision(reading, order), examples.EVENT_ID, examples.LATER)
+            received = command_reader.parse_record(encode(_command(command_type, payload)))
+            assert isinstance(received, ReceivedCommand)
+            reply = replies.reply(received, _decision(received, order), examples.EVENT_ID, examples.LATER)
             found.append(_sent(name, reply.payload))
     return found
 
 
-def _decision(reading: Reading, order: OrderState | None) -> Decision:
-    if isinstance(reading.command, Refusal):
-        return reading.command
-    if isinstance(reading.command, CreateOrder):
-        return create(reading.command, _ID, examples.LATER)
-    return decide(order, reading.command, examples.LATER)
+def _decision(received: ReceivedCommand, order: OrderState | None) -> Decision:
+    if isinstance(received.command, Refusal):
+        return received.command
+    if isinstance(received.command, CreateOrder):
+        return create(received.command, _ID, examples.LATER)
+    return decide(order, received.command, examples.LATER)
 
 
 def _events() -> list[Example]:
