@@ -7,7 +7,7 @@ from tools.sections import markdown_table
 
 _HEAD = """# Settings
 
-`make documents` writes this page from `app/config/config.py`.
+`make documents` writes this page from `app/config/groups.py`.
 
 - Each setting is an environment variable, or a line of the `.env` file beside `run.py`. The environment wins.
 - A value that cannot be used stops the start with a sentence that names the variable.
@@ -16,12 +16,18 @@ _HEAD = """# Settings
 
 
 def page() -> str:
-    """Return the whole page as Markdown: one row per setting."""
-    rows = [
-        [f"`{setting.metadata['variable']}`", _code(setting.metadata["default"]), setting.metadata["meaning"]]
-        for setting in fields(Settings)
-    ]
-    return "\n".join([_HEAD, *markdown_table(["variable", "default", "meaning"], rows), ""])
+    """Return the whole page as Markdown: a section per group, a row per setting."""
+    lines = [_HEAD]
+    for group in reversed(Settings.__bases__):
+        settings = [setting.metadata for setting in fields(Settings) if setting.name in group.__annotations__]
+        rows = [[f"`{row['variable']}`", _code(row["default"]), row["meaning"]] for row in settings]
+        lines += [
+            f"## {(group.__doc__ or '').rstrip('.')}",
+            "",
+            *markdown_table(["variable", "default", "meaning"], rows),
+            "",
+        ]
+    return "\n".join(lines)
 
 
 def _code(default: str) -> str:
