@@ -16,6 +16,7 @@ from app.cli import commands as operator_commands
 from app.config.config import Settings
 from app.database.database import Database
 from app.database.orders import OrderStore
+from app.database.pool import Pool
 from app.models.models import db
 from app.services.kafka_service import KafkaService
 from app.services.order_service import OrderService
@@ -41,17 +42,17 @@ def create_app(settings: Settings | None = None) -> Flask:
 
     database, alarms = Database(settings.database_url), Alarms()
     workers_database = Database(settings.worker_url) if settings.worker_database_url else database
-    look = None if workers_database is database else database.pool(1)
+    look = None if workers_database is database else Pool(database, 1)
     traffic = Traffic()
     kafka_service = KafkaService(settings, workers_database, alarms, traffic, look)
-    pool = database.pool(settings.database_pool)
-    store = OrderStore(pool, settings.refused_accept_seconds, database.pool(BULK_CONNECTIONS))
+    pool = Pool(database, settings.database_pool)
+    store = OrderStore(pool, settings.refused_accept_seconds, Pool(database, BULK_CONNECTIONS))
     service = OrderService(pool, store, kafka_service.wake_events)
     failures = Failures(alarms)
     common = Common(settings.cors_origins, failures, traffic)
     budget = Budget(ANSWERS_BYTES)
     ANSWER_BYTES.set_function(lambda: budget.held)
-    health = Health(settings, database.pool(1), kafka_service, alarms)
+    health = Health(settings, Pool(database, 1), kafka_service, alarms)
     endpoints = Checks(health).endpoints()
     if settings.serves_orders:
         endpoints += Orders(service, Pages(service, budget), failures).endpoints()

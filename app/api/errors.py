@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import psycopg2
 
 from app.database.answers import Answer, KeyInUse
-from app.database.database import DatabaseTrouble
 from app.database.reasons import told
-from app.models.errors import DatabaseFails, DatabaseFull
+from app.models.errors import DatabaseFails, DatabaseFull, DatabaseTrouble
 from app.models.models import db
 from app.services.order_service import KeyReused
 from app.utils.alarms import Alarms

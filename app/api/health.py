@@ -12,9 +12,10 @@ from app.api.requests import Request
 from app.api.routes import Endpoint
 from app.config.config import Settings
 from app.database.answers import Answer
-from app.database.database import ConnectingTakesLong, DatabaseBusy, DatabaseFull, DatabaseTrouble, Pool
+from app.database.pool import Pool
 from app.database.statements import READ_ONLY
 from app.database.watched import Seen, read_seen
+from app.models.errors import ConnectingTakesLong, DatabaseBusy, DatabaseFull, DatabaseTrouble
 from app.services import gauges
 from app.services.kafka_service import KafkaService
 from app.utils.alarms import Alarms

@@ -14,8 +14,10 @@ from app.cli.database import transaction
 from app.cli.offsets import Stored, disagreement, our_topic, read_stored
 from app.cli.output import Failure, json_option, print_json, printable
 from app.config.config import Settings
-from app.database.database import Database, DatabaseTrouble
+from app.database.database import Database
+from app.database.pool import Pool
 from app.database.same_database import AnotherDatabase, require_same
+from app.models.errors import DatabaseTrouble
 
 SECONDS = click.IntRange(1, 86_400)
 
@@ -72,7 +74,7 @@ def _of_addresses(settings: Settings) -> Sequence[Finding]:
         return []
     workers, callers = Database(settings.worker_database_url), Database(settings.database_url)
     try:
-        require_same(workers.pool(1), callers.pool(1))
+        require_same(Pool(workers, 1), Pool(callers, 1))
     except AnotherDatabase as other:
         return [Finding("another_database", 1, str(other), ())]
     finally:

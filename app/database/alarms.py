@@ -7,8 +7,8 @@ a holder is something that happened once; it ends when a person acknowledges it.
 
 from collections.abc import Collection, Sequence
 
-from app.database.database import Pool, Statement
-from app.database.statements import named
+from app.database.pool import Pool
+from app.database.statement import Statement
 from app.utils.alarm import EXPIRED, NOBODY, OVER, Alarm, Change
 from app.utils.deadline import Deadline
 from app.utils.limits import ALARM_LEASE_SECONDS
@@ -27,12 +27,12 @@ _KEEP_COLUMNS = {
     "ages": "bigint[]",
     "counts": "bigint[]",
 }
-KEEP = named(
+KEEP = Statement(
     "keep_alarms",
     _KEEP_COLUMNS,
     "INSERT INTO alarms AS a (name, holder, sentence, evidence, since, last_at, count) "
     "SELECT name, holder, sentence, evidence, now() - make_interval(secs => age), now(), count "
-    "FROM unnest({names}, {holders}, {sentences}, {evidence}, {ages}, {counts}) "
+    "FROM unnest($names, $holders, $sentences, $evidence, $ages, $counts) "
     "AS n (name, holder, sentence, evidence, age, count) ORDER BY name, holder "
     "ON CONFLICT (name, holder) DO UPDATE SET sentence = excluded.sentence, evidence = excluded.evidence, "
     "last_at = now(), "
@@ -41,29 +41,29 @@ KEEP = named(
     f"ended_at = CASE WHEN {_AGAIN} THEN NULL ELSE a.ended_at END, "
     f"ending = CASE WHEN {_AGAIN} THEN NULL ELSE a.ending END",
 )
-END = named(
+END = Statement(
     "end_alarms",
     {"holder": "text", "names": "text[]"},
     f"UPDATE alarms SET ended_at = now(), ending = '{OVER}' "
-    "WHERE holder = {holder} AND name = ANY ({names}) AND ended_at IS NULL",
+    "WHERE holder = $holder AND name = ANY ($names) AND ended_at IS NULL",
 )
 _LEASE = f"make_interval(secs => {ALARM_LEASE_SECONDS})"
 EXPIRE = Statement(
     "expire_alarms",
-    (),
+    {},
     f"UPDATE alarms SET ended_at = now(), ending = '{EXPIRED}' WHERE (name, holder) IN ("
     f"SELECT name, holder FROM alarms WHERE holder <> '{NOBODY}' AND ended_at IS NULL AND last_at < now() - {_LEASE} "
     "FOR UPDATE SKIP LOCKED)",
 )
 PRUNE = Statement(
     "prune_alarms",
-    (),
+    {},
     "DELETE FROM alarms WHERE (name, holder) IN (SELECT name, holder FROM alarms "
     f"WHERE ended_at < now() - make_interval(days => {KEEP_DAYS}) LIMIT 1000 FOR UPDATE SKIP LOCKED)",
 )
 OPEN = Statement(
     "open_alarms",
-    (),
+    {},
     "SELECT name, holder, sentence, evidence, since, last_at, count FROM alarms "
     f"WHERE ended_at IS NULL AND (holder = '{NOBODY}' OR last_at >= now() - {_LEASE}) "
     f"ORDER BY last_at DESC LIMIT {MOST_SHOWN}",

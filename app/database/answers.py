@@ -10,7 +10,8 @@ import psycopg2
 from psycopg2.errorcodes import UNIQUE_VIOLATION
 
 from app.database import statements as sql
-from app.database.database import DatabaseAway, DatabaseBusy, DatabaseTrouble, OutcomeUnknown, Pool, Session, read
+from app.database.pool import Pool, Session, read
+from app.models.errors import DatabaseAway, DatabaseBusy, DatabaseTrouble, OutcomeUnknown
 from app.utils.deadline import Deadline
 from app.utils.limits import ASKING_SECONDS
 from app.utils.tasks import sleep

@@ -1,10 +1,10 @@
 """The statement that finds who keeps dead rows from being removed: sessions, replicas, prepared transactions, slots."""
 
-from app.database.statements import named
+from app.database.statement import Statement
 
 # Whoever asks sees what another user's session holds, though not its state, kind and begin. VACUUM's own snapshot keeps
 # nothing; one of another database keeps nothing of ours.
-HORIZON = named(
+HORIZON = Statement(
     "horizon",
     {},
     "WITH holders (holder, remedy, xmin, began, idle_since) AS ("

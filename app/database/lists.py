@@ -7,10 +7,10 @@ too, so it begins in the right minute. One of a runner or a customer, who have f
 
 from collections.abc import Collection
 
-from app.database.database import Statement
 from app.database.floor import ABOVE_DELTA_FLOOR
 from app.database.pages import LISTED
-from app.database.statements import ORDER_LIST, named
+from app.database.statement import Statement
+from app.database.statements import ORDER_LIST
 
 DEEP = 1000  # offsets below are walked: 0.3 ms, less than the look-up of a minute
 # Whether the minutes of each status are counted: before, only what came since migration 0016 is.
@@ -27,8 +27,8 @@ _OLDEST_FIRST = "ORDER BY created_at, order_id"
 def _matches(filters: tuple[str, ...]) -> str:
     """Return the condition. Beside a runner the status is no index's: all there are in a status would be walked."""
     if filters == ("order_status", "runner_id"):
-        return "runner_id = {runner_id} AND order_status || '' = {order_status}"
-    return " AND ".join(f"{column} = {{{column}}}" for column in filters) or "true"
+        return "runner_id = $runner_id AND order_status || '' = $order_status"
+    return " AND ".join(f"{column} = ${column}" for column in filters) or "true"
 
 
 def _total(filters: tuple[str, ...]) -> str:
@@ -37,7 +37,7 @@ def _total(filters: tuple[str, ...]) -> str:
     stored, new = "kind = 'status'", "true"
     if filters:
         (column,) = filters
-        stored, new = f"kind = '{_KINDS[column]}' AND value = {{{column}}}", f"{column} = {{{column}}}"
+        stored, new = f"kind = '{_KINDS[column]}' AND value = ${column}", f"{column} = ${column}"
     return (
         f"SELECT (SELECT coalesce(sum(orders), 0) FROM order_counts WHERE {stored})::bigint "
         f"+ (SELECT coalesce(sum(sign), 0) FROM order_count_deltas WHERE {ABOVE_DELTA_FLOOR} AND {new})"
@@ -46,12 +46,12 @@ def _total(filters: tuple[str, ...]) -> str:
 
 def _page(*filters: str) -> Statement:
     # Past the end nothing is walked.
-    return named(
+    return Statement(
         "_".join(("page", *filters)),
         {**dict.fromkeys(filters, "text"), "limit": "bigint", "offset": "bigint"},
         f"SELECT matching.total, {LISTED} FROM ({_total(filters)}) AS matching (total) LEFT JOIN LATERAL ("
-        f"SELECT {ORDER_LIST} FROM orders WHERE {_matches(filters)} AND {{offset}} < matching.total {_NEWEST_FIRST} "
-        "LIMIT {limit} OFFSET {offset}) AS page ON true ORDER BY page.created_at DESC, page.order_id DESC",
+        f"SELECT {ORDER_LIST} FROM orders WHERE {_matches(filters)} AND $offset < matching.total {_NEWEST_FIRST} "
+        "LIMIT $limit OFFSET $offset) AS page ON true ORDER BY page.created_at DESC, page.order_id DESC",
     )
 
 
@@ -94,7 +94,7 @@ def _within(larger: str, kind: str, status: str | None) -> str:
     """Return the query for the bucket inside of a larger one."""
     return (
         f"SELECT found.value, {larger}.newer + found.newer AS newer FROM {larger}, "
-        f"LATERAL ({_bucket(kind, status, f'({{offset}} - {larger}.newer)', larger)}) AS found"
+        f"LATERAL ({_bucket(kind, status, f'($offset - {larger}.newer)', larger)}) AS found"
     )
 
 
@@ -104,24 +104,24 @@ def _deep(*filters: str) -> Statement:
     It walks while an order is in no minute and, under a status, until housekeeping has counted these minutes
     (database/retention.py).
     """
-    status, condition = ("{order_status}", "order_status = {order_status} AND ") if filters else (None, "")
+    status, condition = ("$order_status", "order_status = $order_status AND ") if filters else (None, "")
     placed = " AND ".join(f"NOT EXISTS (SELECT FROM orders WHERE {condition}{odd})" for odd in _PLACELESS)
     minutes = (
         f"ready AS MATERIALIZED (SELECT {placed}{f' AND {ARE_PLACED}' if filters else ''} AS yes), "
-        f"day AS MATERIALIZED ({_bucket('day', status, '{offset}')}), "
+        f"day AS MATERIALIZED ({_bucket('day', status, '$offset')}), "
         f"hour AS MATERIALIZED ({_within('day', 'hour', status)}), "
         f"minute AS MATERIALIZED ({_within('hour', 'minute', status)})"
     )
     found = (
         f"SELECT {ORDER_LIST} FROM minute, LATERAL (SELECT {ORDER_LIST} FROM orders WHERE {condition}"
         f"created_at < minute.value::timestamp + interval '1 minute' {_NEWEST_FIRST} "
-        "LIMIT {limit} OFFSET {offset} - minute.newer) AS found WHERE (SELECT yes FROM ready)"
+        "LIMIT $limit OFFSET $offset - minute.newer) AS found WHERE (SELECT yes FROM ready)"
     )
     walked = (
-        f"(SELECT {ORDER_LIST} FROM orders WHERE {condition}{{offset}} < matching.total "
-        f"AND NOT (SELECT yes FROM ready) {_NEWEST_FIRST} LIMIT {{limit}} OFFSET {{offset}})"
+        f"(SELECT {ORDER_LIST} FROM orders WHERE {condition}$offset < matching.total "
+        f"AND NOT (SELECT yes FROM ready) {_NEWEST_FIRST} LIMIT $limit OFFSET $offset)"
     )
-    return named(
+    return Statement(
         "_".join(("deep_page", *filters)),
         {**dict.fromkeys(filters, "text"), "limit": "bigint", "offset": "bigint"},
         f"WITH {minutes} SELECT matching.total, {LISTED} FROM ({_total(filters)}) AS matching (total) "
@@ -135,14 +135,14 @@ def _far(column: str) -> Statement:
 
     On the way to its place only the index is read, from the end that is nearer.
     """
-    ids = f"SELECT order_id FROM orders WHERE {column} = {{{column}}}"
-    left = "SELECT greatest(total - {offset}, 0) FROM matching"
+    ids = f"SELECT order_id FROM orders WHERE {column} = ${column}"
+    left = "SELECT greatest(total - $offset, 0) FROM matching"
     place = (
-        f"({ids} AND (SELECT {{offset}} <= total / 2 FROM matching) {_NEWEST_FIRST} LIMIT {{limit}} OFFSET {{offset}}) "
-        f"UNION ALL ({ids} AND (SELECT {{offset}} > total / 2 AND {{offset}} < total FROM matching) {_OLDEST_FIRST} "
-        f"LIMIT least({{limit}}, ({left})) OFFSET greatest(({left}) - {{limit}}, 0))"
+        f"({ids} AND (SELECT $offset <= total / 2 FROM matching) {_NEWEST_FIRST} LIMIT $limit OFFSET $offset) "
+        f"UNION ALL ({ids} AND (SELECT $offset > total / 2 AND $offset < total FROM matching) {_OLDEST_FIRST} "
+        f"LIMIT least($limit, ({left})) OFFSET greatest(({left}) - $limit, 0))"
     )
-    return named(
+    return Statement(
         f"far_page_{column}",
         {column: "text", "limit": "bigint", "offset": "bigint"},
         f"WITH matching (total) AS MATERIALIZED ({_total((column,))}) SELECT matching.total, {LISTED} FROM matching "

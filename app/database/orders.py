@@ -20,10 +20,12 @@ from app.database.answers import (
     raise_if_taken,
     waiting,
 )
-from app.database.database import DatabaseAway, DatabaseBusy, OutcomeUnknown, Pool, Session, Statement, read
 from app.database.groups import Groups
 from app.database.pages import LARGE_TEXTS, LOAD_TEXTS, Listed, Page
+from app.database.pool import Pool, Session, read
 from app.database.rows import to_row, to_state
+from app.database.statement import Statement
+from app.models.errors import DatabaseAway, DatabaseBusy, OutcomeUnknown
 from app.models.order import OrderState
 from app.models.rules import Change
 from app.utils.deadline import Deadline

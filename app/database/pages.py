@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from app.database.rows import to_state
-from app.database.statements import ORDER, named
+from app.database.statement import Statement
+from app.database.statements import ORDER
 from app.models.order import OrderState
 
 LARGE_TEXTS = ("order_description", "cancel_reason")  # each other text has 255 characters at most
@@ -34,10 +35,10 @@ def _length(column: str) -> str:
 LISTED = ", ".join([*map(_listed, ORDER), *map(_length, LARGE_TEXTS)])
 """What is selected of an order that is called `page`."""
 
-LOAD_TEXTS = named(
+LOAD_TEXTS = Statement(
     "load_texts",
     {"order_ids": "text[]"},
-    f"SELECT order_id, {', '.join(LARGE_TEXTS)} FROM orders WHERE order_id = ANY ({{order_ids}})",
+    f"SELECT order_id, {', '.join(LARGE_TEXTS)} FROM orders WHERE order_id = ANY ($order_ids)",
 )
 
 

@@ -4,19 +4,18 @@ Each takes a bounded number of rows, and waits for nobody: who writes orders nev
 """
 
 from app.database import lists
-from app.database.database import Statement
 from app.database.floor import ABOVE_DELTA_FLOOR, writers_of
-from app.database.statements import named
+from app.database.statement import Statement
 
 PLACE_SECONDS = 120  # some seconds for ten million orders; nobody folds meanwhile
 
 # In one transaction with the work: two processes that fold at once would stand in each other's way.
-ONE_AT_A_TIME = named("one_at_a_time", {}, "SELECT pg_try_advisory_xact_lock(hashtextextended('housekeeping', 0))")
-FOLD_COUNTS = named(
+ONE_AT_A_TIME = Statement("one_at_a_time", {}, "SELECT pg_try_advisory_xact_lock(hashtextextended('housekeeping', 0))")
+FOLD_COUNTS = Statement(
     "fold_counts",
     {"limit": "bigint"},
     "WITH taken AS (DELETE FROM order_count_deltas WHERE ctid = ANY (ARRAY("
-    f"SELECT ctid FROM order_count_deltas WHERE {ABOVE_DELTA_FLOOR} ORDER BY id LIMIT {{limit}})) RETURNING *), "
+    f"SELECT ctid FROM order_count_deltas WHERE {ABOVE_DELTA_FLOOR} ORDER BY id LIMIT $limit)) RETURNING *), "
     "folded AS (INSERT INTO order_counts AS known (kind, value, orders) SELECT kinds.kind, kinds.value, sum(sign) "
     "FROM taken, kinds_of_order(order_status, cust_id, runner_id, created_at) AS kinds "
     "GROUP BY kinds.kind, kinds.value HAVING sum(sign) <> 0 "
@@ -25,22 +24,22 @@ FOLD_COUNTS = named(
 )
 
 # The floor of the deltas (database/floor.py). It is stored where it is far above the last: each one is a dead row too.
-DELTA_IDS = named(
+DELTA_IDS = Statement(
     "delta_ids",
     {},
     "SELECT (SELECT max(id) FROM order_count_floors), "
     f"(SELECT min(id) FROM order_count_deltas WHERE {ABOVE_DELTA_FLOOR}), "
     f"(SELECT max(id) FROM order_count_deltas WHERE {ABOVE_DELTA_FLOOR})",
 )
-DELTA_WRITERS = named("delta_writers", {}, writers_of("order_count_deltas"))
-RAISE_DELTA_FLOOR = named(
+DELTA_WRITERS = Statement("delta_writers", {}, writers_of("order_count_deltas"))
+RAISE_DELTA_FLOOR = Statement(
     "raise_delta_floor",
     {"floor": "bigint"},
-    "WITH raised AS (INSERT INTO order_count_floors (id) VALUES ({floor}) ON CONFLICT DO NOTHING) "
-    "DELETE FROM order_count_floors WHERE id < {floor}",
+    "WITH raised AS (INSERT INTO order_count_floors (id) VALUES ($floor) ON CONFLICT DO NOTHING) "
+    "DELETE FROM order_count_floors WHERE id < $floor",
 )
 # Rows of a backup, or of a sequence that somebody set back.
-DROP_FALSE_FLOORS = named(
+DROP_FALSE_FLOORS = Statement(
     "drop_false_floors",
     {},
     "DELETE FROM order_count_floors AS floors "
@@ -50,12 +49,12 @@ DROP_FALSE_FLOORS = named(
 # The minutes of each status (lists.py), once: what the orders' triggers have noted since migration 0016 is folded into
 # them already where the migration left the counting to us, so they are counted anew, and marked as complete. Nothing is
 # folded meanwhile, and what is not folded yet is taken off.
-ARE_PLACED = named("are_placed", {}, f"SELECT 1 WHERE {lists.ARE_PLACED}")
-LONG = Statement("long", (), f"SELECT set_config('statement_timeout', '{PLACE_SECONDS}s', true)")
-FORGET_PLACES = named(
+ARE_PLACED = Statement("are_placed", {}, f"SELECT 1 WHERE {lists.ARE_PLACED}")
+LONG = Statement("long", {}, f"SELECT set_config('statement_timeout', '{PLACE_SECONDS}s', true)")
+FORGET_PLACES = Statement(
     "forget_places", {}, "DELETE FROM order_counts WHERE kind IN ('sday', 'shour', 'sminute') RETURNING 1"
 )
-PLACE_STATUSES = named(
+PLACE_STATUSES = Statement(
     "place_statuses",
     {},
     "INSERT INTO order_counts (kind, value, orders) "
@@ -69,40 +68,40 @@ PLACE_STATUSES = named(
     "FROM minutes, (VALUES ('sday', 6), ('shour', 3), ('sminute', 0)) AS kinds (kind, less) GROUP BY 1, 2 "
     "RETURNING 1",
 )
-MARK_STATUSES = named("mark_statuses", {}, "INSERT INTO order_count_marks (mark) VALUES ('statuses')")
+MARK_STATUSES = Statement("mark_statuses", {}, "INSERT INTO order_count_marks (mark) VALUES ('statuses')")
 
 
 def _prune(table: str, time: str) -> Statement:
-    return named(
+    return Statement(
         f"prune_{table}",
         {"seconds": "bigint", "limit": "bigint"},
         f"WITH gone AS (DELETE FROM {table} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {table} "
-        f"WHERE {time} < now() - make_interval(secs => {{seconds}}) ORDER BY {time} LIMIT {{limit}} "
+        f"WHERE {time} < now() - make_interval(secs => $seconds) ORDER BY {time} LIMIT $limit "
         "FOR UPDATE SKIP LOCKED)) RETURNING 1) SELECT count(*) FROM gone",
     )
 
 
 def _prune_by_id(table: str, condition: str) -> Statement:
     """In the order of their ids, which is about that of their times: that index is there."""
-    return named(
+    return Statement(
         f"prune_{table}",
         {"seconds": "bigint", "limit": "bigint"},
         f"WITH gone AS (DELETE FROM {table} WHERE id = ANY (ARRAY(SELECT id FROM ("
         f"SELECT id, created_at FROM {table} WHERE {condition} "
-        "ORDER BY id LIMIT {limit} FOR UPDATE SKIP LOCKED) AS oldest "
-        "WHERE created_at < now() - make_interval(secs => {seconds}))) RETURNING 1) SELECT count(*) FROM gone",
+        "ORDER BY id LIMIT $limit FOR UPDATE SKIP LOCKED) AS oldest "
+        "WHERE created_at < now() - make_interval(secs => $seconds))) RETURNING 1) SELECT count(*) FROM gone",
     )
 
 
 # An order of a table that was taken over may have no time; lists are sorted by it. The first of its other times is the
 # nearest that is known, and if it has none, it was there by now. Locked rows have their turn next time.
 _FIRST_TIME = "least(updated_at, accepted_at, placed_at, picked_up_at, delivered_at, completed_at, cancelled_at)"
-GIVE_TIMES = named(
+GIVE_TIMES = Statement(
     "give_times",
     {"limit": "bigint"},
     f"WITH given AS (UPDATE orders SET created_at = coalesce(CASE WHEN isfinite({_FIRST_TIME}) THEN {_FIRST_TIME} END, "
     "now() AT TIME ZONE 'UTC') WHERE order_id = ANY (ARRAY(SELECT order_id FROM orders WHERE created_at IS NULL "
-    "LIMIT {limit} FOR UPDATE SKIP LOCKED)) RETURNING 1) SELECT count(*) FROM given",
+    "LIMIT $limit FOR UPDATE SKIP LOCKED)) RETURNING 1) SELECT count(*) FROM given",
 )
 
 PRUNE = {

@@ -5,15 +5,17 @@ A value that is stored once would not tell a copy of the database from the datab
 
 import secrets
 
-from app.database.database import DatabaseAway, Pool, Statement
+from app.database.pool import Pool
+from app.database.statement import Statement
+from app.models.errors import DatabaseAway
 from app.utils.deadline import Deadline
 
 SECONDS = 5.0  # that a look takes at the longest
 
 _HOLD = Statement(
     "hold_place",
-    ("bigint",),
-    "SELECT pg_is_in_recovery(), pg_try_advisory_xact_lock($1), to_regclass('orders')::oid::bigint, "
+    {"place": "bigint"},
+    "SELECT pg_is_in_recovery(), pg_try_advisory_xact_lock($place), to_regclass('orders')::oid::bigint, "
     "current_database()::text, current_schema()::text",
 )
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from app.database.database import DatabaseTrouble, Pool, Statement
 from app.database.floor import Floor, last_id_of, writers_of
-from app.database.statements import named
+from app.database.pool import Pool
+from app.database.statement import Statement
+from app.models.errors import DatabaseTrouble
 from app.utils.deadline import Deadline
 from app.utils.limits import WATCH_LEASE_SECONDS
 
@@ -21,46 +22,46 @@ WALK_SECONDS = 60.0
 
 Seen = dict[str, Any]
 
-HOLD = named(
+HOLD = Statement(
     "hold_watch",
     {"holder": "text"},
     "INSERT INTO watch AS w (id, holder, held_until) "
-    f"VALUES (1, {{holder}}, now() + make_interval(secs => {WATCH_LEASE_SECONDS})) "
+    f"VALUES (1, $holder, now() + make_interval(secs => {WATCH_LEASE_SECONDS})) "
     "ON CONFLICT (id) DO UPDATE SET holder = excluded.holder, held_until = excluded.held_until "
     "WHERE w.holder = excluded.holder OR w.held_until < now() RETURNING 1",
 )
-LEAVE = named("leave_watch", {"holder": "text"}, "UPDATE watch SET held_until = now() WHERE holder = {holder}")
-TELL = named(
+LEAVE = Statement("leave_watch", {"holder": "text"}, "UPDATE watch SET held_until = now() WHERE holder = $holder")
+TELL = Statement(
     "tell_watch",
     {"holder": "text", "seen": "text"},
-    "UPDATE watch SET seen = {seen}, seen_at = now() WHERE holder = {holder}",
+    "UPDATE watch SET seen = $seen, seen_at = now() WHERE holder = $holder",
 )
 SEEN = Statement(
     "seen_by_watch",
-    (),
+    {},
     "SELECT seen, extract(epoch FROM now() - seen_at)::float8 FROM watch WHERE seen IS NOT NULL",
 )
-STORED = named(
+STORED = Statement(
     "stored_offsets",
     {"topic": "text"},
-    "SELECT partition, topic_id, next_offset FROM consumer_offsets WHERE topic = {topic}",
+    "SELECT partition, topic_id, next_offset FROM consumer_offsets WHERE topic = $topic",
 )
 
 
 def _oldest(table: str, condition: str) -> Statement:
     return Statement(
         f"oldest_of_{table}",
-        ("bigint",),
+        {"id": "bigint"},
         f"SELECT id, extract(epoch FROM now() - created_at)::float8 FROM {table} "
-        f"WHERE {condition}id > $1 ORDER BY id LIMIT 1",
+        f"WHERE {condition}id > $id ORDER BY id LIMIT 1",
     )
 
 
 def _few(table: str, condition: str) -> Statement:
     return Statement(
         f"few_of_{table}",
-        ("bigint",),
-        f"SELECT count(*) FROM (SELECT FROM {table} WHERE {condition}id > $1 ORDER BY id LIMIT {COUNTED + 1}) AS few",
+        {"id": "bigint"},
+        f"SELECT count(*) FROM (SELECT FROM {table} WHERE {condition}id > $id ORDER BY id LIMIT {COUNTED + 1}) AS few",
     )
 
 
@@ -68,14 +69,14 @@ def _aside(table: str, condition: str) -> Statement:
     """Rows that wait for their partition, below every floor; see database/lanes.py."""
     return Statement(
         f"aside_of_{table}",
-        (),
+        {},
         "SELECT count(*), min(id), extract(epoch FROM now() - min(created_at))::float8 FROM "
         f"(SELECT id, created_at FROM {table} WHERE {condition}id < 0 ORDER BY id LIMIT {COUNTED}) AS few",
     )
 
 
 def _newest(table: str, condition: str) -> Statement:
-    return Statement(f"newest_of_{table}", (), f"SELECT id FROM {table} WHERE {condition}true ORDER BY id DESC LIMIT 1")
+    return Statement(f"newest_of_{table}", {}, f"SELECT id FROM {table} WHERE {condition}true ORDER BY id DESC LIMIT 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +95,8 @@ class LaneLook:
     """
 
     def __init__(self, table: str, condition: str = "") -> None:
-        self._writers = Statement(f"writers_of_{table}", (), writers_of(table))
-        self._drawn = Statement(f"last_id_of_{table}", (), last_id_of(table))
+        self._writers = Statement(f"writers_of_{table}", {}, writers_of(table))
+        self._drawn = Statement(f"last_id_of_{table}", {}, last_id_of(table))
         self._oldest, self._few = _oldest(table, condition), _few(table, condition)
         self._newest, self._aside = _newest(table, condition), _aside(table, condition)
         self._floor, self._walk = Floor(), Deadline(WALK_SECONDS)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import psycopg2
 
 from app.database.alarms import AlarmTable
-from app.database.database import DatabaseTrouble
+from app.models.errors import DatabaseTrouble
 from app.utils.alarms import Alarms
 from app.utils.deadline import Deadline
 from app.utils.limits import ALARM_LOOK_SECONDS, ALARM_RENEW_SECONDS

@@ -20,12 +20,12 @@ from typing import Any
 import psycopg2
 
 from app.database import statements as sql
-from app.database.database import DatabaseTrouble, Pool, Session
+from app.database.pool import Pool, Session
 from app.database.reasons import told
 from app.database.rows import to_row, to_state
 from app.models import rules
 from app.models.commands import CreateOrder
-from app.models.errors import CommandFault, OffsetMoved, ServiceTrouble
+from app.models.errors import CommandFault, DatabaseTrouble, OffsetMoved, ServiceTrouble
 from app.models.order import OrderState
 from app.models.records import Batch, Checkpoint, ReceivedCommand, Record, UnreadRecord
 from app.models.rules import Change, Decision, Refusal, Unchanged

@@ -7,7 +7,7 @@ from typing import Any
 import psycopg2.extras
 
 from app.database import statements as sql
-from app.database.database import Pool
+from app.database.pool import Pool
 from app.models.records import NO_EPOCH, Batch, Checkpoint, Floor, StoredOffset
 from app.services.command_batch import CommandBatches, as_row
 from app.services.order_service import Clock, utc_now

@@ -5,9 +5,10 @@ Any process may raise it: each proves by itself (database/floor.py), and the hig
 
 from typing import Any
 
-from app.database.database import Pool, Statement
 from app.database.floor import Floor
+from app.database.pool import Pool
 from app.database.retention import DELTA_IDS, DELTA_WRITERS, DROP_FALSE_FLOORS, RAISE_DELTA_FLOOR
+from app.database.statement import Statement
 from app.utils.deadline import Deadline
 
 RISE = 1000  # a floor so much higher is worth a row

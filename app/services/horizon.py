@@ -6,8 +6,8 @@ Relay and lists do not walk over what is kept so (database/floor.py), but tables
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from app.database.database import Pool
 from app.database.horizon import HORIZON
+from app.database.pool import Pool
 from app.utils.alarms import Alarms
 from app.utils.deadline import Deadline
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import psycopg2
 
-from app.database.database import DatabaseAway, DatabaseTrouble, Pool, Statement
+from app.database.pool import Pool
 from app.database.retention import (
     ARE_PLACED,
     FOLD_COUNTS,
@@ -28,6 +28,8 @@ from app.database.retention import (
     PLACE_STATUSES,
     PRUNE,
 )
+from app.database.statement import Statement
+from app.models.errors import DatabaseAway, DatabaseTrouble
 from app.services.delta_floor import DeltaFloor
 from app.services.horizon import Horizon
 from app.utils.alarms import Alarms

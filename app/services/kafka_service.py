@@ -12,12 +12,14 @@ from sqlalchemy.exc import DBAPIError
 from app.config.config import Settings
 from app.database import lanes, schema
 from app.database.alarms import AlarmTable
-from app.database.database import Database, DatabaseAway, DatabaseReadOnly, DatabaseTrouble, Pool
+from app.database.database import Database
+from app.database.pool import Pool
 from app.database.same_database import AnotherDatabase, require_same
 from app.database.watched import WatchTable
 from app.kafka import clients, command_topic, event_topic
 from app.kafka.consumer import CommandConsumer
 from app.kafka.relay import Relay
+from app.models.errors import DatabaseAway, DatabaseReadOnly, DatabaseTrouble
 from app.services import known_cluster
 from app.services.alarms import AlarmKeeper
 from app.services.command_store import PostgresCommandStore
@@ -56,16 +58,16 @@ class KafkaService:
         self._settings = settings
         self._database = database
         self._alarms = alarms
-        self._commands = database.pool(2, WORKER_STATEMENT_MS)
-        self._housekeeping = Housekeeping(database.pool(1, WORKER_STATEMENT_MS), self._ages, alarms)
+        self._commands = Pool(database, 2, WORKER_STATEMENT_MS)
+        self._housekeeping = Housekeeping(Pool(database, 1, WORKER_STATEMENT_MS), self._ages, alarms)
         self._traffic = traffic
         self._callers = callers
-        self._books = books = database.pool(1)
+        self._books = books = Pool(database, 1)
         self._alarm_keeper = AlarmKeeper(
             alarms, AlarmTable(books), partial(missing_watch, books, Deadline(START_SECONDS))
         )
         self.watch = Watch(
-            settings, WatchTable(database.pool(1), alarms.holder), alarms, lambda: self.threads, self._leads
+            settings, WatchTable(Pool(database, 1), alarms.holder), alarms, lambda: self.threads, self._leads
         )
         self._breaker = Breaker()
         self._cluster = KnownCluster(settings, self._commands, alarms)
@@ -163,7 +165,7 @@ class KafkaService:
             self._say(logging.INFO, f"the start waits: {trouble.reason}")
             stop.wait(DATABASE_PAUSE_SECONDS)
         except DBAPIError as error:
-            self._database.left(error)
+            self._database.mark_unavailable(error)
         else:
             self.schema_refusal = None
             self._alarms.clear("schema")

@@ -14,7 +14,7 @@ from kafka.protocol.consumer import OffsetSpec
 
 from app.config.config import Settings
 from app.database import statements as sql
-from app.database.database import Pool
+from app.database.pool import Pool
 from app.kafka import clients
 from app.utils.alarms import Alarms
 from app.utils.deadline import Deadline

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from app.database.answers import Answer, IdempotencyKey, KeyInUse, KeyTaken, waiting
-from app.database.database import DatabaseBusy, DatabaseTrouble, OutcomeUnknown, Pool, Session
 from app.database.orders import OrderStore, Origin, Write
 from app.database.pages import Listed, Page
+from app.database.pool import Pool, Session
 from app.models import rules
 from app.models.commands import AcceptOrder, ClearRunner, Command, CreateOrder, OrderCommand
+from app.models.errors import DatabaseBusy, DatabaseTrouble, OutcomeUnknown
 from app.models.order import OrderState
 from app.models.rules import Change, Decision, Refusal, Unchanged
 from app.utils.deadline import Deadline

@@ -16,13 +16,14 @@ import psycopg2
 from kafka.errors import KafkaError
 
 from app.config.config import Settings
-from app.database.database import DatabaseTrouble, Pool
+from app.database.pool import Pool
 from app.database.watched import CALL_SECONDS, Lane, WatchTable, read_seen
 from app.kafka.broker_view import KafkaView, Member, TopicView
 from app.kafka.client_errors import KafkaReasons
 from app.kafka.commands_lag import CommandsLag, Waiting
 from app.kafka.topic_shape import few_partitions, few_replicas
 from app.kafka.topics_check import judge, our_topics, strangers
+from app.models.errors import DatabaseTrouble
 from app.services.waiting import Progress, explained, listed
 from app.utils.alarms import Alarms
 from app.utils.deadline import Deadline

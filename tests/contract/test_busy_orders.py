@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 
-from app.database.database import Database, OutcomeUnknown, Pool, Statement
+from app.database.database import Database
+from app.database.pool import Pool
+from app.database.statement import Statement
+from app.models.errors import OutcomeUnknown
 from app.services import order_service
 from app.utils.deadline import Deadline
 from tests.contract.conftest import Tables, await_waiting, make_app
@@ -18,7 +21,7 @@ from tests.harness.builders import Caller, at_once, unique
 
 CALLERS = 30
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-SLEEP = Statement("sleep", ("float8",), "SELECT pg_sleep($1)")
+SLEEP = Statement("sleep", {"seconds": "float8"}, "SELECT pg_sleep($seconds)")
 
 
 @pytest.fixture
@@ -165,7 +168,7 @@ def be_late(pool: Pool) -> None:
 
 def test_a_call_that_is_late_is_no_sign_of_a_database_that_is_away_while_others_are_answered(tables: Tables) -> None:
     database = Database(tables.url)
-    pool, stop = database.pool(2), threading.Event()
+    pool, stop = Pool(database, 2), threading.Event()
 
     def ask() -> None:
         while not stop.wait(0.05):

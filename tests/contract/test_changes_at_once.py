@@ -8,7 +8,8 @@ import pytest
 from flask import Flask
 
 from app.database import statements as sql
-from app.database.database import DatabaseAway, DatabaseBusy, OutcomeUnknown, Pool
+from app.database.pool import Pool
+from app.models.errors import DatabaseAway, DatabaseBusy, OutcomeUnknown
 from tests.contract.conftest import Tables
 from tests.harness.builders import Caller, at_once_in_tasks, unique
 

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from app.database.database import OutcomeUnknown, Pool, Statement
+from app.database.pool import Pool
+from app.database.statement import Statement
 from app.database.statements import UPDATE_FREE, WRITES
+from app.models.errors import OutcomeUnknown
 from tests.contract.conftest import Tables, await_waiting
 from tests.harness.builders import Caller, at_once, create_body, unique
 

@@ -11,8 +11,9 @@ from sqlalchemy import make_url
 
 from app.config.config import Settings
 from app.database.connection import connect
-from app.database.database import Database, DatabaseAway, DatabaseReadOnly
+from app.database.database import Database
 from app.database.schema import migrate
+from app.models.errors import DatabaseAway, DatabaseReadOnly
 from tests.contract.conftest import make_app
 from tests.contract.test_http_failures import check_failure
 from tests.harness.builders import Caller, create_body, unique

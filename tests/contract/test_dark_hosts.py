@@ -10,8 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg2
 import pytest
 
-from app.database.database import Database, DatabaseBusy, DatabaseTrouble, Statement
-from app.database.pool import Connections
+from app.database.connections import Connections
+from app.database.database import Database
+from app.database.pool import Pool
+from app.database.statement import Statement
+from app.models.errors import DatabaseBusy, DatabaseTrouble
 from app.utils.deadline import Deadline
 from tests.contract.conftest import Tables, make_app
 from tests.contract.test_database_trouble import LIMIT, timed
@@ -19,7 +22,7 @@ from tests.harness.builders import Caller
 from tests.harness.door import get, open_door
 from tools.stack.postgres import Postgres
 
-ONE = Statement("one", (), "SELECT 1")
+ONE = Statement("one", {}, "SELECT 1")
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +50,7 @@ def behind(dark: str, url: str) -> str:
 
 def test_a_caller_waits_until_its_deadline_and_the_connection_is_the_next_ones(dark: str, url: str) -> None:
     database = Database(behind(dark, url))
-    pool = database.pool(1)
+    pool = Pool(database, 1)
 
     def late() -> None:
         with pytest.raises(DatabaseBusy):
@@ -81,10 +84,10 @@ def test_requests_are_answered_in_time_and_soon_well(dark: str, url: str) -> Non
 def test_a_server_that_refuses_is_there(url: str) -> None:
     """Whoever is late beside it only waited for others: that is not away."""
     database = Database(url)
-    pool = database.pool(1)
+    pool = Pool(database, 1)
     assert not database.answered_lately
     with pytest.raises(psycopg2.DataError):
-        pool.run(Statement("refused", (), "SELECT 1 / 0"), (), Deadline(10))
+        pool.run(Statement("refused", {}, "SELECT 1 / 0"), (), Deadline(10))
     assert database.answered_lately
     pool.drop_idle()
 
@@ -115,7 +118,7 @@ def test_nobody_waits_for_a_resolver_that_hangs_beyond_the_deadline(url: str, mo
 def test_no_more_connections_are_opened_than_the_pool_has(dark: str, postgres: Postgres, tables: Tables) -> None:
     count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'order-service' AND datname = 'dark'"
     database = Database(behind(dark, postgres.create_database("dark")))
-    pool = database.pool(2)
+    pool = Pool(database, 2)
 
     def call(_: int) -> bool:
         with contextlib.suppress(DatabaseTrouble):

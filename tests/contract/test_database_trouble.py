@@ -9,9 +9,12 @@ import pytest
 from sqlalchemy import make_url
 
 from app.api import errors
-from app.database.database import Database, DatabaseBusy, Statement
+from app.database.database import Database
+from app.database.pool import Pool
 from app.database.schema import migrate
+from app.database.statement import Statement
 from app.database.statements import LOCK_ORDERS
+from app.models.errors import DatabaseBusy
 from app.services import order_service
 from app.utils.deadline import Deadline
 from tests.contract.conftest import Tables, make_app
@@ -66,14 +69,14 @@ def test_a_lock_that_outlasts_a_late_request_is_not_taken_for_a_database_that_is
     database = Database(tables.url)
     order_id = api.new("CREATED")
     with tables.row_locked(order_id), pytest.raises(DatabaseBusy):
-        database.pool(1).run(LOCK_ORDERS, ([order_id],), Deadline(0.5))
+        Pool(database, 1).run(LOCK_ORDERS, ([order_id],), Deadline(0.5))
     assert database.available
 
 
 def test_a_connection_in_use_while_the_idle_ones_are_dropped_closes_when_it_comes_back(tables: Tables) -> None:
     """Else every connection that dies leaves some open until the garbage collector runs."""
     database = Database(tables.url)
-    pool = database.pool(1)
+    pool = Pool(database, 1)
     with pool.transaction(Deadline(5)) as session:
         connection = session.connection
         database.drop_idle()
@@ -88,8 +91,8 @@ def test_a_server_without_a_connection_to_spare_is_busy_and_not_away(tables: Tab
         cursor.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'few' CONNECTION LIMIT 2")
     url = make_url(tables.url).set(username=role, password="few")
     database = Database(url.render_as_string(hide_password=False))
-    pool = database.pool(3)
-    one = Statement("one", (), "SELECT 1")
+    pool = Pool(database, 3)
+    one = Statement("one", {}, "SELECT 1")
     pool.run(one, (), Deadline(5))
     sessions = f"SELECT count(*) FROM pg_stat_activity WHERE usename = '{role}'"
     deadline = time.monotonic() + 10
@@ -121,8 +124,8 @@ def test_a_system_without_threads_to_spare_is_no_database_that_is_away_for_ever(
 ) -> None:
     """Its prober is not lost: the next one starts it."""
     database = Database(tables.url)
-    pool = database.pool(1)
-    one = Statement("one", (), "SELECT 1")
+    pool = Pool(database, 1)
+    one = Statement("one", {}, "SELECT 1")
 
     def no_more(_: object) -> None:
         raise RuntimeError("can't start new thread")
@@ -130,7 +133,7 @@ def test_a_system_without_threads_to_spare_is_no_database_that_is_away_for_ever(
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", no_more)
         with pytest.raises(RuntimeError):
-            database.left(OSError("gone"))
+            database.mark_unavailable(OSError("gone"))
         assert database.available
         with pytest.raises(DatabaseBusy, match="no thread to spare"):
             pool.run(one, (), Deadline(5))
@@ -141,10 +144,10 @@ def test_idle_connections_make_room_for_the_prober(tables: Tables, monkeypatch: 
     """They may be what keeps a server from having one to spare, in whatever language it says so."""
     database = Database(tables.url)
     monkeypatch.setattr(database, "_probe", lambda: None)
-    with database.pool(1).transaction(Deadline(5)) as session:
+    with Pool(database, 1).transaction(Deadline(5)) as session:
         connection = session.connection
     assert not connection.closed
-    database.left(OSError("gone"))
+    database.mark_unavailable(OSError("gone"))
     assert connection.closed
 
 

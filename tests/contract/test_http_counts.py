@@ -16,6 +16,7 @@ from psycopg2 import extensions
 from app.cli.consistency import MISCOUNTED
 from app.database import lists
 from app.database.database import Database
+from app.database.pool import Pool
 from app.database.retention import FOLD_COUNTS
 from app.database.schema import migrate
 from app.services.housekeeping import Housekeeping
@@ -151,7 +152,7 @@ def forget_places(tables: Tables) -> None:
 
 def place(url: str) -> None:
     database = Database(url)
-    Housekeeping(database.pool(1), dict, Alarms()).place_statuses()
+    Housekeeping(Pool(database, 1), dict, Alarms()).place_statuses()
     database.drop_idle()
 
 

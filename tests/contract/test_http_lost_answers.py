@@ -11,7 +11,8 @@ import pytest
 from flask import Flask
 
 from app.database import statements as sql
-from app.database.database import OutcomeUnknown, Pool, Session
+from app.database.pool import Pool, Session
+from app.models.errors import OutcomeUnknown
 from app.services import order_service
 from tests.contract.conftest import Tables, await_waiting
 from tests.contract.test_http_compensation import age_the_refusals, held

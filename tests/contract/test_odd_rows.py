@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from app.database.database import Database
+from app.database.pool import Pool
 from app.database.schema import migrate
 from app.services import order_service
 from app.services.housekeeping import Housekeeping
@@ -114,7 +115,7 @@ def test_an_order_without_a_time_is_given_the_first_one_that_is_known(caller: Ca
     insert(own_tables, order_id="moved", created_at=None, updated_at="2026-02-02", accepted_at="2026-02-01")
     insert(own_tables, order_id="nothing", created_at=None, updated_at=None)
     insert(own_tables, order_id="locked", created_at=None)
-    keeper = Housekeeping(Database(own_tables.url).pool(1), dict, Alarms())
+    keeper = Housekeeping(Pool(Database(own_tables.url), 1), dict, Alarms())
     with own_tables.row_locked("locked"):
         assert keeper.give_times(threading.Event(), lambda: None) == 2
     assert keeper.give_times(threading.Event(), lambda: None) == 1

@@ -17,8 +17,10 @@ from psycopg2.extensions import connection as Connection
 import app
 from app.database import lanes, lists
 from app.database.connection import connect, engine
-from app.database.database import Database, Pool, Statement
+from app.database.database import Database
+from app.database.pool import Pool
 from app.database.schema import migrate
+from app.database.statement import Statement
 from app.utils.deadline import Deadline
 from tests.contract.conftest import Tables
 from tools.stack.postgres import Postgres
@@ -63,7 +65,7 @@ def statements() -> list[Statement]:
 @pytest.fixture
 def pool(database_url: str) -> Iterator[Pool]:
     migrate(database_url)
-    made = Database(database_url).pool(1)
+    made = Pool(Database(database_url), 1)
     yield made
     made.drop_idle()
 
@@ -79,7 +81,7 @@ def read_whole(pool: Pool, database_url: str) -> dict[str, set[str]]:
     with pool.transaction(Deadline(60)) as session, session.connection.cursor() as cursor:
         for it in statements():
             cursor.execute(it.prepare)
-            values = f"({', '.join(['NULL'] * len(it.types))})" if it.types else ""
+            values = f"({', '.join(['NULL'] * len(it.parameters))})" if it.parameters else ""
             cursor.execute(f"EXPLAIN EXECUTE {it.name} {values}")
             found[it.name] = scanned(cursor.fetchall())
         session.forget_plans()
@@ -118,7 +120,7 @@ def test_no_connection_compiles_its_statements(postgres: Postgres, database_url:
         for name in ("jit_above_cost", "jit_inline_above_cost", "jit_optimize_above_cost"):
             cursor.execute(f"ALTER DATABASE {connection.info.dbname} SET {name} = 0")
     migrate(database_url)
-    with Database(database_url).pool(1).transaction(Deadline(30)) as session, session.connection.cursor() as cursor:
+    with Pool(Database(database_url), 1).transaction(Deadline(30)) as session, session.connection.cursor() as cursor:
         page = lists.page((), 0)
         cursor.execute(page.prepare)
         cursor.execute(f"EXPLAIN (ANALYZE) EXECUTE {page.name} (20, 0)")

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from app.database.connection import SharedSession, connect
-from app.database.database import Database, DatabaseAway
+from app.database.database import Database
 from app.database.schema import migrate
+from app.models.errors import DatabaseAway
 from tests.contract.conftest import make_app
 from tests.harness.builders import Caller
 from tests.harness.pooler import Pooler

@@ -12,8 +12,8 @@ from flask.testing import FlaskClient
 from app import create_app
 from app.config.config import Settings
 from app.database.answers import KeyInUse
-from app.database.database import DatabaseAway, DatabaseBusy, OutcomeUnknown
 from app.models.commands import AcceptOrder, ClearRunner, OrderCommand, UpdateStatus
+from app.models.errors import DatabaseAway, DatabaseBusy, OutcomeUnknown
 from app.models.order import OrderState
 from app.services.order_service import OrderService
 from app.utils.encoder import encode

@@ -7,9 +7,10 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
-from app.database.database import Session, Statement
 from app.database.floor import Floor
 from app.database.lanes import PostgresLead
+from app.database.pool import Session
+from app.database.statement import Statement
 from app.kafka.event_reader import EventReader
 from app.kafka.ports import LogEnd
 from app.models.records import Batch
@@ -18,8 +19,8 @@ from app.services.command_batch import CommandBatches
 
 _MOVE_ANYWAY = Statement(
     "move_anyway",
-    ("bigint", "text", "integer"),
-    "UPDATE consumer_offsets SET next_offset = $1 WHERE topic = $2 AND partition = $3",
+    {"next_offset": "bigint", "topic": "text", "partition": "integer"},
+    "UPDATE consumer_offsets SET next_offset = $next_offset WHERE topic = $topic AND partition = $partition",
 )
 
 

@@ -10,7 +10,8 @@ from kafka import KafkaAdminClient
 
 from app.config.config import Settings
 from app.database import schema
-from app.database.database import Database, Pool
+from app.database.database import Database
+from app.database.pool import Pool
 from tests.harness.world import Wire, World
 from tools.stack.broker import Broker
 from tools.stack.postgres import Postgres
@@ -73,6 +74,6 @@ def running(world: World) -> World:
 @pytest.fixture
 def pool(database_url: str) -> Iterator[Pool]:
     """One connection to the test's own database."""
-    made = Database(Settings.load({"DATABASE_URL": database_url}).database_url).pool(1)
+    made = Pool(Database(Settings.load({"DATABASE_URL": database_url}).database_url), 1)
     yield made
     made.drop_idle()

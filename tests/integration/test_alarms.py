@@ -6,6 +6,7 @@ import pytest
 from flask import Flask
 
 from app.database.database import Database
+from app.database.pool import Pool
 from app.services import alarms as subject
 from app.utils.alarm import MOST_KEPT
 from app.utils.alarms import OVERFLOW, Alarms
@@ -149,7 +150,7 @@ def test_who_rings_never_waits_for_the_table(untouched: World) -> None:
             blocked.wait(20)
 
     alarms = Alarms()
-    keeper = subject.AlarmKeeper(alarms, Slow(Database(untouched.database_url).pool(1)))
+    keeper = subject.AlarmKeeper(alarms, Slow(Pool(Database(untouched.database_url), 1)))
     stop = threading.Event()
     thread = threading.Thread(target=keeper.run, args=(stop, lambda: None, lambda: True))
     thread.start()

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as any_
 
-from app.database.database import Pool, Statement
+from app.database.pool import Pool
+from app.database.statement import Statement
 from app.models.order import OrderStatus
 from app.utils.deadline import Deadline
 
@@ -20,7 +21,8 @@ LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 
 
 def there_and_back(pool: Pool, kind: str, values: list[Any]) -> list[Any]:
-    statement = Statement(f"back_{kind}", (f"{kind}[]",), "SELECT it FROM unnest($1) WITH ORDINALITY AS n (it, place)")
+    unnest = "SELECT it FROM unnest($values) WITH ORDINALITY AS n (it, place)"
+    statement = Statement(f"back_{kind}", {"values": f"{kind}[]"}, unnest)
     return [value for (value,) in pool.run(statement, [values], Deadline(5))]
 
 

@@ -10,8 +10,8 @@ from psycopg2.extensions import ISOLATION_LEVEL_REPEATABLE_READ
 from psycopg2.extensions import connection as Connection
 
 from app.database import lists
-from app.database.database import Pool
 from app.database.floor import ABOVE_DELTA_FLOOR
+from app.database.pool import Pool
 from app.services import delta_floor
 from app.services.housekeeping import Housekeeping
 from app.utils.alarms import Alarms

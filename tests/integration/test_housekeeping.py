@@ -9,8 +9,10 @@ import pytest
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 
-from app.database.database import Database, DatabaseAway, Pool
+from app.database.database import Database
+from app.database.pool import Pool
 from app.kafka import clients
+from app.models.errors import DatabaseAway
 from app.services import housekeeping
 from app.services.housekeeping import Housekeeping
 from app.utils.alarms import Alarms
@@ -178,7 +180,7 @@ def test_a_database_that_is_away_is_no_alarm_of_housekeeping(monkeypatch: pytest
     monkeypatch.setattr(housekeeping, "FAILING_SECONDS", 0.0)
     alarms = Alarms()
     with pytest.raises(DatabaseAway):
-        fold(keeper(Database("postgresql://127.0.0.1:1/nowhere").pool(1), alarms))
+        fold(keeper(Pool(Database("postgresql://127.0.0.1:1/nowhere"), 1), alarms))
     assert alarms.all() == {}
 
 

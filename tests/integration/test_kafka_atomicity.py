@@ -9,9 +9,11 @@ from dataclasses import dataclass
 import psycopg2
 import pytest
 
-from app.database.database import Database, DatabaseBusy, Session, Statement
+from app.database.database import Database
+from app.database.pool import Pool, Session
+from app.database.statement import Statement
 from app.models import rules
-from app.models.errors import ServiceTrouble
+from app.models.errors import DatabaseBusy, ServiceTrouble
 from app.models.records import Batch, StoredOffset
 from app.services.command_store import PostgresCommandStore
 from tests.harness.world import (
@@ -63,7 +65,7 @@ class Books:
     """A database with one order, and a batch that touches every table."""
 
     def __init__(self, url: str) -> None:
-        self.store = PostgresCommandStore(Database(url.replace("://", "+psycopg2://", 1)).pool(2))
+        self.store = PostgresCommandStore(Pool(Database(url.replace("://", "+psycopg2://", 1)), 2))
         self.connection = psycopg2.connect(url)
         self.connection.autocommit = True
         self.store.first_offset(TOPIC, 0, StoredOffset(TOPIC_ID, 0))

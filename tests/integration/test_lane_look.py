@@ -3,8 +3,8 @@
 import pytest
 
 from app.database import watched
-from app.database.database import Pool
 from app.database.lanes import EVENTS as EVENTS_LANE
+from app.database.pool import Pool
 from app.database.watched import LaneLook, WatchTable, read_seen
 from app.utils.deadline import Deadline
 from tests.integration.test_housekeeping import Run, run

@@ -12,6 +12,7 @@ import pytest
 from app.config.config import Settings
 from app.database.database import Database
 from app.database.floor import last_id_of
+from app.database.pool import Pool
 from app.database.watched import LaneLook
 from app.services.housekeeping import Housekeeping
 from app.utils.alarms import Alarms
@@ -58,7 +59,7 @@ def test_it_prunes_every_table(role_url: str) -> None:
     with closing(psycopg2.connect(role_url)) as connection, connection, connection.cursor() as cursor:
         for a_row in TABLES.values():
             cursor.execute(a_row, (2, 1))
-    pool = Database(Settings.load({"DATABASE_URL": role_url}).database_url).pool(1)
+    pool = Pool(Database(Settings.load({"DATABASE_URL": role_url}).database_url), 1)
     house = Housekeeping(pool, lambda: dict.fromkeys(TABLES, HOUR), Alarms())
     assert house.prune(threading.Event(), lambda: None) == dict.fromkeys(TABLES, 1)
     pool.drop_idle()
@@ -82,7 +83,7 @@ def test_it_may_ask_every_sequence_those_of_later_migrations_too(role_url: str) 
 
 def test_without_that_right_the_watch_walks_no_row_twice_all_the_same(role_url: str, run: Run) -> None:
     run(f"REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM {ROLE}")
-    pool = Database(Settings.load({"DATABASE_URL": role_url}).database_url).pool(1)
+    pool = Pool(Database(Settings.load({"DATABASE_URL": role_url}).database_url), 1)
     look = LaneLook("outbox")
     for _ in range(4):
         run(EVENTS, 1, 5)

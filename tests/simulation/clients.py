@@ -1,11 +1,12 @@
-"""How the product reaches the simulated server: a pool like database/database.py, a connection like psycopg2's."""
+"""How the product reaches the simulated server: a pool like database/pool.py, a connection like psycopg2's."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
-from app.database.database import DatabaseAway, DatabaseBusy, OutcomeUnknown, Statement
+from app.database.statement import Statement
+from app.models.errors import DatabaseAway, DatabaseBusy, OutcomeUnknown
 from tests.simulation.database import Gone, LockTimeout, Rows, Server, Session
 from tests.simulation.statements import Effect
 

@@ -11,12 +11,11 @@ from kafka.errors import KafkaError
 from app.config.config import Settings
 from app.database import lanes
 from app.database.answers import Answer
-from app.database.database import DatabaseTrouble, OutcomeUnknown
 from app.database.orders import OrderStore, Origin
 from app.kafka.consumer import CommandConsumer
 from app.kafka.ports import LeadLost, SendFailed
 from app.kafka.relay import Relay
-from app.models.errors import ServiceTrouble
+from app.models.errors import DatabaseTrouble, OutcomeUnknown, ServiceTrouble
 from app.models.rules import Change, Decision
 from app.services.command_store import PostgresCommandStore
 from app.services.kafka_service import LOOK_AGAIN_SECONDS

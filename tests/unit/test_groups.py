@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import pytest
 
 from app.database import groups
-from app.database.database import DatabaseBusy, OutcomeUnknown
 from app.database.groups import HURRIED_SECONDS, MOST_AT_ONCE, MOST_BYTES, Groups
+from app.models.errors import DatabaseBusy, OutcomeUnknown
 from app.utils.deadline import Deadline
 from app.utils.tasks import Gate, sleep
 from tests.harness.tasks import Started, in_a_task, run_in_a_task, start, until
