@@ -1,36 +1,32 @@
 """Every example of the OpenAPI document is what the service takes and answers."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from flask import Flask
-from flask.testing import FlaskClient
 
 from app import create_app
 from app.config.config import Settings
 from app.database.answers import KeyInUse
-from app.models.commands import AcceptOrder, ClearRunner, OrderCommand, UpdateStatus
 from app.models.errors import DatabaseAway, DatabaseBusy, OutcomeUnknown
-from app.models.order import OrderState
 from app.services.order_service import OrderService
 from app.utils.encoder import encode
 from tests.documents.validation import problems
-from tools.documents import examples, openapi
+from tests.harness.builders import Caller, create_body
+from tools.documents import openapi
 from tools.documents.calls import POSTS
-from tools.documents.refusals import AGAINST_THE_RULES, UNREADABLE_BODIES, UNUSABLE_BODIES
+from tools.documents.examples import RUNNER
 
 DOCUMENT: Mapping[str, Any] = json.loads(encode(openapi.document()))
 OPERATIONS = {operation["operationId"]: operation for path in DOCUMENT["paths"].values() for operation in path.values()}
-ITEM = {"price": 1, "quantity": 1}
-CREATE = {"customer_id": "c", "order_details": {"foodItems": [ITEM], "deliveryLocation": "d"}}
 
 
 @pytest.fixture
-def client(documented_app: Flask) -> FlaskClient:
-    return documented_app.test_client()
+def api(documented_app: Flask) -> Caller:
+    return Caller(documented_app.test_client())
 
 
 def documented(call: str, status: int) -> dict[str, Any]:
@@ -39,66 +35,67 @@ def documented(call: str, status: int) -> dict[str, Any]:
     return {name: example["value"] for name, example in answer["content"]["application/json"]["examples"].items()}
 
 
-def post(client: FlaskClient, call: str, body: object, **headers: str) -> Any:
-    data = body if isinstance(body, bytes) else encode(body)
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return client.post(f"/{call}", data=data, headers={"Content-Type": "application/json", **named})
+UNREADABLE_BODIES = (
+    b"",
+    b"[]",
+    b'{"customer_id": ',
+    b"[" * 33,
+    b'{"orderId": "a", "orderId": "b"}',
+    b'{"orderId": NaN}',
+    b'{"orderId": "\\u0000"}',
+)
+CREATES = ({"customer_id": "customer-1"}, create_body(foodItems=[{"price": -1, "quantity": 1}]))
+CHANGES = ({"orderId": ""}, {"orderId": "x" * 256, "status": "PLACED", "runner_id": "r"})
+UNUSABLE_BODIES: Mapping[str, Sequence[object]] = {
+    **dict.fromkeys(POSTS, CHANGES),
+    "createOrder": (*CREATES, create_body(deliveryFee=1000)),
+    "testCreateOrder": (*CREATES, create_body(foodItems=[{"price": 1000, "quantity": 1}])),
+    "updateOrderStatus": (*CHANGES, {"orderId": "a", "status": "GONE"}),
+}
+AGAINST_THE_RULES: Mapping[str, Sequence[tuple[str, Mapping[str, str]]]] = {
+    "updateOrderStatus": [("CANCELLED", {"status": "PLACED"})],
+    "verifyAndAcceptOrder": [("ACCEPTED", {"runner_id": "runner-8"}), ("PENDING", {"runner_id": "runner-8"})],
+    "cancelOrder": [("PLACED", {})],
+    "cancelAcceptance": [("DELIVERED", {})],
+    "clearRunner": [("ACCEPTED", {"runner_id": "runner-8"}), ("PLACED", {})],
+    "completeOrder": [("CANCELLED", {})],
+}
+"""By call, the status of an order that does not allow it, and the rest of the body."""
 
 
-def made(client: FlaskClient, like: OrderState) -> str:
-    """Make an order that stands where the example stands, and return its id."""
-    order_id = str(post(client, "createOrder", CREATE).json["order_id"])
-    if like.runner_id:
-        post(client, "updateOrderStatus", {"orderId": order_id, "status": "CREATED"})
-        post(client, "verifyAndAcceptOrder", {"orderId": order_id, "runner_id": like.runner_id})
-    post(client, "updateOrderStatus", {"orderId": order_id, "status": like.order_status})
-    return order_id
-
-
-def body_of(command: OrderCommand, order_id: str) -> dict[str, Any]:
-    body = {"orderId": order_id}
-    if isinstance(command, UpdateStatus):
-        body["status"] = command.status
-    if isinstance(command, AcceptOrder | ClearRunner) and command.runner_id:
-        body["runner_id"] = command.runner_id
-    return body
-
-
-def refusals_of(client: FlaskClient, call: str) -> Iterator[Any]:
+def refusals_of(api: Caller, call: str) -> Iterator[Any]:
     """Everything that the document says is refused with a 400, refused."""
-    for unreadable in (b"", b"[]", *UNREADABLE_BODIES.values()):
-        yield post(client, call, unreadable)
-    for unusable in UNUSABLE_BODIES[call].values():
-        yield post(client, call, unusable)
-    for order, command in AGAINST_THE_RULES.get(call, ()):
-        yield post(client, call, body_of(command, made(client, order)))
-    yield post(client, call, CREATE, Idempotency_Key="é")
+    for body in (*UNREADABLE_BODIES, *UNUSABLE_BODIES[call]):
+        yield api.post(f"/{call}", body)
+    for status, rest in AGAINST_THE_RULES.get(call, ()):
+        yield api.post(f"/{call}", {"orderId": api.new(status, RUNNER), **rest})
+    yield api.post(f"/{call}", create_body(), Idempotency_Key="é")
 
 
 @pytest.mark.parametrize("call", POSTS)
-def test_every_refusal_of_a_post_is_documented_with_its_code_and_sentence(client: FlaskClient, call: str) -> None:
+def test_every_refusal_of_a_post_is_documented_with_its_code_and_sentence(api: Caller, call: str) -> None:
     """[H1] [H6] to [H14]"""
-    answers = list(refusals_of(client, call))
+    answers = list(refusals_of(api, call))
     assert {answer.status_code for answer in answers} == {400}
     assert {answer.json["code"]: answer.json for answer in answers} == documented(call, 400)
 
 
 @pytest.mark.parametrize("call", AGAINST_THE_RULES)
-def test_an_unknown_order_is_documented(client: FlaskClient, call: str) -> None:
+def test_an_unknown_order_is_documented(api: Caller, call: str) -> None:
     """[H14]"""
     body = {"orderId": "unknown", "status": "PLACED", "runner_id": "r"}
-    assert documented(call, 404) == {"order_not_found": post(client, call, body).json}
+    assert documented(call, 404) == {"order_not_found": api.post(f"/{call}", body).json}
 
 
 @pytest.mark.parametrize("call", POSTS)
-def test_what_is_refused_before_the_body_is_read_is_documented(client: FlaskClient, call: str) -> None:
+def test_what_is_refused_before_the_body_is_read_is_documented(api: Caller, call: str) -> None:
     """[H1] [H15]"""
     key = str(uuid4())
-    post(client, call, next(iter(POSTS[call].sent.values())), Idempotency_Key=key)
+    api.post(f"/{call}", encode(next(iter(POSTS[call].sent.values()))), Idempotency_Key=key)
     answers = (
-        post(client, call, b" " * 131_073),
-        post(client, call, CREATE, Content_Type="text/plain"),
-        post(client, call, CREATE, Idempotency_Key=key),
+        api.post(f"/{call}", b" " * 131_073),
+        api.post(f"/{call}", create_body(), Content_Type="text/plain"),
+        api.post(f"/{call}", create_body(), Idempotency_Key=key),
     )
     for answer in answers:
         assert documented(call, answer.status_code) == {answer.json["code"]: answer.json}
@@ -117,7 +114,7 @@ def test_what_is_refused_before_the_body_is_read_is_documented(client: FlaskClie
 )
 @pytest.mark.parametrize("call", POSTS)
 def test_trouble_is_documented(
-    client: FlaskClient, monkeypatch: pytest.MonkeyPatch, call: str, status: int, error: Exception
+    api: Caller, monkeypatch: pytest.MonkeyPatch, call: str, status: int, error: Exception
 ) -> None:
     """[H1]"""
 
@@ -125,7 +122,7 @@ def test_trouble_is_documented(
         raise error
 
     monkeypatch.setattr(OrderService, "answer", fail)
-    answer = post(client, call, CREATE)
+    answer = api.post(f"/{call}", create_body())
     assert answer.status_code == status
     assert documented(call, status)[answer.json["code"]] == answer.json
 
@@ -133,32 +130,31 @@ def test_trouble_is_documented(
 def test_the_database_is_away_in_the_documents_words() -> None:
     """[H1]"""
     app = create_app(Settings.load({"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nothing"}))
-    client = app.test_client()
-    client.get("/orders")  # the first one finds it out
-    assert client.get("/orders").json == documented("listOrders", 503)["database_away"]
+    api = Caller(app.test_client())
+    api.get("/orders")  # the first one finds it out
+    assert api.get("/orders").json == documented("listOrders", 503)["database_away"]
 
 
 QUERIES: Mapping[str, tuple[str, ...]] = {
-    "listOrders": ("/orders?page=0", "/orders?limit=1001", "/orders?status=EATEN", "/orders?runnerId=%00"),
+    "listOrders": ("/orders?page=0", "/orders?limit=1001", "/orders?status=GONE", "/orders?runnerId=%00"),
     "listCustomerOrders": ("/orders/customer/c?page=x", "/orders/customer/c?limit=1001", "/orders/customer/%00"),
     "getOrderDetails": ("/getOrderDetails", "/getOrderDetails?orderId=%00"),
 }
 
 
 @pytest.mark.parametrize("call", QUERIES)
-def test_every_refusal_of_a_get_is_documented(client: FlaskClient, call: str) -> None:
+def test_every_refusal_of_a_get_is_documented(documented_app: Flask, call: str) -> None:
     """[H3] [H4] [H5]"""
-    answers = [client.get(query) for query in QUERIES[call]]
+    answers = [documented_app.test_client().get(query) for query in QUERIES[call]]
     assert {answer.json["code"]: answer.json for answer in answers} == documented(call, 400)
 
 
 @pytest.mark.parametrize("call", POSTS)
-def test_the_documented_success_is_the_answer(client: FlaskClient, call: str) -> None:
+def test_the_documented_success_is_the_answer(api: Caller, call: str) -> None:
     """[H6] to [H13]"""
-    before = {"cancelAcceptance": examples.ACCEPTED, "clearRunner": examples.ACCEPTED}.get(call, examples.CREATED)
-    order_id = made(client, before)
+    order_id = api.new("ACCEPTED" if call in ("cancelAcceptance", "clearRunner") else "CREATED", RUNNER)
     for body in POSTS[call].sent.values():
-        answer = post(client, call, {**body, "orderId": order_id})
+        answer = api.post(f"/{call}", encode({**body, "orderId": order_id}))
         assert answer.status_code == POSTS[call].status
         example = next(iter(documented(call, POSTS[call].status).values()))
         assert answer.json["message"] == example["message"]

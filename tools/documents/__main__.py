@@ -1,5 +1,6 @@
 """`python -m tools.documents`: write the documents made from the code: OpenAPI, AsyncAPI with its page, settings."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ def texts() -> Mapping[Path, str]:
     """Return what each file should hold."""
     documents = {"openapi.json": openapi.document(), "asyncapi.json": asyncapi.document()}
     pretty = {DOCS / name: _pretty(document) for name, document in documents.items()}
-    html = page.html(asyncapi.document()) + "\n"
+    html = page.html(json.loads(encode(asyncapi.document()))) + "\n"
     return {**pretty, TEMPLATES / "asyncapi.html": html, DOCS / "settings.md": settings_page.page()}
 
 

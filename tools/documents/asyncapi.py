@@ -165,7 +165,7 @@ def _letter() -> dict[str, Any]:
         "headers": ref(messages.DeadLetterHeaders),
         "payload": {"description": "The bytes of the command, whatever they are"},
         "bindings": {"kafka": {"key": {"description": "The command's key"}, **_KAFKA}},
-        "examples": records.dead_letters(),
+        "examples": [records.dead_letter()],
     }
 
 

@@ -4,39 +4,35 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from app.models.order import OrderState
 from app.wire import bodies
-from tools.documents import examples, schemas
+from tools.documents import schemas
+from tools.documents.examples import CUSTOMER, ORDER_ID, RUNNER, example
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Post:
-    """One call. `sent` and `answers` are examples by name."""
+    """One call. `sent` are bodies, `answers` are example files, by the name that an example has in the document."""
 
     summary: str
     about: str
     body: type[bodies.Body]
     sent: Mapping[str, Mapping[str, Any]]
     shape: type[schemas.Changed | schemas.Done]
-    answers: Mapping[str, Mapping[str, Any]]
+    answers: Mapping[str, str]
     status: int = 200
 
 
-_ORDER: Mapping[str, Any] = {"orderId": examples.ORDER_ID}
-_CREATES: Mapping[str, Mapping[str, Any]] = {
-    "numbers": {"customer_id": examples.CUSTOMER, "order_details": examples.DETAILS},
-    "numeric text": {"customer_id": examples.CUSTOMER, "order_details": examples.TEXT_DETAILS},
+_ORDER: Mapping[str, Any] = {"orderId": ORDER_ID}
+_NUMBERS = example("kafka/create_order")["payload"]["order_details"]
+_TEXTS = {
+    "foodItems": [{"item_name": "Soup", "price": "4.20", "quantity": "1", "spicy": True}],
+    "deliveryLocation": "Library",
 }
-_CREATED = {"success": True, "message": "Order created successfully", "order_id": examples.ORDER_ID}
-_ACCEPTED = {"success": True, "message": "Order accepted successfully", "order_id": examples.ORDER_ID}
+_CREATES: Mapping[str, Mapping[str, Any]] = {
+    "numbers": {"customer_id": CUSTOMER, "order_details": _NUMBERS},
+    "numeric text": {"customer_id": CUSTOMER, "order_details": _TEXTS},
+}
 _AGAIN = "Asking for what is already so is a success without a change."
-
-
-def _changed(message: str, order: OrderState, **more: Any) -> Mapping[str, Any]:
-    return {"message": f"{message} successfully", "order": order.to_wire(), **more}
-
-
-_FORGIVEN = _changed("Runner cleared", examples.ACCEPTED, changed=False)
 
 POSTS: Mapping[str, Post] = {
     "createOrder": Post(
@@ -45,7 +41,7 @@ POSTS: Mapping[str, Post] = {
         body=bodies.CreateOrderBody,
         sent=_CREATES,
         shape=schemas.Done,
-        answers={"created": _CREATED},
+        answers={"created": "createOrder"},
         status=201,
     ),
     "testCreateOrder": Post(
@@ -54,7 +50,7 @@ POSTS: Mapping[str, Post] = {
         body=bodies.CreateTestOrderBody,
         sent=_CREATES,
         shape=schemas.Done,
-        answers={"created": _CREATED},
+        answers={"created": "testCreateOrder"},
         status=201,
     ),
     "updateOrderStatus": Post(
@@ -63,15 +59,15 @@ POSTS: Mapping[str, Post] = {
         body=bodies.UpdateStatusBody,
         sent={"placed": {**_ORDER, "status": "PLACED"}},
         shape=schemas.Changed,
-        answers={"updated": _changed("Order status updated", examples.PLACED)},
+        answers={"updated": "updateOrderStatus"},
     ),
     "verifyAndAcceptOrder": Post(
         summary="A runner takes the order; of many at once one wins",
         about=f"Only from CREATED. {_AGAIN}",
         body=bodies.AcceptOrderBody,
-        sent={"accept": {**_ORDER, "runner_id": examples.RUNNER}},
+        sent={"accept": {**_ORDER, "runner_id": RUNNER}},
         shape=schemas.Done,
-        answers={"accepted": _ACCEPTED},
+        answers={"accepted": "verifyAndAcceptOrder"},
     ),
     "cancelOrder": Post(
         summary="The customer cancels",
@@ -79,7 +75,7 @@ POSTS: Mapping[str, Post] = {
         body=bodies.CancelOrderBody,
         sent={"cancel": _ORDER},
         shape=schemas.Changed,
-        answers={"cancelled": _changed("Order cancelled", examples.CANCELLED)},
+        answers={"cancelled": "cancelOrder"},
     ),
     "cancelAcceptance": Post(
         summary="The runner gives the order back",
@@ -87,7 +83,7 @@ POSTS: Mapping[str, Post] = {
         body=bodies.CancelAcceptanceBody,
         sent={"give back": _ORDER},
         shape=schemas.Changed,
-        answers={"given back": _changed("Order acceptance cancelled", examples.CLEARED)},
+        answers={"given back": "cancelAcceptance"},
     ),
     "clearRunner": Post(
         summary="Take the order from its runner, or from the one named only",
@@ -97,11 +93,11 @@ POSTS: Mapping[str, Post] = {
             f"{_AGAIN}"
         ),
         body=bodies.ClearRunnerBody,
-        sent={"whoever holds it": _ORDER, "this runner only": {**_ORDER, "runner_id": examples.RUNNER}},
+        sent={"whoever holds it": _ORDER, "this runner only": {**_ORDER, "runner_id": RUNNER}},
         shape=schemas.Cleared,
         answers={
-            "cleared": _changed("Runner cleared", examples.CLEARED),
-            "after a refused accept": _FORGIVEN,
+            "cleared": "clearRunner",
+            "after a refused accept": "clearRunner_unchanged_by_a_refused_runner",
         },
     ),
     "completeOrder": Post(
@@ -110,6 +106,6 @@ POSTS: Mapping[str, Post] = {
         body=bodies.CompleteOrderBody,
         sent={"complete": _ORDER},
         shape=schemas.Changed,
-        answers={"completed": _changed("Order completed", examples.COMPLETED)},
+        answers={"completed": "completeOrder"},
     ),
 }

@@ -10,8 +10,9 @@ from app.api.errors import SAYS_SUCCESS
 from app.api.routes import DEFAULT_LIMIT, MAX_LIMIT
 from app.models.order import OrderStatus
 from app.wire.fields import MAX_ID_LENGTH
-from tools.documents import examples, refusals, schemas
+from tools.documents import refusals, schemas
 from tools.documents.calls import POSTS, Post
+from tools.documents.examples import CUSTOMER, ORDER_ID, RUNNER, example
 from tools.documents.refusals import Sentences
 from tools.documents.shapes import ref, schemas_of
 
@@ -83,37 +84,28 @@ def _gets() -> dict[str, Any]:
     statuses = {"type": "string", "enum": [status.value for status in OrderStatus]}
     filters = [
         {**_query("status", statuses, "CREATED"), "description": "In capital letters or small ones"},
-        _query("runnerId", ID, examples.RUNNER),
+        _query("runnerId", ID, RUNNER),
     ]
-    customer = {"name": "customer_id", "in": "path", "required": True, "schema": ID, "example": examples.CUSTOMER}
-    order_id = {**_query("orderId", ID, examples.ORDER_ID), "required": True, "allowEmptyValue": False}
-    page = {"page": {"items": [examples.ACCEPTED.to_wire()], "total": 1, "pages": 1, "page": 1}}
-    past = {"past the end": {"items": [], "total": 1, "pages": 1, "page": 2}}
-    page_answers = {200: _response("Newest first", schemas.Page, page | past)}
-    one_answer = {200: _response("The order", schemas.Order, {"order": examples.ACCEPTED.to_wire()})}
-    healthy = {200: _response("Healthy", schemas.Healthy, {"healthy": {"status": "healthy"}})}
-    missing, busy = _failures("getOrderDetails", {404: refusals.NOT_FOUND}), refusals.OF_A_PAGE
-    return {
-        "/health": {"get": _operation("health", "health", "Tell that somebody answers", [], healthy)},
-        "/orders": {"get": _read("listOrders", "A page of orders", [*numbers, *filters], page_answers, busy)},
-        "/orders/customer/{customer_id}": {
-            "get": _read(
-                "listCustomerOrders", "A page of a customer's orders", [customer, *numbers], page_answers, busy
-            )
-        },
-        "/getOrderDetails": {"get": _read("getOrderDetails", "One order", [order_id], one_answer | missing)},
+    customer = {"name": "customer_id", "in": "path", "required": True, "schema": ID, "example": CUSTOMER}
+    order_id = {**_query("orderId", ID, ORDER_ID), "required": True, "allowEmptyValue": False}
+    page = _body("orders")
+    pages = _response("Newest first", schemas.Page, {"page": page, "past the end": {**page, "items": [], "page": 2}})
+    one = _response("The order", schemas.Order, {"order": _body("getOrderDetails")})
+    healthy = {200: _response("Healthy", schemas.Healthy, {"healthy": _body("health")})}
+    gets = {
+        "/health": _operation("health", "health", "Tell that somebody answers", [], healthy),
+        "/orders": _read("listOrders", "A page of orders", [*numbers, *filters], pages),
+        "/orders/customer/{customer_id}": _read(
+            "listCustomerOrders", "A page of a customer's orders", [customer, *numbers], pages
+        ),
+        "/getOrderDetails": _read("getOrderDetails", "One order", [order_id], one),
     }
+    return {path: {"get": operation} for path, operation in gets.items()}
 
 
-def _read(
-    call: str,
-    summary: str,
-    parameters: list[dict[str, Any]],
-    answers: Mapping[int, Any],
-    trouble: Mapping[int, Sentences] = refusals.TROUBLE,
-) -> dict[str, Any]:
-    failures = _failures(call, {400: refusals.OF_A_GET[call], **trouble})
-    return _operation(call, "orders", summary, parameters, {**answers, **failures})
+def _read(call: str, summary: str, parameters: list[dict[str, Any]], success: Mapping[str, Any]) -> dict[str, Any]:
+    failures = _failures(call, refusals.of_a_get(call))
+    return _operation(call, "orders", summary, parameters, {200: success, **failures})
 
 
 def _post(call: str, post: Post) -> dict[str, Any]:
@@ -126,7 +118,7 @@ def _post(call: str, post: Post) -> dict[str, Any]:
         ),
         "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"},
     }
-    success = _response("Success", post.shape, post.answers)
+    success = _response("Success", post.shape, {name: _body(file) for name, file in post.answers.items()})
     tag = "orders" if call in MAKES else "runners" if call in RUNNERS else "progress"
     failures = _failures(call, refusals.of_a_post(call, post.body))
     operation = _operation(call, tag, post.summary, [key], {post.status: success, **failures})
@@ -170,6 +162,10 @@ def _response(description: str, shape: type[BaseModel], bodies: Mapping[str, Any
         "headers": {"X-Correlation-ID": {"$ref": "#/components/headers/X-Correlation-ID"}},
         "content": {"application/json": {"schema": ref(shape), "examples": _examples(bodies)}},
     }
+
+
+def _body(file: str) -> Any:
+    return example(f"http/{file}")["body"]
 
 
 def _examples(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -83,8 +83,8 @@ def operations(document: Document) -> list[Operation]:
 def common(document: Document) -> list[tuple[str, list[Field]]]:
     """Return what every record has around its payload: a title and fields each."""
     messages = document["components"]["messages"]
-    operations = [it for it in document["operations"].values() if it["action"] == "receive"]
-    commands = [resolve(document, message) for operation in operations for message in operation["messages"]]
+    received = [operation for operation in document["operations"].values() if operation["action"] == "receive"]
+    commands = [resolve(document, message) for operation in received for message in operation["messages"]]
     names = {command["name"] for command in commands}
     sent = [message for name, message in messages.items() if name not in names and "headers" in message]
     sent = [message for message in sent if message["name"] != "dead_letter"]
@@ -132,7 +132,10 @@ def _messages(document: Document, operation: Mapping[str, Any]) -> list[Message]
             message["name"],
             message["summary"],
             [field for field in fields_of(document, message["payload"]) if field.path.startswith("payload.")],
-            [(it["name"], _text(it.get("headers")), _text(it["payload"])) for it in message["examples"]],
+            [
+                (example["name"], _text(example.get("headers")), _text(example["payload"]))
+                for example in message["examples"]
+            ],
         )
         for message in found
     ]
