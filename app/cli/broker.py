@@ -16,7 +16,8 @@ from app.cli.output import Failure
 from app.config.config import Settings
 from app.kafka import clients, event_topic
 from app.kafka.clients import accept_any
-from app.kafka.ports import Outgoing, RecordRefused, SendFailed
+from app.kafka.ports import RecordRefused, SendFailed
+from app.models.outgoing import Outgoing
 from app.services.known_cluster import holds_only_younger
 from app.utils.deadline import Deadline
 

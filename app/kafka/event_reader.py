@@ -18,7 +18,8 @@ from kafka.protocol.consumer import OffsetForLeaderEpochRequest
 
 from app.config.config import Settings
 from app.kafka import clients
-from app.kafka.ports import LogEnd, Portion, Position
+from app.models.outgoing import LogEnd, Portion
+from app.models.records import LogPosition
 
 log = logging.getLogger(__name__)
 
@@ -134,7 +135,7 @@ class EventReader:
         """What brokers tell that do not know epochs. Blocks up to LOOK_UP_MS."""
         asked_at = time.monotonic()
         ends = self._consumer.end_offsets([self._place(it) for it in partitions], timeout_ms=LOOK_UP_MS)
-        return {it.partition: LogEnd(Position(self._topic_id, end), -1, asked_at) for it, end in ends.items()}
+        return {it.partition: LogEnd(LogPosition(self._topic_id, end), -1, asked_at) for it, end in ends.items()}
 
     def _await(self) -> None:
         give_up = time.monotonic() + ANSWER_SECONDS
@@ -172,7 +173,7 @@ class EventReader:
         error = for_code(answer.error_code)
         if error is not NoError:
             return f"has a leader that does not tell where its log ends: {error.__name__}"
-        return LogEnd(Position(self._topic_id, answer.end_offset), asked.epochs[answer.partition], asked.at)
+        return LogEnd(LogPosition(self._topic_id, answer.end_offset), asked.epochs[answer.partition], asked.at)
 
 
 def _event_ids(records: Sequence[Any]) -> list[uuid.UUID]:

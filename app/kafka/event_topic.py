@@ -23,7 +23,9 @@ from app.kafka import clients
 from app.kafka.clients import TOMBSTONE
 from app.kafka.event_reader import EventReader
 from app.kafka.log_check import NO_ID, is_other_topic
-from app.kafka.ports import LeadLost, LogEnd, Outgoing, Portion, Position, RecordRefused, SendFailed, Sent
+from app.kafka.ports import RecordRefused, SendFailed
+from app.models.outgoing import LeaseLost, LogEnd, Outgoing, Portion, Sent
+from app.models.records import LogPosition
 from app.utils.limits import ACKNOWLEDGE_SECONDS, LEASE_RENEW_SECONDS
 from app.utils.logging import correlation_id
 
@@ -93,17 +95,17 @@ class KafkaEventLog:
             self._producer._metadata.request_update()
 
     def send(
-        self, records: Sequence[tuple[int, Outgoing]], check: Callable[[], None], hold: Callable[[], None]
+        self, records: Sequence[tuple[int, Outgoing]], require_valid: Callable[[], None], renew: Callable[[], None]
     ) -> Sent:
         """Send all together, wait for all; for LATE_SECONDS only. Raises SendFailed and RecordRefused.
 
-        `check` is called by the producer's thread each time before something leaves, what is sent again included.
+        The producer's thread calls `require_valid` before each request that leaves, repetitions included.
         """
         self._gate.shut()
         appended = [(partition, record, self._append(partition, record)) for partition, record in records]
         for _, record, future in appended:
             future.add_errback(self._gate.fail, record)
-        self._gate.open(check)
+        self._gate.open(require_valid)
         began = time.monotonic()
         for _, _, future in appended:
             while not future.is_done and time.monotonic() < began + LATE_SECONDS:
@@ -111,7 +113,7 @@ class KafkaEventLog:
                     raise self._gate.failure
                 with contextlib.suppress(KafkaError):  # the wait ended, or the send failed: the future tells which
                     future.get(timeout=LEASE_RENEW_SECONDS)
-                hold()
+                renew()
         if not self._late:
             self._late_since = began
         self._late += appended
@@ -135,7 +137,7 @@ class KafkaEventLog:
         if self._late and time.monotonic() > self._late_since + ACKNOWLEDGE_SECONDS:
             raise SendFailed("Kafka acknowledged too late")
         offsets = self._offsets(done)
-        positions = {partition: Position(self.topic_id, found[-1] + 1) for partition, found in offsets.items()}
+        positions = {partition: LogPosition(self.topic_id, found[-1] + 1) for partition, found in offsets.items()}
         begins = {partition: found[0] for partition, found in offsets.items()}
         return Sent([record for _, record, _ in done], positions, left, begins)
 
@@ -216,7 +218,7 @@ class _Gate:
         self._check = None
 
     def open(self, check: Callable[[], None]) -> None:
-        """Let everything out whenever `check` does not raise LeadLost."""
+        """Let everything out whenever `check` does not raise LeaseLost."""
         if self.failure is None:
             self._check = check
             self._sender.wakeup()
@@ -233,7 +235,7 @@ class _Gate:
             return SHUT_MS
         try:
             check()
-        except LeadLost:  # until the lead is proved again, or given up
+        except LeaseLost:  # until the lead is proved again, or given up
             return SHUT_MS
         wait_ms: float = self._send()
         return wait_ms

@@ -1,66 +1,14 @@
-"""The ports of the relay: the rows of a lane, as the one that leads has them, and the topic that they go to."""
+"""The two ports of the relay: the rows of a lane, held by a lease, and the topic that they go to."""
 
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
 
-
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """One record to send. `value` None is a tombstone (a dead letter may be one)."""
-
-    id: int
-    event_id: uuid.UUID
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[tuple[str, bytes], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """Up to where a partition holds nothing that is still to be sent."""
-
-    topic_id: uuid.UUID
-    next_offset: int
-
-
-Positions = Mapping[int, Position]
-
-
-@dataclass(frozen=True, slots=True)
-class LogEnd:
-    """Where the log of a partition's leader ends, whatever of it can be read already. `asked_at` is monotonic."""
-
-    position: Position
-    epoch: int
-    asked_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class Portion:
-    """The event ids of some records of a partition, and the offset after them."""
-
-    event_ids: Collection[uuid.UUID]
-    next_offset: int
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """The records that are acknowledged, the positions after them, and by partition those that are not yet.
-
-    A record is late too while one before it in its partition is: positions have nothing behind them to be sent.
-    """
-
-    acknowledged: Sequence[Outgoing] = ()
-    positions: Positions = field(default_factory=dict)
-    late: Mapping[int, Sequence[Outgoing]] = field(default_factory=dict)
-    begins: Mapping[int, int] = field(default_factory=dict)
-    """By partition, the first offset that was acknowledged."""
+from app.models.outgoing import LogEnd, Outgoing, Portion, Positions, Sent
 
 
 class SendFailed(Exception):
-    """A record was given up; whether it is in the log is not known."""
+    """The producer gave a record up; whether the record is in the log is not known."""
 
 
 class RecordRefused(SendFailed):
@@ -71,18 +19,14 @@ class RecordRefused(SendFailed):
         self.event_id = event_id
 
 
-class LeadLost(Exception):
-    """Another relay may be leading by now; nothing may be sent any more."""
-
-
-class Lead(Protocol):
-    """The rows of one lane, held by the leader. Every method raises LeadLost when the lead is gone."""
+class LaneLease(Protocol):
+    """The leader's hold on the rows of one lane. Every method raises LeaseLost once the lease is lost."""
 
     def next_batch(self) -> Sequence[Outgoing]:
         """Return the oldest rows that are not set aside."""
 
     def set_aside(self, partition: int, ids: Collection[int]) -> Mapping[int, int]:
-        """Take rows out of the way until their partition can be written to; return the ids that they have now."""
+        """Take rows out of the way until their partition can be written to; return their new ids by the old ones."""
 
     def aside(self, partition: int) -> Sequence[Outgoing]:
         """Return the oldest rows that were set aside for the partition."""
@@ -90,26 +34,26 @@ class Lead(Protocol):
     def known(self, event_ids: Collection[uuid.UUID]) -> Collection[uuid.UUID]:
         """Return which of these event ids are in the log already."""
 
-    def confirm(self, ids: Collection[int], positions: Positions) -> None:
-        """Forget the rows that are in the log, and move the positions."""
+    def confirm_sent(self, ids: Collection[int], positions: Positions) -> None:
+        """Drop the rows, which are in the log, and advance the positions. Commits."""
 
     def note(self, event_ids: Collection[uuid.UUID], positions: Positions) -> None:
-        """Remember that these event ids are in the log, and move the positions behind them."""
+        """Remember that these event ids are in the log, and store the positions after them. Commits."""
 
     def positions(self) -> Positions:
         """Return the stored positions."""
 
-    def move(self, positions: Positions) -> None:
-        """Store the positions."""
+    def store_positions(self, positions: Positions) -> None:
+        """Store the positions, also where they go back. Commits."""
 
     def pass_by(self, event_id: uuid.UUID, refusal: str) -> bool:
-        """Keep why the topic refuses the record; tell whether it is left out from now on."""
+        """Store why the topic refuses the record; tell whether the lane leaves the record out from now on. Commits."""
 
-    def hold(self) -> None:
-        """Prove to the server that the leader lives."""
+    def renew(self) -> None:
+        """Prove to the server that the leader lives, unless it has just done so."""
 
-    def check(self) -> None:
-        """Raise LeadLost when the last proof of life is too old to be sure."""
+    def require_valid(self) -> None:
+        """Raise LeaseLost when the last proof of life is too old to be sure."""
 
 
 class EventLog(Protocol):
@@ -118,32 +62,33 @@ class EventLog(Protocol):
     topic_id: uuid.UUID
 
     def require_topic(self) -> None:
-        """Return where the topic is there, as last heard, and the one that was opened. Raises SendFailed."""
+        """Return where the topic that was opened is still there, as last heard. Raises SendFailed."""
 
     def partitions(self) -> int:
         """Return how many partitions the topic has, as last heard."""
 
     def partition(self, record: Outgoing, count: int) -> int:
-        """Return the partition of the record where there are `count`."""
+        """Return the record's partition in a topic of `count` partitions."""
 
     def epochs(self) -> Mapping[int, int]:
-        """Return the leader's epoch of each partition, as last heard."""
+        """Return the epoch of each partition's leader, as last heard."""
 
     def leader_ends(self, partitions: Collection[int]) -> Mapping[int, LogEnd | str]:
-        """Return where the logs of these partitions' leaders end, or why one does not tell. Blocks for a moment."""
+        """Return where the logs of these partitions' leaders end, or why a leader does not say. Blocks for a moment."""
 
     def read(self, places: Mapping[int, int]) -> Mapping[int, Portion]:
-        """Return some records from these offsets on, as far as they can be read. Blocks for a moment."""
+        """Return some records from these offsets on, as far as consumers can read. Blocks for a moment."""
 
     def done_reading(self) -> None:
-        """Let go of what reading needs."""
+        """Close what reading has opened."""
 
     def send(
-        self, records: Sequence[tuple[int, Outgoing]], check: Callable[[], None], hold: Callable[[], None]
+        self, records: Sequence[tuple[int, Outgoing]], require_valid: Callable[[], None], renew: Callable[[], None]
     ) -> Sent:
-        """Send each to its partition and wait for the acknowledgements, for a while only where others came.
+        """Send each record to its partition and wait for the acknowledgements, of slow partitions only for a while.
 
-        `check` is called before whatever leaves, `hold` every second of the wait. Raises SendFailed, RecordRefused.
+        `require_valid` is called before each request that leaves, `renew` every second of the wait. Raises SendFailed,
+        RecordRefused.
         """
 
     def late(self) -> Sent:

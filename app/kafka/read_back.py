@@ -1,53 +1,63 @@
-"""Reading back: before a leader writes to a partition, it has read all that may be in there of its predecessors.
+"""Reading back: before a leader writes to a partition, it has read everything that its predecessors may have put there.
 
-A partition goes through these states, each for itself:
-- closed: its leader is asked where its log ends. Once it has answered, stray sends get the settling time to land, and
-  what can be read is read: portion by portion, each with the position after it in one transaction, so that whoever
-  leads next goes on there. Read to the end means to the end of the leader's own log, asked for after the settling. A
-  consumer sees less of a replicated topic: what in-sync followers do not have yet is there all the same, and stays
-  when they become the leader.
+Each partition is by itself in one of these states:
+- closed: the leader of the partition is asked where its log ends. From its first answer on, sends that are still on
+  their way get the settling time to land, and what can be read is read. Each portion is stored together with the
+  position after it, in one transaction, so that the next leader goes on there. The partition is read to its end when
+  the position reaches an end that was asked for after the settling time. That is the end of the broker's own log: a
+  consumer sees less of a replicated topic, and what it does not see stays when a follower becomes the leader.
 - draining: the rows that were set aside for it leave first.
 - open: rows leave as they come.
-- late: what was sent is not acknowledged, others are. Its rows are set aside until it is, or until the producer gives
-  up, which ends the lead.
-A change of the partition's leader closes it again: another replica may have more.
+- late: other partitions acknowledge, this one does not. Its rows are set aside until it acknowledges, or until the
+  producer gives up, which ends the lease.
+When a broker becomes the partition's leader, the partition is closed again: another replica may have more.
 
-There is no limit for the whole, which may be millions of records; each call does a bounded piece.
+A read-back may be millions of records and has no time limit; each call reads a bounded portion.
 """
 
 import logging
 import math
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from app.kafka.ports import EventLog, Lead, LogEnd, Outgoing, Position, Positions
+from app.kafka.log_check import is_other_topic
+from app.kafka.ports import EventLog, LaneLease
+from app.models.outgoing import LogEnd, Outgoing, Positions
+from app.models.records import LogPosition
 from app.utils.alarms import Alarms
 from app.utils.metrics import READ_BACKS
 
 log = logging.getLogger(__name__)
 
-GRACE_SECONDS = 1.0  # which those that are not open yet get before the others go on without them
+GRACE_SECONDS = 1.0  # after the settling time, before the open partitions go on without those that are not read back
 RING_SECONDS = 5.0  # an election takes less
 ASLEEP_SECONDS = 2.0
 
 
 @dataclass(slots=True)
 class _Partition:
-    """`since`: when it was last read back or acknowledged. `position` is None before its log was seen."""
+    """`since`: when it was last read back or acknowledged. `position` is None before its leader has answered."""
 
     since: float
     read: bool = False
     open: bool = False
     late: bool = False
-    position: Position | None = None
+    position: LogPosition | None = None
     read_at: float = -math.inf
     end: int = -1
-    settled_end: int | None = None  # the first that was asked for after the settling: ours are before it
+    settled_end: int | None = None  # the first end that was asked for after the settling: our records are before it
     answered_at: float | None = None
     epoch: int = -1
     reading: bool = False
     reason: str = "has not been read back"
+
+    @property
+    def is_closed(self) -> bool:
+        return not self.read and not self.late
+
+    @property
+    def is_draining(self) -> bool:
+        return self.read and not self.open and not self.late
 
     def close(self, reason: str, now: float) -> None:
         if self.read:
@@ -58,237 +68,233 @@ class _Partition:
 
 
 class ReadBack:
-    """The partitions of one lane's topic during one lead."""
+    """The partitions of one lane's topic, for as long as one leader has one producer."""
 
     def __init__(
         self,
         lane: str,
-        lead: Lead,
+        lease: LaneLease,
         events: EventLog,
         alarms: Alarms,
         settle_seconds: float,
         now: Callable[[], float],
     ) -> None:
         self._lane = lane
-        self._lead = lead
+        self._lease = lease
         self._events = events
         self._alarms = alarms
         self._now = now
-        self._stored = dict(lead.positions())
+        self._stored = dict(lease.positions())
         self._first = not self._stored
-        # Nothing waits, so nothing can be on its way.
-        self._settle_seconds = settle_seconds if lead.next_batch() else 0.0
+        # An empty outbox has nothing on its way.
+        self._settle_seconds = settle_seconds if lease.next_batch() else 0.0
         self._partitions: dict[int, _Partition] = {}
         self._looked_at = now()
         self.count = 0
-        """How many partitions rows go to: it follows the topic's number when nothing older is on its way."""
+        """How many partitions keys are distributed over. It follows the topic's number once nothing older is on its
+        way."""
 
-    # For those who send
+    # For the leader, which sends
 
     @property
     def all_open(self) -> bool:
         """Whether every partition is open."""
-        return bool(self._partitions) and all(it.open for it in self._partitions.values())
+        return bool(self._partitions) and all(partition.open for partition in self._partitions.values())
 
     @property
     def may_send(self) -> bool:
-        """Whether some are open, and those that are not have had their time."""
-        if not any(it.open for it in self._partitions.values()):
+        """Whether some partitions are open, and those that are not read back have had their time."""
+        if not any(partition.open for partition in self._partitions.values()):
             return False
-        unread = [it for it in self._partitions.values() if not it.read]
-        return all(self._now() > it.since + self._settle_seconds + GRACE_SECONDS for it in unread)
+        patience = self._settle_seconds + GRACE_SECONDS
+        return all(
+            partition.read or self._now() > partition.since + patience for partition in self._partitions.values()
+        )
 
-    def is_open(self, partition: int) -> bool:
+    def is_open(self, number: int) -> bool:
         """Whether rows of the partition may leave as they come."""
-        return partition in self._partitions and self._partitions[partition].open
+        return number in self._partitions and self._partitions[number].open
 
     def drain(self) -> tuple[int, Sequence[Outgoing]]:
-        """Return a partition that is read back and the rows that were set aside for it; where none is, it is open."""
-        for partition, it in self._partitions.items():
-            if it.read and not it.open and not it.late:
-                rows = self._lead.aside(partition)
+        """Return a draining partition and the rows that were set aside for it. Opens those without such rows."""
+        for number, partition in self._partitions.items():
+            if partition.is_draining:
+                rows = self._lease.aside(number)
                 if rows:
-                    return partition, rows
-                it.open = True
-                self._alarms.clear(self._alarm(partition))
+                    return number, rows
+                partition.open = True
+                self._alarms.clear(self._alarm(number))
         if self.all_open and self.count != len(self._partitions):
             self._grow()
         return 0, []
 
-    def went_on(self, begins: Mapping[int, int], positions: Positions) -> None:
-        """Note from where and up to where what was sent is acknowledged.
+    def note_acknowledged(self, begins: Mapping[int, int], positions: Positions) -> None:
+        """Note the first acknowledged offset and the position after the last one, by partition.
 
-        Where it begins before what was acknowledged earlier, the broker came back with an older copy of its log.
+        Offsets below what was acknowledged before mean that the broker came back with an older copy of its log.
         """
-        for partition, position in positions.items():
-            it = self._partitions[partition]
-            before, it.position = it.position, position
-            first = begins.get(partition, position.next_offset)
+        for number, position in positions.items():
+            partition = self._partitions[number]
+            before, partition.position = partition.position, position
+            first = begins.get(number, position.next_offset)
             if before is not None and before.topic_id == position.topic_id and first < before.next_offset:
-                self._lose(partition, first, before, position)
+                self._report_lost(number, first, before, position)
 
-    def owes(self, partition: int, rows: bool) -> None:
+    def note_late(self, number: int, is_late: bool) -> None:
         """Note whether acknowledgements of the partition are outstanding."""
-        it = self._partitions[partition]
-        if rows and not it.late:
-            it.since, it.open = self._now(), False
-        it.late, it.reason = rows, "does not acknowledge what is sent"
+        partition = self._partitions[number]
+        if is_late and not partition.late:
+            partition.since, partition.open = self._now(), False
+        partition.late, partition.reason = is_late, "does not acknowledge what is sent"
 
-    # For the leader's loop
+    # For the relay's loop
 
-    def look(self) -> bool:
-        """Take every partition that is not read back a step further; return whether one was. Blocks for a moment.
+    def advance(self) -> bool:
+        """Take every closed partition a step further; return whether one was, or drains. Blocks for a moment.
 
-        Raises LeadLost, SendFailed where the topic is gone, and KafkaError.
+        Raises LeaseLost, SendFailed where the topic is gone, and KafkaError.
         """
-        self._skip_sleep()
+        self._discount_sleep()
         self._follow_topic()
-        closed = [partition for partition, it in self._partitions.items() if not it.read and not it.late]
-        went_on = False
+        closed = [number for number, partition in self._partitions.items() if partition.is_closed]
+        advanced = False
         if closed:
-            for partition, end in self._events.leader_ends(closed).items():
-                self._hear(partition, end)
-            went_on = self._read()
-            if all(it.read for it in self._partitions.values()):
-                self._finish()
+            for number, end in self._events.leader_ends(closed).items():
+                self._take_answer(number, end)
+            advanced = self._read()
+            if all(partition.read for partition in self._partitions.values()):
+                self._events.done_reading()
+                self._first = False
         self._ring()
-        return went_on or any(it.read and not it.open and not it.late for it in self._partitions.values())
+        return advanced or any(partition.is_draining for partition in self._partitions.values())
 
-    def _skip_sleep(self) -> None:
-        """Time for which nobody looked, as this process was frozen or busy, does not count as waiting."""
+    def _discount_sleep(self) -> None:
+        """Move all times on by a sleep of this process (frozen, or busy): it was no time of waiting."""
         slept = self._now() - self._looked_at
         self._looked_at = self._now()
         if slept > ASLEEP_SECONDS:
-            for it in self._partitions.values():
-                it.since += slept
+            for partition in self._partitions.values():
+                partition.since += slept
 
     def _follow_topic(self) -> None:
         self._events.require_topic()
-        for partition in range(len(self._partitions), self._events.partitions()):
-            self._partitions[partition] = _Partition(self._now())
+        for number in range(len(self._partitions), self._events.partitions()):
+            self._partitions[number] = _Partition(self._now())
         if not self.count:
             self.count = self._count_before()
-        for partition, epoch in self._events.epochs().items():
-            it = self._partitions.get(partition)
-            if it is not None and it.read and not it.late and epoch > it.epoch >= 0:
-                it.close("has another leader", self._now())
+        for number, epoch in self._events.epochs().items():
+            partition = self._partitions.get(number)
+            if partition is not None and partition.read and not partition.late and epoch > partition.epoch >= 0:
+                partition.close("has another leader", self._now())
 
     def _count_before(self) -> int:
-        """Return how many partitions the last leader's rows went to; all, where the topic is new."""
+        """Return over how many partitions the last leader distributed keys; all, where the topic is new."""
         topic_id = self._events.topic_id
-        stored = [partition for partition, it in self._stored.items() if _same(it.topic_id, topic_id)]
+        stored = [number for number, known in self._stored.items() if not is_other_topic(known.topic_id, topic_id)]
         return min(max(stored, default=len(self._partitions) - 1) + 1, len(self._partitions))
 
     def _grow(self) -> None:
-        """Use the partitions that came: all that was sent by the old number is acknowledged."""
+        """Distribute keys over the new partitions too: everything sent by the old number is acknowledged."""
         old, self.count = self.count, len(self._partitions)
-        new = {partition: self._partitions[partition].position for partition in range(old, self.count)}
-        self._store({partition: position for partition, position in new.items() if position is not None})
+        new = {number: self._partitions[number].position for number in range(old, self.count)}
+        self._store({number: position for number, position in new.items() if position is not None})
         self._alarms.happened(
             f"{self._lane}_partitions_{old}_{self.count}",
             f"The topic of the {self._words} has {self.count} partitions instead of {old}: the records of an order can "
             f"be in two of them from now on, the later ones in the new one",
         )
 
-    def _hear(self, partition: int, end: LogEnd | str) -> None:
-        it = self._partitions[partition]
+    def _take_answer(self, number: int, end: LogEnd | str) -> None:
+        """Take a leader's answer: where its log ends, or why it does not say."""
+        partition = self._partitions[number]
         if isinstance(end, str):
-            it.close(end, self._now())
+            partition.close(end, self._now())
             return
-        if it.answered_at is None:
-            it.answered_at = self._now()
-        if it.position is None or it.position.topic_id != end.position.topic_id:
-            it.position = self._start(partition, end)
-        missing = end.position.next_offset - it.position.next_offset
-        if missing < 0 and end.asked_at < it.read_at:
-            return  # the log was that short when it was asked for
+        if partition.answered_at is None:
+            partition.answered_at = self._now()
+        if partition.position is None or partition.position.topic_id != end.position.topic_id:
+            partition.position = self._first_position(number, end)
+        missing = end.position.next_offset - partition.position.next_offset
+        if missing < 0 and end.asked_at < partition.read_at:
+            return  # an answer to a question that is older than what was read since
         if missing < 0:
-            self._lose(partition, end.position.next_offset, it.position, end.position)
-            it.position = end.position
-        if it.settled_end is None or end.epoch != it.epoch:
-            settled = end.asked_at >= it.answered_at + self._settle_seconds
-            it.settled_end = end.position.next_offset if settled else None
-        it.epoch, it.reason = end.epoch, "is read back"
-        it.end = end.position.next_offset if it.settled_end is None else it.settled_end
-        if missing > 0 and not it.reading:
-            it.reading = True
+            self._report_lost(number, end.position.next_offset, partition.position, end.position)
+            partition.position = end.position
+        if partition.settled_end is None or end.epoch != partition.epoch:
+            settled = end.asked_at >= partition.answered_at + self._settle_seconds
+            partition.settled_end = end.position.next_offset if settled else None
+        partition.epoch, partition.reason = end.epoch, "is read back"
+        partition.end = end.position.next_offset if partition.settled_end is None else partition.settled_end
+        if missing > 0 and not partition.reading:
+            partition.reading = True
             READ_BACKS.labels(self._lane).inc()
-            log.info("relay %s reads back: %s records of partition %s", self._lane, missing, partition)
-        it.read = it.settled_end is not None and it.position.next_offset >= it.settled_end
+            log.info("relay %s reads back: %s records of partition %s", self._lane, missing, number)
+        settled_end = partition.settled_end
+        partition.read = settled_end is not None and partition.position.next_offset >= settled_end
 
-    def _start(self, partition: int, end: LogEnd) -> Position:
-        """Return where reading begins: at the stored position, at the beginning of what was made anew since.
+    def _first_position(self, number: int, end: LogEnd) -> LogPosition:
+        """Return where reading begins: at the stored position, or at offset 0 of a topic that was made anew since.
 
-        Nothing of ours can be in a topic that nobody has relayed to yet: then it is its end.
+        A topic that was never relayed to holds nothing of ours: reading begins, and ends, at its end.
         """
         topic_id = end.position.topic_id
-        if not any(_same(it.topic_id, topic_id) for it in self._stored.values()):
-            # The next leader knows by these how many partitions rows went to.
-            self._store({it: Position(topic_id, 0) for it in self._partitions})
+        if all(is_other_topic(position.topic_id, topic_id) for position in self._stored.values()):
+            # These rows tell the next leader over how many partitions keys were distributed.
+            self._store({each: LogPosition(topic_id, 0) for each in self._partitions})
         if self._first:
-            self._store({partition: end.position})
+            self._store({number: end.position})
             return end.position
-        known = self._stored.get(partition)
-        if known is None or not _same(known.topic_id, topic_id):
-            return Position(topic_id, 0)
-        return Position(topic_id, known.next_offset)
+        known = self._stored.get(number)
+        if known is None or is_other_topic(known.topic_id, topic_id):
+            return LogPosition(topic_id, 0)
+        return LogPosition(topic_id, known.next_offset)
 
     def _read(self) -> bool:
+        """Read a portion of the partitions that have more, and store what was found; return whether there was any."""
         places = {
-            partition: it.position.next_offset
-            for partition, it in self._partitions.items()
-            if it.reading and it.position is not None and it.position.next_offset < it.end
+            number: partition.position.next_offset
+            for number, partition in self._partitions.items()
+            if partition.reading and partition.position is not None and partition.position.next_offset < partition.end
         }
         portions = self._events.read(places) if places else {}
         if not portions:
             return False
         positions = {}
-        for partition, portion in portions.items():
-            position = self._partitions[partition].position
-            if position is not None:
-                positions[partition] = Position(position.topic_id, portion.next_offset)
-                self._partitions[partition].position = positions[partition]
-                self._partitions[partition].read_at = self._now()
-        self._lead.note([it for portion in portions.values() for it in portion.event_ids], positions)
+        for number, portion in portions.items():
+            partition = self._partitions[number]
+            if partition.position is not None:
+                positions[number] = LogPosition(partition.position.topic_id, portion.next_offset)
+                partition.position, partition.read_at = positions[number], self._now()
+        self._lease.note([event_id for portion in portions.values() for event_id in portion.event_ids], positions)
         return True
 
-    def _finish(self) -> None:
-        """All is read back."""
-        self._events.done_reading()
-        self._first = False
-
-    def _lose(self, partition: int, first: int, stored: Position, end: Position) -> None:
-        """The log was cut: what is missing is lost, and the position must not stay where nothing is."""
+    def _report_lost(self, number: int, first: int, stored: LogPosition, end: LogPosition) -> None:
+        """Ring that the log was cut; the stored position must not stay where nothing is."""
         last = stored.next_offset - 1
         self._alarms.happened(
-            f"{self._lane}_lost_{partition}_{first}_{last}",
-            f"Kafka has lost {self._words} that it had acknowledged: partition {partition} of their topic ends at "
+            f"{self._lane}_lost_{number}_{first}_{last}",
+            f"Kafka has lost {self._words} that it had acknowledged: partition {number} of their topic ends at "
             f"offset {first}, and records up to {last} were written",
         )
-        self._store({partition: end})
+        self._store({number: end})
 
     def _store(self, positions: Positions) -> None:
-        self._lead.move(positions)
+        self._lease.store_positions(positions)
         self._stored |= positions
 
     def _ring(self) -> None:
-        self._skip_sleep()
-        for partition, it in self._partitions.items():
-            waits = it.late or not it.read
-            if waits and self._now() > it.since + self._settle_seconds + RING_SECONDS:
+        self._discount_sleep()
+        for number, partition in self._partitions.items():
+            waits = partition.late or not partition.read
+            if waits and self._now() > partition.since + self._settle_seconds + RING_SECONDS:
                 self._alarms.ring(
-                    self._alarm(partition),
-                    f"Partition {partition} of the topic of the {self._words} {it.reason}: what goes there waits",
+                    self._alarm(number),
+                    f"Partition {number} of the topic of the {self._words} {partition.reason}: what goes there waits",
                 )
 
-    def _alarm(self, partition: int) -> str:
-        return f"{self._lane}_partition_{partition}"
+    def _alarm(self, number: int) -> str:
+        return f"{self._lane}_partition_{number}"
 
     @property
     def _words(self) -> str:
         return self._lane.replace("_", " ")
-
-
-def _same(one: uuid.UUID, other: uuid.UUID) -> bool:
-    """Whether two ids are of the same topic: brokers that give none (nil) may give one once they are newer."""
-    return one == other or not one.int or not other.int

@@ -10,7 +10,7 @@ from app.database.alarms import AlarmTable
 from app.models.errors import DatabaseTrouble
 from app.utils.alarms import Alarms
 from app.utils.deadline import Deadline
-from app.utils.limits import ALARM_LOOK_SECONDS, ALARM_RENEW_SECONDS
+from app.utils.limits import ALARM_LOOK_SECONDS
 from app.utils.supervisor import Beat
 
 log = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class AlarmKeeper:
     def _synchronise(self) -> None:
         """Tell the table what is new, and learn what the others ring, which works where telling fails."""
         try:
-            unsaved = self._alarms.unsaved(ALARM_RENEW_SECONDS)
+            unsaved = self._alarms.unsaved()
             if unsaved.ended:
                 self._table.end(self._alarms.holder, unsaved.ended)
             if unsaved.due:

@@ -13,6 +13,7 @@ from app.config.config import Settings
 from app.database import lanes, schema
 from app.database.alarms import AlarmTable
 from app.database.database import Database
+from app.database.lane_lease import acquire_lease
 from app.database.pool import Pool
 from app.database.same_database import AnotherDatabase, require_same
 from app.database.watched import WatchTable
@@ -132,7 +133,7 @@ class KafkaService:
     def _relay(self, lane: lanes.Lane, topic: str, poll_seconds: float) -> Relay:
         return Relay(
             lane.name,
-            partial(lanes.lead, self._database, lane, topic, self._settings.relay_batch),
+            partial(acquire_lease, self._database, lane, topic, self._settings.relay_batch),
             partial(event_topic.open_events, self._settings, topic, self._cluster.require),
             self._alarms,
             poll_seconds,

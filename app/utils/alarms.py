@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from app.utils.alarm import LONGEST_NAME, MOST_KEPT, NOBODY, Alarm, Change, clean, kind_of, merged
-from app.utils.limits import ALARM_LEASE_SECONDS
+from app.utils.limits import ALARM_LEASE_SECONDS, ALARM_RENEW_SECONDS
 from app.utils.metrics import ALARMS
 
 log = logging.getLogger(__name__)
@@ -43,10 +43,11 @@ class _Raised:
     def is_over(self) -> bool:
         return time.monotonic() - self.last > ALARM_LEASE_SECONDS
 
-    def is_due(self, renew_seconds: float) -> bool:
-        """Tell whether the table should hear of the alarm."""
+    @property
+    def is_due(self) -> bool:
+        """Whether the table should hear of the alarm."""
         new = self.saved_at is None or self.saved_as != (self.sentence, self.evidence)
-        return new or (self.unsaved > 0 and time.monotonic() - (self.saved_at or 0) > renew_seconds)
+        return new or (self.unsaved > 0 and time.monotonic() - (self.saved_at or 0) > ALARM_RENEW_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +126,8 @@ class Alarms:
         """End a wait."""
         self._changed.set()
 
-    def unsaved(self, renew_seconds: float) -> Unsaved:
-        """Return what the table should hear of: what is new, and repetitions `renew_seconds` after the last time."""
+    def unsaved(self) -> Unsaved:
+        """Return what the table should hear of: what is new at once, repetitions every ALARM_RENEW_SECONDS."""
         with self._lock:
             self._open()  # conditions that were not renewed are over
             ended = frozenset(self._ended)
@@ -134,7 +135,7 @@ class Alarms:
                 (raised, Change(name, holder, raised.sentence, raised.evidence, _age(raised), raised.unsaved))
                 for holder, kept in ((self.holder, self._conditions), (NOBODY, self._happenings))
                 for name, raised in kept.items()
-                if raised.is_due(renew_seconds)
+                if raised.is_due
             ]
         return Unsaved(ended, due)
 

@@ -15,7 +15,7 @@ import pytest
 from psycopg2.extensions import connection as Connection
 
 import app
-from app.database import lanes, lists
+from app.database import lane_lease, lanes, lists
 from app.database.connection import connect, engine
 from app.database.database import Database
 from app.database.pool import Pool
@@ -87,14 +87,14 @@ def read_whole(pool: Pool, database_url: str) -> dict[str, set[str]]:
         session.forget_plans()
     with closing(relay_connection(database_url)) as connection, connection.cursor() as cursor:
         for lane in (lanes.EVENTS, lanes.DEAD_LETTERS):
-            for text, value in ((lane.select, 500), (lane.forget, [1])):  # forget_events is for a reading back alone
+            for text, value in ((lane.select, 500), (lane.drop_sent, [1])):  # forget_events is for a reading back alone
                 cursor.execute(f"EXPLAIN {text}", [value] * text.count("%s"))
                 found[f"{lane.name}: {text}"] = scanned(cursor.fetchall())
     return {name: tables for name, tables in found.items() if tables}
 
 
 def relay_connection(url: str) -> Connection:
-    return Database(url).connect_to_lead(**lanes.BY_KEY)
+    return Database(url).connect_to_lead(**lane_lease.BY_KEY)
 
 
 def scanned(plan: list[tuple[str]]) -> set[str]:

@@ -181,7 +181,7 @@ def test_a_record_that_is_not_as_documented_is_found() -> None:
 
 def test_the_headers_are_those_that_the_relay_writes() -> None:
     """[K2] [K10]"""
-    written = lanes._HEADERS
+    written = {lane.name: lane.headers for lane in (lanes.EVENTS, lanes.DEAD_LETTERS)}
     assert {"event_id", *written["events"]} == messages.RecordHeaders.model_fields.keys()
     assert {"event_id", *written["dead_letters"]} == messages.DeadLetterHeaders.model_fields.keys()
 

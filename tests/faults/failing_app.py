@@ -20,7 +20,7 @@ from kafka import KafkaConsumer
 from kafka.producer.sender import Sender
 from kafka.record.default_records import DefaultRecordBatchBuilder
 
-from app.database.lanes import PostgresLead
+from app.database.lane_lease import PostgresLease
 from app.kafka import clients
 from app.kafka.event_topic import KafkaEventLog
 from app.services import command_batch, order_service
@@ -88,51 +88,51 @@ def amid_send(point: Point) -> None:
     """A batch is with the producer: about to leave, or on its way."""
     sent = KafkaEventLog.send
 
-    def send(self: Any, records: Any, check: Point, hold: Point) -> Any:
-        def check_or_die() -> None:
-            check()
+    def send(self: Any, records: Any, require_valid: Point, renew: Point) -> Any:
+        def require_valid_or_die() -> None:
+            require_valid()
             point()
 
-        return sent(self, records, check_or_die, hold)
+        return sent(self, records, require_valid_or_die, renew)
 
     KafkaEventLog.send = send  # type: ignore[method-assign]
 
 
 def after_acknowledgement(point: Point) -> None:
     """Every record of the batch is acknowledged; the rows are still there."""
-    confirmed = PostgresLead.confirm
+    confirmed = PostgresLease.confirm_sent
 
-    def confirm(self: Any, ids: Any, positions: Any) -> None:
+    def confirm_sent(self: Any, ids: Any, positions: Any) -> None:
         point()
         confirmed(self, ids, positions)
 
-    PostgresLead.confirm = confirm  # type: ignore[method-assign]
+    PostgresLease.confirm_sent = confirm_sent  # type: ignore[method-assign]
 
 
 def after_delete(point: Point) -> None:
     """The rows are deleted and the positions moved, and nothing is committed."""
-    called = PostgresLead._call
+    called = PostgresLease._call
 
     def call(self: Any, *statements: Any) -> Any:
-        if statements[0][0] != self._lane.forget:
+        if statements[0][0] != self._lane.drop_sent:
             return called(self, *statements)
         called(self, ("BEGIN", ()), *statements)
         point()
         return called(self, ("COMMIT", ()))
 
-    PostgresLead._call = call  # type: ignore[method-assign]
+    PostgresLease._call = call  # type: ignore[method-assign]
 
 
 def amid_read_back(point: Point) -> None:
     """A read-back has noted what it found, and its rows are still there."""
-    noted = PostgresLead.note
+    noted = PostgresLease.note
 
     def note(self: Any, event_ids: Any, positions: Any) -> None:
         noted(self, event_ids, positions)
         if event_ids:
             point()
 
-    PostgresLead.note = note  # type: ignore[method-assign]
+    PostgresLease.note = note  # type: ignore[method-assign]
 
 
 def slow_batch(point: Point) -> None:

@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 from app.database.floor import Floor
-from app.database.lanes import PostgresLead
+from app.database.lane_lease import PostgresLease
 from app.database.pool import Session
 from app.database.statement import Statement
 from app.kafka.event_reader import EventReader
-from app.kafka.ports import LogEnd
+from app.models.outgoing import LogEnd
 from app.models.records import Batch
 from app.services import command_batch
 from app.services.command_batch import CommandBatches
@@ -25,8 +25,8 @@ _MOVE_ANYWAY = Statement(
 
 
 def read_back() -> None:
-    """Who takes the lead sends what is in the outbox, whatever is in the log."""
-    PostgresLead.known = lambda *_: ()  # type: ignore[method-assign]
+    """A new leader sends what is in the outbox, whatever is in the log."""
+    PostgresLease.known = lambda *_: ()  # type: ignore[method-assign]
 
 
 def read_back_to_the_end() -> None:
@@ -61,8 +61,8 @@ def identities() -> None:
 
 
 def one_leader() -> None:
-    """Every relay believes that the lead is its own."""
-    PostgresLead.acquire = lambda _: True  # type: ignore[method-assign]
+    """Every relay believes that the lease is its own."""
+    PostgresLease.acquire = lambda _: True  # type: ignore[method-assign]
 
 
 def floor() -> None:

@@ -5,7 +5,7 @@ from contextlib import closing
 
 from app.config.config import Settings
 from app.kafka.event_reader import EventReader
-from app.kafka.ports import LogEnd
+from app.models.outgoing import LogEnd
 from tests.harness.mock_broker import MockBroker
 from tests.harness.world import wait_for
 

@@ -10,9 +10,10 @@ import pytest
 from psycopg2.extensions import ISOLATION_LEVEL_REPEATABLE_READ
 
 from app.config.config import Settings
-from app.database import lanes, schema
+from app.database import lane_lease, schema
 from app.database.database import Database
-from app.database.lanes import EVENTS, PostgresLead, lead
+from app.database.lane_lease import PostgresLease, acquire_lease
+from app.database.lanes import EVENTS
 
 EVENT = "INSERT INTO outbox (event_id, aggregateid, type, correlation_id, payload) SELECT {id}, 'o', 't', 'c', '' "
 ONE = EVENT.format(id="%s::uuid")
@@ -29,33 +30,33 @@ def url(database_url: str) -> str:
 
 
 @pytest.fixture
-def leader(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[PostgresLead]:
+def leader(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[PostgresLease]:
     """A leader that looks for the floor each time."""
-    monkeypatch.setattr(lanes, "FLOOR_SECONDS", 0.0)
-    with lead(Database(url), EVENTS, "topic", 100_000, threading.Event(), lambda: None) as found:
+    monkeypatch.setattr(lane_lease, "FLOOR_SECONDS", 0.0)
+    with acquire_lease(Database(url), EVENTS, "topic", 100_000, threading.Event(), lambda: None) as found:
         assert found is not None
         yield found
 
 
-def forget_all(leader: PostgresLead) -> list[uuid.UUID]:
+def forget_all(leader: PostgresLease) -> list[uuid.UUID]:
     batch = leader.next_batch()
-    leader.confirm([record.id for record in batch], {})
+    leader.confirm_sent([record.id for record in batch], {})
     return [record.event_id for record in batch]
 
 
-def pages_of_a_look(leader: PostgresLead) -> int:
+def pages_of_a_look(leader: PostgresLease) -> int:
     """How many pages a look touches."""
-    plan = leader._call((LOOK, (leader._floor.id, 500, lanes.BATCH_BYTES)))
+    plan = leader._call((LOOK, (leader._floor.id, 500, lane_lease.BATCH_BYTES)))
     buffers = next(line for (line,) in plan if "Buffers: shared" in line)
     return sum(int(part.split("=")[1]) for part in buffers.split() if "=" in part)
 
 
 @pytest.mark.parametrize("sequence", ["may be asked", "may not be asked"])
 def test_a_look_does_not_walk_over_what_a_held_snapshot_keeps(
-    leader: PostgresLead, database_url: str, monkeypatch: pytest.MonkeyPatch, sequence: str
+    leader: PostgresLease, database_url: str, monkeypatch: pytest.MonkeyPatch, sequence: str
 ) -> None:
     if sequence == "may not be asked":
-        monkeypatch.setattr(lanes, "last_id_of", lambda table: "SELECT NULL::bigint")
+        monkeypatch.setattr(lane_lease, "last_id_of", lambda table: "SELECT NULL::bigint")
     with closing(psycopg2.connect(database_url)) as reader, closing(psycopg2.connect(database_url)) as writer:
         reader.set_session(isolation_level=ISOLATION_LEVEL_REPEATABLE_READ)
         reader.cursor().execute("SELECT FROM orders")
@@ -69,7 +70,7 @@ def test_a_look_does_not_walk_over_what_a_held_snapshot_keeps(
         assert pages_of_a_look(leader) > FEW_PAGES, "the snapshot keeps nothing"
 
 
-def test_an_event_whose_lower_id_commits_later_is_not_missed(leader: PostgresLead, database_url: str) -> None:
+def test_an_event_whose_lower_id_commits_later_is_not_missed(leader: PostgresLease, database_url: str) -> None:
     """[I4] It has no transaction number of its own yet when its id is drawn, or has one: the lock tells of both."""
     first, late, early = (uuid.uuid4() for _ in range(3))
     with closing(psycopg2.connect(database_url)) as slow, closing(psycopg2.connect(database_url)) as fast:
@@ -85,7 +86,7 @@ def test_an_event_whose_lower_id_commits_later_is_not_missed(leader: PostgresLea
         assert forget_all(leader) == [late]
 
 
-def test_a_transaction_that_is_prepared_meanwhile_is_not_missed(leader: PostgresLead, database_url: str) -> None:
+def test_a_transaction_that_is_prepared_meanwhile_is_not_missed(leader: PostgresLease, database_url: str) -> None:
     """[I4] It goes on under another name."""
     late = uuid.uuid4()
     with closing(psycopg2.connect(database_url)) as slow, closing(psycopg2.connect(database_url)) as fast:
@@ -101,7 +102,7 @@ def test_a_transaction_that_is_prepared_meanwhile_is_not_missed(leader: Postgres
         assert forget_all(leader) == [late]
 
 
-def test_ids_that_begin_anew_are_found(leader: PostgresLead, database_url: str) -> None:
+def test_ids_that_begin_anew_are_found(leader: PostgresLease, database_url: str) -> None:
     """Rows of a backup, or a sequence that somebody set back."""
     anew = uuid.uuid4()
     with closing(psycopg2.connect(database_url)) as other:

@@ -11,7 +11,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 
 from app.config.config import Settings
 from app.kafka.event_reader import EventReader
-from app.kafka.ports import LogEnd, Outgoing
+from app.models.outgoing import LogEnd, Outgoing
 from tests.harness.cluster import Cluster
 from tests.harness.waiting import until
 from tests.harness.world import Wire, World, details, wait_for

@@ -11,8 +11,8 @@ from confluent_kafka import Producer
 from flask import Flask
 
 from app.kafka.event_topic import KafkaEventLog, open_events
-from app.kafka.ports import LeadLost, Outgoing
 from app.kafka.relay import Relay
+from app.models.outgoing import LeaseLost, Outgoing
 from tests.harness.world import World, a_create, service_of, wait_for
 
 # Housekeeping has an advisory lock too, for moments.
@@ -44,12 +44,12 @@ def two_instances(world: World) -> tuple[Relay, Relay]:
 
 
 def retire(monkeypatch: pytest.MonkeyPatch, relay: Relay) -> None:
-    """This relay stands by for ever once it has lost its lead."""
+    """This relay stands by for ever once it has lost its lease."""
 
     def never(*_: object) -> None:
-        raise LeadLost("retired")
+        raise LeaseLost("retired")
 
-    monkeypatch.setattr(relay, "_lead", never)
+    monkeypatch.setattr(relay, "_acquire_lease", never)
 
 
 def assert_no_twin(world: World, records: int) -> None:
@@ -99,7 +99,7 @@ def test_backends_that_are_terminated_again_and_again_leave_no_twin(running: Wor
 
 
 @pytest.mark.parametrize("step", ["send", "_append"])
-def test_a_leader_that_is_silent_for_eight_seconds_loses_the_lead_and_sends_nothing_on_waking(
+def test_a_leader_that_is_silent_for_eight_seconds_loses_the_lease_and_sends_nothing_on_waking(
     world: World, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     """[K13] Before a batch, and with its first record in the producer's hands already."""
@@ -120,17 +120,17 @@ def test_a_leader_that_is_silent_for_eight_seconds_loses_the_lead_and_sends_noth
     assert frozen.is_set()
     assert standby.leading
     wake.set()
-    wait_for(lambda: not leader.leading, "the end of the old lead")
+    wait_for(lambda: not leader.leading, "the end of the old lease")
     assert_no_twin(world, 21)
 
 
-def test_a_leader_that_was_frozen_for_less_sends_as_soon_as_it_has_proved_its_lead_again(untouched: World) -> None:
+def test_a_leader_that_was_frozen_for_less_sends_as_soon_as_it_has_renewed_its_lease(untouched: World) -> None:
     """[K13] The lease is over, its session is not: nobody else can have led."""
     settings = untouched.settings()
     untouched.wire.create_topics(settings.events_topic)
-    checks = [LeadLost("the lease ran out")] * 3
+    checks = [LeaseLost("the lease ran out")] * 3
 
-    def check() -> None:
+    def require_valid() -> None:
         if checks:
             raise checks.pop()
 
@@ -138,7 +138,7 @@ def test_a_leader_that_was_frozen_for_less_sends_as_soon_as_it_has_proved_its_le
     record = Outgoing(1, event_id, b"order-1", b"{}", (("event_id", str(event_id).encode()),))
     with open_events(settings, settings.events_topic) as events:
         began = time.monotonic()
-        positions = events.send([(events.partition(record, 3), record)], check, lambda: None).positions
+        positions = events.send([(events.partition(record, 3), record)], require_valid, lambda: None).positions
     assert time.monotonic() - began < 10
     assert not checks
     assert sum(position.next_offset for position in positions.values()) == 1

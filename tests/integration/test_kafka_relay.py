@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from kafka.admin import ConfigResource
 
-from app.database import lanes
-from app.kafka.ports import LeadLost
+from app.database.lane_lease import PostgresLease
+from app.models.outgoing import LeaseLost
 from tests.harness.world import World, a_cancel, a_create, details, raising_once, wait_for
 from tools.stack.broker import Broker
 
@@ -77,7 +77,7 @@ def test_a_crash_between_acknowledgement_and_delete_leaves_no_twin(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """[K13]"""
-    with raising_once(monkeypatch, lanes.PostgresLead, "confirm", LeadLost("crash")) as crashed:
+    with raising_once(monkeypatch, PostgresLease, "confirm_sent", LeaseLost("crash")) as crashed:
         world.start()
         world.ask(*[a_create() for _ in range(20)])
         assert crashed
@@ -87,8 +87,8 @@ def test_a_crash_between_acknowledgement_and_delete_leaves_no_twin(
 
 def test_without_read_back_the_same_crash_leaves_twins(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """So the test above can fail; each twin has the event id and version of its original. [K13]"""
-    monkeypatch.setattr(lanes.PostgresLead, "known", lambda *_: ())
-    with raising_once(monkeypatch, lanes.PostgresLead, "confirm", LeadLost("crash")) as crashed:
+    monkeypatch.setattr(PostgresLease, "known", lambda *_: ())
+    with raising_once(monkeypatch, PostgresLease, "confirm_sent", LeaseLost("crash")) as crashed:
         world.start()
         world.ask(*[a_create() for _ in range(20)])
         assert crashed
@@ -99,7 +99,7 @@ def test_without_read_back_the_same_crash_leaves_twins(world: World, monkeypatch
 
 def test_dead_letters_have_no_twins_after_a_crash_either(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """[K10]"""
-    with raising_once(monkeypatch, lanes.PostgresLead, "confirm", LeadLost("crash")) as crashed:
+    with raising_once(monkeypatch, PostgresLease, "confirm_sent", LeaseLost("crash")) as crashed:
         world.start()
         world.send(*[b"garbage %d" % number for number in range(20)])
         world.settle()

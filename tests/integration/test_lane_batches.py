@@ -13,9 +13,10 @@ from psycopg2.extensions import connection as Connection
 from psycopg2.extras import execute_values
 
 from app.config.config import Settings
-from app.database import lanes, schema
+from app.database import lane_lease, schema
 from app.database.database import Database
-from app.database.lanes import BATCH_BYTES, DEAD_LETTERS, EVENTS, Lane, lead
+from app.database.lane_lease import BATCH_BYTES, acquire_lease
+from app.database.lanes import DEAD_LETTERS, EVENTS, Lane
 from tests.harness.world import wait_for
 
 HALF = BATCH_BYTES // 2
@@ -26,10 +27,10 @@ OUTBOX = "INSERT INTO outbox (event_id, aggregateid, type, correlation_id, paylo
 def portions(url: str, lane: Lane, limit: int) -> list[int]:
     """Return how many rows each reading has until none is left."""
     database, found = Database(url), []
-    with lead(database, lane, "topic", limit, threading.Event(), lambda: None) as leader:
+    with acquire_lease(database, lane, "topic", limit, threading.Event(), lambda: None) as leader:
         assert leader is not None
         while batch := leader.next_batch():
-            leader.confirm([record.id for record in batch], {})
+            leader.confirm_sent([record.id for record in batch], {})
             found.append(len(batch))
     return found
 
@@ -81,13 +82,13 @@ def test_events_are_read_in_portions(url: str, database_url: str, sizes: list[in
     assert portions(url, EVENTS, 3) == cut
 
 
-def test_a_leader_that_stops_reading_amid_its_rows_loses_the_lead(
+def test_a_leader_that_stops_reading_amid_its_rows_loses_its_lease(
     url: str, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server counts neither the statement's time nor silence while it cannot get rid of an answer."""
-    monkeypatch.setattr(lanes, "IDLE_MS", 1_000)
+    monkeypatch.setattr(lane_lease, "IDLE_MS", 1_000)
     with (
-        lead(Database(url), DEAD_LETTERS, "topic", 1, threading.Event(), lambda: None) as leader,
+        acquire_lease(Database(url), DEAD_LETTERS, "topic", 1, threading.Event(), lambda: None) as leader,
         closing(psycopg2.connect(database_url)) as another,
         socket.socket(fileno=os.dup(leader._connection.fileno())) as wire,  # type: ignore[union-attr]
     ):
@@ -98,7 +99,7 @@ def test_a_leader_that_stops_reading_amid_its_rows_loses_the_lead(
 
 
 def taken(connection: Connection) -> bool:
-    """Try to take the lead of the dead letters."""
+    """Try to take the lease of the dead letters."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (DEAD_LETTERS.lock,))
         return bool(cursor.fetchone()[0])  # type: ignore[index]
@@ -109,13 +110,13 @@ def test_dead_letters_of_a_partition_that_is_away_are_passed_by_and_come_again(u
     values = [(str(uuid.uuid4()), "commands", 0, place, None, b"x", "unreadable") for place in range(4)]
     with closing(psycopg2.connect(database_url)) as connection, connection, connection.cursor() as cursor:
         execute_values(cursor, LETTERS, values)
-    with lead(Database(url), DEAD_LETTERS, "topic", 2, threading.Event(), lambda: None) as leader:
+    with acquire_lease(Database(url), DEAD_LETTERS, "topic", 2, threading.Event(), lambda: None) as leader:
         assert leader is not None
         first = [record.id for record in leader.next_batch()]
         leader.set_aside(0, first)
         others = [record.id for record in leader.next_batch()]
         assert not {*first} & {*others}
-        leader.confirm(others, {})
+        leader.confirm_sent(others, {})
         found = [[record.id for record in leader.next_batch()] for _ in range(2)]
         assert found == [[], first]
         assert leader.aside(0) == []

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
 
-from app.database import lanes
+from app.database import lane_lease
 from app.database import statements as sql
-from app.database.lanes import PostgresLead
+from app.database.lane_lease import PostgresLease
 from tests.simulation.database import Rows, Session
 from tests.simulation.kafka import EventTopic
-from tests.simulation.statements import EFFECTS, LEAD, WRITERS, Effect, announce, update_free
+from tests.simulation.statements import ACQUIRE, EFFECTS, WRITERS, Effect, announce, update_free
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def _overwrite_free(session: Session, parameters: Sequence[Any]) -> Rows:
     return update_free(session, parameters, _overwrite)
 
 
-def _lead_anyway(session: Session, parameters: Sequence[Any]) -> Rows:
+def _acquire_anyway(session: Session, parameters: Sequence[Any]) -> Rows:
     return [(True,)]
 
 
@@ -69,14 +69,14 @@ def _nothing(session: Session, parameters: Sequence[Any]) -> Rows:
 
 NOTHING = Ablation()
 ABLATIONS = {
-    "read-back": Ablation({lanes._KNOWN: _nothing}),
+    "read-back": Ablation({lane_lease._KNOWN: _nothing}),
     "leader-end": Ablation(others=[(EventTopic, "_end", lambda topic, partition: topic._broker.seen(partition))]),
     "compare-and-swap": Ablation({sql.MOVE_OFFSET.name: _move_any_offset}),
     "identities": Ablation({sql.CLAIM_COMMANDS.name: _claim_all}),
     "version-guard": Ablation({sql.WRITES[False, True, False].name: _overwrite, sql.UPDATE_FREE.name: _overwrite_free}),
-    "one-leader": Ablation({LEAD: _lead_anyway}),
+    "one-leader": Ablation({ACQUIRE: _acquire_anyway}),
     "floor": Ablation({WRITERS: _nothing}),
-    "lease": Ablation(functions=[(PostgresLead, "check")]),
+    "lease": Ablation(functions=[(PostgresLease, "require_valid")]),
 }
 """By name. `compare-and-swap` is the one of the stored offset, `version-guard` that of an HTTP change, `floor` the wait
 for all writers before the floor of the outbox rises, `leader-end` that a read-back goes to where the leader's log ends,

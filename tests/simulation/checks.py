@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from app.database import statements as sql
-from app.kafka.ports import Outgoing
+from app.models.outgoing import Outgoing
 from app.utils.ids import reply_id
 from app.wire.command_reader import DeadLetter, parse_record
 from tests.simulation.instances import DONE, NOT_DONE

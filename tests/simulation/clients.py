@@ -70,7 +70,7 @@ class Pool:
 
 
 class Database:
-    """What lanes.lead needs of the product's Database."""
+    """What acquire_lease needs of the product's Database."""
 
     def __init__(self, server: Server, effects: Mapping[str, Effect]) -> None:
         self._server = server
@@ -85,7 +85,7 @@ class Database:
 
 
 class Connection:
-    """An autocommitting connection and its only cursor, as far as PostgresLead uses them."""
+    """An autocommitting connection and its only cursor, as far as PostgresLease uses them."""
 
     def __init__(self, client: Client) -> None:
         self.description: object = None

@@ -11,11 +11,13 @@ from kafka.errors import KafkaError
 from app.config.config import Settings
 from app.database import lanes
 from app.database.answers import Answer
+from app.database.lane_lease import acquire_lease
 from app.database.orders import OrderStore, Origin
 from app.kafka.consumer import CommandConsumer
-from app.kafka.ports import LeadLost, SendFailed
+from app.kafka.ports import SendFailed
 from app.kafka.relay import Relay
 from app.models.errors import DatabaseTrouble, OutcomeUnknown, ServiceTrouble
+from app.models.outgoing import LeaseLost
 from app.models.rules import Change, Decision
 from app.services.command_store import PostgresCommandStore
 from app.services.kafka_service import LOOK_AGAIN_SECONDS
@@ -36,7 +38,7 @@ BACK_OFF_SECONDS = 1.0
 REFUSED_ACCEPT_SECONDS = 15
 FOR_EVER = 1_000_000.0
 
-TROUBLE = (DatabaseTrouble, KafkaError, LeadLost, SendFailed)
+TROUBLE = (DatabaseTrouble, KafkaError, LeaseLost, SendFailed)
 """What may end the work of a thread; the supervisor starts it again. Anything else is a fault of ours."""
 
 DONE, NOT_DONE, UNKNOWN = "done", "not done", "unknown"
@@ -115,8 +117,8 @@ class Service:
 
     def _relay(self) -> None:
         database = Database(self._server, self._effects)
-        lead = partial(lanes.lead, database, lanes.EVENTS, "order_events", RELAY_BATCH)  # type: ignore[arg-type]
-        relay = Relay("events", lead, self._open_events, self._alarms, 0.0, SETTLE_SECONDS, self._seconds)
+        acquire = partial(acquire_lease, database, lanes.EVENTS, "order_events", RELAY_BATCH)  # type: ignore[arg-type]
+        relay = Relay("events", acquire, self._open_events, self._alarms, 0.0, SETTLE_SECONDS, self._seconds)
         relay.run(Stop(self._scheduler), lambda: self._scheduler.sleep(LOOK_SECONDS))
 
     @contextmanager

@@ -14,8 +14,9 @@ from functools import partial
 
 from kafka.errors import KafkaConnectionError
 
-from app.kafka.ports import LogEnd, Outgoing, Portion, Position, SendFailed, Sent
-from app.models.records import Checkpoint, Record
+from app.kafka.ports import SendFailed
+from app.models.outgoing import LogEnd, Outgoing, Portion, Sent
+from app.models.records import Checkpoint, LogPosition, Record
 from app.utils.limits import LEASE_RENEW_SECONDS
 from tests.simulation.load import Published
 from tests.simulation.scheduler import Instance, Scheduler
@@ -271,7 +272,7 @@ class EventTopic:
         return ends
 
     def _ends(self, partitions: Collection[int], asked_at: float) -> dict[int, LogEnd | str]:
-        return {it: LogEnd(Position(EVENTS, self._end(it)), 0, asked_at) for it in sorted(partitions)}
+        return {it: LogEnd(LogPosition(EVENTS, self._end(it)), 0, asked_at) for it in sorted(partitions)}
 
     def _end(self, partition: int) -> int:
         return len(self._broker.events[partition])
@@ -296,18 +297,18 @@ class EventTopic:
         """Nothing is open."""
 
     def send(
-        self, records: Sequence[tuple[int, Outgoing]], check: Callable[[], None], hold: Callable[[], None]
+        self, records: Sequence[tuple[int, Outgoing]], require_valid: Callable[[], None], renew: Callable[[], None]
     ) -> Sent:
         """Send all, wait a while; nothing comes between the check of the lease and the wire. Raises SendFailed."""
         for partition, record in records:
             self._scheduler.point("send %s", record.id)
-            check()
+            require_valid()
             self._late.append((partition, record, *self._put_on_wire(partition, record)))
         give_up = self._scheduler.now + PATIENCE_SECONDS
         for _, _, _, answered_at in list(self._late):
             while self._scheduler.now < min(answered_at, give_up):
                 self._scheduler.sleep(min(LEASE_RENEW_SECONDS, answered_at - self._scheduler.now))
-                hold()
+                renew()
         return self.late()
 
     def late(self) -> Sent:
@@ -327,12 +328,12 @@ class EventTopic:
                 raise SendFailed(f"record {record.id}: {fate}")
         return Sent([record for _, record, _, _ in done], self._known_positions(done), late)
 
-    def _known_positions(self, done: Sequence[tuple[int, Outgoing, Fate, float]]) -> dict[int, Position]:
+    def _known_positions(self, done: Sequence[tuple[int, Outgoing, Fate, float]]) -> dict[int, LogPosition]:
         positions = {}
         for partition, record, fate, _ in done:
             if fate is not Fate.KNOWN:
                 place = self._broker.events[partition].index(record)
-                positions[partition] = Position(EVENTS, place + 1)
+                positions[partition] = LogPosition(EVENTS, place + 1)
         return positions
 
     def _put_on_wire(self, partition: int, record: Outgoing) -> tuple[Fate, float]:

@@ -6,7 +6,7 @@ The texts are the product's own constants: a statement that is renamed or new fa
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from app.database import lanes
+from app.database import lane_lease
 from app.database import statements as sql
 from app.database.floor import last_id_of, writers_of
 from app.database.lanes import EVENTS
@@ -16,7 +16,7 @@ Effect = Callable[[Session, Sequence[Any]], Rows]
 
 NOTHING_BEHIND = (None,) * 4
 _VERSION = list(sql.ORDER).index("version")
-LEAD = "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))"
+ACQUIRE = lane_lease._ACQUIRE
 LAST_ID, WRITERS = last_id_of(EVENTS.table), writers_of(EVENTS.table)
 _WRITTEN = [*sql.ORDER, "change_id", "kind", "from_status", "concerned", "door", "correlation_id", "type", "payload"]
 
@@ -189,7 +189,7 @@ def _remember_refusal(session: Session, parameters: Sequence[Any]) -> Rows:
 # The relay's
 
 
-def _lead(session: Session, parameters: Sequence[Any]) -> Rows:
+def _acquire(session: Session, parameters: Sequence[Any]) -> Rows:
     return [(session.server.leaders.setdefault(parameters[0], session) is session,)]
 
 
@@ -295,19 +295,19 @@ EFFECTS: dict[str, Effect] = {
     sql.FIND_CHANGE.name: _find_change,
     sql.REMEMBER_REFUSAL.name: _remember_refusal,
     "SELECT 1": lambda session, parameters: [(1,)],
-    LEAD: _lead,
+    ACQUIRE: _acquire,
     LAST_ID: _last_id,
     WRITERS: _writers,
     EVENTS.select: _oldest,
-    EVENTS.forget: _forget,
+    EVENTS.drop_sent: _forget,
     EVENTS.select_aside: _oldest_aside,
     EVENTS.set_aside: _set_aside,
-    lanes._ANY_KNOWN: _any_known,
-    lanes._KNOWN: _known,
-    lanes._NOTE: _note,
-    lanes._DURABLY: lambda session, parameters: [],
-    lanes._POSITIONS: _positions,
-    lanes._SET: _set_position,
-    lanes._MOVE: _move_position,
+    lane_lease._ANY_KNOWN: _any_known,
+    lane_lease._KNOWN: _known,
+    lane_lease._NOTE: _note,
+    lane_lease._DURABLY: lambda session, parameters: [],
+    lane_lease._POSITIONS: _positions,
+    lane_lease._SET: _set_position,
+    lane_lease._ADVANCE: _move_position,
 }
 """Every statement of the consumer, the relay of events and the HTTP door without keys."""

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from app.database import statements as sql
-from app.kafka.ports import Outgoing
+from app.models.outgoing import Outgoing
 from tests.simulation.checks import End, check
 from tests.simulation.instances import DONE, NOT_DONE
 from tests.simulation.story import play

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 from unittest import mock
 
-from app.database import lanes
+from app.database import lane_lease
 from app.database.rows import to_row
 from app.services import order_service
 from tests.simulation.checks import End
@@ -66,7 +66,7 @@ class World:
     @contextmanager
     def _patched(self) -> Iterator[None]:
         """The lease's clock and new ids are the world's."""
-        clock = mock.patch.object(lanes, "_boot_time", self._boot_time)
+        clock = mock.patch.object(lane_lease, "_boot_time", self._boot_time)
         with clock, mock.patch.object(order_service, "new_id", self._new_id):
             yield
 

@@ -2,19 +2,19 @@
 
 import uuid
 
-from app.kafka.ports import Position
 from app.kafka.read_back import ReadBack
 from app.kafka.relay import Leader
+from app.models.records import LogPosition
 from app.utils.alarms import Alarms
-from tests.unit.scripted_relay import TOPIC, ScriptedLead, ScriptedTopic, a_row
+from tests.unit.scripted_relay import TOPIC, ScriptedLease, ScriptedTopic, a_row
 
 LOOKS = 400  # some seconds of the scripted clock
 
 
-def lane(count: int, **lead: object) -> ScriptedLead:
+def lane(count: int, **other: object) -> ScriptedLease:
     """A lane of `count` rows that was relayed before, to two partitions at the most."""
-    given: dict[str, object] = {"stored": {0: Position(TOPIC, 0), 1: Position(TOPIC, 0)}} | lead
-    return ScriptedLead([a_row(number) for number in range(1, count + 1)], **given)  # type: ignore[arg-type]
+    given: dict[str, object] = {"stored": {0: LogPosition(TOPIC, 0), 1: LogPosition(TOPIC, 0)}} | other
+    return ScriptedLease([a_row(number) for number in range(1, count + 1)], **given)  # type: ignore[arg-type]
 
 
 def ids(*numbers: int) -> list[uuid.UUID]:
@@ -22,33 +22,33 @@ def ids(*numbers: int) -> list[uuid.UUID]:
 
 
 def a_read_back(
-    lead: ScriptedLead, topic: ScriptedTopic, alarms: Alarms | None = None, settle_seconds: float = 0.0
+    lease: ScriptedLease, topic: ScriptedTopic, alarms: Alarms | None = None, settle_seconds: float = 0.0
 ) -> ReadBack:
-    return ReadBack("events", lead, topic, alarms or Alarms(), settle_seconds, topic.clock)
+    return ReadBack("events", lease, topic, alarms or Alarms(), settle_seconds, topic.clock)
 
 
 def looked(partitions: ReadBack) -> ReadBack:
-    """Let it look until there is nothing left to do for it, some seconds at the longest."""
+    """Let it advance until there is nothing left to do, some seconds at the longest."""
     for _ in range(LOOKS):
-        partitions.look()
+        partitions.advance()
         partitions.drain()
         if partitions.all_open:
             break
     return partitions
 
 
-def a_leader(lead: ScriptedLead, topic: ScriptedTopic, alarms: Alarms | None = None) -> tuple[Leader, ReadBack]:
+def a_leader(lease: ScriptedLease, topic: ScriptedTopic, alarms: Alarms | None = None) -> tuple[Leader, ReadBack]:
     """A leader that has read back what it could."""
-    partitions = looked(a_read_back(lead, topic, alarms))
-    return Leader("events", lead, topic, partitions), partitions
+    partitions = looked(a_read_back(lease, topic, alarms))
+    return Leader("events", lease, topic, partitions), partitions
 
 
 def relay_all(
-    lead: ScriptedLead, topic: ScriptedTopic, leader: Leader | None = None, partitions: ReadBack | None = None
+    lease: ScriptedLease, topic: ScriptedTopic, leader: Leader | None = None, partitions: ReadBack | None = None
 ) -> list[int]:
     """Relay until nothing is done any more; return how many rows each step did something with."""
     if leader is None or partitions is None:
-        leader, partitions = a_leader(lead, topic)
+        leader, partitions = a_leader(lease, topic)
     else:
         looked(partitions)
     done = [leader.step()]

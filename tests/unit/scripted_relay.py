@@ -7,7 +7,8 @@ import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from app.kafka.ports import LeadLost, LogEnd, Outgoing, Portion, Position, Positions, Sent
+from app.models.outgoing import LeaseLost, LogEnd, Outgoing, Portion, Positions, Sent
+from app.models.records import LogPosition
 
 TOPIC = uuid.UUID(int=1)
 NEW_TOPIC = uuid.UUID(int=2)
@@ -77,7 +78,7 @@ class ScriptedTopic:
         return {partition: self.off.get(partition) or self._end(partition) for partition in partitions}
 
     def _end(self, partition: int) -> LogEnd:
-        place = Position(self.topic_id, len(self.logs[partition]))
+        place = LogPosition(self.topic_id, len(self.logs[partition]))
         return LogEnd(place, self.leaders.get(partition, 0), self.clock())
 
     def read(self, places: Mapping[int, int]) -> Mapping[int, Portion]:
@@ -93,14 +94,14 @@ class ScriptedTopic:
         self.closed += 1
 
     def send(
-        self, records: Sequence[tuple[int, Outgoing]], check: Callable[[], None], hold: Callable[[], None]
+        self, records: Sequence[tuple[int, Outgoing]], require_valid: Callable[[], None], renew: Callable[[], None]
     ) -> Sent:
         for partition, record in records:
-            check()
+            require_valid()
             if number_of(record) in self.refuse:
                 raise self.refuse[number_of(record)]
             self.logs[partition].append(record.event_id)
-        hold()
+        renew()
         self.on_send()
         if self.after is not None:
             raise self.after
@@ -113,7 +114,7 @@ class ScriptedTopic:
         late: dict[int, list[Outgoing]] = {partition: [] for partition, _ in owed}
         for partition, record in self.owed:
             late[partition].append(record)
-        positions = {partition: Position(self.topic_id, len(self.logs[partition])) for partition, _ in done}
+        positions = {partition: LogPosition(self.topic_id, len(self.logs[partition])) for partition, _ in done}
         begins = {partition: min(self._place(it) for it in done if it[0] == partition) for partition, _ in done}
         return Sent([record for _, record in done], positions, late, begins)
 
@@ -123,17 +124,17 @@ class ScriptedTopic:
 
 
 @dataclass
-class ScriptedLead:
-    """The rows. `lease`: how many checks pass before the lead is lost; `dies_in_confirm`: the crash before it."""
+class ScriptedLease:
+    """The rows. `lease`: how many checks pass before it is lost; `dies_in_confirm`: the crash before it."""
 
     rows: list[Outgoing]
-    stored: dict[int, Position] = field(default_factory=dict)
+    stored: dict[int, LogPosition] = field(default_factory=dict)
     limit: int = 10
     lease: int = 1_000
     passes_by: bool = False
     refused: list[uuid.UUID] = field(default_factory=list)
     dies_in_confirm: bool = False
-    holds: int = 0
+    renewals: int = 0
     noted: set[uuid.UUID] = field(default_factory=set)
     waiting: dict[int, list[Outgoing]] = field(default_factory=dict)
 
@@ -155,21 +156,21 @@ class ScriptedLead:
     def known(self, event_ids: Collection[uuid.UUID]) -> Collection[uuid.UUID]:
         return self.noted & set(event_ids)
 
-    def confirm(self, ids: Collection[int], positions: Positions) -> None:
+    def confirm_sent(self, ids: Collection[int], positions: Positions) -> None:
         if self.dies_in_confirm:
-            raise LeadLost("killed")
+            raise LeaseLost("killed")
         self.rows = [row for row in self.rows if row.id not in ids]
         self.waiting = {it: [row for row in rows if row.id not in ids] for it, rows in self.waiting.items()}
-        self.move(positions)
+        self.store_positions(positions)
 
     def note(self, event_ids: Collection[uuid.UUID], positions: Positions) -> None:
         self.noted |= set(event_ids)
-        self.move(positions)
+        self.store_positions(positions)
 
     def positions(self) -> Positions:
         return dict(self.stored)
 
-    def move(self, positions: Positions) -> None:
+    def store_positions(self, positions: Positions) -> None:
         self.stored |= positions
 
     def pass_by(self, event_id: uuid.UUID, refusal: str) -> bool:
@@ -178,10 +179,10 @@ class ScriptedLead:
             self.rows = [row for row in self.rows if row.event_id != event_id]
         return self.passes_by
 
-    def hold(self) -> None:
-        self.holds += 1
+    def renew(self) -> None:
+        self.renewals += 1
 
-    def check(self) -> None:
+    def require_valid(self) -> None:
         self.lease -= 1
         if self.lease < 0:
-            raise LeadLost("the lease ran out")
+            raise LeaseLost("the lease ran out")

@@ -11,7 +11,9 @@ from kafka.partitioner.default import DefaultPartitioner
 from app.config.config import Settings
 from app.kafka import event_topic
 from app.kafka.event_topic import KafkaEventLog
-from app.kafka.ports import Outgoing, Position, SendFailed
+from app.kafka.ports import SendFailed
+from app.models.outgoing import Outgoing
+from app.models.records import LogPosition
 
 TOPIC = uuid.UUID(int=1)
 
@@ -50,7 +52,7 @@ def test_a_record_is_late_while_one_before_it_in_its_partition_is() -> None:
     log = a_log((0, 1, Future(7)), (0, 2, Future()), (0, 3, Future(9)), (1, 4, Future(5)))
     sent = log.late()
     assert numbers(sent.acknowledged) == [1, 4]
-    assert sent.positions == {0: Position(TOPIC, 8), 1: Position(TOPIC, 6)}
+    assert sent.positions == {0: LogPosition(TOPIC, 8), 1: LogPosition(TOPIC, 6)}
     assert {partition: numbers(records) for partition, records in sent.late.items()} == {0: [2, 3], 1: []}
     log._late[0][2].is_done, log._late[0][2].value.offset = True, 8
     assert numbers(log.late().acknowledged) == [2, 3]

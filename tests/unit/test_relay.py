@@ -9,19 +9,20 @@ from typing import Any
 import pytest
 
 from app.kafka import relay as module
-from app.kafka.ports import LeadLost, RecordRefused, SendFailed
+from app.kafka.ports import RecordRefused, SendFailed
 from app.kafka.relay import CYCLE_SECONDS, Leader, Relay
+from app.models.outgoing import LeaseLost
 from app.utils.alarms import Alarms
 from tests.unit.relays import a_leader, ids, lane, relay_all
-from tests.unit.scripted_relay import ScriptedLead, ScriptedTopic, a_row
+from tests.unit.scripted_relay import ScriptedLease, ScriptedTopic, a_row
 
 
-def a_relay(lead: ScriptedLead | None, topic: ScriptedTopic, alarms: Alarms | None = None, **other: Any) -> Relay:
+def a_relay(lease: ScriptedLease | None, topic: ScriptedTopic, alarms: Alarms | None = None, **other: Any) -> Relay:
     @contextmanager
-    def leading(stop: threading.Event, beat: Callable[[], None]) -> Iterator[ScriptedLead | None]:
-        if lead is None:
+    def leading(stop: threading.Event, beat: Callable[[], None]) -> Iterator[ScriptedLease | None]:
+        if lease is None:
             beat()  # somebody else leads
-        yield lead
+        yield lease
 
     @contextmanager
     def opened() -> Iterator[ScriptedTopic]:
@@ -31,137 +32,137 @@ def a_relay(lead: ScriptedLead | None, topic: ScriptedTopic, alarms: Alarms | No
     return Relay("events", leading, opened, alarms or Alarms(), **seconds, now=topic.clock)
 
 
-def recover(lead: ScriptedLead, topic: ScriptedTopic) -> None:
+def recover(lease: ScriptedLease, topic: ScriptedTopic) -> None:
     """What the next leader does: read back, then send what is left."""
-    lead.dies_in_confirm, lead.lease, topic.after, topic.refuse, topic.owed = False, 1_000, None, {}, []
-    relay_all(lead, topic)
+    lease.dies_in_confirm, lease.lease, topic.after, topic.refuse, topic.owed = False, 1_000, None, {}, []
+    relay_all(lease, topic)
 
 
 def test_rows_leave_in_the_order_of_their_ids_and_are_forgotten() -> None:
-    lead, topic = lane(5, limit=2), ScriptedTopic()
-    assert relay_all(lead, topic) == [2, 2, 1, 0]
-    assert (topic.log, lead.rows) == (ids(1, 2, 3, 4, 5), [])
-    assert lead.stored[0].next_offset == 5
+    lease, topic = lane(5, limit=2), ScriptedTopic()
+    assert relay_all(lease, topic) == [2, 2, 1, 0]
+    assert (topic.log, lease.rows) == (ids(1, 2, 3, 4, 5), [])
+    assert lease.stored[0].next_offset == 5
 
 
 def test_only_the_rows_that_were_sent_are_forgotten() -> None:
     """A row with a lower id may commit in between."""
-    lead, topic = lane(0), ScriptedTopic()
-    lead.rows = [a_row(2)]
-    leader, _ = a_leader(lead, topic)
-    topic.on_send = lambda: lead.rows.insert(0, a_row(1))
+    lease, topic = lane(0), ScriptedTopic()
+    lease.rows = [a_row(2)]
+    leader, _ = a_leader(lease, topic)
+    topic.on_send = lambda: lease.rows.insert(0, a_row(1))
     assert leader.step() == 1
-    assert [row.id for row in lead.rows] == [1]
+    assert [row.id for row in lease.rows] == [1]
 
 
 def test_the_wait_for_acknowledgements_keeps_the_lead_and_goes_on_as_long_as_it_may() -> None:
     kept: list[str] = []
-    lead, topic = lane(1), ScriptedTopic()
-    _, partitions = a_leader(lead, topic)
-    held = lead.holds
-    Leader("events", lead, topic, partitions, lambda: kept.append("on")).step()
-    assert (lead.holds - held, kept) == (1, ["on"])
+    lease, topic = lane(1), ScriptedTopic()
+    _, partitions = a_leader(lease, topic)
+    held = lease.renewals
+    Leader("events", lease, topic, partitions, lambda: kept.append("on")).step()
+    assert (lease.renewals - held, kept) == (1, ["on"])
 
 
 def test_a_crash_between_acknowledgement_and_forgetting_leaves_no_twin() -> None:
     """[K13]"""
-    lead, topic = lane(3, dies_in_confirm=True), ScriptedTopic()
-    with pytest.raises(LeadLost):
-        relay_all(lead, topic)
-    assert len(lead.rows) == 3
-    recover(lead, topic)
-    assert (topic.log, lead.rows) == (ids(1, 2, 3), [])
+    lease, topic = lane(3, dies_in_confirm=True), ScriptedTopic()
+    with pytest.raises(LeaseLost):
+        relay_all(lease, topic)
+    assert len(lease.rows) == 3
+    recover(lease, topic)
+    assert (topic.log, lease.rows) == (ids(1, 2, 3), [])
 
 
 @pytest.mark.parametrize("record", [1, 2, 3])
 def test_a_send_that_fails_half_way_is_taken_up_where_it_stopped(record: int) -> None:
     """[K13]"""
-    lead, topic = lane(3), ScriptedTopic(refuse={record: SendFailed("gone")})
+    lease, topic = lane(3), ScriptedTopic(refuse={record: SendFailed("gone")})
     with pytest.raises(SendFailed):
-        relay_all(lead, topic)
-    assert len(lead.rows) == 3
-    recover(lead, topic)
+        relay_all(lease, topic)
+    assert len(lease.rows) == 3
+    recover(lease, topic)
     assert topic.log == ids(1, 2, 3)
-    assert lead.noted == set(ids(*range(1, record)))
+    assert lease.noted == set(ids(*range(1, record)))
 
 
 @pytest.mark.parametrize("checks", [0, 1, 2])
 def test_nothing_is_sent_once_the_lease_ran_out(checks: int) -> None:
     """A frozen leader that wakes up finds its lease too old."""
-    lead, topic = lane(3, lease=checks), ScriptedTopic()
-    with pytest.raises(LeadLost):
-        relay_all(lead, topic)
+    lease, topic = lane(3, lease=checks), ScriptedTopic()
+    with pytest.raises(LeaseLost):
+        relay_all(lease, topic)
     assert topic.log == ids(*range(1, checks + 1))
-    recover(lead, topic)
+    recover(lease, topic)
     assert topic.log == ids(1, 2, 3)
 
 
 def test_a_row_that_comes_again_after_the_read_back_is_not_sent_again() -> None:
     """The database went back to an older state, and a command was done again. [K13]"""
-    lead, topic = lane(0), ScriptedTopic({0: ids(1, 2)})
-    leader, _ = a_leader(lead, topic)
+    lease, topic = lane(0), ScriptedTopic({0: ids(1, 2)})
+    leader, _ = a_leader(lease, topic)
     for again in ([a_row(2), a_row(3)], [a_row(1)]):
-        lead.rows = list(again)
+        lease.rows = list(again)
         assert leader.step() == len(again)
-        assert (topic.log, lead.rows) == (ids(1, 2, 3), [])
+        assert (topic.log, lease.rows) == (ids(1, 2, 3), [])
 
 
 # Partitions that cannot be written to
 
 
 def test_a_partition_without_a_leader_holds_up_no_other() -> None:
-    lead, topic = lane(6, limit=2), ScriptedTopic({0: [], 1: []}, off={1: "has no leader"})
-    relay_all(lead, topic)
+    lease, topic = lane(6, limit=2), ScriptedTopic({0: [], 1: []}, off={1: "has no leader"})
+    relay_all(lease, topic)
     assert topic.logs == {0: ids(2, 4, 6), 1: []}
-    assert (lead.rows, [row.event_id for row in lead.waiting[1]]) == ([], ids(1, 3, 5))
+    assert (lease.rows, [row.event_id for row in lease.waiting[1]]) == ([], ids(1, 3, 5))
 
 
 def test_what_waited_for_its_partition_leaves_before_what_came_later() -> None:
-    lead, topic = lane(6, limit=2), ScriptedTopic({0: [], 1: []}, off={1: "has no leader"})
-    leader, partitions = a_leader(lead, topic)
-    relay_all(lead, topic, leader, partitions)
+    lease, topic = lane(6, limit=2), ScriptedTopic({0: [], 1: []}, off={1: "has no leader"})
+    leader, partitions = a_leader(lease, topic)
+    relay_all(lease, topic, leader, partitions)
     topic.off = {}
-    lead.rows = [a_row(number) for number in (7, 8, 9)]
-    relay_all(lead, topic, leader, partitions)
+    lease.rows = [a_row(number) for number in (7, 8, 9)]
+    relay_all(lease, topic, leader, partitions)
     assert topic.logs == {0: ids(2, 4, 6, 8), 1: ids(1, 3, 5, 7, 9)}
-    assert (lead.rows, lead.waiting[1]) == ([], [])
+    assert (lease.rows, lease.waiting[1]) == ([], [])
 
 
 def test_rows_that_an_earlier_leader_set_aside_leave_first() -> None:
-    lead, topic = lane(3), ScriptedTopic({0: [], 1: []})
-    lead.set_aside(1, [1])
-    relay_all(lead, topic)
+    lease, topic = lane(3), ScriptedTopic({0: [], 1: []})
+    lease.set_aside(1, [1])
+    relay_all(lease, topic)
     assert topic.logs == {0: ids(2), 1: ids(1, 3)}
 
 
 def test_a_partition_that_does_not_acknowledge_holds_up_no_other() -> None:
     """Its records stay with the producer, and are forgotten once they are acknowledged; none is sent again. [K13]"""
-    lead, topic = lane(4, limit=2), ScriptedTopic({0: [], 1: []}, silent={1})
-    leader, partitions = a_leader(lead, topic)
-    relay_all(lead, topic, leader, partitions)
+    lease, topic = lane(4, limit=2), ScriptedTopic({0: [], 1: []}, silent={1})
+    leader, partitions = a_leader(lease, topic)
+    relay_all(lease, topic, leader, partitions)
     assert topic.logs == {0: ids(2, 4), 1: ids(1)}
     topic.silent = set()
-    lead.rows = [a_row(5), a_row(6)]
-    relay_all(lead, topic, leader, partitions)
+    lease.rows = [a_row(5), a_row(6)]
+    relay_all(lease, topic, leader, partitions)
     assert topic.logs == {0: ids(2, 4, 6), 1: ids(1, 3, 5)}
-    assert (lead.rows, lead.waiting[1], lead.noted) == ([], [], set())
+    assert (lease.rows, lease.waiting[1], lease.noted) == ([], [], set())
 
 
 def test_late_records_of_a_leader_that_died_are_read_back() -> None:
     """[K13]"""
-    lead, topic = lane(4, limit=2), ScriptedTopic({0: [], 1: []}, silent={1})
-    relay_all(lead, topic)
+    lease, topic = lane(4, limit=2), ScriptedTopic({0: [], 1: []}, silent={1})
+    relay_all(lease, topic)
     topic.silent = set()
-    recover(lead, topic)
+    recover(lease, topic)
     assert topic.logs == {0: ids(2, 4), 1: ids(1, 3)}
-    assert lead.waiting[1] == []
+    assert lease.waiting[1] == []
 
 
 def test_no_row_is_touched_while_no_partition_can_be_written_to() -> None:
     """A broker that is away for an hour must not have the whole backlog set aside."""
-    lead, topic = lane(4, limit=2), ScriptedTopic({0: [], 1: []}, off={0: "has no leader", 1: "has no leader"})
-    assert relay_all(lead, topic) == [0]
-    assert (len(lead.rows), lead.waiting) == (4, {})
+    lease, topic = lane(4, limit=2), ScriptedTopic({0: [], 1: []}, off={0: "has no leader", 1: "has no leader"})
+    assert relay_all(lease, topic) == [0]
+    assert (len(lease.rows), lease.waiting) == (4, {})
 
 
 # The thread
@@ -169,11 +170,11 @@ def test_no_row_is_touched_while_no_partition_can_be_written_to() -> None:
 
 def test_a_leader_reads_back_and_relays_until_it_is_stopped() -> None:
     stop, beats = threading.Event(), []
-    lead, topic = lane(3, limit=2), ScriptedTopic({0: ids(1)})
+    lease, topic = lane(3, limit=2), ScriptedTopic({0: ids(1)})
     topic.on_send = lambda: stop.set() if len(topic.log) == 3 else None
-    relay = a_relay(lead, topic)
+    relay = a_relay(lease, topic)
     relay.run(stop, lambda: beats.append(relay.leading))
-    assert (topic.log, lead.rows, relay.leading) == (ids(1, 2, 3), [], False)
+    assert (topic.log, lease.rows, relay.leading) == (ids(1, 2, 3), [], False)
     assert all(beats)
 
 
@@ -185,12 +186,12 @@ def test_a_relay_that_is_stopped_before_it_leads_does_nothing() -> None:
 
 def test_a_wake_up_during_a_step_is_not_lost() -> None:
     stop = threading.Event()
-    lead, topic = lane(1), ScriptedTopic()
-    relay = a_relay(lead, topic, poll_seconds=60)
+    lease, topic = lane(1), ScriptedTopic()
+    relay = a_relay(lease, topic, poll_seconds=60)
 
     def another_commits() -> None:
         if len(topic.log) == 1:
-            lead.rows.append(a_row(2))
+            lease.rows.append(a_row(2))
         else:
             stop.set()
         relay.wake()
@@ -222,9 +223,9 @@ class Pauses(threading.Event):
 )
 def test_a_batch_that_could_have_been_larger_is_followed_by_a_pause(rows: int, full: int, pauses: int) -> None:
     """A single row is no load; a full batch leaves others behind, who wait already."""
-    lead, topic = lane(rows, limit=2), ScriptedTopic()
+    lease, topic = lane(rows, limit=2), ScriptedTopic()
     stop = Pauses(topic, rows)
-    a_relay(lead, topic, full=full).run(stop, lambda: None)
+    a_relay(lease, topic, full=full).run(stop, lambda: None)
     assert topic.log == ids(*range(1, rows + 1))
     assert len(stop.taken) == pauses
     assert all(0 <= seconds <= CYCLE_SECONDS for seconds in stop.taken)
@@ -233,12 +234,12 @@ def test_a_batch_that_could_have_been_larger_is_followed_by_a_pause(rows: int, f
 def test_a_relay_that_is_stopped_amid_a_read_back_stops_after_the_portion() -> None:
     """And the next one goes on there."""
     stop = threading.Event()
-    lead, topic = lane(1, limit=2), ScriptedTopic({0: ids(*range(50, 70))})
+    lease, topic = lane(1, limit=2), ScriptedTopic({0: ids(*range(50, 70))})
     read = topic.read
     topic.read = lambda places: (stop.set(), read(places))[1]  # type: ignore[method-assign,func-returns-value]
-    a_relay(lead, topic).run(stop, lambda: None)
-    assert (topic.reads, lead.stored[0].next_offset) == ([(0, 0)], 2)
-    recover(lead, topic)
+    a_relay(lease, topic).run(stop, lambda: None)
+    assert (topic.reads, lease.stored[0].next_offset) == ([(0, 0)], 2)
+    recover(lease, topic)
     assert topic.reads == [(0, place) for place in range(0, 20, 2)]
 
 
@@ -255,12 +256,12 @@ def test_who_stands_by_for_long_takes_its_own_alarm_back(monkeypatch: pytest.Mon
 
 def test_a_record_that_is_refused_for_good_rings_an_alarm_until_it_gets_through() -> None:
     alarms, stop = Alarms(), threading.Event()
-    lead, topic = lane(2), ScriptedTopic(refuse={2: RecordRefused("Kafka refuses record 2 for good", *ids(2))})
-    relay = a_relay(lead, topic, alarms)
+    lease, topic = lane(2), ScriptedTopic(refuse={2: RecordRefused("Kafka refuses record 2 for good", *ids(2))})
+    relay = a_relay(lease, topic, alarms)
     with pytest.raises(RecordRefused):
         relay.run(stop, lambda: None)
     assert (alarms.all(), relay.leading) == ({"relay_events": "Kafka refuses record 2 for good"}, False)
-    assert lead.refused == ids(2)
+    assert lease.refused == ids(2)
     topic.refuse, topic.on_send = {}, stop.set
     relay.run(stop, lambda: None)
     assert (alarms.all(), topic.log) == ({}, ids(1, 2))
@@ -272,24 +273,24 @@ def test_dead_letters_that_their_topic_refuses_are_passed_by_within_one_lead() -
     refusals: dict[int, Exception] = {
         number: RecordRefused(f"Kafka refuses record {number} for good", uuid.UUID(int=number)) for number in (2, 3)
     }
-    lead, topic = lane(4, passes_by=True), ScriptedTopic(refuse=refusals)
+    lease, topic = lane(4, passes_by=True), ScriptedTopic(refuse=refusals)
     topic.on_send = stop.set
-    a_relay(lead, topic, alarms).run(stop, lambda: None)
+    a_relay(lease, topic, alarms).run(stop, lambda: None)
     assert list(alarms.all()) == ["events_refused"]
-    assert (lead.refused, topic.log, lead.rows) == (ids(2, 3), ids(1, 4), [])
+    assert (lease.refused, topic.log, lease.rows) == (ids(2, 3), ids(1, 4), [])
 
 
-@pytest.mark.parametrize("error", [SendFailed("timeout"), LeadLost("killed")])
+@pytest.mark.parametrize("error", [SendFailed("timeout"), LeaseLost("killed")])
 def test_other_trouble_ends_the_run_without_an_alarm_and_the_next_run_reads_back(error: Exception) -> None:
     """[K13]"""
     alarms, stop = Alarms(), threading.Event()
-    lead, topic = lane(2), ScriptedTopic(after=error)
+    lease, topic = lane(2), ScriptedTopic(after=error)
     with pytest.raises(type(error)):
-        a_relay(lead, topic, alarms).run(stop, lambda: None)
+        a_relay(lease, topic, alarms).run(stop, lambda: None)
     topic.after = None
-    lead.rows.append(a_row(3))
+    lease.rows.append(a_row(3))
     topic.on_send = stop.set
-    a_relay(lead, topic, alarms).run(stop, lambda: None)
+    a_relay(lease, topic, alarms).run(stop, lambda: None)
     assert (alarms.all(), topic.log) == ({}, ids(1, 2, 3))
 
 
@@ -299,8 +300,8 @@ def test_a_relay_that_is_stopped_waits_for_acknowledgements_only_for_a_while(
 ) -> None:
     monkeypatch.setattr(module, "RELAY_STOP_SECONDS", patience)
     stop = threading.Event()
-    lead, topic = lane(1), ScriptedTopic()
-    relay = a_relay(lead, topic)
+    lease, topic = lane(1), ScriptedTopic()
+    relay = a_relay(lease, topic)
     sent = topic.send
 
     def send(records: object, check: object, hold: Callable[[], None]) -> object:
@@ -313,4 +314,4 @@ def test_a_relay_that_is_stopped_waits_for_acknowledgements_only_for_a_while(
     else:
         with pytest.raises(SendFailed):
             relay.run(stop, lambda: None)
-    assert (lead.rows == []) is confirmed
+    assert (lease.rows == []) is confirmed

@@ -1,5 +1,7 @@
 """The leader's lease: what a call to the server proves, and until when."""
 
+import threading
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -7,10 +9,12 @@ from typing import Any
 import psycopg2
 import pytest
 
-from app.database import lanes
-from app.database.lanes import EVENTS, PostgresLead
-from app.kafka.ports import LeadLost
+from app.database import lane_lease, lanes
+from app.database.lane_lease import PostgresLease, acquire_lease
+from app.database.lanes import EVENTS
 from app.models.models import outbox
+from app.models.outgoing import LeaseLost
+from app.models.records import LogPosition
 from app.utils.limits import IDLE_MS, LEASE_SECONDS
 
 
@@ -23,8 +27,17 @@ class Server:
         self.autocommit = True
         self.description = True
         self.deadline = None
+        self.messages: list[str] = []
+        self.settings: dict[str, int | str] = {}
         self._seconds = list(seconds)
         self._rows: list[tuple[Any, ...]] = []
+
+    def connect_to_lead(self, **settings: int | str) -> "Server":
+        self.settings = settings
+        return self
+
+    def close(self) -> None:
+        self.ended = True
 
     @contextmanager
     def cursor(self) -> Iterator["Server"]:
@@ -35,16 +48,19 @@ class Server:
             raise psycopg2.OperationalError("terminating connection due to idle-session timeout")
         seconds = self._seconds.pop(0) if self._seconds else 0.0
         self.now += seconds
+        self.messages.append(statement)
         self._rows = [(None,)] if "pg_sequence_last_value" in statement else []
+        if "advisory" in statement:
+            self._rows = [(True,)]
         self.ended = seconds > IDLE_MS / 1000  # silent for too long once it had answered
 
     def fetchall(self) -> list[tuple[Any, ...]]:
         return self._rows
 
 
-def a_leader(server: Server, monkeypatch: pytest.MonkeyPatch) -> PostgresLead:
-    monkeypatch.setattr(lanes, "_boot_time", lambda: server.now)
-    return PostgresLead(server, server, EVENTS, "order_events", 10)  # type: ignore[arg-type]
+def a_leader(server: Server, monkeypatch: pytest.MonkeyPatch) -> PostgresLease:
+    monkeypatch.setattr(lane_lease, "_boot_time", lambda: server.now)
+    return PostgresLease(server, EVENTS, "order_events", 10)  # type: ignore[arg-type]
 
 
 def test_a_call_proves_life_for_the_length_of_the_lease(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,23 +69,23 @@ def test_a_call_proves_life_for_the_length_of_the_lease(monkeypatch: pytest.Monk
     server.now += 60.0
     leader.positions()
     server.now += LEASE_SECONDS
-    leader.check()
+    leader.require_valid()
     server.now += 0.1
-    with pytest.raises(LeadLost):
-        leader.check()
+    with pytest.raises(LeaseLost):
+        leader.require_valid()
 
 
 def test_a_leader_that_was_frozen_with_the_answer_in_hand_does_not_send(monkeypatch: pytest.MonkeyPatch) -> None:
     """The server counts its silence from the answer on, not from when that is read; another one may lead by now."""
     leader = a_leader(Server(60.0), monkeypatch)
     leader.positions()
-    with pytest.raises(LeadLost):
-        leader.check()
+    with pytest.raises(LeaseLost):
+        leader.require_valid()
 
 
 def test_a_leader_that_was_frozen_while_it_read_the_rows_notices(monkeypatch: pytest.MonkeyPatch) -> None:
     leader = a_leader(Server(0.0, 0.0, 60.0), monkeypatch)
-    with pytest.raises(LeadLost):
+    with pytest.raises(LeaseLost):
         leader.next_batch()
 
 
@@ -77,8 +93,21 @@ def test_rows_that_took_long_to_read_may_be_sent(monkeypatch: pytest.MonkeyPatch
     """Else a slow database would stop the relay for good."""
     leader = a_leader(Server(0.0, 0.0, LEASE_SECONDS + 1), monkeypatch)
     leader.next_batch()
-    leader.check()
+    leader.require_valid()
 
 
 def test_a_row_that_is_set_aside_keeps_every_column() -> None:
     assert set(lanes._EVENT.split(", ")) == {column.name for column in outbox.columns} - {"id"}
+
+
+def test_only_dropping_rows_does_not_wait_for_the_disk() -> None:
+    server: Any = Server()
+    with acquire_lease(server, EVENTS, "order_events", 10, threading.Event(), lambda: None) as lease:
+        assert lease is not None
+        lease.confirm_sent([1], {0: LogPosition(uuid.UUID(int=1), 5)})
+        lease.store_positions({0: LogPosition(uuid.UUID(int=1), 5)})
+    assert server.settings["synchronous_commit"] == "off"
+    assert [message.startswith("SET LOCAL synchronous_commit = on; ") for message in server.messages[-2:]] == [
+        False,
+        True,
+    ]
