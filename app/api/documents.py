@@ -1,7 +1,7 @@
 """Serves the OpenAPI and AsyncAPI documents, as JSON and as pages that load nothing from elsewhere.
 
-`make documents` makes them; here the service's own topics and group are filled in. A missing file is a 500 and a line
-in the log for each request that asks for it, and nothing else fails.
+`make documents` writes them; the service fills in its own topics and its consumer group. While a file is missing, a
+request for it is answered 500 and logged. Everything else works.
 """
 
 from collections.abc import Mapping
@@ -30,9 +30,9 @@ documents = Blueprint("documents", __name__, template_folder="templates")
 
 @documents.app_errorhandler(404)
 def index(error: HTTPException) -> Response:
-    """Where to go from here, for people with a browser; a program finds nothing here [H1].
+    """The page with links to all others, at `/` and for browsers only: a program gets the 404 [H1].
 
-    Not a route: with one, the router would send `//orders` to a host of that name.
+    This is no route, because with a route at `/` the router would redirect `//orders` to a host of that name.
     """
     wanted = request.path == "/" and request.method in ("GET", "HEAD")
     if not wanted or not any(media == "text/html" for media, _ in request.accept_mimetypes):
@@ -62,7 +62,7 @@ def asyncapi_page() -> Response:
 
 @documents.get("/apidocs")
 def to_apidocs() -> Response:
-    """Where the page is, seen from here: the router itself would name the host that the request names."""
+    """A relative redirect. The router's own redirect would name the host that the request names."""
     return current_app.response_class(status=308, headers={"Location": "apidocs/"})
 
 
@@ -74,11 +74,11 @@ def apidocs() -> Response:
 
 @documents.get("/apidocs/<path:name>")
 def asset(name: str) -> Response:
-    """A part of the pages. Swagger UI's folder carries its version, so its files never change."""
+    """A file that the pages load. The name of Swagger UI's folder has its version, so browsers may keep its files."""
     return _file(name, YEAR_SECONDS if name.startswith("swagger-ui-") else None)
 
 
-# Made at the first request and shared by all others.
+# Each is made by the first request for it and shared by the requests that follow.
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Where the service and its broker are: the environment says it, else `make run` of this checkout while it runs."""
+"""Addresses of the service and its broker: from the environment, else from a running `make run` of this checkout."""
 
 import fcntl
 import os
@@ -18,7 +18,7 @@ def _of_running_stack() -> dict[str, str]:
         with FILE.open() as opened:
             text = opened.read()
             fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:  # its writer lives
+    except BlockingIOError:  # `make run` holds the lock while it runs
         lines = [shlex.split(line, comments=True) for line in text.splitlines()]
         return dict(words[1].split("=", 1) for words in lines if words)
     except OSError:

@@ -3,9 +3,9 @@
     .venv/bin/python docs/examples/orchestrator.py saga-1.db              # begin it, or go on with it
     .venv/bin/python docs/examples/orchestrator.py saga-1.db --declined   # the payment is declined: cancel
 
-Kill it at any moment and start it again with the same file: the saga ends with one order, and each command of it has
-had one reply. docs/orchestrators.md says why: each step is in the journal, with its bytes and with the ends of the
-events topic, before it is sent; sent again, the same bytes are the same command; its reply is behind those ends.
+Kill it at any moment and start it again with the same file: the saga ends with one order, and each command has one
+reply. docs/orchestrators.md says why. Before a step is sent, the journal has its bytes and the ends of the events
+topic. The same bytes sent again are the same command, and its reply is behind those ends.
 """
 
 import argparse
@@ -30,7 +30,7 @@ COMMANDS = os.environ.get("KAFKA_COMMANDS_TOPIC", "order_commands")
 EVENTS = os.environ.get("KAFKA_EVENTS_TOPIC", "order_events")
 
 SEND_AGAIN_SECONDS = 5.0  # the same bytes: harmless where the command has arrived
-ASK_ANEW_SECONDS = 60.0  # other bytes: for a reply that is no longer in the log
+ASK_ANEW_SECONDS = 60.0  # with other bytes, for a reply that is no longer in the log
 PATIENCE_SECONDS = 180.0
 ORDER = {"foodItems": [{"name": "Burrito", "price": 8.5, "quantity": 2}], "deliveryLocation": "Dorm 5"}
 
@@ -40,7 +40,7 @@ class Refused(Exception):
 
 
 class Journal:
-    """What must survive: who we are, what each step sent, how it ended. A write is on the disk when it returns."""
+    """What survives a crash: the saga's id, what each step sent and how it ended. `once` writes to the disk."""
 
     def __init__(self, path: str) -> None:
         self.database = sqlite3.connect(path, isolation_level=None)
@@ -48,7 +48,7 @@ class Journal:
         self.database.execute("CREATE TABLE IF NOT EXISTS journal (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
 
     def once(self, name: str, make: Callable[[], Any]) -> Any:
-        """Return what is kept under the name; at the first time that is what `make` returns."""
+        """Return the value under the name. The first call stores what `make` returns."""
         found = self.database.execute("SELECT value FROM journal WHERE name = ?", (name,)).fetchone()
         if found is None:
             made = make()
@@ -58,7 +58,7 @@ class Journal:
 
 
 class Saga:
-    """The steps. Each may be called again after a crash, and then does what is left of it."""
+    """The steps. A step that is called again after a crash does what is left of it."""
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
@@ -69,7 +69,7 @@ class Saga:
         self.consumer.assign(self.places)
 
     def command(self, step: str, command_type: str, payload: Mapping[str, Any], success: str) -> dict[str, Any]:
-        """Carry out a command; return its reply's payload. Raises Refused, and TimeoutError: then start again later."""
+        """Carry out a command; return its reply's payload. Raises Refused, and TimeoutError after PATIENCE_SECONDS."""
         correlation_id = f"{self.id}:{step}"  # one per step, the same whenever the step is sent
         first = {"type": command_type, "correlation_id": correlation_id, "payload": payload}
         begun = self.journal.once(f"{step} begins", lambda: self._begin(first))
@@ -81,7 +81,7 @@ class Saga:
         return dict(reply["payload"])
 
     def call(self, step: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """POST, again while the outcome is unknown; the key makes it one call. Raises Refused and TimeoutError."""
+        """POST, and repeat under the same key while the outcome is unknown. Raises Refused and TimeoutError."""
         answer = self.journal.once(f"{step} ends", lambda: self._post(step, path, body))
         say(f"{step}: {answer.get('message', answer.get('error'))}")
         if "error" in answer:
@@ -94,7 +94,7 @@ class Saga:
         return {"bytes": text, "ends": {str(place.partition): end for place, end in ends.items()}}
 
     def _await_reply(self, step: str, begun: Mapping[str, Any], correlation_id: str) -> dict[str, Any]:
-        for place in self.places:  # a partition that is new since then is read from its beginning
+        for place in self.places:  # a new partition is read from its beginning
             self.consumer.seek(place, begun["ends"].get(str(place.partition), 0))
         started, sent = time.monotonic(), -SEND_AGAIN_SECONDS
         while (waited := time.monotonic() - started) < PATIENCE_SECONDS:
@@ -111,7 +111,7 @@ class Saga:
 
     def _send(self, text: str, waited: float) -> None:
         if waited >= ASK_ANEW_SECONDS:
-            # Handled before, with a reply that nobody can read any more: a command that is another one is answered.
+            # Its reply is no longer in the log. With another timestamp it is another command, and answered again.
             text = json.dumps({**json.loads(text), "timestamp": datetime.now(UTC).isoformat()})
         self.producer.send(COMMANDS, text.encode()).get(timeout=10)
 
@@ -128,7 +128,7 @@ class Saga:
                 if error.code < 500 and error.code != 409:
                     return dict(json.load(error))
             except OSError:
-                pass  # no answer: whether it was done is not known, and does not matter
+                pass  # no answer: the key makes it safe to ask again
             time.sleep(0.5)
         raise TimeoutError(f"{step}: no answer; start me again later")
 
@@ -155,7 +155,7 @@ def run(journal: Journal, *, declined: bool) -> str:
     except Refused as refusal:
         why = str(refusal)
         cancel = {"order_id": order_id, "reason": journal.once("reason", lambda: why)}
-        saga.command("cancel", "cancel_order", cancel, "order.cancelled")  # comes to an end whatever the order's status
+        saga.command("cancel", "cancel_order", cancel, "order.cancelled")  # succeeds in every status of the order
         return "CANCELLED"
 
 

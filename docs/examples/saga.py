@@ -5,9 +5,9 @@ Run it against `make run`:
     .venv/bin/python docs/examples/saga.py            # the good way
     .venv/bin/python docs/examples/saga.py declined   # the payment is declined: the order is cancelled
 
-It shows what an orchestrator relies on: one reply for each command, found by the command's correlation id; HTTP calls
-that may be repeated under one Idempotency-Key, because the key makes them happen once. It keeps nothing: when it is
-killed, its saga stays where it is. docs/examples/orchestrator.py goes on after a crash.
+An orchestrator relies on one reply per command, found by the command's correlation id, and on HTTP calls that may be
+repeated under one Idempotency-Key, because the key makes them happen once. This one keeps no journal: when it is
+killed, its saga stays unfinished. docs/examples/orchestrator.py goes on after a crash.
 """
 
 import argparse
@@ -38,7 +38,7 @@ class Refused(Exception):
 class OrderSaga:
     """One saga. Each step has a correlation id of its own, which begins with the saga's id.
 
-    Who notifies people keeps one record per correlation id and type: two status updates under one id would be one.
+    A notification service keeps one record per correlation id and type: two status updates under one id would be one.
     """
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class OrderSaga:
         self.steps = 0
         self.producer = KafkaProducer(bootstrap_servers=BROKERS)
         self.consumer = KafkaConsumer(bootstrap_servers=BROKERS)
-        # From the ends, fixed before the first command: no reply can be missed.
+        # Reads from the ends of the log as they are before the first command, so no reply can be missed.
         places = [TopicPartition(EVENTS, partition) for partition in self.consumer.partitions_for_topic(EVENTS)]
         self.consumer.assign(places)
         for place, end in self.consumer.end_offsets(places).items():
@@ -69,7 +69,7 @@ class OrderSaga:
         return dict(reply["payload"])
 
     def call(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        """POST to the service, again under the same key while the outcome is unknown. Raises Refused."""
+        """POST, and repeat under the same key while the outcome is unknown. Raises Refused and TimeoutError."""
         headers = {
             "Content-Type": "application/json",
             "Idempotency-Key": f"{self.id}{path}",

@@ -1,4 +1,4 @@
-"""A document names no metric that is not there: an alert on it would be silent."""
+"""Documents name only metrics that exist: an alert on any other would be silent."""
 
 import re
 from pathlib import Path
@@ -15,7 +15,9 @@ DOCUMENTS = [CHECKOUT / "README.md", CHECKOUT / "CHANGELOG.md", *sorted((CHECKOU
 def of_the_service() -> set[str]:
     """The names as a scrape has them."""
     assert metrics.LAG
-    return {name for family in REGISTRY.collect() for name in (family.name, *(it.name for it in family.samples))}
+    return {
+        name for family in REGISTRY.collect() for name in (family.name, *(sample.name for sample in family.samples))
+    }
 
 
 def known() -> set[str]:
@@ -23,7 +25,7 @@ def known() -> set[str]:
     return set(re.findall(r'"(order_[a-z_]+)"', declared)) | of_the_service()
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda it: it.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
 def test_every_metric_that_a_document_names_is_there(document: Path) -> None:
     text = document.read_text()
     suffixes = ("_total", "_seconds", "_depth", "_lag", "_alarms", "_leader", "_unsent")

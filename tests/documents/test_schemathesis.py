@@ -1,4 +1,4 @@
-"""Schemathesis asks whatever the document allows and forbids, and holds the answers against it, with all its checks."""
+"""Schemathesis sends what the document allows and forbids, and compares the answers with the document."""
 
 import json
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ BOUNDED = hypothesis.settings(
 )
 
 served: list[Flask] = []
-# Without the place of the service: there is none here, and a relative one would begin paths without their slash.
+# Without the server's address: the app runs in this process, and paths behind a relative address would lack a slash.
 described = {name: part for name, part in json.loads(encode(document())).items() if name != "servers"}
 schema = from_dict(described, config=Config.from_dict(CONFIG))
 schema.app = lambda environ, start_response: served[-1](environ, start_response)

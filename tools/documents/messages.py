@@ -151,7 +151,7 @@ _RECORD: dict[str, Any] = {
 
 
 def _envelope(kind: str, record_type: str, common: dict[str, Any], payload: type[BaseModel]) -> type[BaseModel]:
-    """Return the shape of a whole record [K2]: `kind` only goes into its name."""
+    """Return the shape of a whole record [K2]. `kind` is part of the shape's name only."""
     fields = {"type": (Literal[record_type], ...), **common, "payload": (payload, ...)}
     return create_model(_name(record_type, kind), __base__=Shape, **fields)
 

@@ -53,7 +53,7 @@ ID = {"type": "string", "minLength": 1, "maxLength": MAX_ID_LENGTH}
 
 @cache
 def document() -> dict[str, Any]:
-    """Return the OpenAPI 3.1 document of the order endpoints. It is shared: leave it as it is."""
+    """Return the OpenAPI 3.1 document of the order endpoints. It is shared: do not change it."""
     shapes = (schemas.Order, schemas.Page, schemas.Changed, schemas.Cleared, schemas.Done)
     models: list[type[BaseModel]] = [*(post.body for post in POSTS.values()), *shapes, schemas.Failure, schemas.Healthy]
     return {
@@ -126,7 +126,7 @@ def _post(call: str, post: Post) -> dict[str, Any]:
     return {**operation, "description": post.about, "requestBody": {"required": True, "content": content}}
 
 
-# No examples for the two headers: the page would fill them in, and two people's tries would be one.
+# The two headers have no examples: the page would fill them in, and the tries of two people would be one request.
 def _operation(
     call: str, tag: str, summary: str, parameters: list[dict[str, Any]], answers: Mapping[int, Any]
 ) -> dict[str, Any]:
@@ -173,7 +173,7 @@ def _examples(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _query(name: str, schema: Mapping[str, Any], example: Any) -> dict[str, Any]:
-    """An optional parameter; an empty one is as if left out [H3]."""
+    """Return an optional parameter. An empty value means the same as none [H3]."""
     return {
         "name": name,
         "in": "query",

@@ -11,7 +11,7 @@ Mode = Literal["validation", "serialization"]
 
 
 class _Untitled(GenerateJsonSchema):
-    """A title that only repeats a field's name tells nothing."""
+    """Without titles that only repeat the name of a field."""
 
     def field_title_should_be_set(self, schema: CoreSchema) -> bool:
         return False
