@@ -19,7 +19,7 @@ from app.models.models import (
     saga_orders,
     taken_out_events,
 )
-from app.wire.replies import FAILURE_TYPES
+from app.wire.command_types import COMMAND_TYPES
 
 EXAMPLES = 3
 
@@ -115,7 +115,7 @@ def _of_history(history: Subquery) -> dict[str, tuple[str, Select[Any]]]:
 def _of_outbox(late: timedelta) -> dict[str, tuple[str, Select[Any]]]:
     event = _text(outbox.c.id, " (", outbox.c.type, " of ", outbox.c.aggregateid, ")")
     line = exists().where(order_changes.c.order_id == outbox.c.aggregateid, order_changes.c.version == outbox.c.version)
-    refusals = tuple(FAILURE_TYPES.values())
+    refusals = tuple(kind.failure for kind in COMMAND_TYPES.values())
     taken, lost = taken_out_events.c, lost_events.c
     return {
         "event_without_history": (

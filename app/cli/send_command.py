@@ -18,11 +18,11 @@ from app.cli.output import Failure, json_option, print_json
 from app.config.config import Settings
 from app.utils.decoder import Unreadable, decode
 from app.utils.encoder import encode
-from app.wire.command_reader import PAYLOADS
+from app.wire.command_types import COMMAND_TYPES
 
 
 @click.command("send-command")
-@click.argument("command_type", metavar="[TYPE]", required=False, type=click.Choice(list(PAYLOADS)))
+@click.argument("command_type", metavar="[TYPE]", required=False, type=click.Choice(list(COMMAND_TYPES)))
 @click.option("--payload", help="The command's payload, a JSON object; with --raw the whole record.")
 @click.option("--file", type=click.File("rb"), help="Read the same from a file, - for standard input.")
 @click.option("--raw", is_flag=True, help="Send the bytes as they are: no TYPE, no envelope.")

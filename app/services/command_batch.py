@@ -37,6 +37,7 @@ from app.utils.limits import BATCH_SECONDS
 from app.utils.logging import correlation_id
 from app.utils.metrics import COMMANDS, DEAD_LETTERS
 from app.wire.command_reader import DeadLetter, parse_record
+from app.wire.command_types import COMMAND_TYPES
 from app.wire.replies import Reply, reply
 
 log = logging.getLogger(__name__)
@@ -141,7 +142,7 @@ class CommandBatches:
 
     def _decide(self, work: _Work, record: Record, received: ReceivedCommand) -> Decision:
         command = received.command
-        if received.type == "create_order" and received.saga_id in work.sagas:
+        if COMMAND_TYPES[received.type].subject == "saga_id" and received.saga_id in work.sagas:
             made = work.orders.get(work.sagas[received.saga_id])
             if made is not None:
                 return Unchanged(made)
@@ -197,7 +198,9 @@ def _claim(session: Session, parsed: Sequence[tuple[Record, ReceivedCommand]]) -
 
 def _sagas(session: Session, fresh: Sequence[tuple[Record, ReceivedCommand]]) -> dict[str, str]:
     """Claim the saga ids of the usable creates; return saga id → order id of those that had an order before."""
-    creates = [(record, it) for record, it in fresh if it.type == "create_order" and it.saga_id is not None]
+    creates = [
+        (record, it) for record, it in fresh if COMMAND_TYPES[it.type].subject == "saga_id" and it.saga_id is not None
+    ]
     ours: dict[str, str] = {}
     for record, received in creates:
         if isinstance(received.command, CreateOrder) and received.saga_id is not None:

@@ -12,8 +12,8 @@ from app.database.orders import Event
 from app.models.order import OrderState
 from app.models.rules import ChangeKind
 from app.utils.encoder import encode
+from app.wire.command_types import COMMAND_TYPES
 from app.wire.events import EVENT_TYPES, SOURCE, envelope
-from app.wire.replies import SUCCESS_TYPES
 
 _COMMANDS = {ChangeKind.CREATED: "create_order", ChangeKind.CANCELLED: "cancel_order"}
 
@@ -48,7 +48,7 @@ def _of_command(line: Line, kind: ChangeKind, order: OrderState) -> tuple[str, d
         payload |= {"customer_id": order.cust_id}
     if kind is ChangeKind.CANCELLED:
         payload = {"order_id": line.order_id, "reason": order.cancel_reason}
-    return SUCCESS_TYPES[command], payload
+    return COMMAND_TYPES[command].success, payload
 
 
 def _of_http(line: Line, kind: ChangeKind, order: OrderState) -> tuple[str, dict[str, object]]:

@@ -29,7 +29,8 @@ from app.models.records import ReceivedCommand
 from app.models.rules import Change, ChangeKind, Refusal
 from app.utils.encoder import encode
 from app.wire import command_reader, events, replies
-from app.wire.command_reader import PAYLOADS, DeadLetter
+from app.wire.command_reader import DeadLetter
+from app.wire.command_types import COMMAND_TYPES
 from tests.documents.validation import problems
 from tests.unit.builders import EARLIER, NOW, an_order, some_details
 from tools.documents import asyncapi, messages
@@ -74,16 +75,17 @@ def test_the_document_is_valid_asyncapi_3() -> None:
 
 def test_every_command_reply_and_event_is_documented() -> None:
     """[K4] [K5] [K6] [K10] [K12]"""
-    sent = {*replies.SUCCESS_TYPES.values(), *replies.FAILURE_TYPES.values(), *events.EVENT_TYPES.values()}
-    assert MESSAGES.keys() == PAYLOADS.keys() | sent | {"dead_letter"}
+    answers = {reply for kind in COMMAND_TYPES.values() for reply in (kind.success, kind.failure)}
+    sent = {*answers, *events.EVENT_TYPES.values()}
+    assert MESSAGES.keys() == COMMAND_TYPES.keys() | sent | {"dead_letter"}
     assert DOCUMENT["channels"]["order_events"]["messages"].keys() == sent
 
 
 def test_each_command_is_answered_by_its_two_replies() -> None:
     """[K7]"""
-    for command in PAYLOADS:
+    for command, kind in COMMAND_TYPES.items():
         names = [reply["$ref"].rpartition("/")[2] for reply in DOCUMENT["operations"][command]["reply"]["messages"]]
-        assert names == [replies.SUCCESS_TYPES[command], replies.FAILURE_TYPES[command]]
+        assert names == [kind.success, kind.failure]
 
 
 @pytest.mark.parametrize("name", MESSAGES)
@@ -97,7 +99,7 @@ def test_every_example_has_the_documented_shape(name: str) -> None:
 
 def test_the_examples_of_commands_are_read_as_commands() -> None:
     """[K10]"""
-    for command in PAYLOADS:
+    for command in COMMAND_TYPES:
         for example in MESSAGES[command]["examples"]:
             assert isinstance(command_reader.parse_record(encode(example["payload"])), ReceivedCommand)
     (letter,) = MESSAGES["dead_letter"]["examples"]
@@ -121,7 +123,7 @@ def test_the_examples_of_commands_are_read_as_commands() -> None:
     ],
     ids=json.dumps,
 )
-@pytest.mark.parametrize("command_type", PAYLOADS)
+@pytest.mark.parametrize("command_type", COMMAND_TYPES)
 def test_every_reply_has_the_documented_shape(command_type: str, payload: Mapping[str, Any]) -> None:
     """[K2] [K4] [K5] [K6] [K7] [K9]"""
     received = command_reader.parse_record(encode({"type": command_type, "correlation_id": "c", "payload": payload}))

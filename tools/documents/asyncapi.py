@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from app.config.config import Settings
-from app.wire.replies import FAILURE_TYPES, SUCCESS_TYPES
+from app.wire.command_types import COMMAND_TYPES
 from tools.documents import messages, records
 from tools.documents.openapi import VERSION
 from tools.documents.schemas import Order
@@ -92,12 +92,7 @@ def document() -> dict[str, Any]:
 
 
 def _shapes() -> dict[str, type[BaseModel]]:
-    replies = {
-        reply_type: shapes[command]
-        for types, shapes in ((SUCCESS_TYPES, messages.SUCCESSES), (FAILURE_TYPES, messages.FAILURES))
-        for command, reply_type in types.items()
-    }
-    return {**messages.COMMANDS, **replies, **messages.EVENTS}
+    return {**messages.COMMANDS, **messages.SUCCESSES, **messages.FAILURES, **messages.EVENTS}
 
 
 def _channel(name: str, topic: str, names: Iterable[str]) -> dict[str, Any]:
@@ -114,18 +109,18 @@ def _channel(name: str, topic: str, names: Iterable[str]) -> dict[str, Any]:
 def _operations(group: str) -> dict[str, Any]:
     by_group = {"kafka": {"groupId": {"type": "string", "const": group}, **_KAFKA}}
     requests = {
-        command: {
+        kind.name: {
             "action": "receive",
             "channel": _to_channel(COMMANDS),
-            "summary": SUMMARIES[command],
-            "messages": [_in_channel(COMMANDS, command)],
+            "summary": SUMMARIES[kind.name],
+            "messages": [_in_channel(COMMANDS, kind.name)],
             "reply": {
                 "channel": _to_channel(EVENTS),
-                "messages": [_in_channel(EVENTS, types[command]) for types in (SUCCESS_TYPES, FAILURE_TYPES)],
+                "messages": [_in_channel(EVENTS, reply) for reply in (kind.success, kind.failure)],
             },
             "bindings": by_group,
         }
-        for command in messages.COMMANDS
+        for kind in COMMAND_TYPES.values()
     }
     announce = {
         "action": "send",

@@ -1,7 +1,6 @@
 """The shapes of the records on Kafka, for the AsyncAPI document. Tests hold real records against them."""
 
 import re
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -11,10 +10,9 @@ from pydantic.json_schema import SkipJsonSchema
 
 from app.models.order import OrderStatus
 from app.models.rules import ChangeKind
-from app.wire.command_reader import PAYLOADS
+from app.wire.command_types import COMMAND_TYPES
 from app.wire.events import EVENT_TYPES
 from app.wire.fields import Id
-from app.wire.replies import FAILURE_TYPES, SUCCESS_TYPES
 
 
 def _without_null_defaults(schema: dict[str, Any]) -> None:
@@ -167,18 +165,18 @@ def _event(kind: ChangeKind) -> type[BaseModel]:
     return _envelope("event", event_type, _RECORD, payload)
 
 
-def _reply(types: Mapping[str, str], payloads: Mapping[str, type[Shape]]) -> dict[str, type[BaseModel]]:
-    return {command: _envelope("reply", types[command], _RECORD, payload) for command, payload in payloads.items()}
+def _reply(record_type: str, payload: type[Shape]) -> type[BaseModel]:
+    return _envelope("reply", record_type, _RECORD, payload)
 
 
-COMMANDS = {command: _envelope("command", command, _COMMAND, payload) for command, payload in PAYLOADS.items()}
-SUCCESSES = _reply(
-    SUCCESS_TYPES,
-    {"create_order": OrderCreated, "update_order_status": OrderStatusUpdated, "cancel_order": OrderCancelled},
-)
-FAILURES = _reply(
-    FAILURE_TYPES,
-    {"create_order": CreationFailed, "update_order_status": CommandFailed, "cancel_order": CommandFailed},
-)
+COMMANDS = {name: _envelope("command", name, _COMMAND, kind.payload) for name, kind in COMMAND_TYPES.items()}
+_SUCCESSES: dict[str, type[Shape]] = {
+    "create_order": OrderCreated,
+    "update_order_status": OrderStatusUpdated,
+    "cancel_order": OrderCancelled,
+}
+_FAILURES: dict[str, type[Failed]] = {"saga_id": CreationFailed, "order_id": CommandFailed}
+SUCCESSES = {kind.success: _reply(kind.success, _SUCCESSES[name]) for name, kind in COMMAND_TYPES.items()}
+FAILURES = {kind.failure: _reply(kind.failure, _FAILURES[kind.subject]) for kind in COMMAND_TYPES.values()}
 EVENTS = {EVENT_TYPES[kind]: _event(kind) for kind in EVENT_TYPES}
-"""The records by command type, the events by their own."""
+"""The shape of each record by its type."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from app.wire.command_reader import PAYLOADS
+from app.wire.command_types import COMMAND_TYPES
 from app.wire.events import EVENT_TYPES
 from tools.documents.examples import FILES, example
 
@@ -15,7 +15,7 @@ _REPLIES = {"": "carried out", ".repeated": "asked again", ".final": "in a final
 
 def examples_of(message: str) -> list[Example]:
     """Return the examples of a command, reply or event, by its type."""
-    if message in PAYLOADS:
+    if message in COMMAND_TYPES:
         return [{"name": "carried out", "payload": example(f"kafka/{message}")}]
     if message in EVENT_TYPES.values():
         record = example(f"events/{message}")
