@@ -27,7 +27,8 @@ from app.services.command_store import PostgresCommandStore
 from app.services.command_trouble import Breaker
 from app.services.housekeeping import Housekeeping
 from app.services.known_cluster import AnotherCluster, KnownCluster
-from app.services.watch import Watch, missing_watch
+from app.services.last_look import LastLook
+from app.services.watch import Watch
 from app.utils.alarms import Alarms
 from app.utils.deadline import Deadline
 from app.utils.limits import THREADS_STOP_SECONDS, WORKER_STATEMENT_MS
@@ -45,7 +46,6 @@ DEAD_LETTER_POLL_SECONDS = 0.5  # nobody waits for one
 READ_ONLY = "database_read_only"
 ANOTHER_DATABASE = "another_database"
 ALARMS_STOP_SECONDS = 1.0
-START_SECONDS = 60.0  # in which some process should have begun to watch
 HOUR, DAY = 3600.0, 86400.0
 
 
@@ -64,9 +64,7 @@ class KafkaService:
         self._traffic = traffic
         self._callers = callers
         self._books = books = Pool(database, 1)
-        self._alarm_keeper = AlarmKeeper(
-            alarms, AlarmTable(books), partial(missing_watch, books, Deadline(START_SECONDS))
-        )
+        self._alarm_keeper = AlarmKeeper(alarms, AlarmTable(books), LastLook(books).ring_if_missing)
         self.watch = Watch(
             settings, WatchTable(Pool(database, 1), alarms.holder), alarms, lambda: self.threads, self._leads
         )

@@ -16,8 +16,7 @@ import psycopg2
 from kafka.errors import KafkaError
 
 from app.config.config import Settings
-from app.database.pool import Pool
-from app.database.watched import CALL_SECONDS, Lane, WatchTable, read_seen
+from app.database.watched import Lane, WatchTable
 from app.kafka.broker_view import KafkaView, Member, TopicView
 from app.kafka.client_errors import KafkaReasons
 from app.kafka.commands_lag import CommandsLag, Waiting
@@ -26,8 +25,7 @@ from app.kafka.topics_check import judge, our_topics, strangers
 from app.models.errors import DatabaseTrouble
 from app.services.waiting import Progress, explained, listed
 from app.utils.alarms import Alarms
-from app.utils.deadline import Deadline
-from app.utils.limits import RELAY_FAILING_SECONDS, WATCH_LOOK_SECONDS, WATCH_STALE_SECONDS
+from app.utils.limits import RELAY_FAILING_SECONDS, WATCH_LOOK_SECONDS
 from app.utils.logging import kafka_is_away
 from app.utils.supervisor import Beat, SupervisedThread
 
@@ -264,15 +262,6 @@ class Watch:
                 self._table.leave()
             except (DatabaseTrouble, psycopg2.Error) as trouble:
                 log.debug("the watch is not given back: %s", trouble)
-
-
-def missing_watch(pool: Pool, start: Deadline, alarms: Alarms) -> None:
-    """Ring where no process of the service watches, once the `start` has passed. Raises DatabaseTrouble."""
-    found = read_seen(pool, Deadline(CALL_SECONDS))
-    if found is not None and found[1] < WATCH_STALE_SECONDS:
-        alarms.clear("watch_missing")
-    elif start.passed:
-        alarms.ring("watch_missing", "No process of the service watches: none with ROLES=all or worker runs")
 
 
 def _what(lane: str) -> str:
