@@ -19,10 +19,11 @@ from typing import Any
 
 import psycopg2
 
-from app.database import statements as sql
+from app.database import batches_sql as sql
 from app.database.pool import Pool, Session
 from app.database.reasons import told
 from app.database.rows import to_row, to_state
+from app.database.statements import LOCK_ORDERS
 from app.models import rules
 from app.models.commands import CreateOrder
 from app.models.errors import CommandFault, DatabaseTrouble, OffsetMoved, ServiceTrouble
@@ -131,7 +132,7 @@ class CommandBatches:
     def _decide_all(self, session: Session, batch: Batch, fresh: Sequence[tuple[Record, ReceivedCommand]]) -> _Work:
         work = _Work(sagas=_sagas(session, fresh))
         wanted = {received.order_id for _, received in fresh if received.order_id} | set(work.sagas.values())
-        rows = session.execute(sql.LOCK_ORDERS, (sorted(wanted),)) if wanted else []
+        rows = session.execute(LOCK_ORDERS, (sorted(wanted),)) if wanted else []
         work.orders = {order.order_id: order for order in map(to_state, rows)}
         for record, received in fresh:
             correlation_id.set(received.correlation_id)
@@ -251,7 +252,7 @@ def _history(
         "source_partition": place[1],
         "source_offset": place[2],
     }
-    return tuple(values[column] for column in sql.CHANGE)
+    return tuple(values[column] for column in sql.CHANGE_COLUMNS)
 
 
 def _write(session: Session, batch: Batch, work: _Work, letters: Sequence[tuple[Record, DeadLetter]]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg2.extras
 
-from app.database import statements as sql
+from app.database import batches_sql as sql
 from app.database.pool import Pool
 from app.models.records import NO_EPOCH, Batch, Checkpoint, Floor, StoredOffset
 from app.services.command_batch import CommandBatches, as_row

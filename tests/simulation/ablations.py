@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
 
-from app.database import lane_lease
+from app.database import batches_sql, lane_lease
 from app.database import statements as sql
 from app.database.lane_lease import PostgresLease
 from tests.simulation.database import Rows, Session
@@ -71,8 +71,8 @@ NOTHING = Ablation()
 ABLATIONS = {
     "read-back": Ablation({lane_lease._KNOWN: _nothing}),
     "leader-end": Ablation(others=[(EventTopic, "_end", lambda topic, partition: topic._broker.seen(partition))]),
-    "compare-and-swap": Ablation({sql.MOVE_OFFSET.name: _move_any_offset}),
-    "identities": Ablation({sql.CLAIM_COMMANDS.name: _claim_all}),
+    "compare-and-swap": Ablation({batches_sql.MOVE_OFFSET.name: _move_any_offset}),
+    "identities": Ablation({batches_sql.CLAIM_COMMANDS.name: _claim_all}),
     "version-guard": Ablation({sql.WRITES[False, True, False].name: _overwrite, sql.UPDATE_FREE.name: _overwrite_free}),
     "one-leader": Ablation({ACQUIRE: _acquire_anyway}),
     "floor": Ablation({WRITERS: _nothing}),

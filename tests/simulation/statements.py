@@ -6,7 +6,7 @@ The texts are the product's own constants: a statement that is renamed or new fa
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from app.database import lane_lease
+from app.database import batches_sql, lane_lease
 from app.database import statements as sql
 from app.database.floor import last_id_of, writers_of
 from app.database.lanes import EVENTS
@@ -120,7 +120,7 @@ def update_order(session: Session, row: tuple[Any, ...], guard: int) -> bool:
 
 def _insert_changes(session: Session, parameters: Sequence[Any]) -> Rows:
     for row in zip(*parameters, strict=True):
-        _add_change(session, dict(zip(sql.CHANGE, row, strict=True)))
+        _add_change(session, dict(zip(batches_sql.CHANGE_COLUMNS, row, strict=True)))
     return [(1,)] * len(parameters[0])
 
 
@@ -130,7 +130,7 @@ def _add_change(session: Session, change: dict[str, Any]) -> None:
 
 def _insert_events(session: Session, parameters: Sequence[Any]) -> Rows:
     for row in zip(*parameters, strict=True):
-        _add_event(session, dict(zip(sql.EVENT, row, strict=True)))
+        _add_event(session, dict(zip(batches_sql.EVENT_COLUMNS, row, strict=True)))
     return [(1,)] * len(parameters[0])
 
 
@@ -142,7 +142,7 @@ def _add_event(session: Session, event: dict[str, Any]) -> None:
 
 def _insert_dead_letters(session: Session, parameters: Sequence[Any]) -> Rows:
     for row in zip(*parameters, strict=True):
-        letter = dict(zip(sql.DEAD_LETTER, row, strict=True))
+        letter = dict(zip(batches_sql.DEAD_LETTER_COLUMNS, row, strict=True))
         if session.find("dead_letters", letter["event_id"]) is None:
             session.insert("dead_letters", letter["event_id"], letter, "uq_dead_letters_event_id")
     return [(1,)] * len(parameters[0])
@@ -168,9 +168,9 @@ def announce(session: Session, parameters: Sequence[Any]) -> Rows:
     """Write the rest of the chain of an HTTP change: its history line and its event."""
     written = dict(zip(_WRITTEN, parameters, strict=True))
     history = {"to_status": written["order_status"], "runner_id": written["concerned"]}
-    _add_change(session, {column: (written | history).get(column) for column in sql.CHANGE})
+    _add_change(session, {column: (written | history).get(column) for column in batches_sql.CHANGE_COLUMNS})
     event = {"event_id": written["change_id"], "aggregateid": written["order_id"]}
-    _add_event(session, {column: (written | event)[column] for column in sql.EVENT})
+    _add_event(session, {column: (written | event)[column] for column in batches_sql.EVENT_COLUMNS})
     return [(written["version"],)]
 
 
@@ -273,22 +273,22 @@ def _move_position(session: Session, parameters: Sequence[Any]) -> Rows:
 
 
 EFFECTS: dict[str, Effect] = {
-    sql.FIND_OFFSET.name: _find_offset,
-    sql.FIND_TRAIL.name: _find_trail,
-    sql.KEEP_CHECKPOINT.name: _keep_checkpoint,
-    sql.FIRST_OFFSET.name: _first_offset,
-    sql.RESET_OFFSET.name: _reset_offset,
-    sql.MOVE_OFFSET.name: _move_offset,
-    sql.CLAIM_COMMANDS.name: _claim_commands,
-    sql.CLAIM_SAGAS.name: _claim_sagas,
-    sql.FIND_SAGAS.name: _find_sagas,
+    batches_sql.FIND_OFFSET.name: _find_offset,
+    batches_sql.FIND_TRAIL.name: _find_trail,
+    batches_sql.KEEP_CHECKPOINT.name: _keep_checkpoint,
+    batches_sql.FIRST_OFFSET.name: _first_offset,
+    batches_sql.RESET_OFFSET.name: _reset_offset,
+    batches_sql.MOVE_OFFSET.name: _move_offset,
+    batches_sql.CLAIM_COMMANDS.name: _claim_commands,
+    batches_sql.CLAIM_SAGAS.name: _claim_sagas,
+    batches_sql.FIND_SAGAS.name: _find_sagas,
     sql.LOAD_ORDERS.name: _load_orders,
     sql.LOCK_ORDERS.name: _lock_orders,
-    sql.INSERT_ORDERS.name: _insert_orders,
-    sql.UPDATE_ORDERS.name: _update_orders,
-    sql.INSERT_CHANGES.name: _insert_changes,
-    sql.INSERT_EVENTS.name: _insert_events,
-    sql.INSERT_DEAD_LETTERS.name: _insert_dead_letters,
+    batches_sql.INSERT_ORDERS.name: _insert_orders,
+    batches_sql.UPDATE_ORDERS.name: _update_orders,
+    batches_sql.INSERT_CHANGES.name: _insert_changes,
+    batches_sql.INSERT_EVENTS.name: _insert_events,
+    batches_sql.INSERT_DEAD_LETTERS.name: _insert_dead_letters,
     sql.WRITES[True, True, False].name: _write_new,
     sql.WRITES[False, True, False].name: _write_changed,
     sql.UPDATE_FREE.name: update_free,
