@@ -13,12 +13,11 @@ def main() -> None:
     """Start gunicorn. With `--check` start as far as it goes without servers, and print what the master needs."""
     os.chdir(CHECKOUT)
     if sys.argv[1:] == ["--check"]:
+        import app.server.loop_server  # noqa: F401 - a worker imports it after its fork
         from app import create_app
         from app.config.config import for_master, from_environment
         from app.server.bridge import Bridge
-        from app.server.loop_server import LoopServer
 
-        assert LoopServer  # what a worker imports after its fork is there
         Bridge(create_app(from_environment()))
         print(for_master())
         return

@@ -1,6 +1,7 @@
 """Alembic's entry: runs the migrations on the connection it is given, or on that of the settings (command line)."""
 
 from alembic import context
+from sqlalchemy import Connection
 
 from app.config.config import from_environment
 from app.database.connection import engine
@@ -8,7 +9,7 @@ from app.database.schema import VERSION_TABLE
 from app.models.models import db
 
 
-def run(connection) -> None:
+def run(connection: Connection) -> None:
     """Run the migrations in one transaction."""
     context.configure(connection=connection, target_metadata=db.metadata, version_table=VERSION_TABLE)
     with context.begin_transaction():

@@ -30,7 +30,7 @@ Client = TypeVar("Client")
 TOMBSTONE = object()  # a value of None: the producer refuses one without a key, the serializer below makes it
 
 
-class _ClosingSocket(KafkaNetSocket):  # type: ignore[misc]
+class _ClosingSocket(KafkaNetSocket):
     """Direct connections whose socket is closed when they fail: kafka-python 3.0.12 leaves that to the garbage
     collector, which can take minutes, and by then a broker that is away has cost hundreds of descriptors.
 
@@ -199,7 +199,7 @@ def ensure_topics(
         admin.close()
 
 
-class SettingsNotTold(KafkaError):  # type: ignore[misc]  # kafka-python has no types
+class SettingsNotTold(KafkaError):
     """The broker told no settings of a topic: without the right DESCRIBE_CONFIGS the answer is empty."""
 
 
@@ -250,7 +250,7 @@ def _create(admin: KafkaAdminClient, topic: str, settings: Settings) -> None:
         raise TopicsMissing(f"Topic {topic} is missing and cannot be created: {type(error).__name__}") from error
 
 
-class _TombstoneOrBytes(Serializer):  # type: ignore[misc]
+class _TombstoneOrBytes(Serializer):
     """A plain function would serve too, with a DeprecationWarning."""
 
     def serialize(self, topic: str, headers: Sequence[tuple[str, bytes]], data: Any) -> bytes | None:

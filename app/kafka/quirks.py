@@ -61,7 +61,7 @@ def records_in(place: TopicPartition, data: bytes, offset: int) -> Iterator[Any]
     return found
 
 
-class _Records(Fetcher.PartitionRecords):  # type: ignore[misc]
+class _Records(Fetcher.PartitionRecords):
     """The records of one partition in one answer of the broker."""
 
     def __init__(self, tries: dict[tuple[TopicPartition, int], int] | None, *arguments: Any, **options: Any) -> None:

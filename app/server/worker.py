@@ -18,7 +18,7 @@ STOP_LOOK_SECONDS = 0.02
 SWITCH_SECONDS = 0.0005  # so long at most the loop waits for a thread that computes; decision 18 has figures
 
 
-class LoopWorker(Worker):  # type: ignore[misc] # gunicorn ships no types
+class LoopWorker(Worker):
     """One event loop; the master needs to hear from it every `timeout` seconds."""
 
     def init_process(self) -> None:

@@ -32,7 +32,7 @@ def old_python() -> str:
     python, installed = folder / "bin" / "python", folder / "installed"
     if not installed.exists():
         venv.create(folder, clear=True, with_pip=True)
-        install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", PACKAGE]
+        install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", PACKAGE]
         subprocess.run(install, check=True, timeout=100)
         installed.touch()
     return str(python)

@@ -49,4 +49,4 @@ def talk(bootstrap: str, *topics: str) -> None:
 
 
 if __name__ == "__main__":
-    {"commit": commit, "talk": talk}[sys.argv[1]](*sys.argv[2:])
+    (commit if sys.argv[1] == "commit" else talk)(*sys.argv[2:])

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -97,7 +98,7 @@ class Sagas(threading.Thread):
         for _ in range(count):
             saga_id = new_saga()
             self.started.append(saga_id)
-            usable = {} if len(self.started) % 10 else {"order_details": {"foodItems": []}}
+            usable: dict[str, Any] = {} if len(self.started) % 10 else {"order_details": {"foodItems": []}}
             self._send(a_create(saga_id, **usable))
 
     def run(self) -> None:

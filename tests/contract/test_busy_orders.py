@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
@@ -46,7 +47,7 @@ def test_the_callers_of_an_order_that_is_locked_take_nothing_from_others(
         busy = [threads.submit(accept) for _ in range(CALLERS)]
         await_waiting(tables, 1)
         for status in ("PLACED", "DELIVERED", "PLACED", "DELIVERED"):
-            seconds, answer = timed(lambda status=status: new_caller().update(other, status))
+            seconds, answer = timed(partial(new_caller().update, other, status))
             assert (answer.status_code, seconds < 1) == (200, True)
         ready = new_caller().get("/readyz").json
         assert ready["parts"]["database"]["ok"] is True
@@ -76,7 +77,7 @@ def test_those_that_wait_for_a_refused_accept_of_an_order_take_nothing_from_othe
         busy = [threads.submit(ask) for _ in range(CALLERS)]
         await_waiting(tables, 1)
         for status in ("PLACED", "ON_THE_WAY", "DELIVERED"):
-            seconds, answer = timed(lambda status=status: new_caller().update(order_id, status))
+            seconds, answer = timed(partial(new_caller().update, order_id, status))
             assert (answer.status_code, seconds < 1) == (200, True)
             assert tables.one(WAITING) == 1
         answers = [one.result(10) for one in busy]
@@ -90,7 +91,7 @@ def test_all_callers_of_a_busy_order_are_answered(new_caller: Callable[[], Calle
     answers = at_once([lambda: new_caller().accept(order_id, unique())] * CALLERS)
     assert sorted(answer.status_code for answer in answers) == [200] + [400] * (CALLERS - 1)
     statuses = ["PLACED", "ON_THE_WAY", "DELIVERED"] * 10
-    answers = at_once([lambda status=status: new_caller().update(order_id, status) for status in statuses])
+    answers = at_once([partial(new_caller().update, order_id, status) for status in statuses])
     assert {answer.status_code for answer in answers} == {200}
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
@@ -34,7 +35,7 @@ def test_fifty_writers_of_one_order_get_true_answers(new_caller: NewCaller, tabl
         body = {"orderId": order_id, "status": MOVING[number % len(MOVING)]}
         return f"w{number}", new_caller().post("/updateOrderStatus", body, X_Correlation_ID=f"w{number}")
 
-    answers = dict(at_once([lambda number=number: write(number) for number in range(WRITERS)]))
+    answers = dict(at_once([partial(write, number) for number in range(WRITERS)]))
     done = {name: answer.json["order"] for name, answer in answers.items() if answer.status_code == 200}
     assert {answer.status_code for answer in answers.values()} <= {200, 503}
     assert len(done) > WRITERS / 2
@@ -52,7 +53,7 @@ def test_of_twenty_runners_exactly_one_wins(new_caller: NewCaller, tables: Table
     """[R5] [R8]: the nineteen others are refused cleanly, and remembered."""
     order_id = new_caller().new("CREATED")
     names = [f"runner-{number}" for number in range(RUNNERS)]
-    answers = at_once([lambda name=name: (name, new_caller().accept(order_id, name)) for name in names])
+    answers = zip(names, at_once([partial(new_caller().accept, order_id, name) for name in names]), strict=True)
     winners = [name for name, answer in answers if answer.status_code == 200]
     refusals = {(answer.status_code, answer.json.get("code")) for name, answer in answers if name not in winners}
     assert (len(winners), refusals) == (1, {(400, "order_taken")})
@@ -121,7 +122,8 @@ def test_a_change_whose_confirmation_was_lost_is_not_made_twice(
     """[H1] [K3]"""
     api, customer = Caller(app.test_client()), unique("customer")
     body = {"orderId": api.new("CREATED", customer_id=customer)} if path == "/cancelOrder" else create_body(customer)
-    run, lost = Pool.run, []
+    run = Pool.run
+    lost: list[Statement] = []
 
     def run_and_lose(pool: Pool, statement: Statement, *rest: Any) -> Any:
         rows = run(pool, statement, *rest)

@@ -179,7 +179,7 @@ def test_why_it_is_away_is_told_once_and_without_secrets(
     client = app.test_client()
     for _ in range(3):
         check_failure(client.get("/orders"), 503, "/orders")
-    assert client.get("/readyz").json["parts"]["database"] == {"ok": False, "reason": sentence}
+    assert client.get("/readyz").get_json()["parts"]["database"] == {"ok": False, "reason": sentence}
     told = [record.message for record in caplog.records if record.name == "app.database.database"]
     assert told.count(f"database away: {sentence}") == 1  # probers of other tests may tell theirs
     printed = app.test_cli_runner().invoke(args=["orders", "list"]).output
@@ -196,8 +196,8 @@ def check_reads_only(app: Flask, order_id: str) -> None:
     check_failure(refused, 503, "/updateOrderStatus")
     assert (refused.json["code"], "nothing was done" in refused.json["error"]) == ("database_away", True)
     ready = client.get("/readyz")
-    assert (ready.status_code, ready.json["parts"]["database"]["ok"]) == (503, False)
-    assert "read-only" in ready.json["parts"]["database"]["reason"]
+    assert (ready.status_code, ready.get_json()["parts"]["database"]["ok"]) == (503, False)
+    assert "read-only" in ready.get_json()["parts"]["database"]["reason"]
 
 
 def await_change(caller: Caller, order_id: str) -> None:
@@ -219,7 +219,7 @@ def test_a_database_that_turns_read_only_says_so_and_goes_on_when_it_is_over(dat
     run(admin, settings_of(name_of(database_url), default_transaction_read_only="off"))
     await_change(Caller(app.test_client()), order_id)
     app.test_client().get("/readyz")
-    assert app.test_client().get("/readyz").json["parts"]["database"] == {"ok": True}
+    assert app.test_client().get("/readyz").get_json()["parts"]["database"] == {"ok": True}
 
 
 def test_a_standby_is_read_and_nobody_leads_there_until_it_is_promoted(primary: Postgres, replica: Replica) -> None:
@@ -242,4 +242,4 @@ def test_a_standby_is_read_and_nobody_leads_there_until_it_is_promoted(primary: 
     for follower in followers.values():
         await_change(follower, order_id)
     Database(replica.url()).connect_to_lead().close()
-    assert standby.test_client().get("/readyz").json["parts"]["database"] == {"ok": True}
+    assert standby.test_client().get("/readyz").get_json()["parts"]["database"] == {"ok": True}

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -115,8 +116,8 @@ def test_readiness_says_that_a_server_has_no_connection_to_spare(tables: Tables)
     client = make_app(url.render_as_string(hide_password=False)).test_client()
     assert client.get("/orders").status_code == 503
     ready = client.get("/readyz")
-    assert (ready.status_code, ready.json["parts"]["database"]["ok"]) == (503, False)
-    assert "no connection to spare" in ready.json["parts"]["database"]["reason"]
+    assert (ready.status_code, ready.get_json()["parts"]["database"]["ok"]) == (503, False)
+    assert "no connection to spare" in ready.get_json()["parts"]["database"]["reason"]
 
 
 def test_a_system_without_threads_to_spare_is_no_database_that_is_away_for_ever(
@@ -251,7 +252,7 @@ def test_a_locked_table_is_a_503_for_reads_too(api: Caller, tables: Tables) -> N
     try:
         connection.cursor().execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
         for path in READS:
-            seconds, answer = timed(lambda path=path: api.get(path, orderId="a"))
+            seconds, answer = timed(partial(api.get, path, orderId="a"))
             check_503(answer, path)
             assert seconds < LIMIT
     finally:

@@ -30,7 +30,12 @@ ROW = (
     "order_status, created_at, updated_at) VALUES (%s, %s, %s, '[]', 1, 1, 'Dorm', %s, %s, %s)"
 )
 NOON = datetime.fromisoformat("2026-11-22T12:00:00")  # in UTC, as the table has it
-FILTERS = ({}, {"status": "CREATED"}, {"runnerId": "runner-1"}, {"status": "ACCEPTED", "runnerId": "runner-1"})
+FILTERS: tuple[dict[str, str], ...] = (
+    {},
+    {"status": "CREATED"},
+    {"runnerId": "runner-1"},
+    {"status": "ACCEPTED", "runnerId": "runner-1"},
+)
 
 
 @pytest.fixture

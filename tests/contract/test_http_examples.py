@@ -22,7 +22,7 @@ PLACEHOLDERS = (
     (UUID, "<order_id>"),
     (TIME, "<time>"),
 )
-DETAILS = {"storeLocation": "Cantina", "deliveryFee": 3.99}
+DETAILS: dict[str, Any] = {"storeLocation": "Cantina", "deliveryFee": 3.99}
 NEW = create_body(**DETAILS)
 
 

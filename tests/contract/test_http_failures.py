@@ -96,7 +96,7 @@ def test_a_bug_of_ours_is_a_500_that_tells_nothing(url: str, monkeypatch: pytest
     monkeypatch.setattr(broken.extensions["order_service"], "execute", explode)
     answer = broken.test_client().post("/createOrder", json=POSTS["/createOrder"], headers={"Origin": ORIGIN})
     check_failure(answer, 500, "/createOrder")
-    assert answer.json["code"] == "internal_error"
+    assert answer.get_json()["code"] == "internal_error"
     assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
 
 

@@ -18,6 +18,7 @@ from app.database.schema import migrate
 from app.server.connection import SEND_SECONDS
 from app.utils.budget import Budget
 from app.utils.encoder import encode
+from app.utils.tasks import sleep
 from tests.contract.conftest import Tables, await_waiting, make_app
 from tests.contract.test_connection import run
 from tests.harness.builders import Caller, at_once_in_tasks
@@ -328,7 +329,7 @@ def test_pages_leave_the_loop_to_others_between_their_portions(own_app: Flask, o
     def look_after() -> None:
         while len(portions) < 4 * 6:
             turns[0] += 1
-            pages.sleep(0)
+            sleep(0)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pages, "PORTION", 10)

@@ -209,8 +209,8 @@ def test_an_id_that_is_not_utf8_finds_nobody_elses_orders(app: Flask, api: Calle
     for path, query in (("/orders", "runnerId"), ("/getOrderDetails", "orderId")):
         for value in (written, name.decode("latin1")):  # as it should be written, and as it is
             answer = client.get(path, environ_overrides={"QUERY_STRING": f"{query}={value}"})
-            assert (answer.status_code, answer.json["code"]) == (400, "invalid_field")
+            assert (answer.status_code, answer.get_json()["code"]) == (400, "invalid_field")
     answer = client.get("/", environ_overrides=customer)
-    assert (answer.status_code, answer.json["code"]) == (400, "invalid_field")
+    assert (answer.status_code, answer.get_json()["code"]) == (400, "invalid_field")
     assert client.get(f"/orders?other={written}").status_code == 200
     assert client.get(f"/orders?status={written}&page={written}").status_code == 400

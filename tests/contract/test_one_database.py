@@ -33,7 +33,7 @@ def copy_url(postgres: Postgres, url: str) -> Iterator[str]:
 def look(app: Flask) -> tuple[int, dict[str, object]]:
     app.extensions["kafka_service"]._look_at_schema(threading.Event())
     ready = app.test_client().get("/readyz")
-    return ready.status_code, ready.json["parts"]["schema"]
+    return ready.status_code, ready.get_json()["parts"]["schema"]
 
 
 def found(app: Flask) -> list[dict[str, object]]:

@@ -100,7 +100,7 @@ def test_nobody_works_with_shared_sessions_and_readiness_says_why(
     app = make_app(transaction_mode.url(database_url))
     client = app.test_client()
     assert {client.get("/orders").status_code for _ in range(5)} == {503}
-    part = client.get("/readyz").json["parts"]["database"]
+    part = client.get("/readyz").get_json()["parts"]["database"]
     assert (part["ok"], part["reason"].startswith(SHARED)) == (False, True)
     told = [record.message for record in caplog.records if record.name == "app.database.database"]
     assert sum(message.startswith(f"database away: {SHARED}") for message in told) == 1
@@ -122,6 +122,6 @@ def test_who_comes_by_a_pooler_may_have_a_direct_address_for_its_threads(
     service = app.extensions["kafka_service"]
     service._look_at_schema(threading.Event())
     assert service.database_away.startswith(SHARED)
-    part = app.test_client().get("/readyz").json["parts"]["database"]
+    part = app.test_client().get("/readyz").get_json()["parts"]["database"]
     assert (part["ok"], part["worker_reason"].startswith(SHARED)) == (True, True)
     assert SHARED in app.test_cli_runner().invoke(args=["orders", "list"]).output

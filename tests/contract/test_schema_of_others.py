@@ -134,11 +134,11 @@ def test_a_lock_that_is_held_is_told_and_then_waited_for_again(
         told = [it.message for it in caplog.records if it.name == kafka_service.__name__]
         reason = "somebody holds a lock on a table that has to be changed (55P03)"
         assert told == [f"The schema is not at head: {reason}"]
-        part = app.test_client().get("/readyz").json["parts"]["schema"]
+        part = app.test_client().get("/readyz").get_json()["parts"]["schema"]
         assert (part["ok"], part["reason"]) == (False, reason)
         assert service._database.available
     service._look_at_schema(stop)
-    assert app.test_client().get("/readyz").json["parts"]["schema"] == {"ok": True, "mode": "ensure"}
+    assert app.test_client().get("/readyz").get_json()["parts"]["schema"] == {"ok": True, "mode": "ensure"}
 
 
 def test_a_service_that_may_not_migrate_says_what_it_waits_for(database_url: str) -> None:
@@ -146,11 +146,11 @@ def test_a_service_that_may_not_migrate_says_what_it_waits_for(database_url: str
     service, stop = app.extensions["kafka_service"], threading.Event()
     stop.set()
     service._look_at_schema(stop)
-    part = app.test_client().get("/readyz").json["parts"]["schema"]
+    part = app.test_client().get("/readyz").get_json()["parts"]["schema"]
     assert (part["ok"], part["reason"].startswith("postgres sees no table order_service_schema")) == (False, True)
     migrate(app.extensions["settings"].database_url)
     run(database_url, "UPDATE order_service_schema SET version_num = '0006'")
     service._look_at_schema(stop)
-    part = app.test_client().get("/readyz").json["parts"]["schema"]
+    part = app.test_client().get("/readyz").get_json()["parts"]["schema"]
     assert part["reason"] == f"it is at 0006, and this version needs {schema.KNOWN[-1]}: run `alembic upgrade head`"
     assert "schema" in app.extensions["alarms"].all()

@@ -192,6 +192,6 @@ def test_the_document_names_the_topics_and_the_group_of_the_settings() -> None:
     """[K1]"""
     names = {"KAFKA_COMMANDS_TOPIC": "a", "KAFKA_EVENTS_TOPIC": "b", "KAFKA_DEAD_LETTER_TOPIC": "c"}
     client = create_app(Settings.load({**names, "KAFKA_GROUP_ID": "g"})).test_client()
-    document = client.get("/asyncapi.json").json
+    document = client.get("/asyncapi.json").get_json()
     assert [channel["address"] for channel in document["channels"].values()] == ["a", "b", "c"]
     assert document["operations"]["create_order"]["bindings"]["kafka"]["groupId"]["const"] == "g"

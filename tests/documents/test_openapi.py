@@ -77,7 +77,7 @@ def test_every_refusal_of_a_post_is_documented_with_its_code_and_sentence(api: C
     """[H1] [H6] to [H14]"""
     answers = list(refusals_of(api, call))
     assert {answer.status_code for answer in answers} == {400}
-    assert {answer.json["code"]: answer.json for answer in answers} == documented(call, 400)
+    assert {answer.get_json()["code"]: answer.get_json() for answer in answers} == documented(call, 400)
 
 
 @pytest.mark.parametrize("call", AGAINST_THE_RULES)
@@ -146,7 +146,7 @@ QUERIES: Mapping[str, tuple[str, ...]] = {
 def test_every_refusal_of_a_get_is_documented(documented_app: Flask, call: str) -> None:
     """[H3] [H4] [H5]"""
     answers = [documented_app.test_client().get(query) for query in QUERIES[call]]
-    assert {answer.json["code"]: answer.json for answer in answers} == documented(call, 400)
+    assert {answer.get_json()["code"]: answer.get_json() for answer in answers} == documented(call, 400)
 
 
 @pytest.mark.parametrize("call", POSTS)

@@ -56,7 +56,7 @@ REFUSED_BY_THE_RULES = {
 """Where the contract refuses data that has the right shape with a 400: only there, and only with these codes."""
 
 
-def not_expected(case: Case, response: Response) -> list[CheckFunction]:
+def not_expected(case: Case[Any], response: Response) -> list[CheckFunction]:
     """The checks that the contract forbids to pass for this very answer."""
     call = case.operation.definition.raw["operationId"]
     codes = REFUSED_BY_THE_RULES.get(call, set())
@@ -65,17 +65,17 @@ def not_expected(case: Case, response: Response) -> list[CheckFunction]:
     return []
 
 
-def with_a_key_of_its_own(case: Case) -> None:
+def with_a_key_of_its_own(case: Case[Any]) -> None:
     """[H15] One key for two bodies is a 422 whatever they are: each call gets its own, unless the key is malformed."""
     key = case.headers.get("Idempotency-Key") if case.headers else None
     if key and len(key) <= 255 and key.isascii() and key.isprintable():
         case.headers["Idempotency-Key"] = f"{key}{uuid4()}"[-255:]
 
 
-def about_an_order_that_exists(case: Case) -> None:
+def about_an_order_that_exists(case: Case[Any]) -> None:
     """Where an order is named as it should be, name one: in any status, so that the rules are reached too."""
     usable = case.meta is not None and case.meta.generation.mode is GenerationMode.POSITIVE
-    named = case.body if isinstance(case.body, dict) else case.query
+    named: Any = case.body if isinstance(case.body, dict) else case.query
     if not usable or "orderId" not in named:
         return
     caller = served[-1].test_client()
@@ -88,7 +88,7 @@ def about_an_order_that_exists(case: Case) -> None:
 
 @schema.parametrize()
 @BOUNDED
-def test_every_answer_is_as_documented(case: Case) -> None:
+def test_every_answer_is_as_documented(case: Case[Any]) -> None:
     """[H1] to [H16]"""
     with_a_key_of_its_own(case)
     about_an_order_that_exists(case)

@@ -144,7 +144,10 @@ FAULTS: dict[str, tuple[str, Callable[[], Planted]]] = {
         lambda: with_event(event(9, "order.creation_failed", "e9", "saga", {"saga_id": "saga"})),
     ),
     "a dead letter is missing": ("I6", lambda: changed(dead_letters=lambda _: [])),
-    "a dead letter is there twice": ("I6", lambda: changed(dead_letters=lambda it: 2 * it.dead_letters)),
+    "a dead letter is there twice": (
+        "I6",
+        lambda: changed(dead_letters=lambda it: [*it.dead_letters, *it.dead_letters]),
+    ),
     "a dead letter has other bytes": (
         "I6",
         lambda: changed(dead_letters=lambda it: [replace(it.dead_letters[0], value=b"other")]),

@@ -75,7 +75,7 @@ def test_an_orchestrator_that_is_killed_at_each_line_ends_with_one_order_and_one
     assert last + "\n" in known
     assert len(known) >= 6
     await_quiet(stack, 20)
-    events = [json.loads(record.value) for record in read_topic(stack.broker.bootstrap, stack.events_topic)]
+    events = [json.loads(record.value or b"") for record in read_topic(stack.broker.bootstrap, stack.events_topic)]
     assert Counter(event["type"] for event in events) == replies
     assert query(stack.database_url, "SELECT order_status FROM orders") == [(last,)]
 
@@ -106,7 +106,7 @@ def test_a_reply_that_is_no_longer_in_the_log_is_asked_for_anew(stack: Stack, tm
     forgets = FORGETS.format(folder=str(ORCHESTRATOR.parent), path=path)
     subprocess.run([sys.executable, "-c", forgets], env=environment, check=True, timeout=60)
     await_quiet(stack, 20)
-    events = [json.loads(record.value) for record in read_topic(stack.broker.bootstrap, stack.events_topic)]
+    events = [json.loads(record.value or b"") for record in read_topic(stack.broker.bootstrap, stack.events_topic)]
     created = [event["payload"] for event in events if event["type"] == "order.created"]
     assert [event.get("version") for event in created] == [1, None]
     assert query(stack.database_url, "SELECT count(*) FROM orders") == [(1,)]

@@ -59,7 +59,7 @@ def after_commit(point: Point) -> None:
         point()
         return letters
 
-    command_batch.CommandBatches.handle = handle  # type: ignore[method-assign]
+    command_batch.CommandBatches.handle = handle
 
 
 def before_commit(point: Point) -> None:
@@ -95,7 +95,7 @@ def amid_send(point: Point) -> None:
 
         return sent(self, records, require_valid_or_die, renew)
 
-    KafkaEventLog.send = send  # type: ignore[method-assign]
+    KafkaEventLog.send = send
 
 
 def after_acknowledgement(point: Point) -> None:
@@ -106,7 +106,7 @@ def after_acknowledgement(point: Point) -> None:
         point()
         confirmed(self, ids, positions)
 
-    PostgresLease.confirm_sent = confirm_sent  # type: ignore[method-assign]
+    PostgresLease.confirm_sent = confirm_sent
 
 
 def after_delete(point: Point) -> None:
@@ -120,7 +120,7 @@ def after_delete(point: Point) -> None:
         point()
         return called(self, ("COMMIT", ()))
 
-    PostgresLease._call = call  # type: ignore[method-assign]
+    PostgresLease._call = call
 
 
 def amid_read_back(point: Point) -> None:
@@ -132,7 +132,7 @@ def amid_read_back(point: Point) -> None:
         if event_ids:
             point()
 
-    PostgresLease.note = note  # type: ignore[method-assign]
+    PostgresLease.note = note
 
 
 def slow_batch(point: Point) -> None:
@@ -143,8 +143,8 @@ def slow_batch(point: Point) -> None:
         point()
         return committed(self, batch, **options)
 
-    command_batch.CommandBatches.handle = handle  # type: ignore[method-assign]
-    clients.KafkaConsumer = partial(KafkaConsumer, max_poll_interval_ms=MAX_POLL_INTERVAL_MS)
+    command_batch.CommandBatches.handle = handle
+    vars(clients)["KafkaConsumer"] = partial(KafkaConsumer, max_poll_interval_ms=MAX_POLL_INTERVAL_MS)
 
 
 POINTS: dict[str, Callable[[Point], None]] = {
@@ -184,7 +184,7 @@ def _jumping_clock(offset: Path) -> None:
         return uuid.UUID(saga_order_id(uuid.uuid4().hex, int(now().timestamp() * 1000)))
 
     time.time = jumping
-    order_service.new_id = new_id
+    vars(order_service)["new_id"] = new_id
     app.extensions["order_service"]._clock = now
     for taker in (PostgresCommandStore, command_batch.CommandBatches):
         defaults = taker.__init__.__defaults__ or ()

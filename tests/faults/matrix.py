@@ -94,7 +94,7 @@ def main() -> int:
 
 
 def _may_be_void(result: Result) -> bool:
-    return result["number"] == 23 and result["verdict"] == "void"
+    return bool(result["number"] == 23 and result["verdict"] == "void")
 
 
 def _options() -> argparse.Namespace:

@@ -1,11 +1,11 @@
+# mypy: disable-error-code="assignment"
 """The protections that a test can take out of the running service, to show that without them its row turns red.
 
 Each function replaces a piece of the product from outside; the product has no switch for it.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import replace
-from typing import Any
 
 from app.database.floor import Floor
 from app.database.lane_lease import PostgresLease
@@ -26,7 +26,7 @@ _MOVE_ANYWAY = Statement(
 
 def read_back() -> None:
     """A new leader sends what is in the outbox, whatever is in the log."""
-    PostgresLease.known = lambda *_: ()  # type: ignore[method-assign]
+    PostgresLease.known = lambda *_: ()
 
 
 def read_back_to_the_end() -> None:
@@ -39,7 +39,7 @@ def read_back_to_the_end() -> None:
         seen = self._watermarks(told) if told else {}
         return found | {it: replace(end, epoch=found[it].epoch) for it, end in seen.items()}  # type: ignore[type-var,union-attr]
 
-    EventReader.leader_ends = leader_ends  # type: ignore[method-assign]
+    EventReader.leader_ends = leader_ends
 
 
 def compare_and_swap() -> None:
@@ -48,26 +48,23 @@ def compare_and_swap() -> None:
     def move(_: CommandBatches, session: Session, batch: Batch) -> None:
         session.execute(_MOVE_ANYWAY, (batch.next_offset, batch.topic, batch.partition))
 
-    CommandBatches._move_offset = move  # type: ignore[method-assign]
+    CommandBatches._move_offset = move
 
 
 def identities() -> None:
     """The same bytes again are a new command."""
 
-    def claim(_: Session, readings: Sequence[Any]) -> list[Any]:
-        return list(readings)
-
-    command_batch._claim = claim
+    command_batch._claim = lambda _, parsed: list(parsed)
 
 
 def one_leader() -> None:
     """Every relay believes that the lease is its own."""
-    PostgresLease.acquire = lambda _: True  # type: ignore[method-assign]
+    PostgresLease.acquire = lambda _: True
 
 
 def floor() -> None:
     """Whoever looks for rows walks over the dead ones."""
-    Floor.rise = lambda *_: None  # type: ignore[method-assign]
+    Floor.rise = lambda *_: None
 
 
 PROTECTIONS: dict[str, Callable[[], None]] = {

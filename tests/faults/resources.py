@@ -111,7 +111,8 @@ def fill_pools(stack: Stack) -> None:
 def number_of(cursor: Cursor, statement: str) -> int:
     """Return the one number that the statement asks for."""
     cursor.execute(statement)
-    return int(cursor.fetchone()[0])
+    [(number,)] = cursor.fetchall()
+    return int(number)
 
 
 def await_steady(number: Callable[[], int]) -> None:

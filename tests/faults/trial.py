@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from tests.faults.command_load import NOT_READABLE
 from tests.faults.resources import Usage, await_threads, log_lines, measure, measure_back
@@ -103,7 +104,7 @@ class Trial:
         kinds = sorted({str(it.value["status"] or it.value["lost"]) for it in failed})
         self.own(f"{len(failed)} failed requests {kinds or ''}".strip(), len(failed) <= allowed)
 
-    def query(self, statement: str, *parameters: object) -> list[tuple[object, ...]]:
+    def query(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
         """Run one statement on the database and return its rows."""
         return query(self.stack.database_url, statement, parameters)
 

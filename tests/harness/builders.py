@@ -4,10 +4,11 @@ import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Protocol
 from uuid import uuid4
 
-from werkzeug.test import Client, TestResponse
+from werkzeug.datastructures import Headers
+from werkzeug.test import Client
 
 from tests.harness.tasks import run_in_a_task, start
 
@@ -60,6 +61,25 @@ def at_once_in_tasks(calls: list[Callable[[], Any]]) -> list[Any]:
     return list(run_in_a_task(run))
 
 
+class Answer(Protocol):
+    """werkzeug's response, as far as tests look at it."""
+
+    status_code: int
+    data: bytes
+    headers: Headers
+
+    def set_data(self, value: bytes, /) -> None:
+        """Have this body in place of the one that came."""
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+
+    @property
+    def json(self) -> Any:
+        """The body, which is JSON."""
+
+
 class Caller:
     """Sends requests; one for each thread."""
 
@@ -68,10 +88,10 @@ class Caller:
 
     # Whole answers, so that their ends are seen: WSGI servers close what they have sent.
 
-    def get(self, path: str, headers: dict[str, str] | None = None, **query: Any) -> TestResponse:
+    def get(self, path: str, headers: dict[str, str] | None = None, /, **query: Any) -> Answer:
         return self._client.get(path, query_string=query, headers=headers, buffered=True)
 
-    def post(self, path: str, body: Any = None, **headers: str) -> TestResponse:
+    def post(self, path: str, body: Any = None, /, **headers: str) -> Answer:
         """Send `body` as JSON; bytes go as they are. Header names are written with underscores."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -87,13 +107,13 @@ class Caller:
         assert answer.status_code == 200, answer.text
         return dict(answer.json)
 
-    def update(self, order_id: str, status: str) -> TestResponse:
+    def update(self, order_id: str, status: str) -> Answer:
         return self.post("/updateOrderStatus", {"orderId": order_id, "status": status})
 
-    def accept(self, order_id: str, runner_id: str = "runner-1") -> TestResponse:
+    def accept(self, order_id: str, runner_id: str = "runner-1") -> Answer:
         return self.post("/verifyAndAcceptOrder", {"orderId": order_id, "runner_id": runner_id})
 
-    def clear(self, order_id: str, **named: str) -> TestResponse:
+    def clear(self, order_id: str, **named: str) -> Answer:
         return self.post("/clearRunner", {"orderId": order_id, **named})
 
     def new(self, status: str = "PENDING", runner_id: str = "runner-1", customer_id: str = "customer-1") -> str:

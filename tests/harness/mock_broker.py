@@ -78,7 +78,7 @@ def _library() -> dict[str, Any]:
 class Script:
     """The next `times` requests `api` of the service that hold `about` are answered with the error; `given` so far."""
 
-    api: type
+    api: Any  # a request class of kafka-python, which has no types
     error: type[KafkaError]
     times: int
     about: bytes
@@ -127,7 +127,7 @@ class MockBroker:
         """Create a topic; it has no settings here."""
         self._call["mock_topic_create"](self._cluster, name.encode(), partitions, 1)
 
-    def answer(self, api: type, error: type[KafkaError], times: int, about: bytes = b"") -> Script:
+    def answer(self, api: Any, error: type[KafkaError], times: int, about: bytes = b"") -> Script:
         """Give this error to the next requests of the service that hold `about`; return what tells how often it was."""
         script = Script(api, error, times, about)
         with self._lock:

@@ -9,7 +9,7 @@ READY_SECONDS = 60.0
 T = TypeVar("T")
 
 
-def until(holds: Callable[[], T], what: str, seconds: float = READY_SECONDS) -> T:
+def until(holds: Callable[[], T | None], what: str, seconds: float = READY_SECONDS) -> T:
     """Return what `holds` returns as soon as that is true. Raises TimeoutError after `seconds`."""
     give_up = time.monotonic() + seconds
     while not (value := holds()):

@@ -5,6 +5,7 @@ import threading
 import pytest
 from flask import Flask
 
+from app.database.alarms import AlarmTable
 from app.database.database import Database
 from app.database.pool import Pool
 from app.services import alarms as subject
@@ -29,7 +30,7 @@ def alarms_of(app: Flask) -> Alarms:
 
 
 def shown(app: Flask) -> Shown:
-    part = app.test_client().get("/readyz").json["parts"]["alarms"]
+    part = app.test_client().get("/readyz").get_json()["parts"]["alarms"]
     assert part["ok"] is not part["open"]
     assert part["details"].keys() == part["open"].keys()
     return dict(part["open"])
@@ -61,7 +62,7 @@ def test_a_condition_lasts_until_the_last_who_sees_it_clears_it(workers: list[Fl
 
 
 def details(app: Flask, name: str) -> dict[str, object]:
-    found: dict[str, object] = app.test_client().get("/readyz").json["parts"]["alarms"]["details"][name]
+    found: dict[str, object] = app.test_client().get("/readyz").get_json()["parts"]["alarms"]["details"][name]
     return found
 
 
@@ -145,7 +146,7 @@ def test_the_metric_has_a_label_a_kind(workers: list[Flask]) -> None:
 def test_who_rings_never_waits_for_the_table(untouched: World) -> None:
     blocked = threading.Event()
 
-    class Slow(subject.AlarmTable):
+    class Slow(AlarmTable):
         def keep(self, changes: object) -> None:
             blocked.wait(20)
 

@@ -166,10 +166,16 @@ def test_a_counting_of_places_that_fails_rests_while_others_fold(
 ) -> None:
     monkeypatch.setattr(housekeeping, "FOLD_SECONDS", 0.01)
     run("DELETE FROM order_count_marks; ALTER TABLE order_count_marks ADD CONSTRAINT ck_broken CHECK (mark = '')")
-    alarms, stop, tries = Alarms(), threading.Event(), []
+    alarms, stop = Alarms(), threading.Event()
+    tries: list[object] = []
     keeping = keeper(pool, alarms)
     place = keeping.place_statuses
-    monkeypatch.setattr(keeping, "place_statuses", lambda: (tries.append(1), place()))
+
+    def count_and_place() -> None:
+        tries.append(1)
+        place()
+
+    monkeypatch.setattr(keeping, "place_statuses", count_and_place)
     rounds = iter(range(20))
     keeping.run(stop, lambda: None if next(rounds, None) is not None else stop.set())
     assert (len(tries), list(alarms.all())) == (1, ["place_statuses"])

@@ -38,9 +38,12 @@ def read(cluster: Cluster, topic: str) -> list[bytes]:
         end = consumer.end_offsets([place])[place]
         consumer.assign([place])
         found: list[bytes] = []
-        until(
-            lambda: found.extend(it.value for it in consumer.poll(200).get(place, [])) or len(found) >= end, "records"
-        )
+
+        def has_all() -> bool:
+            found.extend(record.value for record in consumer.poll(200).get(place, []))
+            return len(found) >= int(end)
+
+        until(has_all, "records")
         return found
 
 

@@ -1,6 +1,7 @@
 """Every command's success and every refusal: one reply each, with the command's correlation id [K4-K7]."""
 
 import json
+from typing import Any
 
 import pytest
 from confluent_kafka import Producer
@@ -138,7 +139,7 @@ def test_a_payload_that_is_no_object_is_refused_with_a_reply(running: World) -> 
     """[K7] [K10]"""
     types = {"create_order": "creation_failed", "update_order_status": "status_update_failed"}
     types["cancel_order"] = "cancellation_failed"
-    payloads = [None, [], "text", 5, {}]
+    payloads: list[Any] = [None, [], "text", 5, {}]
     commands = {f"{name} {payload}": a_command(name, payload) for name in types for payload in payloads}
     rows = asked(running, **commands)
     told = {name: row["body"]["type"] for name, row in rows.items()}

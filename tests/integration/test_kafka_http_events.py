@@ -5,7 +5,7 @@ from typing import Any
 
 from tests.harness.world import Row, World, a_cancel, a_create, an_update, details
 
-BODY = {"customer_id": "ann", "order_details": details()}
+BODY: dict[str, Any] = {"customer_id": "ann", "order_details": details()}
 ORDER_FIELDS = [
     "orderId",
     "custId",
@@ -35,7 +35,7 @@ def post(world: World, path: str, correlation_id: str = "c-1", **body: Any) -> d
     client = world.apps[0].test_client()
     answer = client.post(path, json=body, headers={"X-Correlation-ID": correlation_id})
     assert answer.status_code in (200, 201), answer.text
-    return dict(answer.json)
+    return dict(answer.get_json())
 
 
 def new_order(world: World) -> str:

@@ -48,7 +48,7 @@ def test_it_handles_commands_and_requests_relays_counts_and_recounts(role_url: s
     world.environment["DATABASE_URL"] = role_url
     app = world.start(SCHEMA="check")
     assert [row["body"]["type"] for row in world.ask(a_create())] == ["order.created"]
-    assert app.test_client().get("/orders").json["total"] == 1
+    assert app.test_client().get("/orders").get_json()["total"] == 1
     by_status = "SELECT value, orders FROM order_counts WHERE kind = 'status'"
     assert wait_for(lambda: world.query(by_status), "the counts") == [("PENDING", 1)]
     answer = app.test_cli_runner().invoke(args=["orders", "recount", "--yes", "--as", "alice"])

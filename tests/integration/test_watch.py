@@ -13,6 +13,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.admin import ACL, ACLFilter, ACLOperation, ACLPermissionType, ResourcePattern, ResourceType
 from kafka.record.default_records import DefaultRecordBatchBuilder
 
+from app.kafka.broker_view import KafkaView
 from app.services import waiting, watch
 from tests.harness.stack import FaultBroker
 from tests.harness.world import World, a_create, wait_for
@@ -28,7 +29,7 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def part(app: Flask, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = app.test_client().get("/readyz").json["parts"][name]
+    found: dict[str, Any] = app.test_client().get("/readyz").get_json()["parts"][name]
     return found
 
 
@@ -171,7 +172,7 @@ def test_a_right_to_write_that_is_missing_is_named(world: World, admin: KafkaAdm
 
 
 def test_topics_that_are_missing_are_named_and_made_nowhere(untouched: World, admin: KafkaAdminClient) -> None:
-    view = watch.KafkaView(untouched.settings())
+    view = KafkaView(untouched.settings())
     names = [untouched.commands, untouched.events]
     assert [topic.missing for topic in view.topics(names).values()] == [True, True]
     untouched.wire.create_topics(untouched.commands)
@@ -195,7 +196,7 @@ def test_a_broker_that_is_away_is_shown_in_one_sentence_and_keeps_http_ready(wor
         sentence = alarm(world, "broker_away", 15)
         assert sentence == f"No Kafka broker of {broker.bootstrap} answers"
         answer = app.test_client().get("/readyz")
-        assert (answer.status_code, answer.json["parts"]["broker"]["ok"]) == (200, False)
+        assert (answer.status_code, answer.get_json()["parts"]["broker"]["ok"]) == (200, False)
         assert math.isnan(metric(app, 'order_commands_lag{partition="0"}'))
         assert metric(app, "order_outbox_depth") == 0
     finally:

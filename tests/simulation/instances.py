@@ -64,9 +64,9 @@ class Quiet(Alarms):
         super().__init__()
         self._scheduler = scheduler
 
-    def ring(self, name: str, sentence: str) -> None:
+    def ring(self, name: str, sentence: str, evidence: str = "") -> None:
         """Raise an alarm, and have it reported."""
-        super().ring(name, sentence)
+        super().ring(name, sentence, evidence)
         self._scheduler.surprises.append(f"alarm {name} on {self._scheduler.instance.name}: {sentence}")
 
 

@@ -16,7 +16,7 @@ def text_of(node: ast.expr | None, names: dict[str, str]) -> str | None:
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return node.value
     if isinstance(node, ast.JoinedStr):
-        return "".join(it.value if isinstance(it, ast.Constant) else HOLE for it in node.values)
+        return "".join(str(it.value) if isinstance(it, ast.Constant) else HOLE for it in node.values)
     name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
     return names.get(name)
 

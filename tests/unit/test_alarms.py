@@ -1,11 +1,11 @@
 """Alarms: logged once, shown until they are over."""
 
 import logging
+import time
 
 import pytest
 
 from app.utils import alarm
-from app.utils import alarms as subject
 from app.utils.alarms import Alarms
 from app.utils.limits import ALARM_LEASE_SECONDS
 from app.utils.metrics import ALARMS
@@ -61,7 +61,7 @@ def test_what_happened_once_is_shown_until_a_person_has_seen_it() -> None:
 
 def test_a_condition_that_nobody_renews_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     alarms, now = Alarms(), [1000.0]
-    monkeypatch.setattr(subject.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     alarms.ring("offset_0", "Cut")
     alarms.ring("offset_1", "Cut")
     alarms.happened("lost_0_17", "Lost")

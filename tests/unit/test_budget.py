@@ -4,6 +4,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 
 import pytest
 
@@ -132,11 +133,12 @@ def test_an_answer_that_is_made_is_never_refused_but_others_wait_for_it(monkeypa
 def test_far_beyond_the_total_nobody_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """However fast answers are made for clients that do not read: each bytes are let go for once."""
     monkeypatch.setattr(module, "PATIENCE_SECONDS", 60.0)
-    budget, stopped = Budget(100), []
+    budget = Budget(100)
+    stopped: list[int] = []
     with ExitStack() as clients:
         for number in range(10):
             share = budget.overdraw(30)
-            clients.enter_context(share.waiting(lambda number=number: stopped.append(number)))
+            clients.enter_context(share.waiting(partial(stopped.append, number)))
             assert budget.held <= 125
         assert stopped == [0, 1, 2, 3, 4, 5]
 

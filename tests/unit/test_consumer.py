@@ -228,7 +228,7 @@ def test_trouble_in_the_search_for_poison_repeats_nothing() -> None:
         stage.store.away = len(calls) in (6, 7)
         return really(*arguments, **options)  # type: ignore[arg-type]
 
-    stage.store.handle = handle  # type: ignore[method-assign]
+    stage.store.handle = handle
     for _ in range(15):
         stage.store.away = False
         stage.step()
@@ -383,7 +383,7 @@ def test_a_partition_that_is_handled_elsewhere_while_it_is_looked_up_does_not_ha
         stage.log.records[0], stage.store.offsets[0] = [0], StoredOffset(TOPIC, 1)
         return seen
 
-    stage.log.bounds = bounds  # type: ignore[method-assign]
+    stage.log.bounds = bounds
     stage.step()
     assert stage.alarms.all() == {}
 

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 from psycopg2.extensions import parse_dsn
-from sqlalchemy import make_url
-from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
+from sqlalchemy import create_engine, make_url
 
 from app.database.url import libpq_url, normalized, place_of, without_secrets
 
@@ -32,7 +31,7 @@ ADDRESSES = [
 def test_libpq_and_sqlalchemy_read_the_same(url: str, parameters: dict[str, str]) -> None:
     made = normalized(url)
     assert parse_dsn(libpq_url(made)) == parameters
-    _, given = PGDialect_psycopg2().create_connect_args(make_url(made))
+    _, given = create_engine(made).dialect.create_connect_args(make_url(made))
     assert {name: str(value) for name, value in given.items()} == parameters
     assert normalized(made) == made
 

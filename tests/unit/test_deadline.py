@@ -1,14 +1,15 @@
 """A budget of seconds that several calls share."""
 
+import time
+
 import pytest
 
-from app.utils import deadline
 from app.utils.deadline import Deadline
 
 
 def test_a_deadline_counts_down_and_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr(deadline.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     budget = Deadline(4.0)
     assert (budget.remaining, budget.passed) == (4.0, False)
     now[0] = 103.5

@@ -247,7 +247,7 @@ def test_an_empty_store_location_is_left_out(empty: str | None) -> None:
 def test_fields_that_are_left_out_have_their_defaults() -> None:
     """[R1]"""
     order = details(deliveryFee=None).create("customer-1")
-    assert (order.delivery_fee, order.store_location, order.saga_id, order.announce) == (0, None, None, True)
+    assert (order.delivery_fee, order.store_location, order.saga_id, order.announce) == (Decimal(0), None, None, True)
 
 
 @pytest.mark.parametrize("field", ["storeLocation", "deliveryLocation"])

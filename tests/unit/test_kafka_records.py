@@ -183,7 +183,7 @@ def test_many_records_that_unpack_to_a_megabyte_each_come_a_few_at_a_time() -> N
 
 def test_a_poll_ends_with_a_partition_that_gave_enough() -> None:
     fetcher = SimpleNamespace(_append=lambda drained, part, most, update: 3, _parse_fetched_data=None)
-    quirks.get_past_any_record(SimpleNamespace(_fetcher=fetcher))  # type: ignore[arg-type]
+    quirks.get_past_any_record(SimpleNamespace(_fetcher=fetcher))
     assert fetcher._append({}, SimpleNamespace(full=True), 500, True) == 500
     assert fetcher._append({}, SimpleNamespace(full=False), 500, True) == 3
 
@@ -224,6 +224,6 @@ def test_a_partition_that_the_broker_cannot_read_ends_no_poll(monkeypatch: pytes
         return "records"
 
     fetcher = SimpleNamespace(_append=None, _parse_fetched_data=parse)
-    quirks.get_past_any_record(SimpleNamespace(_fetcher=fetcher))  # type: ignore[arg-type]
+    quirks.get_past_any_record(SimpleNamespace(_fetcher=fetcher))
     found = [fetcher._parse_fetched_data(SimpleNamespace(topic_partition=PLACE, fetched_offset=it)) for it in (7, 8)]
     assert found == [None, "records"]

@@ -125,7 +125,7 @@ def test_another_topic_that_holds_commands_of_before_the_take_over_waits_for_a_p
     stage = handled_up_to(3)
     stage.store.offsets[0] = StoredOffset(TOPIC, 3, None, Floor(3, datetime.now(UTC)))
     stage.log.id = OTHER_TOPIC
-    stage.log.first_since = lambda partition, timestamp: 2  # type: ignore[method-assign]
+    stage.log.first_since = lambda partition, timestamp: 2
     assert stage.play().handled() == [0, 1, 2]
     assert "would be done again" in stage.alarms.all()["offset_0"]
 
@@ -201,7 +201,7 @@ def test_key_and_value_are_told_apart() -> None:
 
 def test_a_record_that_cannot_be_read_says_nothing() -> None:
     stage = handled_up_to(3)
-    stage.log.checkpoint_at = lambda partition, offset: Checkpoint(offset, 0, None)  # type: ignore[method-assign]
+    stage.log.checkpoint_at = lambda partition, offset: Checkpoint(offset, 0, None)
     assert stage.look().alarms.all() == {}
 
 

@@ -4,12 +4,12 @@ import json
 import logging
 import os
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from app.utils import logging as subject
 from app.utils.log_writer import LogWriter
 from app.utils.logging import (
     LIBRARY_LINES,
@@ -63,7 +63,7 @@ def set_up(level: str, style: str, lines: Written) -> None:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [1000.0]
-    monkeypatch.setattr(subject.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     return now
 
 

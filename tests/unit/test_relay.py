@@ -2,7 +2,7 @@
 
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 from app.kafka import relay as module
 from app.kafka.ports import RecordRefused, SendFailed
 from app.kafka.relay import CYCLE_SECONDS, Leader, Relay
-from app.models.outgoing import LeaseLost
+from app.models.outgoing import LeaseLost, Portion
 from app.utils.alarms import Alarms
 from tests.unit.relays import a_leader, ids, lane, relay_all
 from tests.unit.scripted_relay import ScriptedLease, ScriptedTopic, a_row
@@ -236,7 +236,12 @@ def test_a_relay_that_is_stopped_amid_a_read_back_stops_after_the_portion() -> N
     stop = threading.Event()
     lease, topic = lane(1, limit=2), ScriptedTopic({0: ids(*range(50, 70))})
     read = topic.read
-    topic.read = lambda places: (stop.set(), read(places))[1]  # type: ignore[method-assign,func-returns-value]
+
+    def stop_and_read(places: Mapping[int, int]) -> Mapping[int, Portion]:
+        stop.set()
+        return read(places)
+
+    topic.read = stop_and_read
     a_relay(lease, topic).run(stop, lambda: None)
     assert (topic.reads, lease.stored[0].next_offset) == ([(0, 0)], 2)
     recover(lease, topic)
@@ -308,7 +313,7 @@ def test_a_relay_that_is_stopped_waits_for_acknowledgements_only_for_a_while(
         stop.set()
         return sent(records, check, hold)  # type: ignore[arg-type]
 
-    topic.send = send  # type: ignore[method-assign,assignment]
+    topic.send = send  # type: ignore[assignment]
     if confirmed:
         relay.run(stop, lambda: None)
     else:

@@ -30,6 +30,7 @@ class Story(RuleBasedStateMachine):
     """One order and everything that callers do to it. The model is status, runner, payment, version and a set time."""
 
     order: OrderState
+    runner: str | None
 
     @initialize()
     def begin(self) -> None:

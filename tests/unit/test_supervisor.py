@@ -53,7 +53,12 @@ def failing(times: int, error: Exception | None) -> Work:
 
 def test_work_runs_until_it_is_stopped() -> None:
     started = threading.Event()
-    thread = SupervisedThread("worker", lambda stop, beat: (started.set(), stop.wait(SECONDS))[0])
+
+    def work(stop: threading.Event, beat: Beat) -> None:
+        started.set()
+        stop.wait(SECONDS)
+
+    thread = SupervisedThread("worker", work)
     thread.start()
     assert started.wait(SECONDS)
     assert not thread.join(0)
@@ -92,7 +97,11 @@ def test_a_steady_run_starts_the_pauses_anew(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_the_heartbeat_is_shown() -> None:
-    thread = a_thread(lambda stop, beat: (beat(), stop.set())[0])
+    def work(stop: threading.Event, beat: Beat) -> None:
+        beat()
+        stop.set()
+
+    thread = a_thread(work)
     assert thread.seconds_since_beat is None
     run_to_the_end(thread)
     assert thread.seconds_since_beat is not None

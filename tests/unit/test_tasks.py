@@ -16,8 +16,10 @@ LATE = 0.05
 class OpenedMeanwhile(Gate):
     """A gate that another thread opens between the two looks of whoever waits."""
 
+    _opened: bool
+
     @property
-    def is_open(self) -> bool:  # type: ignore[override]  # what the class keeps in a slot
+    def is_open(self) -> bool:
         if self._task is not None and not self._opened:
             self._opened = True
             opener = threading.Thread(target=self.open)

@@ -8,8 +8,10 @@ from tests.benchmarks.bench import Bench
 from tests.benchmarks.table import Result
 
 # In this order: those that need the large table stand together.
-MODULES = ("before", "create", "loops", "accept", "get", "lists", "filters", "commands", "relay", "latency", "memory")
-MODULES += ("start", "beside")
+MODULES = (
+    *("before", "create", "loops", "accept", "get", "lists", "filters", "commands", "relay", "latency", "memory"),
+    *("start", "beside"),
+)
 LONG_MODULES = ("growth", "scaling", "profile")
 
 

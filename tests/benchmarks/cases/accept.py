@@ -1,6 +1,7 @@
 """verifyAndAcceptOrder on orders that are CREATED, each once: this service, the ORM's select for update."""
 
 import json
+from typing import Any
 
 from tests.benchmarks.bench import Bench, Served
 from tests.benchmarks.cases import case
@@ -28,7 +29,7 @@ def accept(bench: Bench) -> Result:
     return Result([row], {f"verifyAndAcceptOrder: {name}": sample for name, sample in found.items()})
 
 
-def accepts(bench: Bench, served: Served, orders: int, **options: int) -> Writes:
+def accepts(bench: Bench, served: Served, orders: int, **options: Any) -> Writes:
     """Return rounds of accepts of so many of the database's orders."""
     served.database.settle_loaded()
     ids = served.database.write_values(bench.folder / f"{served.events.topic}.created", CREATED_IDS, orders)

@@ -14,7 +14,7 @@ from tests.benchmarks.peers.orders import Event, Refused
 db = SQLAlchemy()
 
 
-class Order(db.Model):
+class Order(db.Model):  # type: ignore[name-defined]  # as Flask-SQLAlchemy says to write it
     """The orders."""
 
     __tablename__ = "orders"
@@ -42,7 +42,7 @@ class Order(db.Model):
     version = mapped_column(db.Integer, nullable=False)
 
 
-class Outbox(db.Model):
+class Outbox(db.Model):  # type: ignore[name-defined]  # as above
     """Events that are committed and not sent yet."""
 
     __tablename__ = "outbox"

@@ -45,7 +45,7 @@ def make_order(payload: dict[str, Any], named: str) -> Event:
     """Do `create_order` and return its reply."""
     order = Order(**order_of(payload, payload["saga_id"]))
     db.session.add(order)
-    reply = {"order_id": order.order_id, "customer_id": order.cust_id, "status": order.order_status}
+    reply: dict[str, Any] = {"order_id": order.order_id, "customer_id": order.cust_id, "status": order.order_status}
     reply |= {"saga_id": order.saga_id, "version": order.version, "correlation_id": named}
     return envelope(order, "order.created", named, reply)
 

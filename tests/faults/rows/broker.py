@@ -185,7 +185,7 @@ def creates(stack: Stack) -> set[str]:
     return {saga_id for _, saga_id in made}
 
 
-def replies(stack: Stack) -> Counter[str]:
+def replies(stack: Stack) -> Counter[str | None]:
     """Return how many records there are on the events topic, by correlation id."""
     return Counter(it.body["correlation_id"] for it in read_topic(stack.broker.bootstrap, stack.events_topic))
 

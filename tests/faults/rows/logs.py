@@ -6,7 +6,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from typing import cast
+from typing import Any, cast
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
@@ -79,6 +79,16 @@ def replaced(trial: Trial) -> None:
         trial.row.require(len(set(orders)) == 1, f"orders, sagas, versions: {orders}", "I1")
 
 
+def join(member: KafkaConsumer) -> None:
+    """Wait until the member has what the group gives it."""
+    until(lambda: member.poll(timeout_ms=200) or member.assignment(), "its partitions")
+
+
+def await_named(member: KafkaConsumer, stack: Stack) -> Any:
+    """Return the alarm about the member, which goes on as one."""
+    return until(lambda: member.poll(timeout_ms=100) is None or naming(stack), "the alarm")
+
+
 @row(40, "a foreign member in the group: another assignor; the same and another subscription", limit=400.0)
 def foreign_member(trial: Trial) -> None:
     """Its partitions wait and are told, and nothing is lost when it leaves."""
@@ -101,12 +111,12 @@ def foreign_member(trial: Trial) -> None:
             **options,
         )
         with closing(foreign):
-            until(lambda joined=foreign: joined.poll(timeout_ms=200) or joined.assignment(), "its partitions")
+            join(foreign)
             trial.strike()
             more = creates(stack)
             held = {place for place in foreign.assignment() if place.topic == stack.commands_topic}
             if held:
-                told = until(lambda it=foreign: it.poll(timeout_ms=100) is None or naming(stack), "the alarm")
+                told = await_named(foreign, stack)
                 trial.own(f"alarm: {told}")
                 until(lambda: lag(stack) > 0, "a lag that is true")
         sent |= more
@@ -124,7 +134,7 @@ def gone(trial: Trial) -> None:
     goes_on(trial, "the topic was deleted")
     alarmed(trial, "The topic was made anew")
     settings = stack.broker._settings
-    stack.broker._settings = lambda: {  # type: ignore[method-assign]
+    stack.broker._settings = lambda: {
         **settings(),
         "auto.create.topics.enable": "true",
         "num.partitions": 1,

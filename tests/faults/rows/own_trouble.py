@@ -41,6 +41,11 @@ FAULTS = [
 ]
 
 
+def await_alarm(trial: Trial, code: str) -> None:
+    """Wait for an alarm that names the code."""
+    until(lambda: [it for it in trial.stack.alarms() if code in it], f"an alarm with {code}")
+
+
 @row(35, "the service's own trouble, met by commands", seconds=90.0, quick=(30.0, 3))
 def own_trouble(trial: Trial) -> None:
     """A right, an I/O error, a full disk, a damaged table, a column that is missing."""
@@ -52,7 +57,7 @@ def own_trouble(trial: Trial) -> None:
                 break
             trial.query(broken)
             started = time.monotonic()
-            until(lambda code=code: [it for it in trial.stack.alarms() if code in it], f"an alarm with {code}")
+            await_alarm(trial, code)
             rung.append(time.monotonic() - started)
             trial.strike()
             trial.pause(0.5)

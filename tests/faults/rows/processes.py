@@ -3,6 +3,7 @@
 import math
 import signal
 import time
+from functools import partial
 
 from tests.faults.checker import REPLY_TYPES
 from tests.faults.fail_points import passed_points, strike_under_load
@@ -129,7 +130,7 @@ def freeze(trial: Trial) -> None:
             leader.freeze()
             started = time.monotonic()
             try:
-                until(lambda it=other: leads(it), "another leader", TAKE_OVER_SECONDS + 5)
+                until(partial(leads, other), "another leader", TAKE_OVER_SECONDS + 5)
                 took = time.monotonic() - started
                 time.sleep(max(seconds - took, 0))  # the freeze itself
             finally:

@@ -62,7 +62,7 @@ def mock_in_place_of_kafka(trial: Trial) -> Iterator[MockBroker]:
     stack.broker.stop()
     kafka = stack.broker
     with MockBroker() as mock:
-        stack.broker = mock
+        stack.broker = mock  # type: ignore[assignment]  # it has what the stack asks of a broker
         stack.create_topics()
         try:
             yield mock
@@ -79,8 +79,13 @@ def passing(trial: Trial, mock: MockBroker) -> None:
         for error in PASSING:
             script = mock.answer(ProduceRequest, error, trial.rng.randint(1, MOST))
             scripts.append(script)
-            until(lambda script=script: script.given == script.times, "requests to answer with an error")
+            await_given(script)
     strike(trial, "passing errors", scripts)
+
+
+def await_given(script: Script) -> None:
+    """Wait until the script has been played."""
+    until(lambda: script.given == script.times, "requests to answer with an error")
 
 
 def waited_for(trial: Trial, mock: MockBroker, what: str, error: type[KafkaError], *apis: type) -> None:

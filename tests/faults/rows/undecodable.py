@@ -36,7 +36,7 @@ class RawName(str):
 
     __slots__ = ()
 
-    def encode(self, *_: object) -> bytes:  # type: ignore[override]
+    def encode(self, *_: object) -> bytes:
         """Return bytes that are not UTF-8."""
         return b"\xff\xfe"
 

@@ -146,7 +146,7 @@ def backlog(trial: Trial) -> None:
 def fill(trial: Trial, rows: int) -> None:
     """Put as many events into the outbox, of ORDERS orders in turn, with bytes as the service writes them."""
     order = {"orderId": "<order>", "custId": "customer-1", "orderStatus": "PLACED", "version": 0, **ORDER_DETAILS}
-    payload = {"orderId": "<order>", "customerId": "customer-1", "runnerId": None, "status": "updated"}
+    payload: dict[str, Any] = {"orderId": "<order>", "customerId": "customer-1", "runnerId": None, "status": "updated"}
     payload |= {"event": json.dumps(order), "source": "order-service", "version": 0}
     envelope = {"type": "ORDER_UPDATED", "correlation_id": "backlog", "payload": payload, "event_id": "<event>"}
     trial.query(
@@ -173,7 +173,7 @@ def drain(trial: Trial, instance: Instance, rows: int, before: float) -> float:
             nonlocal largest
             largest = max(largest, memory_of(instance))
             time.sleep(0.2)  # the looking itself must not be what the machine is busy with
-            return sum(reader.end_offsets(places).values()) >= rows
+            return int(sum(reader.end_offsets(places).values())) >= rows
 
         until(all_sent, f"{rows} events on the topic", DRAIN_SECONDS)
     until(lambda: not trial.query("SELECT 1 FROM outbox LIMIT 1"), "an empty outbox")
