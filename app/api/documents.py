@@ -14,8 +14,8 @@ from werkzeug.exceptions import HTTPException
 
 from app.api.flask_adapter import refused
 from app.config.config import Settings
-from app.utils.decoder import decode
-from app.utils.encoder import encode
+from app.wire.decoder import decode
+from app.wire.encoder import encode
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 STATIC = Path(__file__).with_name("static")

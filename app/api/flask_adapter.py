@@ -9,10 +9,11 @@ from werkzeug.routing import BaseConverter
 
 from app.api import errors, requests
 from app.api.common import Common
-from app.api.errors import Refused, Response
+from app.api.errors import Response
 from app.api.requests import Request, too_large
 from app.api.routes import Endpoint
-from app.utils.decoder import MAX_BYTES
+from app.models.errors import Refused
+from app.wire.decoder import MAX_BYTES
 
 
 class AnyText(BaseConverter):

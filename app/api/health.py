@@ -4,26 +4,25 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import psycopg2
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
 
 from app.api.errors import Response, respond
 from app.api.requests import Request
 from app.api.routes import Endpoint
 from app.config.config import Settings
-from app.database.answers import Answer
 from app.database.pool import Pool
 from app.database.statements import READ_ONLY
 from app.database.watched import Seen, read_seen
-from app.models.errors import ConnectingTakesLong, DatabaseBusy, DatabaseFull, DatabaseTrouble
+from app.models.errors import ConnectingTakesLong, DatabaseBusy, DatabaseError, DatabaseFull, DatabaseTrouble
+from app.models.writes import HttpAnswer
 from app.services import gauges
 from app.services.kafka_service import KafkaService
 from app.utils.alarms import Alarms
 from app.utils.deadline import Deadline
-from app.utils.encoder import encode
 from app.utils.limits import REQUEST_SECONDS, WATCH_STALE_SECONDS
 from app.utils.metrics import REQUEST_SECONDS as REQUEST_HISTOGRAM
 from app.utils.metrics import REQUESTS
+from app.wire.encoder import encode
 
 STALE_SECONDS = 30.0
 UNKNOWN = {"ok": False, "reason": "no process of the service watches"}
@@ -62,7 +61,7 @@ class Health:
         """Return what the watch of the service saw in the last WATCH_STALE_SECONDS, None where there is nothing."""
         try:
             found = read_seen(self.pool, deadline)
-        except (DatabaseTrouble, psycopg2.Error):
+        except DatabaseError:
             return None
         return found[0] if found is not None and found[1] < WATCH_STALE_SECONDS else None
 
@@ -129,7 +128,7 @@ class Checks:
         parts = self._health.parts(request.deadline)
         ready = parts["database"]["ok"] and parts["schema"]["ok"]
         body = {"status": "ready" if ready else "not ready", "parts": parts}
-        return respond(Answer(200 if ready else 503, encode(body)))
+        return respond(HttpAnswer(200 if ready else 503, encode(body)))
 
     def metrics(self, request: Request) -> Response:
         """The metrics of this process in Prometheus' text format."""
@@ -147,8 +146,8 @@ def alive(_: Request) -> Response:
     return _ALIVE
 
 
-_HEALTHY = respond(Answer(200, encode({"status": "healthy"})))
-_ALIVE = respond(Answer(200, encode({"status": "alive"})))
+_HEALTHY = respond(HttpAnswer(200, encode({"status": "healthy"})))
+_ALIVE = respond(HttpAnswer(200, encode({"status": "alive"})))
 
 
 def count(endpoint: str | None, status: int, deadline: Deadline) -> None:

@@ -9,15 +9,16 @@ from collections import deque
 from collections.abc import Iterator
 from itertools import groupby
 
-from app.api.errors import Refused, Response
+from app.api.errors import Response
 from app.database.pages import ROW_BYTES, Listed, Page
+from app.models.errors import Refused
 from app.services.order_service import OrderService
 from app.utils.budget import Budget, Share
 from app.utils.deadline import Deadline
-from app.utils.encoder import encode
 from app.utils.limits import REQUEST_SECONDS
 from app.utils.tasks import sleep
 from app.utils.turns import Turns
+from app.wire.encoder import encode
 
 ANSWERS_BYTES = 32 * 1024 * 1024  # that all answers of a process hold together
 PORTION = 100  # orders that are encoded in one go, in one or two milliseconds

@@ -13,12 +13,12 @@ from urllib.parse import parse_qsl
 
 import uuid_utils
 
-from app.api.errors import Refused
-from app.database.answers import IdempotencyKey
+from app.models.errors import Refused
+from app.models.writes import IdempotencyKey
 from app.utils.deadline import Deadline
-from app.utils.decoder import MAX_BYTES, decode
 from app.utils.limits import REQUEST_SECONDS
 from app.utils.logging import correlation_id
+from app.wire.decoder import MAX_BYTES, decode
 
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
@@ -104,7 +104,7 @@ def too_large() -> Refused:
 
 
 def json_object(request: Request, body: bytes) -> dict[str, Any]:
-    """Return the object in the body. Raises Unreadable, and Refused where it is none or not said to be JSON."""
+    """Return the object in the body. Raises Refused."""
     if not body:
         raise Refused("no_data", "No data provided")
     refusal = _refusal_of_type(request.header)

@@ -5,19 +5,20 @@ from dataclasses import dataclass
 from functools import partial
 
 from app.api import answers, requests
-from app.api.errors import Failures, Refused, Response, failure, respond
+from app.api.errors import Failures, Response, respond
 from app.api.pages import Pages
 from app.api.requests import Request
-from app.database.answers import Answer
-from app.database.orders import Origin
 from app.models.commands import Command
+from app.models.errors import Refused
 from app.models.order import OrderStatus
 from app.models.rules import NOT_FOUND
+from app.models.writes import ChangeSource, HttpAnswer
 from app.services.order_service import Call, OrderService
-from app.utils.decoder import is_storable
-from app.utils.encoder import encode
 from app.utils.text import clip
 from app.wire import bodies, fields
+from app.wire.answers import failure
+from app.wire.decoder import is_storable
+from app.wire.encoder import encode
 
 DEFAULT_LIMIT = 10
 MAX_LIMIT = 1000
@@ -112,7 +113,7 @@ class Orders:
         order = self._service.get(order_id, request.deadline)
         if order is None:
             return respond(failure(request.path, NOT_FOUND.code, NOT_FOUND.message))
-        return respond(Answer(200, encode(order.to_wire())))
+        return respond(HttpAnswer(200, encode(order.to_wire())))
 
     def _change(self, body_model: type[bodies.Body], present: answers.Presenter) -> Answering:
         """Return what answers a change: the body is read, done, and committed."""
@@ -120,14 +121,14 @@ class Orders:
         def answer(request: Request) -> Response:
             body = request.read_body()
             call = Call(
-                Origin("http", request.correlation_id),
+                ChangeSource("http", request.correlation_id),
                 request.deadline,
                 requests.idempotency_key(request, body),
                 partial(present, request.path),
             )
 
             def command() -> Command:
-                return fields.read(body_model, requests.json_object(request, body)).command()
+                return fields.parse_body(body_model, requests.json_object(request, body)).command()
 
             answered = self._service.answer(command, call)
             if answered.status < 300:

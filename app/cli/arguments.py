@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from app.utils.decoder import is_storable
+from app.wire.decoder import is_storable
 from app.wire.fields import MAX_ID_LENGTH
 
 ROW_ID = click.IntRange(1, 2**63 - 1)

@@ -9,7 +9,7 @@ import click
 from sqlalchemy import Row
 from tabulate import tabulate
 
-from app.utils.encoder import encode
+from app.wire.encoder import encode
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 

@@ -16,9 +16,10 @@ from app.cli.cluster import require_ours
 from app.cli.database import transaction
 from app.cli.output import Failure, json_option, print_json
 from app.config.config import Settings
-from app.utils.decoder import Unreadable, decode
-from app.utils.encoder import encode
+from app.models.errors import Refused
 from app.wire.command_types import COMMAND_TYPES
+from app.wire.decoder import decode
+from app.wire.encoder import encode
 
 
 @click.command("send-command")
@@ -94,7 +95,7 @@ def _send(settings: Settings, who: str, what: str, key: bytes | None, data: byte
 def _payload(data: bytes) -> dict[str, Any]:
     try:
         body = decode(data)
-    except Unreadable as error:
+    except Refused as error:
         raise Failure(f"The payload cannot be read: {error}.") from None
     if not isinstance(body, dict):
         raise Failure("The payload must be a JSON object.")

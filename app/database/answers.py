@@ -3,15 +3,12 @@
 import contextlib
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
-
-import psycopg2
-from psycopg2.errorcodes import UNIQUE_VIOLATION
 
 from app.database import statements as sql
 from app.database.pool import Pool, Session, read
-from app.models.errors import DatabaseAway, DatabaseBusy, DatabaseTrouble, OutcomeUnknown
+from app.models.errors import DatabaseAway, DatabaseBusy, DatabaseError, KeyInUse, OutcomeUnknown, ValuesRefused
+from app.models.writes import HttpAnswer, IdempotencyKey
 from app.utils.deadline import Deadline
 from app.utils.limits import ASKING_SECONDS
 from app.utils.tasks import sleep
@@ -21,29 +18,8 @@ MOST_BEHIND_STUCK = 8  # whoever comes later is told that the order is busy
 MARKED_LOOK_SECONDS = 0.05
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a caller gets: the HTTP status and the JSON bytes."""
-
-    status: int
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class IdempotencyKey:
-    """The key of one request: unique per path, bound to the bytes of the body [H15]."""
-
-    path: str
-    key: str
-    body_hash: bytes
-
-
 class KeyTaken(Exception):
     """A twin was faster: its stored answer is the answer."""
-
-
-class KeyInUse(Exception):
-    """A twin is still being worked on."""
 
 
 class AnswerStore:
@@ -70,22 +46,22 @@ class AnswerStore:
                 raise DatabaseBusy("The request took too long")
             sleep(MARKED_LOOK_SECONDS)
 
-    def find(self, key: IdempotencyKey, deadline: Deadline) -> tuple[bytes, Answer] | None:
+    def find(self, key: IdempotencyKey, deadline: Deadline) -> tuple[bytes, HttpAnswer] | None:
         """Return the body hash and the answer stored under the key, or None. Raises DatabaseTrouble."""
         rows = read(self._pool, sql.FIND_ANSWER, (key.path, key.key), deadline)
         if not rows:
             return None
         body_hash, status, body = rows[0]
-        return bytes(body_hash), Answer(status, bytes(body))
+        return bytes(body_hash), HttpAnswer(status, bytes(body))
 
-    def keep(self, key: IdempotencyKey | None, answer: Answer, deadline: Deadline) -> None:
+    def keep(self, key: IdempotencyKey | None, answer: HttpAnswer, deadline: Deadline) -> None:
         """Store an answer that goes with no change under its key, if there is one. Raises KeyTaken, KeyInUse and
         DatabaseTrouble."""
         if key is not None:
             self._keep(key, answer, deadline, lambda _: True)
 
     def keep_refused_accept(
-        self, key: IdempotencyKey | None, answer: Answer, accept: tuple[str, str], deadline: Deadline
+        self, key: IdempotencyKey | None, answer: HttpAnswer, accept: tuple[str, str], deadline: Deadline
     ) -> None:
         """Store the refusal of an accept, and remember its order and runner from now on [R8]. Raises as `keep`."""
 
@@ -102,7 +78,7 @@ class AnswerStore:
             read(self._pool, sql.REMEMBER_REFUSAL, accept, deadline)  # twice is as once
 
     def use_refusal(
-        self, key: IdempotencyKey | None, answer: Answer, order_id: str, call_id: uuid.UUID, deadline: Deadline
+        self, key: IdempotencyKey | None, answer: HttpAnswer, order_id: str, call_id: uuid.UUID, deadline: Deadline
     ) -> bool:
         """Store the answer and use up the oldest remembered refusal of the order [R8]; False: there is none left.
 
@@ -121,7 +97,7 @@ class AnswerStore:
             if not self._keep(key, answer, deadline, use, lambda: bool(read(self._pool, sql.FIND_USE, mark, deadline))):
                 return False
             if key is None:
-                with contextlib.suppress(psycopg2.Error, DatabaseTrouble):
+                with contextlib.suppress(DatabaseError):
                     self._pool.run(sql.CONFIRM_USE, mark, deadline)
         return True
 
@@ -141,7 +117,7 @@ class AnswerStore:
     def _keep(
         self,
         key: IdempotencyKey | None,
-        answer: Answer,
+        answer: HttpAnswer,
         deadline: Deadline,
         effect: Callable[[Session], bool],
         is_done: Callable[[], bool] = lambda: False,
@@ -159,7 +135,7 @@ class AnswerStore:
                 raise lost from None  # nothing was done now, but the first try may have been
 
     def _kept(
-        self, key: IdempotencyKey | None, answer: Answer, deadline: Deadline, effect: Callable[[Session], bool]
+        self, key: IdempotencyKey | None, answer: HttpAnswer, deadline: Deadline, effect: Callable[[Session], bool]
     ) -> bool:
         until = waiting(key, deadline)
         try:
@@ -170,7 +146,7 @@ class AnswerStore:
                 if not effect(session):
                     session.connection.rollback()
                     return False
-        except psycopg2.Error as error:
+        except ValuesRefused as error:
             raise_if_taken(error)
             raise
         except DatabaseBusy:
@@ -184,12 +160,12 @@ def waiting(key: IdempotencyKey | None, deadline: Deadline) -> Deadline:
     return deadline if key is None else deadline.sooner(ASKING_SECONDS)
 
 
-def raise_if_taken(error: psycopg2.Error) -> None:
+def raise_if_taken(error: ValuesRefused) -> None:
     """Raise KeyTaken where the error says that the key has its answer."""
-    if error.pgcode == UNIQUE_VIOLATION and error.diag.constraint_name == "idempotency_keys_pkey":
+    if error.constraint == "idempotency_keys_pkey":
         raise KeyTaken from error
 
 
-def answer_parameters(key: IdempotencyKey, answer: Answer) -> list[Any]:
+def answer_parameters(key: IdempotencyKey, answer: HttpAnswer) -> list[Any]:
     """Return the values of a stored answer."""
     return [key.path, key.key, key.body_hash, answer.status, answer.body]

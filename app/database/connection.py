@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any
 
 import psycopg2
+import psycopg2.extras
 from psycopg2.extensions import connection as Connection
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import NullPool
@@ -60,6 +61,8 @@ _LOOK = "SELECT pg_backend_pid(), current_setting('order_service.session', true)
 _ROUNDS = 3
 _PATIENCE_SECONDS = 1.5
 _ASK_SECONDS = 3.0
+
+psycopg2.extras.register_uuid()  # type: ignore[no-untyped-call]  # for every connection: psycopg2 ships no types
 
 
 class SharedSession(psycopg2.OperationalError):

@@ -6,46 +6,20 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-import psycopg2
-from psycopg2.errorcodes import UNIQUE_VIOLATION
-
 from app.database import lists
 from app.database import statements as sql
-from app.database.answers import (
-    MOST_BEHIND_STUCK,
-    Answer,
-    AnswerStore,
-    IdempotencyKey,
-    answer_parameters,
-    raise_if_taken,
-    waiting,
-)
+from app.database.answers import MOST_BEHIND_STUCK, AnswerStore, answer_parameters, raise_if_taken, waiting
 from app.database.groups import Groups
 from app.database.pages import LARGE_TEXTS, LOAD_TEXTS, Listed, Page
 from app.database.pool import Pool, Session, read
 from app.database.rows import to_row, to_state
 from app.database.statement import Statement
-from app.models.errors import DatabaseAway, DatabaseBusy, OutcomeUnknown
+from app.models.errors import DatabaseAway, DatabaseBusy, OutcomeUnknown, ValuesRefused
 from app.models.order import OrderState
 from app.models.rules import Change
+from app.models.writes import ChangeSource, Event, HttpAnswer, IdempotencyKey
 from app.utils.deadline import Deadline
 from app.utils.turns import Turns
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """The record that announces a change: its type and finished bytes."""
-
-    type: str
-    payload: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Who asked: written into the history."""
-
-    door: str
-    correlation_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +28,10 @@ class Write:
 
     change: Change
     change_id: uuid.UUID
-    origin: Origin
+    origin: ChangeSource
     event: Event | None
     key: IdempotencyKey | None
-    answer: Answer
+    answer: HttpAnswer
 
     @property
     def statement(self) -> Statement:
@@ -103,7 +77,7 @@ class OrderStore:
         """Return the order as it is now, or None. Raises DatabaseTrouble."""
         try:
             return self._loads.submit(order_id, len(order_id), deadline)
-        except (psycopg2.Error, DatabaseBusy, OutcomeUnknown):
+        except (ValuesRefused, DatabaseBusy, OutcomeUnknown):
             return self._load_all([order_id], deadline)[0]
 
     def page(self, filters: dict[str, str], limit: int, offset: int, deadline: Deadline) -> Page:
@@ -141,13 +115,9 @@ class OrderStore:
         return self._turns.take(order_id, until, DatabaseBusy("The order is busy"))
 
     def write_locked(self, write: Write, session: Session, until: Deadline) -> None:
-        """Write a change in a transaction that holds the order's row. Does not commit. Raises KeyTaken."""
+        """Write a change in a transaction that holds the order's row. Does not commit."""
         session.limit(until)
-        try:
-            session.execute(write.statement, write.parameters())
-        except psycopg2.Error as error:
-            raise_if_taken(error)
-            raise
+        session.execute(write.statement, write.parameters())
 
     def locked(self, order_id: str, key: IdempotencyKey | None, session: Session, until: Deadline) -> OrderState | None:
         """Lock and return the order in a transaction; the key first, as the one-statement write does."""
@@ -164,7 +134,7 @@ class OrderStore:
             if write.change.before is None:
                 return self._creates.submit(write, write.size, deadline)
             done = self._changes.submit(write, write.size, deadline)
-        except (psycopg2.Error, DatabaseBusy):
+        except (ValuesRefused, DatabaseBusy):
             done = None
         return self._written(write, deadline) if done is None else done
 
@@ -203,8 +173,8 @@ class OrderStore:
     def _written_now(self, write: Write, deadline: Deadline, until: Deadline) -> bool:
         try:
             return bool(self._pool.run(write.statement, write.parameters(), until))
-        except psycopg2.Error as error:
-            if error.pgcode == UNIQUE_VIOLATION and error.diag.constraint_name == "orders_pkey":
+        except ValuesRefused as error:
+            if error.constraint == "orders_pkey":
                 return True  # a new order's id is random: only the first try of this very statement can have made it
             raise_if_taken(error)
             raise

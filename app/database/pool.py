@@ -15,25 +15,12 @@ from psycopg2.extensions import connection as Connection
 from app.database.arrays import array_literal
 from app.database.connections import Connections, Lent
 from app.database.database import Database
-from app.database.reasons import told
 from app.database.statement import Statement
 from app.database.timed import timed
-from app.models.errors import (
-    DatabaseAway,
-    DatabaseBusy,
-    DatabaseFails,
-    DatabaseReadOnly,
-    DatabaseTrouble,
-    OutcomeUnknown,
-)
+from app.database.translation import STALE_PLAN, translated
+from app.models.errors import DatabaseAway, DatabaseBusy, DatabaseError, DatabaseReadOnly, OutcomeUnknown
 from app.utils.deadline import Deadline
 from app.utils.limits import LEEWAY_MS, LOCK_MS, POOL_SECONDS, STATEMENT_MS
-
-_DEAD = ("08", "57P01", "57P02", "57P03", "40003")
-_BUSY = ("55P03", "57014", "40P01", "40001", "53")
-_STALE_PLAN = ("0A000", "26000")
-_NO_SCHEMA = ("42P01", "42703")
-_OWN = ("22", "23")  # what a statement's values can be at fault for
 
 
 class Session:
@@ -104,15 +91,15 @@ class Pool:
     def run(self, statement: Statement, parameters: Sequence[Any], deadline: Deadline) -> list[tuple[Any, ...]]:
         """Run one autocommitted statement and return its rows.
 
-        Blocks until `deadline` at the longest. Raises DatabaseAway and DatabaseBusy (nothing done), OutcomeUnknown,
-        and psycopg2's error where the values may be at fault: SQLSTATE class 22 and 23 (a taken key), nothing else.
+        Blocks until `deadline` at the longest. Raises DatabaseError, and only where it is OutcomeUnknown may the
+        statement have been carried out.
         """
         with self._borrowed(deadline) as session:
             session.set_autocommit(True)
             try:
                 rows = session.execute(statement, parameters)
             except psycopg2.Error as error:
-                if error.pgcode not in _STALE_PLAN:
+                if error.pgcode not in STALE_PLAN:
                     raise
                 session.forget_plans()
                 rows = session.execute(statement, parameters)
@@ -146,10 +133,7 @@ class Pool:
                 self._limit(session, lent, deadline)
                 yield session
         except psycopg2.Error as error:
-            trouble = self._trouble(error, lent, deadline)
-            if trouble is None:
-                raise
-            raise trouble from error
+            raise self._translated(error, lent, deadline) from error
         finally:
             self._connections.give_back(lent)
 
@@ -169,31 +153,23 @@ class Pool:
             raise DatabaseBusy("The request took too long")
         return self._connections.take(deadline, POOL_SECONDS)
 
-    def _trouble(self, error: psycopg2.Error, lent: Lent, deadline: Deadline) -> DatabaseTrouble | None:
-        code, cause = error.pgcode or "", told(error)
-        if code == "25006":  # refused; a server that has been promoted meanwhile is found by a new connection
+    def _translated(self, error: psycopg2.Error, lent: Lent, deadline: Deadline) -> DatabaseError:
+        """Return the error as the service's own, and draw the consequences for the connection and for the database."""
+        found = translated(error, is_lost=bool(lent.connection.closed))
+        if isinstance(found, DatabaseReadOnly):
             lent.connection.close()
-            self._database.drop_idle()
-            return DatabaseReadOnly("The database takes no changes now; nothing was done", cause, code)
-        if lent.connection.closed or code.startswith(_DEAD):
+            self._database.drop_idle()  # a server that has been promoted meanwhile is found by a new connection
+        elif isinstance(found, OutcomeUnknown):
             lent.connection.close()
             if not deadline.passed:
                 self._database.drop_idle()
             elif not self._database.answered_lately:
                 self._database.mark_unavailable(error)  # late alone may be one that waited for others
-            return OutcomeUnknown(
-                "The database connection was lost; whether the change was made is not known", cause, code
-            )
-        if code:  # a server that refuses is there
+        elif found.sqlstate:  # a server that refuses is there
             self._database.answered()
-        if code.startswith(_STALE_PLAN):
-            lent.connection.close()
-            return DatabaseBusy("The database schema has just changed", cause, code)
-        if code.startswith(_BUSY):
-            return DatabaseBusy("The database is busy", cause, code)
-        if code.startswith(_NO_SCHEMA):
-            return DatabaseAway("The database schema is not ready yet", cause, code)
-        return None if code.startswith(_OWN) else DatabaseFails("The database cannot do this now", cause, code)
+            if found.sqlstate.startswith(STALE_PLAN):
+                lent.connection.close()
+        return found
 
 
 def read(pool: Pool, statement: Statement, parameters: Sequence[Any], deadline: Deadline) -> list[tuple[Any, ...]]:

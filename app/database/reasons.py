@@ -100,9 +100,3 @@ def reason_of(error: BaseException) -> Reason:
             if re.search(pattern, told):
                 return reason
     return Reason(f"it cannot be reached ({type(error).__name__})")
-
-
-def told(error: psycopg2.Error) -> str:
-    """Return PostgreSQL's sentence, without the details that quote values, and the SQLSTATE."""
-    sentence = (error.diag.message_primary or str(error) or type(error).__name__).partition("\n")[0]
-    return f"{sentence} (SQLSTATE {error.pgcode})" if error.pgcode else sentence

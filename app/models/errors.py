@@ -1,33 +1,91 @@
-"""What can go wrong through no fault of the caller.
+"""Every exception that a caller can meet, with the code of the contract [H1] that each is answered with.
 
-DatabaseTrouble         the call cannot be answered now
-  DatabaseAway          the server cannot be reached, or its schema is not at head; nothing was done
-    DatabaseReadOnly    the server takes no changes; nothing was done
-  DatabaseBusy          a lock, a slow statement or a full disk stood in the way; nothing was done
-    ConnectingTakesLong a new connection was not there in time; nothing was done
-    DatabaseFull        the server has no connection to spare; nothing was done
-    DatabaseFails       the server refused or failed for a reason that is not the statement's own; nothing was done
-  OutcomeUnknown        the connection died in the statement, which may have been done or not
-  ServiceTrouble        the service itself is at fault, whatever the command; nothing was done, and commands wait
-CommandFault            a batch of commands failed through a fault that may be one command's own; nothing was done
-OffsetMoved             another instance has handled the batch's records; nothing was done
+    ServiceError
+    ├── Refused                      its own code     the request or the command says what the service does not take
+    ├── KeyReused                    idempotency_key_reused
+    ├── KeyInUse                     idempotency_key_in_use
+    └── DatabaseError
+        ├── ValuesRefused            internal_error   the database refused values that the service let through
+        │   └── ForeignRuleBroken    database_busy    … by a rule that is not the service's
+        └── DatabaseTrouble                           the call cannot be answered now: try again
+            ├── DatabaseAway         database_away    the server cannot be reached, or its schema is not at head
+            │   └── DatabaseReadOnly                  the server takes no changes
+            ├── DatabaseBusy         database_busy    a lock, a slow statement or a full disk stood in the way
+            │   ├── ConnectingTakesLong               a new connection was not there in time
+            │   ├── DatabaseFull                      the server has no connection to spare
+            │   └── DatabaseFails                     the server failed for a reason that is not the statement's own
+            ├── OutcomeUnknown       outcome_unknown  the connection died in the statement
+            └── ServiceTrouble       internal_error   the service itself is at fault, whatever the command
+
+Only after OutcomeUnknown may something have been done. The consumer alone meets CommandFault and OffsetMoved, which no
+caller is told of.
 """
 
 
-class DatabaseTrouble(Exception):
-    """The call cannot be answered now through no fault of the caller; the sentence is fit for one.
+class ServiceError(Exception):
+    """`str()` is the sentence that a caller gets; where it is empty, the sentence of the code is used."""
 
-    `reason` is for an operator: the sentence, and PostgreSQL's own where there is one; `sqlstate` is its code.
+    code = "internal_error"
+
+
+class Refused(ServiceError):
+    """The input is refused before an order is looked at, by a code of its own."""
+
+    def __init__(self, code: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
+
+
+class KeyReused(ServiceError):
+    """The Idempotency-Key belongs to another body."""
+
+    code = "idempotency_key_reused"
+
+
+class KeyInUse(ServiceError):
+    """A duplicate under this Idempotency-Key is still being worked on."""
+
+    code = "idempotency_key_in_use"
+
+
+class DatabaseError(ServiceError):
+    """The database did not do what it was asked.
+
+    `cause` is PostgreSQL's own sentence where there is one, `sqlstate` its code, and `reason` all that an operator
+    needs to know.
     """
 
     def __init__(self, sentence: str, cause: str | None = None, sqlstate: str | None = None) -> None:
         super().__init__(sentence)
+        self.cause = cause or sentence
         self.sqlstate = sqlstate or ""
         self.reason = sentence if cause is None else f"{sentence}: {cause}"
 
 
+class ValuesRefused(DatabaseError):
+    """PostgreSQL refused a statement's values: SQLSTATE class 22 or 23. `constraint`: the name of the rule, if any."""
+
+    def __init__(self, sentence: str, cause: str | None = None, sqlstate: str = "", constraint: str = "") -> None:
+        super().__init__(sentence, cause, sqlstate)
+        self.constraint = constraint
+
+
+class ForeignRuleBroken(ValuesRefused):
+    """PostgreSQL refused a statement's values by a constraint, or a shorter column, that is not the service's."""
+
+    code = "database_busy"
+
+
+class DatabaseTrouble(DatabaseError):
+    """The call cannot be answered now through no fault of the caller; the sentence is fit for one."""
+
+    code = "database_busy"
+
+
 class DatabaseAway(DatabaseTrouble):
     """The database cannot be reached, or is not at head; nothing was done."""
+
+    code = "database_away"
 
 
 class DatabaseReadOnly(DatabaseAway):
@@ -53,9 +111,13 @@ class DatabaseFails(DatabaseBusy):
 class OutcomeUnknown(DatabaseTrouble):
     """The connection died in the statement: it may have been done or not."""
 
+    code = "outcome_unknown"
+
 
 class ServiceTrouble(DatabaseTrouble):
     """The service itself is at fault, whatever the command; nothing was done, and commands wait."""
+
+    code = "internal_error"
 
 
 class CommandFault(Exception):

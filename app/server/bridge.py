@@ -12,17 +12,18 @@ from flask import Flask
 
 from app.api import requests
 from app.api.common import Common
-from app.api.errors import Refused, Response, failure
+from app.api.errors import Response
 from app.api.requests import Request, refusal_of_head, too_large
 from app.api.routes import Endpoint
-from app.models.errors import DatabaseTrouble
+from app.models.errors import DatabaseTrouble, Refused
 from app.server.connection import SEND_BUFFER, Connection
 from app.server.environ import Proxies, environ
 from app.server.reader import Incoming, Malformed, values_of
 from app.utils.budget import Budget, Share
-from app.utils.decoder import MAX_BYTES
 from app.utils.logging import Repeats, correlation_id
 from app.utils.metrics import ANSWERS_CUT
+from app.wire.answers import failure
+from app.wire.decoder import MAX_BYTES
 
 log = logging.getLogger(__name__)
 

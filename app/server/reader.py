@@ -9,7 +9,7 @@ from urllib.parse import unquote_to_bytes
 
 import httptools
 
-from app.utils.decoder import MAX_BYTES
+from app.wire.decoder import MAX_BYTES
 
 MOST_LINE = 8190
 MOST_HEAD = 32 * 1024

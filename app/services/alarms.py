@@ -4,10 +4,8 @@ import logging
 import threading
 from collections.abc import Callable
 
-import psycopg2
-
 from app.database.alarms import AlarmTable
-from app.models.errors import DatabaseTrouble
+from app.models.errors import DatabaseError
 from app.utils.alarms import Alarms
 from app.utils.deadline import Deadline
 from app.utils.limits import ALARM_LOOK_SECONDS
@@ -48,7 +46,7 @@ class AlarmKeeper:
             if tidy:
                 self._table.tidy()
                 self._now_and_then(self._alarms)
-        except (DatabaseTrouble, psycopg2.Error) as error:
+        except DatabaseError as error:
             reason = str(error).partition("\n")[0]
             if reason != self._trouble:
                 log.warning("alarms stay with this process: %s", reason)

@@ -17,16 +17,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-import psycopg2
-
 from app.database import batches_sql as sql
 from app.database.pool import Pool, Session
-from app.database.reasons import told
 from app.database.rows import to_row, to_state
 from app.database.statements import LOCK_ORDERS
 from app.models import rules
 from app.models.commands import CreateOrder
-from app.models.errors import CommandFault, DatabaseTrouble, OffsetMoved, ServiceTrouble
+from app.models.errors import CommandFault, DatabaseTrouble, OffsetMoved, ServiceTrouble, ValuesRefused
 from app.models.order import OrderState
 from app.models.records import Batch, Checkpoint, ReceivedCommand, Record, UnreadRecord
 from app.models.rules import Change, Decision, Refusal, Unchanged
@@ -173,8 +170,8 @@ def _blame() -> Iterator[None]:
         yield
     except (OffsetMoved, CommandFault, DatabaseTrouble):
         raise
-    except psycopg2.Error as error:  # of class 22 or 23: the pool makes DatabaseTrouble of all others
-        raise CommandFault(told(error)) from error
+    except ValuesRefused as error:
+        raise CommandFault(error.cause) from error
     except Exception as error:
         log.exception("commands cannot be handled")
         raise ServiceTrouble(f"The service fails: {type(error).__name__}") from error

@@ -4,8 +4,6 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-import psycopg2.extras
-
 from app.database import batches_sql as sql
 from app.database.pool import Pool
 from app.models.records import NO_EPOCH, Batch, Checkpoint, Floor, StoredOffset
@@ -14,8 +12,6 @@ from app.services.order_service import Clock, utc_now
 from app.utils.deadline import Deadline
 
 CALL_SECONDS = 5.0
-
-psycopg2.extras.register_uuid()  # type: ignore[no-untyped-call]
 
 
 class PostgresCommandStore:

@@ -13,8 +13,6 @@ import threading
 import time
 from collections.abc import Callable
 
-import psycopg2
-
 from app.database.pool import Pool
 from app.database.retention import (
     ARE_PLACED,
@@ -29,7 +27,7 @@ from app.database.retention import (
     PRUNE,
 )
 from app.database.statement import Statement
-from app.models.errors import DatabaseAway, DatabaseTrouble
+from app.models.errors import DatabaseAway, DatabaseError
 from app.services.delta_floor import DeltaFloor
 from app.services.horizon import Horizon
 from app.utils.alarms import Alarms
@@ -180,7 +178,7 @@ class Housekeeping:
         except DatabaseAway:
             self._failing.clear()  # another trouble, with signs of its own
             raise
-        except (DatabaseTrouble, psycopg2.Error) as error:
+        except DatabaseError as error:
             self._failed(name, error)
             return None
         if done is not None:

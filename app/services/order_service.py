@@ -4,15 +4,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from app.database.answers import Answer, IdempotencyKey, KeyInUse, KeyTaken, waiting
-from app.database.orders import OrderStore, Origin, Write
+from app.database.answers import KeyTaken, raise_if_taken, waiting
+from app.database.orders import OrderStore, Write
 from app.database.pages import Listed, Page
 from app.database.pool import Pool, Session
 from app.models import rules
 from app.models.commands import AcceptOrder, ClearRunner, Command, CreateOrder, OrderCommand
-from app.models.errors import DatabaseBusy, DatabaseTrouble, OutcomeUnknown
+from app.models.errors import DatabaseBusy, DatabaseTrouble, KeyInUse, KeyReused, OutcomeUnknown, ValuesRefused
 from app.models.order import OrderState
 from app.models.rules import Change, Decision, Refusal, Unchanged
+from app.models.writes import ChangeSource, HttpAnswer, IdempotencyKey
 from app.utils.deadline import Deadline
 from app.utils.ids import new_id
 from app.utils.limits import ASKING_SECONDS, KEY_SECONDS
@@ -31,18 +32,14 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class KeyReused(Exception):
-    """The Idempotency-Key belongs to another body."""
-
-
 @dataclass(frozen=True, slots=True)
 class Call:
     """One request: who asks, until when, under which key, and how a decision looks to its caller."""
 
-    origin: Origin
+    origin: ChangeSource
     deadline: Deadline
     key: IdempotencyKey | None
-    present: Callable[[Decision], Answer]
+    present: Callable[[Decision], HttpAnswer]
 
 
 class OrderService:
@@ -69,14 +66,14 @@ class OrderService:
         """Return orders of a page with their large texts. Raises DatabaseTrouble."""
         return self._store.with_texts(listed, deadline) if listed else []
 
-    def answer(self, read_command: Callable[[], Command], call: Call) -> Answer:
+    def answer(self, read_command: Callable[[], Command], call: Call) -> HttpAnswer:
         """Return the answer already given under the call's key, else do what the command asks for.
 
         Raises what `read_command` raises, KeyReused, KeyInUse and DatabaseTrouble.
         """
         return self._repeated(read_command, call) or self.execute(read_command(), call)
 
-    def _repeated(self, read_command: Callable[[], Command], call: Call) -> Answer | None:
+    def _repeated(self, read_command: Callable[[], Command], call: Call) -> HttpAnswer | None:
         """Return the answer already given under the call's key, None where there is none [H15].
 
         The refusal of an accept is remembered again: its runner clears after this answer too [R8].
@@ -93,7 +90,7 @@ class OrderService:
             self._store.answers.remember((command.order_id, command.runner_id), call.deadline)
         return answer
 
-    def execute(self, command: Command, call: Call) -> Answer:
+    def execute(self, command: Command, call: Call) -> HttpAnswer:
         """Do what the command asks for, once; return the answer, whose change is committed.
 
         Twins of one process wait for each other here, without a connection. Raises KeyReused, KeyInUse and
@@ -106,7 +103,7 @@ class OrderService:
             answer = self._repeated(lambda: command, call) if waited else None
             return answer or self._execute(command, call)
 
-    def _execute(self, command: Command, call: Call) -> Answer:
+    def _execute(self, command: Command, call: Call) -> HttpAnswer:
         """Optimistic first: on a busy order that may miss again and again (19 tries were seen with 50 writers), so
         the last try takes the order's lock."""
         try:
@@ -122,7 +119,7 @@ class OrderService:
                 raise KeyInUse from None
             return answer
 
-    def _attempt(self, command: Command, call: Call) -> Answer | None:
+    def _attempt(self, command: Command, call: Call) -> HttpAnswer | None:
         order = None if isinstance(command, CreateOrder) else self._store.load(command.order_id, call.deadline)
         decision = self._decide(order, command, call)
         if not isinstance(decision, Change):
@@ -133,7 +130,7 @@ class OrderService:
         self._committed(write)
         return write.answer
 
-    def _attempt_locked(self, command: Command, call: Call) -> Answer:
+    def _attempt_locked(self, command: Command, call: Call) -> HttpAnswer:
         assert not isinstance(command, CreateOrder)
         until = waiting(call.key, call.deadline)
         with self._store.turn(command.order_id, until):
@@ -142,7 +139,7 @@ class OrderService:
                 answer = self._try_locked(command, call, until)
             return answer
 
-    def _try_locked(self, command: OrderCommand, call: Call, until: Deadline) -> Answer | None:
+    def _try_locked(self, command: OrderCommand, call: Call, until: Deadline) -> HttpAnswer | None:
         write: Write | None = None
         try:
             with self._pool.transaction(until) as session:
@@ -154,6 +151,9 @@ class OrderService:
         except OutcomeUnknown as lost:
             if write is None or not self._is_known_to_be_done(write, call.deadline):
                 raise lost from None
+        except ValuesRefused as error:
+            raise_if_taken(error)
+            raise
         except DatabaseBusy:
             self._store.answers.raise_if_in_use(call.key, call.deadline)
             raise
@@ -182,7 +182,7 @@ class OrderService:
         )
         return rules.decide(order, command, now, forgivable=forgivable)
 
-    def _settle(self, decision: Unchanged | Refusal, command: Command, call: Call) -> Answer | None:
+    def _settle(self, decision: Unchanged | Refusal, command: Command, call: Call) -> HttpAnswer | None:
         """Answer without a change; None: another call used the remembered refusal up in between."""
         answer = call.present(decision)
         if isinstance(decision, Unchanged) and decision.forgiven:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-import psycopg2
 from kafka.errors import KafkaError
 
 from app.config.config import Settings
@@ -22,7 +21,7 @@ from app.kafka.client_errors import KafkaReasons
 from app.kafka.commands_lag import CommandsLag, Waiting
 from app.kafka.topic_shape import few_partitions, few_replicas
 from app.kafka.topics_check import judge, our_topics, strangers
-from app.models.errors import DatabaseTrouble
+from app.models.errors import DatabaseError
 from app.services.waiting import Progress, explained, listed
 from app.utils.alarms import Alarms
 from app.utils.limits import RELAY_FAILING_SECONDS, WATCH_LOOK_SECONDS
@@ -94,7 +93,7 @@ class Watch:
     def _try_database(self, topics: Mapping[str, TopicView] | None, found: Found) -> bool:
         try:
             self._ask_database(topics, found)
-        except (DatabaseTrouble, psycopg2.Error) as trouble:
+        except DatabaseError as trouble:
             log.debug("nothing is known of what waits: %s", trouble)
             return False
         return True
@@ -260,7 +259,7 @@ class Watch:
         if ready:
             try:
                 self._table.leave()
-            except (DatabaseTrouble, psycopg2.Error) as trouble:
+            except DatabaseError as trouble:
                 log.debug("the watch is not given back: %s", trouble)
 
 

@@ -8,11 +8,11 @@ import uuid
 from dataclasses import dataclass
 from datetime import datetime
 
-from app.database.orders import Event
 from app.models.order import OrderState
 from app.models.rules import ChangeKind
-from app.utils.encoder import encode
+from app.models.writes import Event
 from app.wire.command_types import COMMAND_TYPES
+from app.wire.encoder import encode
 from app.wire.events import EVENT_TYPES, SOURCE, envelope
 
 _COMMANDS = {ChangeKind.CREATED: "create_order", ChangeKind.CANCELLED: "cancel_order"}

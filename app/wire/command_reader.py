@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.models.commands import Command
+from app.models.errors import Refused
 from app.models.records import ReceivedCommand
 from app.models.rules import Refusal
-from app.utils.decoder import MAX_BYTES, MAX_DEPTH, Unreadable, decode, decode_leniently, is_storable, too_deep
 from app.wire import fields
 from app.wire.command_types import COMMAND_TYPES, CommandType
-from app.wire.fields import InvalidFields
+from app.wire.decoder import MAX_BYTES, MAX_DEPTH, decode, decode_leniently, is_storable, too_deep
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ def parse_record(value: bytes | None) -> ReceivedCommand | DeadLetter:
         return DeadLetter(f"The command is nested deeper than {MAX_DEPTH} levels")
     try:
         seen, unreadable = decode(value), None
-    except Unreadable as error:
+    except Refused as error:
         seen, unreadable = decode_leniently(value), Refusal(error.code, str(error))
     if not isinstance(seen, dict):
         return DeadLetter("The command is not a JSON object")
@@ -53,8 +53,8 @@ def _command(kind: CommandType, payload: Any) -> Command | Refusal:
     if not isinstance(payload, dict):
         return Refusal("invalid_field", "payload must be an object")
     try:
-        return fields.read(kind.payload, payload).command()
-    except InvalidFields as error:
+        return fields.parse_body(kind.payload, payload).command()
+    except Refused as error:
         return Refusal(error.code, str(error))
 
 

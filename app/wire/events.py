@@ -4,9 +4,9 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from app.database.orders import Event
 from app.models.rules import Change, ChangeKind
-from app.utils.encoder import encode
+from app.models.writes import Event
+from app.wire.encoder import encode
 
 SOURCE = "order-service"
 

@@ -22,8 +22,9 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
 from app.models.commands import CreateOrder
+from app.models.errors import Refused
 from app.models.order import OrderStatus, PaymentStatus
-from app.utils.encoder import encode
+from app.wire.encoder import encode
 
 MAX_ID_LENGTH = 255
 MONEY_CEILING = Decimal("999.99")
@@ -33,14 +34,6 @@ _CENT = Decimal("0.01")
 _EXACT = Context(prec=300_000, rounding=ROUND_HALF_UP)  # a whole body has 131,072 characters: no sum is ever cut
 _NUMERIC_TEXT = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _WHOLE_TEXT = re.compile(r"[0-9]+")
-
-
-class InvalidFields(ValueError):
-    """The fields are not usable. `code` is stable, `str()` is the sentence."""
-
-    def __init__(self, code: str, sentence: str) -> None:
-        super().__init__(sentence)
-        self.code = code
 
 
 def _wrong(sentence: str, code: str = "invalid_field") -> PydanticCustomError:
@@ -261,24 +254,24 @@ class OrderDetails(Input):
         )
 
 
-def read(model: type[Model], fields: Any) -> Model:
-    """Return `fields` as `model`. Raises InvalidFields: one sentence, on what is missing or else on the first wrong."""
+def parse_body(model: type[Model], fields: Any) -> Model:
+    """Return `fields` as `model`. Raises Refused: one sentence, on what is missing or else on the first wrong."""
     try:
         return model.model_validate(fields)
     except ValidationError as error:
         raise _one_sentence(error) from None
 
 
-def _one_sentence(error: ValidationError) -> InvalidFields:
+def _one_sentence(error: ValidationError) -> Refused:
     problems = error.errors(include_url=False, include_input=False)
     missing = [_path(problem["loc"]) for problem in problems if problem["type"] == "missing"]
     if missing:
-        return InvalidFields("missing_fields", f"Missing required fields: {', '.join(missing)}")
+        return Refused("missing_fields", f"Missing required fields: {', '.join(missing)}")
     code, sentence = problems[0]["type"], problems[0]["msg"]
     if code in ("invalid_status", "invalid_payment_status"):
-        return InvalidFields(code, sentence)
+        return Refused(code, sentence)
     subject = _path(problems[0]["loc"]) or "The data"
-    return InvalidFields(code, subject + sentence if sentence.startswith("[") else f"{subject} {sentence}")
+    return Refused(code, subject + sentence if sentence.startswith("[") else f"{subject} {sentence}")
 
 
 def _path(location: tuple[int | str, ...]) -> str:

@@ -3,13 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-import psycopg2
 import pytest
 from flask import Flask
 
 from app.database import statements as sql
 from app.database.pool import Pool
-from app.models.errors import DatabaseAway, DatabaseBusy, OutcomeUnknown
+from app.models.errors import DatabaseAway, DatabaseBusy, OutcomeUnknown, ValuesRefused
 from tests.contract.conftest import Tables
 from tests.harness.builders import Caller, at_once_in_tasks, unique
 
@@ -108,7 +107,7 @@ def test_an_order_that_somebody_holds_keeps_nobody_else_waiting(
     ("trouble", "after_commit"),
     [
         (DatabaseBusy("busy"), False),
-        (psycopg2.DataError("one of them"), False),
+        (ValuesRefused("one of them"), False),
         (OutcomeUnknown("lost"), False),
         (OutcomeUnknown("lost"), True),
     ],

@@ -1,12 +1,11 @@
 """Orders that are made at the same moment share a commit, and that is all that they share."""
 
-import psycopg2
 import pytest
 from flask import Flask
 
 from app.database import statements as sql
 from app.database.pool import Pool
-from app.models.errors import DatabaseAway, DatabaseBusy, OutcomeUnknown
+from app.models.errors import DatabaseAway, DatabaseBusy, OutcomeUnknown, ValuesRefused
 from tests.contract.conftest import Tables
 from tests.harness.builders import Caller, at_once_in_tasks, create_body, unique
 
@@ -59,7 +58,7 @@ def test_each_order_of_a_group_has_its_row_its_history_and_its_event(
     assert tables.one("SELECT count(*) FROM orders WHERE cust_id = %s", customer) % CALLERS == 0
 
 
-@pytest.mark.parametrize("trouble", [DatabaseBusy("busy"), OutcomeUnknown("lost"), psycopg2.DataError("one of them")])
+@pytest.mark.parametrize("trouble", [DatabaseBusy("busy"), OutcomeUnknown("lost"), ValuesRefused("one of them")])
 def test_where_a_group_fails_each_is_tried_alone(
     app: Flask, tables: Tables, monkeypatch: pytest.MonkeyPatch, trouble: Exception
 ) -> None:

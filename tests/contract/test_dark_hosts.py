@@ -7,14 +7,13 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-import psycopg2
 import pytest
 
 from app.database.connections import Connections
 from app.database.database import Database
 from app.database.pool import Pool
 from app.database.statement import Statement
-from app.models.errors import DatabaseBusy, DatabaseTrouble
+from app.models.errors import DatabaseBusy, DatabaseTrouble, ValuesRefused
 from app.utils.deadline import Deadline
 from tests.contract.conftest import Tables, make_app
 from tests.contract.test_database_trouble import LIMIT, timed
@@ -86,7 +85,7 @@ def test_a_server_that_refuses_is_there(url: str) -> None:
     database = Database(url)
     pool = Pool(database, 1)
     assert not database.answered_lately
-    with pytest.raises(psycopg2.DataError):
+    with pytest.raises(ValuesRefused):
         pool.run(Statement("refused", {}, "SELECT 1 / 0"), (), Deadline(10))
     assert database.answered_lately
     pool.drop_idle()

@@ -15,6 +15,7 @@ from app.database.pool import Pool
 from app.database.schema import migrate
 from app.database.statement import Statement
 from app.database.statements import LOCK_ORDERS
+from app.database.translation import THEIR_RULE
 from app.models.errors import DatabaseBusy
 from app.services import order_service
 from app.utils.deadline import Deadline
@@ -225,7 +226,7 @@ def test_what_a_rule_of_somebody_else_refuses_is_a_503_and_is_told(tables: Table
         for key in ({}, {"Idempotency_Key": unique()}):
             answer = api.post("/createOrder", create_body("refused-one"), **key)
             assert (answer.status_code, answer.json["code"]) == (503, "database_busy")
-            assert answer.json["error"].startswith(errors.THEIR_RULE)
+            assert answer.json["error"].startswith(THEIR_RULE)
             assert "theirs" not in answer.text
         assert api.post("/createOrder", create_body("another")).status_code == 201
         assert "_theirs" in api.get("/readyz").json["parts"]["alarms"]["open"]["database_fails"]

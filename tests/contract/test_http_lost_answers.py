@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import psycopg2
 import pytest
 from flask import Flask
 
@@ -51,7 +50,7 @@ def confirmations_lost(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
 
     def run(statement: Any, *arguments: Any) -> Any:
         if statement is sql.CONFIRM_USE:
-            raise psycopg2.OperationalError("gone")
+            raise OutcomeUnknown("gone")
         return real(pool, statement, *arguments)
 
     monkeypatch.setattr(pool, "run", run)

@@ -17,8 +17,8 @@ from app.database.pages import LISTED_BYTES
 from app.database.schema import migrate
 from app.server.connection import SEND_SECONDS
 from app.utils.budget import Budget
-from app.utils.encoder import encode
 from app.utils.tasks import sleep
+from app.wire.encoder import encode
 from tests.contract.conftest import Tables, await_waiting, make_app
 from tests.contract.test_connection import run
 from tests.harness.builders import Caller, at_once_in_tasks

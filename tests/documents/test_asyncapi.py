@@ -27,10 +27,10 @@ from app.models.commands import (
 from app.models.order import OrderState, OrderStatus
 from app.models.records import ReceivedCommand
 from app.models.rules import Change, ChangeKind, Refusal
-from app.utils.encoder import encode
 from app.wire import command_reader, events, replies
 from app.wire.command_reader import DeadLetter
 from app.wire.command_types import COMMAND_TYPES
+from app.wire.encoder import encode
 from tests.documents.validation import problems
 from tests.unit.builders import EARLIER, NOW, an_order, some_details
 from tools.documents import asyncapi, messages

@@ -10,10 +10,9 @@ from flask import Flask
 
 from app import create_app
 from app.config.config import Settings
-from app.database.answers import KeyInUse
-from app.models.errors import DatabaseAway, DatabaseBusy, OutcomeUnknown
+from app.models.errors import DatabaseAway, DatabaseBusy, KeyInUse, OutcomeUnknown
 from app.services.order_service import OrderService
-from app.utils.encoder import encode
+from app.wire.encoder import encode
 from tests.documents.validation import problems
 from tests.harness.builders import Caller, create_body
 from tools.documents import openapi

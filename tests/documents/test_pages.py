@@ -12,8 +12,8 @@ from app import create_app
 from app.api import documents
 from app.api.documents import DOCS, STATIC
 from app.config.config import Settings
-from app.utils.decoder import decode
-from app.utils.encoder import encode
+from app.wire.decoder import decode
+from app.wire.encoder import encode
 from tools.documents import asyncapi, openapi
 from tools.documents.__main__ import texts
 

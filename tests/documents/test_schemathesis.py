@@ -15,7 +15,7 @@ from schemathesis.openapi import from_dict
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from app.models.order import OrderStatus
-from app.utils.encoder import encode
+from app.wire.encoder import encode
 from tools.documents.openapi import document
 
 CONFIG: dict[str, Any] = {

@@ -6,8 +6,8 @@ from itertools import islice
 from typing import Any
 
 from app.database.statement import Statement
-from app.models.errors import DatabaseAway, DatabaseBusy, OutcomeUnknown
-from tests.simulation.database import Gone, LockTimeout, Rows, Server, Session
+from app.models.errors import DatabaseAway, DatabaseBusy, OutcomeUnknown, ValuesRefused
+from tests.simulation.database import Gone, KeyExists, LockTimeout, Rows, Server, Session
 from tests.simulation.statements import Effect
 
 
@@ -67,6 +67,8 @@ class Pool:
             raise OutcomeUnknown(str(error)) from error
         except LockTimeout as error:
             raise DatabaseBusy(str(error)) from error
+        except KeyExists as error:
+            raise ValuesRefused(str(error), None, error.pgcode, error.diag.constraint_name) from error
 
 
 class Database:

@@ -10,15 +10,15 @@ from kafka.errors import KafkaError
 
 from app.config.config import Settings
 from app.database import lanes
-from app.database.answers import Answer
 from app.database.lane_lease import acquire_lease
-from app.database.orders import OrderStore, Origin
+from app.database.orders import OrderStore
 from app.kafka.consumer import CommandConsumer
 from app.kafka.ports import SendFailed
 from app.kafka.relay import Relay
 from app.models.errors import DatabaseTrouble, OutcomeUnknown, ServiceTrouble
 from app.models.outgoing import LeaseLost
 from app.models.rules import Change, Decision
+from app.models.writes import ChangeSource, HttpAnswer
 from app.services.command_store import PostgresCommandStore
 from app.services.kafka_service import LOOK_AGAIN_SECONDS
 from app.services.order_service import Call, OrderService
@@ -148,7 +148,7 @@ class Service:
 
 
 def _outcome(service: OrderService, request: Request) -> str:
-    call = Call(Origin("http", request.correlation_id), Deadline(FOR_EVER), None, _present)
+    call = Call(ChangeSource("http", request.correlation_id), Deadline(FOR_EVER), None, _present)
     try:
         answer = service.execute(request.command, call)
     except OutcomeUnknown:
@@ -158,6 +158,6 @@ def _outcome(service: OrderService, request: Request) -> str:
     return DONE if answer.status == 201 else NOT_DONE
 
 
-def _present(decision: Decision) -> Answer:
+def _present(decision: Decision) -> HttpAnswer:
     """201 for a change: this caller wants to know whether there was one."""
-    return Answer(201 if isinstance(decision, Change) else 200, b"")
+    return HttpAnswer(201 if isinstance(decision, Change) else 200, b"")

@@ -12,9 +12,9 @@ from app.models.commands import CompensateOrder, CreateOrder, UpdateStatus
 from app.models.order import OrderStatus, PaymentStatus
 from app.models.records import ReceivedCommand
 from app.models.rules import Refusal
-from app.utils.decoder import MAX_BYTES
 from app.wire.command_reader import DeadLetter, parse_record
 from app.wire.command_types import DEFAULT_REASON
+from app.wire.decoder import MAX_BYTES
 from tests.unit.builders import BOUNDED, PAYLOADS, a_command, some_details
 
 TYPES = list(PAYLOADS)

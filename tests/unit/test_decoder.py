@@ -1,4 +1,4 @@
-"""The one JSON reader: what it takes it takes exactly, what it refuses it refuses with Unreadable and nothing else."""
+"""The one JSON reader: what it takes it takes exactly, what it does not take raises Refused and nothing else."""
 
 import json
 import re
@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.utils import decoder
-from app.utils.decoder import MAX_DEPTH, Unreadable, decode, decode_leniently, is_storable, too_deep
-from app.utils.encoder import encode
+from app.models.errors import Refused
+from app.wire import decoder
+from app.wire.decoder import MAX_DEPTH, decode, decode_leniently, is_storable, too_deep
+from app.wire.encoder import encode
 from tests.unit.builders import BOUNDED
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
@@ -28,7 +29,7 @@ JSON_LIKE = st.lists(BITS | st.binary(max_size=3), max_size=80).map(b"".join)
 
 
 def code_of(body: bytes) -> str:
-    with pytest.raises(Unreadable) as refused:
+    with pytest.raises(Refused) as refused:
         decode(body)
     assert str(refused.value)
     return refused.value.code
@@ -65,7 +66,7 @@ def test_nothing_but_unreadable_is_raised_whatever_the_bytes_are(body: bytes) ->
     """[R7] [H1]"""
     try:
         value = decode(body)
-    except Unreadable:
+    except Refused:
         return
     assert encode(value)
 
@@ -242,7 +243,7 @@ def test_a_byte_order_mark_is_skipped() -> None:
 @pytest.mark.parametrize("body", [b"", b" ", b"{", b'{"a"}', b"[1,]", b"{'a':1}", b"nul", b"{} {}", b'"'])
 def test_malformed_json_gets_a_sentence_with_the_place(body: bytes) -> None:
     """[H1]"""
-    with pytest.raises(Unreadable, match=r"^Malformed JSON at character [0-9]+: ") as refused:
+    with pytest.raises(Refused, match=r"^Malformed JSON at character [0-9]+: ") as refused:
         decode(body)
     assert refused.value.code == "invalid_json"
 

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from app import create_app
 from app.config.config import Settings
 from app.models.order import OrderState
-from app.utils.decoder import decode
-from app.utils.encoder import encode
+from app.wire.decoder import decode
+from app.wire.encoder import encode
 from tools import settings_page
 from tools.documents import schemas
 from tools.documents.calls import POSTS

@@ -7,7 +7,7 @@ import weakref
 import pytest
 
 from app.server.reader import MOST_HEAD, MOST_HEADERS, MOST_LINE, Incoming, Malformed, RequestReader
-from app.utils.decoder import MAX_BYTES
+from app.wire.decoder import MAX_BYTES
 
 HOST = b"Host: x\r\n"
 LINE = b"X: aaaaaaaaaaaaaa\r\n"

@@ -8,8 +8,8 @@ from typing import Any
 import orjson
 
 from app.api.documents import DOCS
-from app.utils.decoder import Number, decode
-from app.utils.encoder import encode
+from app.wire.decoder import Number, decode
+from app.wire.encoder import encode
 from tools import settings_page
 from tools.documents import asyncapi, openapi, page
 

@@ -4,7 +4,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from app.utils.decoder import decode
+from app.wire.decoder import decode
 
 FILES = Path(__file__).resolve().parents[2] / "tests" / "contract" / "examples"
 ORDER_ID = "01a20435-8cd0-7303-b4d3-9c5bde2f68e3"

@@ -6,9 +6,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from app.api.errors import SAYS_SUCCESS
 from app.api.routes import DEFAULT_LIMIT, MAX_LIMIT
 from app.models.order import OrderStatus
+from app.wire.answers import SAYS_SUCCESS
 from app.wire.fields import MAX_ID_LENGTH
 from tools.documents import refusals, schemas
 from tools.documents.calls import POSTS, Post

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from app.utils.decoder import Number
+from app.wire.decoder import Number
 
 
 def encode(value: Any) -> bytes:

@@ -15,6 +15,8 @@ from typing import Any, NoReturn
 
 import orjson
 
+from app.models.errors import Refused
+
 MAX_BYTES = 128 * 1024
 MAX_DEPTH = 32
 
@@ -34,25 +36,17 @@ class Number(Decimal):
     text: str
 
 
-class Unreadable(ValueError):
-    """The bytes are not JSON that this service takes. `code` is stable, `str()` is the sentence."""
-
-    def __init__(self, code: str, sentence: str) -> None:
-        super().__init__(sentence)
-        self.code = code
-
-
 def decode(body: bytes) -> Any:
-    """Return the JSON value in `body`: numbers with a fraction or exponent as Decimal. Raises Unreadable."""
+    """Return the JSON value in `body`: numbers with a fraction or exponent as Decimal. Raises Refused."""
     if too_deep(body):
-        raise Unreadable("too_deep", f"JSON is nested deeper than {MAX_DEPTH} levels")
+        raise Refused("too_deep", f"JSON is nested deeper than {MAX_DEPTH} levels")
     try:
         text = body.decode("utf-8-sig")
         value = (_WITH_LONG_NUMBERS if _LONG_NUMBER.search(body) else _STRICT).decode(text)
     except UnicodeDecodeError:
-        raise Unreadable("invalid_json", "The text is not valid UTF-8") from None
+        raise Refused("invalid_json", "The text is not valid UTF-8") from None
     except json.JSONDecodeError as error:
-        raise Unreadable("invalid_json", f"Malformed JSON at character {error.pos}: {error.msg}") from None
+        raise Refused("invalid_json", f"Malformed JSON at character {error.pos}: {error.msg}") from None
     if b"\\u" in body and _may_be_unstorable(text):  # without an escape neither NUL nor a lone surrogate can be in it
         _refuse_unstorable(value)
     return value
@@ -99,7 +93,7 @@ def _may_be_unstorable(text: str) -> bool:
 def _refuse_unstorable(value: Any) -> None:
     if isinstance(value, str):
         if not is_storable(value):
-            raise Unreadable("invalid_text", "Text must not contain NUL or lone surrogates")
+            raise Refused("invalid_text", "Text must not contain NUL or lone surrogates")
     elif isinstance(value, dict):
         for key, item in value.items():
             _refuse_unstorable(key)
@@ -112,18 +106,18 @@ def _refuse_unstorable(value: Any) -> None:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     unique = dict(pairs)
     if len(unique) != len(pairs):
-        raise Unreadable("duplicate_key", "JSON objects must not repeat a key")
+        raise Refused("duplicate_key", "JSON objects must not repeat a key")
     return unique
 
 
 def _fraction(text: str) -> Decimal:
     nearest = abs(float(text))
     if nearest == _INFINITE:
-        raise Unreadable("number_out_of_range", "A number is out of range")
+        raise Refused("number_out_of_range", "A number is out of range")
     if nearest == 0.0:
         mantissa = text.lower().partition("e")[0]
         if any(digit in "123456789" for digit in mantissa):
-            raise Unreadable("number_out_of_range", "A number is out of range")
+            raise Refused("number_out_of_range", "A number is out of range")
         text = text.lstrip("-")  # as `-0`, which is an integer: no minus is stored
     number = Number(text)
     number.text = text
@@ -135,7 +129,7 @@ def _integer(text: str) -> int | Decimal:
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise Unreadable("number_out_of_range", f"{name} is not a JSON number")
+    raise Refused("number_out_of_range", f"{name} is not a JSON number")
 
 
 def _strict(read_integer: Callable[[str], int | Decimal]) -> json.JSONDecoder:
