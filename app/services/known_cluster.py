@@ -9,13 +9,10 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime
 
-from kafka import KafkaAdminClient, TopicPartition
-from kafka.protocol.consumer import OffsetSpec
-
 from app.config.config import Settings
 from app.database import statements as sql
 from app.database.pool import Pool
-from app.kafka import clients
+from app.kafka.cluster import holds_only_younger
 from app.utils.alarms import Alarms
 from app.utils.deadline import Deadline
 
@@ -23,7 +20,6 @@ log = logging.getLogger(__name__)
 
 ALARM = "another_cluster"
 CALL_SECONDS = 5.0
-ASK_MS = 3_000
 
 
 class AnotherCluster(Exception):
@@ -61,13 +57,8 @@ class KnownCluster:
         self._alarms.clear(ALARM)
 
     def _is_made_anew(self, addresses: str, seen_at: datetime) -> bool:
-        if not share_an_address(addresses, self._addresses):
-            return False
-        admin = clients.admin(self._settings, ASK_MS)
-        try:
-            return holds_only_younger(admin, self._settings.commands_topic, seen_at)
-        finally:
-            admin.close()
+        topic = self._settings.commands_topic
+        return share_an_address(addresses, self._addresses) and holds_only_younger(self._settings, topic, seen_at)
 
     def _keep(self, known: str | None, cluster_id: str) -> None:
         row = (known, cluster_id, ",".join(self._addresses))
@@ -77,24 +68,6 @@ class KnownCluster:
 def share_an_address(known: str, addresses: Sequence[str]) -> bool:
     """Tell whether one address is the same: else another cluster cannot be the known one made anew."""
     return bool(set(known.split(",")) & set(addresses))
-
-
-def holds_only_younger(admin: KafkaAdminClient, topic: str, since: datetime) -> bool:
-    """Tell whether the topic is missing, or every record that it ever had is not older.
-
-    In each partition the offset 0 is the next one, or is that of such a record: where records were deleted nothing is
-    known of them. Blocks for some seconds; raises KafkaError.
-    """
-    described = next((it for it in admin.describe_topics() if it["name"] == topic), None)
-    if described is None:
-        return True
-    places = [TopicPartition(topic, it["partition_index"]) for it in described["partitions"]]
-    since_ms = int(since.timestamp() * 1000)
-    ends, younger = (
-        admin.list_partition_offsets(dict.fromkeys(places, spec), timeout_ms=ASK_MS)
-        for spec in (OffsetSpec.LATEST, since_ms)
-    )
-    return all(ends[it].offset == 0 or (it in younger and younger[it].offset == 0) for it in places)
 
 
 def other_cluster(known: str, addresses: str, found: str, at: Sequence[str]) -> str:
