@@ -1,12 +1,27 @@
-"""`flask orders …`: what an operator looks at and decides. Talks to database and broker, never to the service."""
+"""`flask orders …`: an operator's face of app/operations. Each command parses, calls an operation and prints."""
 
 import logging
+from importlib import import_module
+from typing import Any
 
 import click
-from flask.cli import AppGroup
+from flask.cli import with_appcontext
+
+from app.models.operator_errors import OperationFailed
+
+MODULES = ("orders", "send_command", "dead_letters", "given_up", "outbox", "offsets", "alarms", "check")
+"""Each adds its commands to the group below."""
 
 
-class AtFirstUse(AppGroup):
+class Failure(click.ClickException):
+    """Ends the command with one sentence on standard error and exit code 1."""
+
+    def show(self, file: Any = None) -> None:
+        """Print the sentence."""
+        click.echo(self.format_message(), file=file, err=True)
+
+
+class Commands(click.Group):
     """Imports its commands when one is looked for: a server that starts has no use for them."""
 
     def list_commands(self, context: click.Context) -> list[str]:
@@ -19,45 +34,29 @@ class AtFirstUse(AppGroup):
         self._load()
         return super().get_command(context, name)
 
+    def invoke(self, context: click.Context) -> Any:
+        """Run the command. Raises Failure where its operation fails."""
+        try:
+            return super().invoke(context)
+        except OperationFailed as failure:
+            raise Failure(str(failure)) from None
+
     def _load(self) -> None:
-        if self.commands:
-            return
-        from app.cli import (
-            alarms,
-            check,
-            dead_letters,
-            given_up,
-            lost_events,
-            offsets,
-            orders,
-            outbox,
-            recount,
-            send_command,
-        )
-
-        found = [orders.list_orders, orders.show_order, orders.timeline, send_command.send_command, dead_letters.group]
-        for command in [
-            *found,
-            alarms.group,
-            given_up.group,
-            lost_events.add_to(outbox.group),
-            offsets.group,
-            check.check,
-            recount.recount,
-        ]:
-            self.add_command(command)
+        for module in MODULES:
+            import_module(f"{__name__}.{module}")
 
 
-def _silence_kafka() -> None:
-    """The client logs every attempt to connect; here a failure is one sentence."""
+@with_appcontext
+def _begin() -> None:
+    """Silence the Kafka client, which logs every attempt to connect; here a failure is one sentence."""
     client = logging.getLogger("kafka")
     click.get_current_context().call_on_close(lambda level=client.level: client.setLevel(level))
     client.setLevel(logging.CRITICAL)
 
 
-commands = AtFirstUse(
+commands = Commands(
     "orders",
-    callback=_silence_kafka,
+    callback=_begin,
     help="""Look at orders, and do what only a person may decide.
 
     Database and broker are those of the service's settings (DATABASE_URL, KAFKA_BOOTSTRAP_SERVERS, …). Every command

@@ -1,4 +1,4 @@
-"""Types of arguments that several commands take."""
+"""Arguments and options that several commands take."""
 
 from typing import Any
 
@@ -6,11 +6,6 @@ import click
 
 from app.wire.decoder import is_storable
 from app.wire.fields import MAX_ID_LENGTH
-
-ROW_ID = click.IntRange(1, 2**63 - 1)
-EVENT_ID = click.IntRange(-(2**63), 2**63 - 1)
-"""The id of an event in the outbox: below zero while it waits for its partition."""
-ROWS = click.IntRange(1, 1000)
 
 
 class Id(click.ParamType[str]):
@@ -27,8 +22,14 @@ class Id(click.ParamType[str]):
 
 
 ID = Id()
+ROW_ID = click.IntRange(1, 2**63 - 1)
+SECONDS = click.IntRange(1, 86_400)
 
-limit_option = click.option("--limit", type=ROWS, default=20, show_default=True, help="Most rows.")
+row_ids = click.argument("ids", metavar="ID...", type=ROW_ID, nargs=-1, required=True)
+limit_option = click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="Most rows.")
+bytes_option = click.option(
+    "--bytes", "only_bytes", is_flag=True, help="Print nothing but the record's bytes, as they are."
+)
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
 

@@ -1,45 +1,25 @@
-"""`outbox`, `take-out` and `put-back`: events that wait for Kafka, and the one that it refuses for good."""
-
-from typing import Any
+"""`outbox`: events that wait for Kafka, the one that it refuses for good, and those that it had and lost."""
 
 import click
-from flask.cli import AppGroup, with_appcontext
-from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, insert, select, text, update
-from sqlalchemy.dialects.postgresql import insert as upsert
 
-from app.cli import audit
-from app.cli.arguments import EVENT_ID, confirm, limit_option, yes_option
-from app.cli.database import transaction
-from app.cli.lanes import SECONDS, hold_lead
-from app.cli.output import Failure, fields, json_option, print_json, print_table
-from app.database.lanes import ASIDE_RANGE, EVENTS
-from app.models.models import order_changes, taken_out_events
-from app.models.models import outbox as events
+from app.cli import commands
+from app.cli.arguments import confirm, limit_option, yes_option
+from app.cli.output import Answer, changes, looks, table
+from app.config.config import Settings
+from app.operations import lost_events, outbox
+from app.operations.audit import Operator
+from app.operations.outbox import PutBack, TakenOut
 
-TABLE = {
-    "id": "id",
-    "since": "created_at",
-    "type": "type",
-    "key": "aggregateid",
-    "version": "version",
-    "bytes": "bytes",
-    "correlation id": "correlation_id",
-    "refusal": "refusal",
-}
+EVENT_ID = click.IntRange(-(2**63), 2**63 - 1)
+"""The id of an event in the outbox: below zero while it waits for its partition."""
 NUMBERS = {"ignore_unknown_options": True}  # -17 is an id
-_KEPT = ("event_id", "aggregateid", "type", "correlation_id", "version", "payload", "created_at")
-_AT_ITS_PLACE = text(
-    f"INSERT INTO outbox (id, {', '.join(_KEPT)}) OVERRIDING SYSTEM VALUE "
-    f"SELECT :id, {', '.join(_KEPT)} FROM taken_out_events WHERE event_id = :event_id"
-)
+event_argument = click.argument("event", metavar="ID", type=EVENT_ID)
 
 
-@click.group("outbox", cls=AppGroup, invoke_without_command=True)
+@commands.group("outbox", invoke_without_command=True)
 @limit_option
-@json_option
-@click.pass_context
-@with_appcontext
-def group(context: click.Context, limit: int, as_json: bool) -> None:
+@looks
+def group(settings: Settings, limit: int) -> Answer | None:
     """Show the events that wait for Kafka: how many, since when, the oldest.
 
     \b
@@ -49,34 +29,21 @@ def group(context: click.Context, limit: int, as_json: bool) -> None:
       flask orders outbox take-out 4711
       flask orders outbox put-back 4711
     """
-    if context.invoked_subcommand is None:
-        _show(limit, as_json)
-
-
-def _show(limit: int, as_json: bool) -> None:
-    age = func.extract("epoch", func.now() - events.c.created_at).label("age")
-    columns = [
-        events.c[name] for name in ("id", "event_id", "aggregateid", "type", "correlation_id", "version", "refusal")
-    ]
-    query = select(*columns, events.c.created_at, func.octet_length(events.c.payload).label("bytes"), age)
-    with transaction(snapshot=True) as connection:
-        depth = connection.scalar(select(func.count()).select_from(events)) or 0
-        oldest = [fields(row) for row in connection.execute(query.order_by(events.c.id).limit(limit))]
-    seconds = round(float(oldest[0]["age"]), 1) if oldest else None
-    if as_json:
-        print_json({"depth": depth, "oldest_age_seconds": seconds, "oldest": oldest})
-        return
-    click.echo(f"{depth} events wait, the oldest for {seconds} s." if oldest else "No event waits.")
-    if oldest:
-        print_table(TABLE, oldest)
+    if click.get_current_context().invoked_subcommand is not None:
+        return None
+    found = outbox.waiting(settings, limit=limit)
+    if not found.oldest:
+        return Answer(found, "No event waits.")
+    sentence = f"{found.depth} events wait, the oldest for {found.oldest_age_seconds} s."
+    columns = "id, since=created_at, type, key=aggregateid, version, bytes, correlation id=correlation_id, refusal"
+    return Answer(found, f"{sentence}\n{table(columns, found.oldest)}")
 
 
 @group.command("take-out", context_settings=NUMBERS)
-@click.argument("event", metavar="ID", type=EVENT_ID)
+@event_argument
 @yes_option
-@audit.as_option
-@json_option
-def take_out(event: int, yes: bool, who: str, as_json: bool) -> None:
+@changes
+def take_out(operator: Operator, event: int, yes: bool) -> Answer:
     """Take an event out that Kafka refuses for good.
 
     Those behind it go on then. Consumers do not see it: a gap in the versions of its order, which `check` tells of
@@ -89,47 +56,15 @@ def take_out(event: int, yes: bool, who: str, as_json: bool) -> None:
       flask orders outbox take-out 4711 --yes --as alice
     """
     confirm(f"Consumers will not see event {event} until it is put back. Go on?", yes=yes)
-    with transaction(SECONDS) as connection:
-        _refused(connection, event)
-        hold_lead(connection, EVENTS)
-        row = _refused(connection, event)
-        connection.execute(delete(events).where(events.c.id == event))
-        _keep(connection, row)
-        taken = fields(row)
-        payload = taken.pop("payload")
-        detail = ", ".join(f"{name}={value}" for name, value in taken.items() if name != "id")
-        audit.record(connection, who, "take-out", f"outbox {event}", detail, data=payload)
-    if as_json:
-        print_json(taken)
-        return
-    click.echo(f"Event {event}, {_named(row)}, was taken out.")
-
-
-def _refused(connection: Connection, event: int) -> Row[Any]:
-    row = connection.execute(select(events).where(events.c.id == event)).first()
-    if row is None:
-        raise Failure(f"There is no event {event} in the outbox.")
-    if row.refusal is None:
-        raise Failure(
-            f"Kafka has not refused event {event}: it waits, and leaves when Kafka takes it. Nothing was changed."
-        )
-    return row
-
-
-def _keep(connection: Connection, row: Row[Any]) -> None:
-    kept = {name: getattr(row, name) for name in (*_KEPT, "refusal")} | {"outbox_id": row.id}
-    anew = kept | {"taken_out_at": func.now(), "put_back_at": None}  # it was taken out and put back before
-    connection.execute(
-        upsert(taken_out_events).values(kept).on_conflict_do_update(index_elements=["event_id"], set_=anew)
-    )
+    taken = outbox.take_out(operator, event)
+    return Answer(taken, f"Event {event}, {_named(taken)}, was taken out.")
 
 
 @group.command("put-back", context_settings=NUMBERS)
-@click.argument("event", metavar="ID", type=EVENT_ID)
+@event_argument
 @yes_option
-@audit.as_option
-@json_option
-def put_back(event: int, yes: bool, who: str, as_json: bool) -> None:
+@changes
+def put_back(operator: Operator, event: int, yes: bool) -> Answer:
     """Put an event back that was taken out: it is sent as it was, with its event id and version.
 
     Later versions of its order that have left already stay before it: consumers get it late, and the answer says after
@@ -141,68 +76,58 @@ def put_back(event: int, yes: bool, who: str, as_json: bool) -> None:
       flask orders outbox put-back 4711 --yes --as alice
     """
     confirm(f"Event {event} will be sent, after what has left meanwhile. Go on?", yes=yes)
-    with transaction(SECONDS) as connection:
-        row = _taken_out(connection, event)
-        place = _place_before_others(connection, row)
-        if place is not None:
-            connection.execute(_AT_ITS_PLACE, {"event_id": row.event_id, "id": place})
-        else:
-            connection.execute(insert(events).values({name: getattr(row, name) for name in _KEPT}))
-        after = _version_before(connection, row, all_that_wait=place is None)
-        connection.execute(
-            update(taken_out_events).where(taken_out_events.c.event_id == row.event_id).values(put_back_at=func.now())
-        )
-        audit.record(connection, who, "put-back", f"outbox {event}", f"event_id={row.event_id}, after version={after}")
-    if as_json:
-        print_json({"event_id": row.event_id, "version": row.version, "after_version": after})
-        return
+    back = outbox.put_back(operator, event)
+    after = back.after_version
     words = f"after version {after} of its order" if after else "with nothing of its order before it that is younger"
-    click.echo(f"Event {event}, {_named(row)}, waits for Kafka again, {words}.")
+    document = {"event_id": back.event_id, "version": back.version, "after_version": after}
+    return Answer(document, f"Event {event}, {_named(back)}, waits for Kafka again, {words}.")
 
 
-def _taken_out(connection: Connection, event: int) -> Row[Any]:
-    kept = taken_out_events.c
-    query = select(taken_out_events).where(kept.outbox_id == event, kept.put_back_at.is_(None)).with_for_update()
-    row = connection.execute(query).first()
-    if row is None:
-        raise Failure(f"No event {event} is out of the outbox.")
-    return row
+@group.command("find-lost")
+@click.option("--hours", type=click.IntRange(1, 24 * 365), default=24, show_default=True, help="How far back to look.")
+@click.option(
+    "--http-created",
+    is_flag=True,
+    help="Also orders made over HTTP: history does not tell those of testCreateOrder, which announces none, apart.",
+)
+@changes
+def find_lost(operator: Operator, hours: int, http_created: bool) -> Answer:
+    """Find changes whose event is not on the topic: Kafka came back with an older copy, or lost it otherwise.
+
+    Compares the history of so many hours with all that lies on the topic since. `check` tells of what is found until
+    it is announced again. It reads the topic, and changes nothing there.
+
+    \b
+    Examples:
+      flask orders outbox find-lost --hours 3
+      flask orders outbox find-lost --hours 48 --json
+    """
+    lost = lost_events.find_lost(operator, hours=hours, http_created=http_created)
+    return Answer({"lost": lost}, f"{len(lost)} events are lost." if lost else "No event is lost.")
 
 
-def _place_before_others(connection: Connection, row: Row[Any]) -> int | None:
-    """Return the id that has its place before younger ones of its order that wait, None where it goes behind."""
-    if not connection.scalar(select(_younger(row).exists())):
-        return None
-    try:
-        with connection.begin_nested():
-            hold_lead(connection, EVENTS)
-    except Failure:  # a relay leads, and may have them in hand
-        return None
-    first: int | None = connection.scalar(select(func.min(events.c.id)).where(*_is_younger(row)))
-    if first is None:
-        return None
-    # Where they are set aside for their partition, it goes into the same range, to the place of its first id.
-    return int(row.outbox_id) % ASIDE_RANGE + first - first % ASIDE_RANGE
+@group.command("announce-again")
+@yes_option
+@changes
+def announce_again(operator: Operator, yes: bool) -> Answer:
+    """Announce the events again that `find-lost` has found: with their event ids and versions, from the history.
+
+    They go behind what waits, in the order in which they were made; consumers that have later versions of an order get
+    them late. The `event` text of an HTTP event is the order as it is now, with the version that it has now. Replies
+    that announced no change (refusals, repeats) are nowhere and stay lost.
+
+    \b
+    Examples:
+      flask orders outbox announce-again
+      flask orders outbox announce-again --yes --as alice --json
+    """
+    confirm("Consumers get the lost events again, behind what has left since. Go on?", yes=yes)
+    total = lost_events.announce_again(operator)
+    return Answer(
+        {"announced": total}, f"{total} events wait for Kafka again." if total else "No event is known to be lost."
+    )
 
 
-def _younger(row: Row[Any]) -> Select[Any]:
-    return select(events.c.version).where(*_is_younger(row))
-
-
-def _is_younger(row: Row[Any]) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    return events.c.aggregateid == row.aggregateid, events.c.version > row.version
-
-
-def _version_before(connection: Connection, row: Row[Any], *, all_that_wait: bool) -> int | None:
-    """Return the highest version of the order that consumers have before the event, None where none is younger."""
-    changes = order_changes.c
-    query = select(func.max(changes.version)).where(changes.order_id == row.aggregateid, changes.version > row.version)
-    if not all_that_wait:
-        query = query.where(changes.version.not_in(_younger(row)))
-    found: int | None = connection.scalar(query)
-    return found
-
-
-def _named(row: Row[Any]) -> str:
-    version = "" if row.version is None else f" (version {row.version})"
-    return f"{row.type} of {row.aggregateid}{version}"
+def _named(event: TakenOut | PutBack) -> str:
+    version = "" if event.version is None else f" (version {event.version})"
+    return f"{event.type} of {event.aggregateid}{version}"

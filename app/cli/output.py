@@ -1,47 +1,65 @@
-"""Tables for people, one JSON document for programs."""
+"""What a command answers: text for people, one JSON document for programs."""
 
 import base64
-from collections.abc import Iterable, Mapping
+import os
+import pwd
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import wraps
 from typing import Any
 
 import click
-from sqlalchemy import Row
+from flask import current_app
 from tabulate import tabulate
 
+from app.cli.arguments import ID
+from app.operations.audit import Operator
+from app.operations.stored_records import WithBytes
 from app.wire.encoder import encode
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`document` is printed as JSON, with money as numbers, times and UUIDs as text; `text` is what a person reads."""
+
+    document: Any
+    text: str
+    exit_code: int = 0
 
 
-class Failure(click.ClickException):
-    """Ends the command with one sentence on standard error and exit code 1."""
+def looks(function: Callable[..., Answer | None]) -> Callable[..., None]:
+    """Make a command of a function that only looks. It gets the settings first and prints its answer, if any."""
 
-    def show(self, file: Any = None) -> None:
-        """Print the sentence."""
-        click.echo(self.format_message(), file=file, err=True)
+    @wraps(function)
+    def run(as_json: bool, **given: Any) -> None:
+        _print(function(current_app.extensions["settings"], **given), as_json=as_json)
 
-
-def fields(row: Row[*tuple[Any, ...]]) -> dict[str, Any]:
-    """Return a row's values by their columns' names (as plain text: SQLAlchemy's own kind is no key for JSON)."""
-    return {str(name): value for name, value in row._mapping.items()}
+    return _json_option(run)
 
 
-def print_json(document: Any) -> None:
-    """Print the document; money becomes numbers, times and UUIDs text."""
-    click.echo(encode(document))
+def changes(function: Callable[..., Answer]) -> Callable[..., None]:
+    """Make a command of a function that changes something. It gets the Operator first and prints its answer."""
+
+    @wraps(function)
+    def run(who: str, as_json: bool, **given: Any) -> None:
+        operator = Operator(current_app.extensions["settings"], who)
+        _print(function(operator, **given), as_json=as_json)
+
+    return _as_option(_json_option(run))
 
 
-def print_table(columns: Mapping[str, str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Print rows, or that there are none. `columns`: the headers with the field that is under each."""
-    cells = [[printable(row[field]) for field in columns.values()] for row in rows]
-    click.echo(tabulate(cells, list(columns), disable_numparse=True) if cells else "Nothing.")
+def table(columns: str, rows: Iterable[Any]) -> str:
+    """Return a line a row, or that there is none. `columns`: `header=attribute, …`, or `name, …` where both are one."""
+    named = [column.partition("=") for column in columns.split(", ")]
+    cells = [[printable(getattr(row, attribute or header)) for header, _, attribute in named] for row in rows]
+    return tabulate(cells, [header for header, _, _ in named], disable_numparse=True) if cells else "Nothing."
 
 
-def print_record(fields: Iterable[tuple[str, Any]]) -> None:
-    """Print one thing, a line a field."""
+def record(fields: Iterable[tuple[str, Any]]) -> str:
+    """Return one thing, a line a field."""
     cells = [[name, printable(value)] for name, value in fields]
-    click.echo(tabulate(cells, tablefmt="plain", disable_numparse=True))
+    return tabulate(cells, tablefmt="plain", disable_numparse=True)
 
 
 def printable(value: Any) -> str:
@@ -51,11 +69,28 @@ def printable(value: Any) -> str:
     if isinstance(value, datetime):
         return value.isoformat(" ", "milliseconds").replace("+00:00", "Z")
     if isinstance(value, bytes):
-        value = as_text(value) or repr(value)[2:-1]
+        value = _as_text(value) or repr(value)[2:-1]
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(value))
 
 
-def as_text(value: bytes | None) -> str | None:
+def with_bytes(found: WithBytes[Any], *, only_bytes: bool) -> Answer | None:
+    """Return the answer that shows a record with its key and value, which a document has as text and in Base64.
+
+    `only_bytes`: print the value as it is instead.
+    """
+    if only_bytes:
+        click.echo(found.value or b"", nl=False)
+        return None
+    document = asdict(found.record)
+    del document["bytes"]
+    text = record([*document.items(), ("key", found.key), ("value", found.value)])
+    for name, data in (("key", found.key), ("value", found.value)):
+        in_base64 = None if data is None else base64.b64encode(data).decode()
+        document |= {name: _as_text(data), f"{name}_base64": in_base64}
+    return Answer(document, text)
+
+
+def _as_text(value: bytes | None) -> str | None:
     """Return the bytes as text, None where they are not UTF-8."""
     try:
         return None if value is None else value.decode()
@@ -63,6 +98,22 @@ def as_text(value: bytes | None) -> str | None:
         return None
 
 
-def as_base64(value: bytes | None) -> str | None:
-    """Return the bytes as Base64 text."""
-    return None if value is None else base64.b64encode(value).decode()
+def _print(answer: Answer | None, *, as_json: bool) -> None:
+    if answer is not None:
+        click.echo(encode(answer.document) if as_json else answer.text)
+        if answer.exit_code:
+            click.get_current_context().exit(answer.exit_code)
+
+
+def _os_user() -> str:
+    """Return the name of the OS account. $USER can be set to anything."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid {os.getuid()}"
+
+
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+_as_option = click.option(
+    "--as", "who", type=ID, default=_os_user, help="Name in the audit line  [default: the account]"
+)

@@ -1,7 +1,7 @@
-"""The event of a change once more, from its line of history and its order, where its own bytes are gone.
+"""The event of a change made again, from the change's line of history and its order, when the event's bytes are gone.
 
-It has the event id, version, key, type, status and times that it had. One thing history does not hold: what the order
-looked like then. The `event` text of an HTTP event is the order as it is now, and says so by its own version.
+The event has the id, version, key, type, status and time that it had. History does not hold what the order looked like
+then: the `event` text of an HTTP event is the order as it is now, with its version of now.
 """
 
 import uuid
@@ -19,8 +19,8 @@ _COMMANDS = {ChangeKind.CREATED: "create_order", ChangeKind.CANCELLED: "cancel_o
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """A line of history, as far as an event tells of it."""
+class HistoryLine:
+    """A line of history: the columns that an event is made of."""
 
     change_id: uuid.UUID
     order_id: str
@@ -33,7 +33,7 @@ class Line:
     created_at: datetime
 
 
-def announcement(line: Line, order: OrderState) -> Event:
+def announcement(line: HistoryLine, order: OrderState) -> Event:
     """Return the event of the change."""
     kind = ChangeKind(line.kind)
     event_type, payload = _of_command(line, kind, order) if line.door == "kafka" else _of_http(line, kind, order)
@@ -41,7 +41,7 @@ def announcement(line: Line, order: OrderState) -> Event:
     return Event(event_type, envelope(event_type, line.change_id, line.correlation_id, line.created_at, payload))
 
 
-def _of_command(line: Line, kind: ChangeKind, order: OrderState) -> tuple[str, dict[str, object]]:
+def _of_command(line: HistoryLine, kind: ChangeKind, order: OrderState) -> tuple[str, dict[str, object]]:
     command = _COMMANDS.get(kind, "update_order_status")
     payload: dict[str, object] = {"order_id": line.order_id, "status": line.to_status, "saga_id": order.saga_id}
     if kind is ChangeKind.CREATED:
@@ -51,7 +51,7 @@ def _of_command(line: Line, kind: ChangeKind, order: OrderState) -> tuple[str, d
     return COMMAND_TYPES[command].success, payload
 
 
-def _of_http(line: Line, kind: ChangeKind, order: OrderState) -> tuple[str, dict[str, object]]:
+def _of_http(line: HistoryLine, kind: ChangeKind, order: OrderState) -> tuple[str, dict[str, object]]:
     return EVENT_TYPES[kind], {
         "customerId": order.cust_id,
         "runnerId": line.runner_id,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import psycopg2
 import pytest
 
-from app.cli import database
+from app.operations import transaction
 from tests.cli.test_dead_letters import a_letter
 from tests.harness.terminal import Terminal
 from tests.harness.world import World
@@ -30,7 +30,7 @@ def test_a_frozen_database_is_not_waited_for_without_end(untouched: World, termi
 def test_a_database_that_freezes_in_a_statement_is_given_up_at_the_deadline(
     untouched: World, terminal: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "_time_outs", lambda seconds: {})  # a frozen server heeds none
+    monkeypatch.setattr(transaction, "_time_outs", lambda seconds: {})  # a frozen server heeds none
     with locked(untouched, "orders"):
         assert "took longer than 1 s" in terminal(untouched).refusal("check", "--deadline", 1)
 
@@ -49,7 +49,7 @@ def test_a_row_that_somebody_holds_is_one_sentence(
     untouched: World, terminal: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     letter = a_letter(untouched, b"{")
-    monkeypatch.setattr(database, "LOCK_SECONDS", 1)
+    monkeypatch.setattr(transaction, "LOCK_SECONDS", 1)
     with locked(untouched, "dead_letters"):
         assert "locked by somebody else" in terminal(untouched).refusal("dead-letters", "discard", letter)
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from app.cli import lanes
 from app.database.lanes import ASIDE_RANGE, EVENTS
+from app.operations import lanes
 from tests.harness.terminal import Terminal
 from tests.harness.world import World, a_create, an_update, wait_for
 

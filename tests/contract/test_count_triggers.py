@@ -11,12 +11,12 @@ from alembic.config import Config
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
-from app.cli.consistency import MISCOUNTED
 from app.config.config import Settings
 from app.database import lists
 from app.database.floor import ABOVE_DELTA_FLOOR
 from app.database.retention import FOLD_COUNTS
 from app.database.schema import MIGRATIONS, SchemaRefused, is_at_head, migrate
+from app.operations.consistency import MISCOUNTED
 from tests.contract.conftest import Tables, await_waiting
 
 BEFORE = "0004"

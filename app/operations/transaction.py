@@ -1,19 +1,19 @@
-"""One connection for one step of a command, with a deadline that also a frozen server cannot outlive."""
+"""One connection for one step of an operation, with a deadline that a frozen server cannot outlive either."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from typing import Any
 
-import psycopg2
-from flask import current_app
-from sqlalchemy import Connection, create_engine
+from sqlalchemy import ColumnElement, Connection, Select, Table, create_engine, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from app.cli.output import Failure
+from app.config.config import Settings
 from app.database.connection import connect
 from app.database.reasons import reason_of
 from app.database.url import place_of
+from app.models.operator_errors import DatabaseUnusable
 from app.utils.deadline import Deadline
 from app.utils.limits import CONNECT_SECONDS
 
@@ -22,18 +22,19 @@ LOCK_SECONDS = 5
 
 
 @contextmanager
-def transaction(seconds: int = STEP_SECONDS, *, snapshot: bool = False) -> Iterator[Connection]:
+def transaction(settings: Settings, seconds: int = STEP_SECONDS, *, snapshot: bool = False) -> Iterator[Connection]:
     """Commit the body's statements together, or nothing when it raises.
 
-    Ends a second after `seconds` at the latest; `snapshot`: read only, and all of it at one instant. Raises Failure
-    with a sentence when the database is away, busy or without our schema.
+    Ends a second after `seconds` at the latest; `snapshot`: read only, and all of it at one instant. Raises
+    DatabaseUnusable when the database is away, busy or without our schema.
     """
-    url = current_app.extensions["settings"].worker_url
+    url = settings.worker_url
     deadline = Deadline(seconds + 1)  # the server gives up first, where it can
 
     def creator() -> Any:
-        connection = _connect(url, seconds)
-        connection.deadline = deadline
+        network = {"connect_timeout": CONNECT_SECONDS, "tcp_user_timeout": seconds * 1000}
+        connection: Any = connect(url, _time_outs(seconds), name="order-service-operator", network=network)
+        connection.autocommit, connection.deadline = False, deadline
         return connection
 
     engine = create_engine("postgresql+psycopg2://", creator=creator, poolclass=NullPool)
@@ -42,19 +43,17 @@ def transaction(seconds: int = STEP_SECONDS, *, snapshot: bool = False) -> Itera
     try:
         with engine.begin() as connection:
             yield connection
-    except (DBAPIError, psycopg2.Error) as error:
-        raise Failure(_sentence(error, url, seconds, late=deadline.passed)) from None
+    except DBAPIError as error:
+        raise DatabaseUnusable(_sentence(error, url, seconds, late=deadline.passed)) from None
 
 
-def _connect(url: str, seconds: int) -> Any:
-    network = {"connect_timeout": CONNECT_SECONDS, "tcp_user_timeout": seconds * 1000}
-    connection = connect(url, _time_outs(seconds), name="order-service-operator", network=network)
-    connection.autocommit = False
-    return connection
+def select_as(kind: type, table: Table, *more: ColumnElement[Any]) -> Select[Any]:
+    """Return a query for the fields of a dataclass: the columns of that name, and `more` for its last fields."""
+    return select(*(table.c[field.name] for field in fields(kind) if field.name in table.c), *more)
 
 
 def _time_outs(seconds: int) -> dict[str, int]:
-    """What the server is asked to end by itself, in milliseconds."""
+    """Return what the server is asked to end by itself, in milliseconds."""
     return {
         "statement_timeout": seconds * 1000,
         "lock_timeout": LOCK_SECONDS * 1000,
@@ -62,8 +61,8 @@ def _time_outs(seconds: int) -> dict[str, int]:
     }
 
 
-def _sentence(error: Exception, url: str, seconds: int, *, late: bool) -> str:
-    code = getattr(getattr(error, "orig", error), "pgcode", None) or ""
+def _sentence(error: DBAPIError, url: str, seconds: int, *, late: bool) -> str:
+    code = getattr(error.orig, "pgcode", None) or ""
     name, place, user = place_of(url)
     database = f"The database {name} at {place}"
     if code in ("42P01", "42703"):

@@ -1,0 +1,60 @@
+"""What keeps commands waiting, as the broker tells it now: the looks of the watch, once and without the service."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from kafka.errors import KafkaError
+
+from app.config.config import Settings
+from app.kafka.broker_view import KafkaView
+from app.kafka.commands_lag import CommandsLag, Stored
+from app.kafka.topics_check import judge, our_topics, strangers
+from app.models.operator_errors import KafkaUnusable
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerLook:
+    """`alarms`: a sentence by name of what is wrong with topics and group; `late`: places of commands that wait."""
+
+    alarms: dict[str, str]
+    late: Sequence[str]
+
+
+def look_once(settings: Settings, stored: Stored, late_seconds: int) -> BrokerLook:
+    """Ask the broker. Blocks for some seconds; raises KafkaUnusable, whose sentence is the error's name.
+
+    A topic that is missing is no alarm: the service makes it. `stored`: topic id and next offset by partition; a
+    command is late after so many seconds by its own timestamp.
+    """
+    view = KafkaView(settings)
+    try:
+        topics = view.topics(list(our_topics(settings)))
+        alarms = judge(settings, topics).alarms()
+        alarms.pop("topics_missing", None)
+        try:
+            foreign = strangers(view.members(settings.commands_topic))
+        except KafkaError:
+            foreign = None
+        if foreign is not None:
+            alarms["foreign_member"] = foreign
+        topic = topics.get(settings.commands_topic)
+        if topic is None or not topic.leaders:
+            return BrokerLook(alarms, ())
+        waiting = CommandsLag(settings.commands_topic, view).look(topic, stored)
+        firsts = {partition: found.first for partition, found in waiting.items() if found.first is not None}
+        return BrokerLook(alarms, list(_late(settings.commands_topic, view, firsts, time.time() - late_seconds)))
+    except KafkaError as error:
+        raise KafkaUnusable(type(error).__name__) from None
+    finally:
+        view.close()
+
+
+def _late(name: str, view: KafkaView, firsts: dict[int, int], before: float) -> Iterator[str]:
+    for partition, first in firsts.items():
+        try:
+            record = view.first_record(name, partition, first)
+        except KafkaError:
+            continue
+        if record.offset is not None and (record.timestamp or 0) / 1000 < before:
+            yield f"{name}/{partition} at {record.offset}"

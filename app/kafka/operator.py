@@ -1,0 +1,233 @@
+"""What an operator asks of Kafka: how far a topic and a group are, some records, and one record to be sent.
+
+Nothing here joins the group or creates a topic. Every function opens its own client, blocks for some seconds at the
+longest (reading: READ_SECONDS without a record) and raises KafkaUnusable.
+"""
+
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
+from kafka.protocol.consumer import OffsetSpec
+
+from app.config.config import Settings
+from app.kafka import clients, event_topic
+from app.kafka.clients import accept_any
+from app.kafka.cluster import holds_only_younger
+from app.kafka.ports import RecordRefused, SendFailed
+from app.models.operator_errors import KafkaUnusable, NotPossible
+from app.models.outgoing import Outgoing
+from app.models.records import Record
+from app.utils.deadline import Deadline
+
+REQUEST_MS = 5_000
+ACKNOWLEDGE_SECONDS = 8.0
+LOOK_SECONDS = 0.1
+POLL_MS = 500
+READ_SECONDS = 10.0  # without a record
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """`begin`: the first offset in the log; `end`: the next one; `committed`: the group's, None before the first;
+    `readable`: the end for readers of committed records, below `end` while a transaction is open."""
+
+    begin: int
+    end: int
+    committed: int | None
+    readable: int
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic as it is now. `id` is another one once the topic was made anew."""
+
+    id: uuid.UUID
+    partitions: Mapping[int, Partition]
+    cluster_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a record is in the log."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}/{self.partition}/{self.offset}"
+
+
+def commands_topic(settings: Settings) -> Topic:
+    """Return how far the commands topic and our group are."""
+    name, group = settings.commands_topic, settings.group_id
+    with _admin(settings) as admin:
+        cluster = clients.cluster_of(admin).get("cluster_id") or ""
+        described = _describe(admin, settings, name)
+        places = sorted(TopicPartition(name, partition["partition_index"]) for partition in described["partitions"])
+        begins = _offsets(admin, places, OffsetSpec.EARLIEST)
+        ends = _offsets(admin, places, OffsetSpec.LATEST)
+        readable = _offsets(admin, places, OffsetSpec.LATEST, isolation_level="read_committed")
+        found = admin.list_group_offsets({group: places}).get(group, {})
+    committed = {place: known.offset for place, known in found.items() if known.offset >= 0}
+    partitions = {
+        place.partition: Partition(begins[place], ends[place], committed.get(place), readable[place])
+        for place in places
+    }
+    return Topic(uuid.UUID(str(described.get("topic_id") or uuid.UUID(int=0))), partitions, cluster)
+
+
+def cluster_id(settings: Settings) -> str:
+    """Return the id of the cluster at our addresses."""
+    with _admin(settings) as admin:
+        found: str = clients.cluster_of(admin).get("cluster_id") or ""
+    return found
+
+
+def is_made_anew(settings: Settings, seen_at: datetime) -> bool:
+    """Tell whether the cluster at our addresses can be the one that was last seen then, made anew."""
+    with _answering(settings):
+        return holds_only_younger(settings, settings.commands_topic, seen_at)
+
+
+def records(settings: Settings, topic: str, partition: int, begin: int, end: int) -> Iterator[Record]:
+    """Yield the records of a partition from `begin` up to before `end`."""
+    place = TopicPartition(topic, partition)
+    with _answering(settings), closing(clients.reader(settings)) as reader:
+        reader.assign([place])
+        reader.seek(place, begin)
+        for polled in _read(reader, {place: end}, f"The log of {topic}/{partition} cannot be read."):
+            yield from (record for record in polled if record.offset < end)
+
+
+def event_ids(settings: Settings, topic: str, since: datetime) -> Iterator[Sequence[uuid.UUID]]:
+    """Yield the event ids on the topic since then, up to its end as of now. Raises NotPossible, too, where retention
+    has deleted records since then."""
+    try:
+        with closing(clients.reader(settings)) as reader:
+            ends = _seek(reader, topic, since)
+            for polled in _read(reader, ends, f"The topic {topic} cannot be read to its end."):
+                yield [_event_id(record.headers) for record in polled]
+    except KafkaError as error:
+        raise KafkaUnusable(f"The topic {topic} cannot be read ({type(error).__name__}).") from None
+
+
+def send(
+    settings: Settings,
+    topic: str,
+    key: bytes | None,
+    value: bytes | None,
+    require: Callable[[str | None], None] = accept_any,
+) -> Place:
+    """Send one record to an existing topic, wait for all acknowledgements (acks=all) and return its place.
+
+    `require` is called with the cluster's id before. `value` None is a tombstone. Raises NotPossible where Kafka
+    refuses the record; the sentence of KafkaUnusable says where the outcome is open.
+    """
+    with _admin(settings) as admin:
+        _describe(admin, settings, topic)
+    record = Outgoing(0, uuid.uuid4(), key, value, ())
+    try:
+        with _answering(settings):
+            return _send(settings, topic, record, require)
+    except RecordRefused:
+        raise NotPossible(f"Kafka refuses the record for topic {topic}: it is larger than the topic allows.") from None
+    except SendFailed:
+        raise KafkaUnusable(f"Kafka has not acknowledged the record: whether {topic} has it is not known.") from None
+
+
+def _send(settings: Settings, topic: str, record: Outgoing, require: Callable[[str | None], None]) -> Place:
+    patience = Deadline(ACKNOWLEDGE_SECONDS)
+
+    def hold() -> None:
+        if patience.passed:
+            raise SendFailed
+
+    with event_topic.open_events(settings, topic, require) as log:
+        sent = log.send([(log.partition(record, log.partitions()), record)], lambda: None, hold)
+        while not sent.positions:
+            hold()
+            time.sleep(LOOK_SECONDS)
+            sent = log.late()
+    ((partition, position),) = sent.positions.items()
+    return Place(topic, partition, position.next_offset - 1)
+
+
+def _read(reader: KafkaConsumer, ends: Mapping[TopicPartition, int], stuck: str) -> Iterator[Sequence[Any]]:
+    """Yield what the assigned partitions hold up to these ends. Raises KafkaUnusable with the sentence `stuck`."""
+    patience, unread = Deadline(READ_SECONDS), dict(ends)
+    while unread := {
+        place: end for place, end in unread.items() if reader.position(place, timeout_ms=REQUEST_MS) < end
+    }:
+        polled = reader.poll(timeout_ms=POLL_MS)
+        if polled:
+            patience = Deadline(READ_SECONDS)
+        elif patience.passed:
+            raise KafkaUnusable(stuck)
+        yield from polled.values()
+
+
+def _seek(reader: KafkaConsumer, topic: str, since: datetime) -> dict[TopicPartition, int]:
+    """Go to the first records since then; return where each partition ends."""
+    places = [TopicPartition(topic, partition) for partition in sorted(reader.partitions_for_topic(topic) or ())]
+    if not places:
+        raise KafkaUnusable(f"There is no topic {topic}.")
+    begins = reader.beginning_offsets(places, timeout_ms=REQUEST_MS)
+    ends: dict[TopicPartition, int] = reader.end_offsets(places, timeout_ms=REQUEST_MS)
+    at = reader.offsets_for_times(dict.fromkeys(places, int(since.timestamp() * 1000)), timeout_ms=REQUEST_MS)
+    reader.assign(places)
+    for place in places:
+        found = at[place].offset if at.get(place) else ends[place]
+        if 0 < begins[place] == found:
+            raise NotPossible(
+                f"Partition {place.partition} of {topic} does not hold so much any more: its first records were "
+                "deleted by retention. Take fewer --hours."
+            )
+        reader.seek(place, found)
+    return ends
+
+
+def _event_id(headers: Sequence[tuple[str, bytes | None]]) -> uuid.UUID:
+    value = next((value for name, value in headers if name == "event_id"), None) or b""
+    try:
+        return uuid.UUID(value.decode())
+    except ValueError:
+        return uuid.UUID(int=0)  # another program's record
+
+
+@contextmanager
+def _admin(settings: Settings) -> Iterator[KafkaAdminClient]:
+    with _answering(settings), closing(clients.admin(settings, REQUEST_MS)) as admin:
+        yield admin
+
+
+@contextmanager
+def _answering(settings: Settings) -> Iterator[None]:
+    try:
+        yield
+    except KafkaError as error:
+        servers, reason = ", ".join(settings.bootstrap_servers), type(error).__name__
+        raise KafkaUnusable(f"The broker at {servers} does not answer (KAFKA_BOOTSTRAP_SERVERS, {reason}).") from None
+
+
+def _describe(admin: KafkaAdminClient, settings: Settings, topic: str) -> dict[str, Any]:
+    # All topics are asked for: a question about one may create it.
+    for described in admin.describe_topics():
+        if described["name"] == topic:
+            found: dict[str, Any] = described
+            return found
+    raise KafkaUnusable(f"There is no topic {topic} at {', '.join(settings.bootstrap_servers)}.")
+
+
+def _offsets(
+    admin: KafkaAdminClient, places: Sequence[TopicPartition], spec: OffsetSpec, **options: str
+) -> dict[TopicPartition, int]:
+    found = admin.list_partition_offsets(dict.fromkeys(places, spec), timeout_ms=REQUEST_MS, **options)
+    return {place: known.offset for place, known in found.items()}

@@ -1,0 +1,45 @@
+"""Who did what by hand: one line in the transaction of the change."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from app.config.config import Settings
+from app.models.models import operator_actions as actions
+from app.operations.transaction import STEP_SECONDS, transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What an operator does in one transaction."""
+
+    connection: Connection
+    who: str
+    action: str
+
+    def record(self, subject: str, detail: str, data: bytes | None = None) -> int:
+        """Write an audit line and return its id. `data`: bytes that are nowhere else any more."""
+        line = {"who": self.who, "action": self.action, "subject": subject, "detail": detail, "bytes": data}
+        written = self.connection.execute(actions.insert().values(line).returning(actions.c.id))
+        return int(written.scalar_one())
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """A person who decides. `name` stands in the audit lines, `settings` say which database and broker are meant."""
+
+    settings: Settings
+    name: str
+
+    @contextmanager
+    def change(self, action: str, seconds: int = STEP_SECONDS) -> Iterator[Change]:
+        """Commit the body's statements and audit lines together, or nothing when it raises. As `transaction`."""
+        with transaction(self.settings, seconds) as connection:
+            yield Change(connection, self.name, action)
+
+    def complete(self, line: int, detail: str) -> None:
+        """Write into an audit line how something ended that was done outside the database."""
+        with transaction(self.settings) as connection:
+            connection.execute(actions.update().where(actions.c.id == line).values(detail=detail))

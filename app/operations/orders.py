@@ -1,0 +1,114 @@
+"""Orders as they are, and how they came there."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Select, select, union
+
+from app.config.config import Settings
+from app.database.rows import to_state
+from app.database.statements import ORDER
+from app.models.models import Order, order_changes
+from app.models.operator_errors import NotFound
+from app.models.order import OrderState
+from app.operations.transaction import transaction
+
+_orders = Order.__table__.c
+_changes = order_changes.c
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeLine:
+    """One change of an order; `topic`, `partition` and `offset` are those of the command that made it, if one did."""
+
+    version: int
+    change_id: UUID
+    kind: str
+    from_status: str | None
+    to_status: str
+    payment_status: str
+    runner_id: str | None
+    door: str
+    correlation_id: str
+    topic: str | None
+    partition: int | None
+    offset: int | None
+    at: datetime
+
+    @property
+    def move(self) -> str:
+        """From which status to which."""
+        return f"{self.from_status or '·'} → {self.to_status}"
+
+    @property
+    def command(self) -> str | None:
+        """The place of the command."""
+        return None if self.topic is None else f"{self.topic}/{self.partition}/{self.offset}"
+
+
+def find(
+    settings: Settings,
+    *,
+    status: str | None = None,
+    runner: str | None = None,
+    customer: str | None = None,
+    limit: int = 20,
+) -> list[OrderState]:
+    """Return the orders that have all that is given, newest first."""
+    wanted = ((_orders.order_status, status), (_orders.runner_id, runner), (_orders.cust_id, customer))
+    return _newest(
+        settings, _select().where(*(column == value for column, value in wanted if value is not None)), limit
+    )
+
+
+def search(settings: Settings, some_id: str, *, limit: int = 20) -> list[OrderState]:
+    """Return the orders that this id is or has to do with, newest first: of an order, a saga, a command or an event.
+
+    Correlation and event ids are looked for in the whole history: some seconds per ten million changes.
+    """
+    with_id = [
+        select(_orders.order_id).where(_orders.order_id == some_id),
+        select(_orders.order_id).where(_orders.saga_id == some_id),
+        select(_changes.order_id).where(_changes.correlation_id == some_id),
+    ]
+    with suppress(ValueError):  # raised for what cannot be an event id
+        with_id.append(select(_changes.order_id).where(_changes.change_id == UUID(some_id)))
+    return _newest(settings, _select().where(_orders.order_id.in_(union(*with_id))), limit)
+
+
+def show(settings: Settings, order_id: str) -> OrderState:
+    """Return one order. Raises NotFound."""
+    with transaction(settings) as connection:
+        return _find(connection, order_id)
+
+
+def timeline(settings: Settings, order_id: str) -> list[ChangeLine]:
+    """Return the changes of an order, the first one first. Raises NotFound.
+
+    An order that was taken over from the service before begins at version 2.
+    """
+    columns = (column for column in _changes if column is not _changes.order_id)
+    query = select(*columns).where(_changes.order_id == order_id).order_by(_changes.version)
+    with transaction(settings, snapshot=True) as connection:
+        _find(connection, order_id)
+        return [ChangeLine(*row) for row in connection.execute(query)]
+
+
+def _select() -> Select[Any]:
+    return select(*(_orders[column] for column in ORDER))
+
+
+def _newest(settings: Settings, query: Select[Any], limit: int) -> list[OrderState]:
+    query = query.order_by(_orders.created_at.desc(), _orders.order_id.desc()).limit(limit)
+    with transaction(settings) as connection:
+        return [to_state(row) for row in connection.execute(query)]
+
+
+def _find(connection: Connection, order_id: str) -> OrderState:
+    row = connection.execute(_select().where(_orders.order_id == order_id)).first()
+    if row is None:
+        raise NotFound(f"There is no order {order_id!r}.")
+    return to_state(row)
