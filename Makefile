@@ -56,10 +56,10 @@ format: $(INSTALLED) ## format the code and order its imports
 documents: $(INSTALLED) ## write docs/openapi.json, docs/asyncapi.json with its page, and docs/settings.md anew
 	@$(BIN)/python -m tools.documents
 
-requirements: $(INSTALLED) ## compile requirements*.in; UPGRADE=--upgrade takes newer versions
-	$(COMPILE) $(UPGRADE) requirements.in -o requirements.txt
-	$(COMPILE) $(UPGRADE) requirements-dev.in -o requirements-dev.txt
-	$(COMPILE) $(UPGRADE) tests/benchmarks/requirements.in -o tests/benchmarks/requirements.txt
+requirements: $(INSTALLED) ## compile pyproject.toml's lists into requirements*.txt; UPGRADE=--upgrade takes newer versions
+	$(COMPILE) $(UPGRADE) pyproject.toml -o requirements.txt
+	$(COMPILE) $(UPGRADE) pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
+	$(COMPILE) $(UPGRADE) --group peers -c requirements.txt -o tests/benchmarks/requirements.txt
 
 clean: ## remove the environment, the stack with its data, and caches
 	rm -rf .venv .stack .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis mutants htmlcov .coverage .coverage.*
