@@ -11,6 +11,10 @@ COPY migrations migrations
 COPY docs/openapi.json docs/asyncapi.json docs/
 COPY run.py gunicorn.conf.py pyproject.toml .flaskenv ./
 
+# The commit that /livez and the metric order_build_info name: --build-arg SOURCE_COMMIT=$(git rev-parse HEAD)
+ARG SOURCE_COMMIT=unknown
+ENV SOURCE_COMMIT=$SOURCE_COMMIT
+
 RUN useradd --system --uid 10001 --no-create-home orders
 USER 10001
 

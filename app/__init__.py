@@ -22,7 +22,8 @@ from app.services.kafka_service import KafkaService
 from app.services.order_service import OrderService
 from app.utils.alarms import Alarms
 from app.utils.budget import Budget
-from app.utils.metrics import ANSWER_BYTES
+from app.utils.build import build
+from app.utils.metrics import ANSWER_BYTES, BUILD
 from app.utils.traffic import Traffic
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     common = Common(settings.cors_origins, failures, traffic)
     budget = Budget(ANSWERS_BYTES)
     ANSWER_BYTES.set_function(lambda: budget.held)
+    BUILD.info(build())
     health = Health(settings, Pool(database, 1), kafka_service, alarms)
     endpoints = Checks(health).endpoints()
     if settings.serves_orders:

@@ -18,6 +18,7 @@ import venv
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from string import Template
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 PLAIN_UID = 65534  # "nobody", where the user of the Dockerfile is not on this machine
@@ -36,6 +37,7 @@ class Image:
     """What the steps have built so far."""
 
     folder: Path
+    arguments: dict[str, str] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
     user: str | None = None
     command: list[str] = field(default_factory=list)
@@ -73,8 +75,12 @@ def _step(image: Image, name: str, arguments: str) -> None:
     if name == "FROM":
         _check_python(arguments)
         venv.create(image.folder / "venv", with_pip=True)
+    elif name == "ARG":
+        image.arguments |= dict([arguments.split("=", 1)])
     elif name == "ENV":
-        image.environment |= dict(pair.split("=", 1) for pair in shlex.split(arguments))
+        image.environment |= dict(
+            pair.split("=", 1) for pair in shlex.split(Template(arguments).substitute(image.arguments))
+        )
     elif name == "WORKDIR":
         image.work.mkdir()
     elif name == "COPY":

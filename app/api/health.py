@@ -18,6 +18,7 @@ from app.models.writes import HttpAnswer
 from app.services import gauges
 from app.services.kafka_service import KafkaService
 from app.utils.alarms import Alarms
+from app.utils.build import build
 from app.utils.deadline import Deadline
 from app.utils.limits import REQUEST_SECONDS, WATCH_STALE_SECONDS
 from app.utils.metrics import REQUEST_SECONDS as REQUEST_HISTOGRAM
@@ -142,12 +143,11 @@ def healthy(_: Request) -> Response:
 
 
 def alive(_: Request) -> Response:
-    """Answer 200 while the process answers; asks nobody."""
-    return _ALIVE
+    """Answer 200 and what runs, while the process answers; asks nobody."""
+    return respond(HttpAnswer(200, encode({"status": "alive", **build()})))
 
 
 _HEALTHY = respond(HttpAnswer(200, encode({"status": "healthy"})))
-_ALIVE = respond(HttpAnswer(200, encode({"status": "alive"})))
 
 
 def count(endpoint: str | None, status: int, deadline: Deadline) -> None:

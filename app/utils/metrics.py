@@ -1,7 +1,8 @@
 """What is counted and measured; `/metrics` shows it. Counters are per process, as Prometheus expects."""
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram, Info
 
+BUILD = Info("order_build", "Version and commit of the code that runs; always 1")
 REQUESTS = Counter("order_http_requests_total", "HTTP requests answered", ["endpoint", "status"])
 REQUEST_SECONDS = Histogram(
     "order_http_request_seconds",

@@ -7,9 +7,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from app.config.config import Settings
+from app.utils.build import VERSION
 from app.wire.command_types import COMMAND_TYPES
 from tools.documents import messages, records
-from tools.documents.openapi import VERSION
 from tools.documents.schemas import Order
 from tools.documents.shapes import ref, schemas_of
 

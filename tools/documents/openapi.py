@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from app.api.routes import DEFAULT_LIMIT, MAX_LIMIT
 from app.models.order import OrderStatus
+from app.utils.build import VERSION
 from app.wire.answers import SAYS_SUCCESS
 from app.wire.fields import MAX_ID_LENGTH
 from tools.documents import refusals, schemas
@@ -15,8 +16,6 @@ from tools.documents.calls import POSTS, Post
 from tools.documents.examples import CUSTOMER, ORDER_ID, RUNNER, example
 from tools.documents.refusals import Sentences
 from tools.documents.shapes import ref, schemas_of
-
-VERSION = "1.0.0"
 
 ABOUT = """\
 Orders of a campus food-delivery platform. Every change happens once, is answered once and announced once.
