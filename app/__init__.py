@@ -9,7 +9,7 @@ from app.api import flask_adapter
 from app.api.common import Common
 from app.api.documents import documents
 from app.api.errors import Failures
-from app.api.health import Checks, Health
+from app.api.health import Checks
 from app.api.pages import ANSWERS_BYTES, Pages
 from app.api.routes import Orders
 from app.cli import commands as operator_commands
@@ -18,6 +18,7 @@ from app.database.database import Database
 from app.database.orders import OrderStore
 from app.database.pool import Pool
 from app.models.models import db
+from app.services.health import Health
 from app.services.kafka_service import KafkaService
 from app.services.order_service import OrderService
 from app.utils.alarms import Alarms

@@ -1,0 +1,99 @@
+"""The parts of the service, as one process finds them: what is ready, and what waits."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from app.config.config import Settings
+from app.database.pool import Pool
+from app.database.statements import READ_ONLY
+from app.models.errors import ConnectingTakesLong, DatabaseBusy, DatabaseFull, DatabaseTrouble
+from app.services import gauges
+from app.services.kafka_service import KafkaService
+from app.services.last_look import LastLook
+from app.utils.alarms import Alarms
+from app.utils.deadline import Deadline
+
+STALE_SECONDS = 30.0
+UNKNOWN = {"ok": False, "reason": "no process of the service watches"}
+HAVE_THEIR_OWN = ("schema", "alarms")  # threads that are shown by what they do
+
+
+@dataclass(frozen=True)
+class Health:
+    """Looks at the parts of one process. `pool`: a connection of its own, as callers may have taken all others."""
+
+    settings: Settings
+    pool: Pool
+    kafka_service: KafkaService
+    alarms: Alarms
+
+    def parts(self, deadline: Deadline) -> dict[str, dict[str, Any]]:
+        """Return one entry a part, each with `ok`. Blocks until `deadline` at the longest."""
+        return {
+            "database": self._database(deadline),
+            "schema": self._schema(),
+            **{
+                thread.name: _thread(thread)
+                for thread in self.kafka_service.threads
+                if thread.name not in HAVE_THEIR_OWN
+            },
+            "relay": {"ok": True, "leads": [relay.lane for relay in self.kafka_service.relays if relay.leading]},
+            **self._kafka(deadline),
+            "alarms": self._open_alarms(),
+        }
+
+    def measure(self, deadline: Deadline) -> None:
+        """Set the gauges of what waits to what the watch saw last, and to NaN where that is not known."""
+        gauges.show(LastLook(self.pool).seen(deadline))
+
+    def _kafka(self, deadline: Deadline) -> dict[str, dict[str, Any]]:
+        """Return the parts about Kafka: as this process sees it where it speaks to it, else as the watch does."""
+        seen = LastLook(self.pool).seen(deadline) or {}
+        watch = self.kafka_service.watch
+        own = self.settings.consumes
+        broker = watch.broker if own else seen.get("broker", UNKNOWN)
+        topics = watch.topics if own else seen.get("topics", UNKNOWN)
+        commands = seen.get("commands") or {}
+        return {"broker": broker, "topics": {**topics, "lag": {name: it["lag"] for name, it in commands.items()}}}
+
+    def _open_alarms(self) -> dict[str, Any]:
+        """Return the alarms of the service; `seconds_old`: when those of other processes were read, None before."""
+        found, age = self.alarms.open(), self.alarms.age
+        return {
+            "ok": not found,
+            "open": {alarm.name: alarm.sentence for alarm in found},
+            "details": {alarm.name: alarm.as_dict() for alarm in found},
+            "seconds_old": None if age is None else round(age, 1),
+        }
+
+    def _database(self, deadline: Deadline) -> dict[str, Any]:
+        """One that takes no changes is not ready either; `reason` says what a person must know, without secrets."""
+        try:
+            read_only = self.pool.run(READ_ONLY, (), deadline) == [("on",)]
+        except (ConnectingTakesLong, DatabaseFull) as trouble:
+            return {"ok": False, "reason": str(trouble)}
+        except DatabaseBusy:  # by others: that is not away
+            read_only = False
+        except DatabaseTrouble as trouble:
+            return {"ok": False, "reason": self.pool.away or str(trouble)}
+        if read_only:
+            self.pool.drop_idle()  # the next look is at the server that a new connection finds, with its defaults
+            return {"ok": False, "reason": "it is read-only: orders are read, changes are refused"}
+        if (reason := self.kafka_service.database_away) is not None:
+            return {"ok": True, "worker_reason": reason}
+        return {"ok": True}
+
+    def _schema(self) -> dict[str, Any]:
+        part = {"ok": self.kafka_service.schema_at_head, "mode": self.settings.schema}
+        refusal = self.kafka_service.schema_refusal
+        return part | ({"reason": refusal} if refusal else {})
+
+
+def _thread(thread: Any) -> dict[str, Any]:
+    age = thread.seconds_since_beat
+    return {
+        "ok": age is not None and age < STALE_SECONDS,
+        "seconds_since_beat": None if age is None else round(age, 1),
+        "restarts": thread.restarts,
+        "last_error": thread.last_error,
+    }
