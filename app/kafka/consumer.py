@@ -2,7 +2,8 @@
 
 The truth about how far commands are handled is a row in PostgreSQL, moved with their effects. Kafka's own group only
 shares the partitions out; whatever it believes, a batch commits only where the row stands at its first record, so a
-zombie that wakes up late changes nothing. Decisions are here, input and output behind CommandLog and CommandStore.
+zombie that wakes up late changes nothing. Decisions are here, input and output behind its
+ports.
 """
 
 import logging
@@ -54,11 +55,15 @@ class CommandLog(CheckedLog, Protocol):
         """Tell the group how far we are; for displays of lag only."""
 
 
-class CommandStore(CheckedStore, Protocol):
-    """The stored offsets, and what moves them."""
+class OffsetStore(CheckedStore, Protocol):
+    """The stored offsets."""
 
     def keep_checkpoint(self, topic: str, partition: int) -> None:
         """Add what the stored offset stands behind to the trail, and thin the trail."""
+
+
+class CommandHandler(Protocol):
+    """What moves the stored offsets: the use case of this door."""
 
     def handle(self, batch: Batch, *, give_up: str | None = None) -> int:
         """Commit the effects of a batch and the new offset; return the number of dead letters.
@@ -77,7 +82,8 @@ class CommandConsumer:
     def __init__(
         self,
         commands: CommandLog,
-        store: CommandStore,
+        offsets: OffsetStore,
+        handler: CommandHandler,
         alarms: Alarms,
         breaker: Breaker | None = None,
         identity_days: int = 30,
@@ -85,7 +91,8 @@ class CommandConsumer:
         """`breaker`: shared by all consumers of a process, one after the other; `identity_days`: how long a command is
         known by its bytes at the least."""
         self._log = commands
-        self._store = store
+        self._offsets = offsets
+        self._handler = handler
         self._alarms = alarms
         self._breaker = breaker or Breaker()
         self._waiting = Waiting(alarms)
@@ -97,7 +104,7 @@ class CommandConsumer:
         self._resting: dict[int, int] = {}  # partitions that cannot be looked at: how many looks so far
         self._kept: dict[int, int] = {}  # position whose checkpoint is in the trail, by partition
         self._epochs: dict[int, int] = {}  # leader epoch of the last records, by partition
-        self._check = LogCheck(commands, store, alarms, identity_days)
+        self._check = LogCheck(commands, offsets, alarms, identity_days)
         self._failures: dict[int, int] = {}  # expected offset of batches that failed once, by partition
         self._portions = Portions()
         self._letters_in_a_row = 0
@@ -137,7 +144,7 @@ class CommandConsumer:
             self._reconcile(partition)
         for partition, position in sorted(self._positions.items()):
             if self._kept.get(partition) != position:
-                self._store.keep_checkpoint(self._log.topic, partition)
+                self._offsets.keep_checkpoint(self._log.topic, partition)
                 self._kept[partition] = position
             found = self._find(partition)
             if found is not None and not (isinstance(found, GoOn) and found.offset == position and not found.changed):
@@ -235,7 +242,7 @@ class CommandConsumer:
     def _give_up(self, batch: Batch, reason: str) -> None:
         """Answer the one command of the batch with a failure, where it is proved that others can be handled."""
         self._breaker.check()
-        self._store.rehearse()
+        self._handler.rehearse()
         try:
             self._commit(batch, give_up=reason)
         except CommandFault as fault:
@@ -250,7 +257,7 @@ class CommandConsumer:
 
     def _commit(self, batch: Batch, *, give_up: str | None = None) -> None:
         try:
-            letters = self._store.handle(batch, give_up=give_up)
+            letters = self._handler.handle(batch, give_up=give_up)
         except DatabaseFails:
             raise
         except (DatabaseBusy, OutcomeUnknown):  # too much for the time that a transaction has, perhaps

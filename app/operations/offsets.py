@@ -9,6 +9,7 @@ from sqlalchemy import Connection, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app.config.config import Settings
+from app.database.batches import stored_offset
 from app.kafka import operator as kafka
 from app.kafka.log_check import is_other_topic, where_to_go_on
 from app.kafka.operator import Partition, Topic
@@ -20,7 +21,6 @@ from app.operations.audit import Operator
 from app.operations.cluster import require_ours
 from app.operations.recognised import done_again
 from app.operations.transaction import transaction
-from app.services.command_store import stored_offset
 
 Stored = Mapping[int, StoredOffset]
 

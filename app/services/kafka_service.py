@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from app.config.config import Settings
 from app.database import lanes, schema
 from app.database.alarms import AlarmTable
+from app.database.batches import BatchStore
 from app.database.database import Database
 from app.database.lane_lease import acquire_lease
 from app.database.pool import Pool
@@ -23,7 +24,7 @@ from app.kafka.relay import Relay
 from app.models.errors import DatabaseAway, DatabaseReadOnly, DatabaseTrouble
 from app.services import known_cluster
 from app.services.alarms import AlarmKeeper
-from app.services.command_store import PostgresCommandStore
+from app.services.command_service import CommandService
 from app.services.command_trouble import Breaker
 from app.services.housekeeping import Housekeeping
 from app.services.known_cluster import AnotherCluster, KnownCluster
@@ -259,9 +260,9 @@ class KafkaService:
     def _consume(self, stop: threading.Event, beat: Beat) -> None:
         """Consume until `stop`. Whatever Kafka raises ends it: the next run begins with a new client."""
         days = self._settings.command_identity_days
-        store = PostgresCommandStore(self._commands, identity_days=days)
+        store = BatchStore(self._commands, days)
         with command_topic.open_commands(self._settings, self._cluster.require) as commands:
-            consumer = CommandConsumer(commands, store, self._alarms, self._breaker, days)
+            consumer = CommandConsumer(commands, store, CommandService(store), self._alarms, self._breaker, days)
             next_look = Deadline(LOOK_AGAIN_SECONDS)
             while not stop.is_set():
                 beat()

@@ -1,4 +1,4 @@
-"""The use cases of the HTTP door: decide, commit, answer. Kafka's batches are in command_batch.py, same rules."""
+"""The use cases of the HTTP door: decide, commit, answer. Kafka's batches are in command_service.py, same rules."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -20,11 +20,12 @@ from kafka import KafkaConsumer
 from kafka.producer.sender import Sender
 from kafka.record.default_records import DefaultRecordBatchBuilder
 
+from app.database.batches import BatchTransaction
 from app.database.lane_lease import PostgresLease
 from app.kafka import clients
 from app.kafka.event_topic import KafkaEventLog
-from app.services import command_batch, order_service
-from app.services.command_store import PostgresCommandStore
+from app.services import order_service
+from app.services.command_service import CommandService
 from app.services.order_service import utc_now
 from app.utils.ids import saga_order_id
 from run import app
@@ -52,25 +53,25 @@ def strike(name: str, probability: float) -> None:
 
 def after_commit(point: Point) -> None:
     """A batch of commands is committed; nobody was told."""
-    committed = command_batch.CommandBatches.handle
+    committed = CommandService.handle
 
     def handle(self: Any, batch: Any, **options: Any) -> int:
         letters = committed(self, batch, **options)
         point()
         return letters
 
-    command_batch.CommandBatches.handle = handle
+    CommandService.handle = handle
 
 
 def before_commit(point: Point) -> None:
     """A batch of commands is written, and not committed."""
-    written = command_batch._write
+    written = BatchTransaction.write
 
-    def write(*arguments: Any) -> None:
-        written(*arguments)
+    def write(self: Any, batch: Any, effects: Any) -> None:
+        written(self, batch, effects)
         point()
 
-    command_batch._write = write  # type: ignore[assignment]
+    BatchTransaction.write = write
 
 
 def after_send(point: Point) -> None:
@@ -137,13 +138,13 @@ def amid_read_back(point: Point) -> None:
 
 def slow_batch(point: Point) -> None:
     """A batch takes longer than the group waits for the next poll; that limit is lowered for it."""
-    committed = command_batch.CommandBatches.handle
+    committed = CommandService.handle
 
     def handle(self: Any, batch: Any, **options: Any) -> int:
         point()
         return committed(self, batch, **options)
 
-    command_batch.CommandBatches.handle = handle
+    CommandService.handle = handle
     vars(clients)["KafkaConsumer"] = partial(KafkaConsumer, max_poll_interval_ms=MAX_POLL_INTERVAL_MS)
 
 
@@ -186,10 +187,8 @@ def _jumping_clock(offset: Path) -> None:
     time.time = jumping
     vars(order_service)["new_id"] = new_id
     app.extensions["order_service"]._clock = now
-    for taker in (PostgresCommandStore, command_batch.CommandBatches):
-        defaults = taker.__init__.__defaults__ or ()
-        assert utc_now in defaults, f"{taker.__name__} takes its time elsewhere"
-        taker.__init__.__defaults__ = tuple(now if value is utc_now else value for value in defaults)
+    assert CommandService.__init__.__defaults__ == (utc_now,), "the handler of commands takes its time elsewhere"
+    CommandService.__init__.__defaults__ = (now,)
 
 
 def _shifted_records(offset: Path) -> None:

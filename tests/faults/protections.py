@@ -7,15 +7,13 @@ Each function replaces a piece of the product from outside; the product has no s
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
+from app.database.batches import BatchTransaction
 from app.database.floor import Floor
 from app.database.lane_lease import PostgresLease
-from app.database.pool import Session
 from app.database.statement import Statement
 from app.kafka.event_reader import EventReader
 from app.models.outgoing import LogEnd
 from app.models.records import Batch
-from app.services import command_batch
-from app.services.command_batch import CommandBatches
 
 _MOVE_ANYWAY = Statement(
     "move_anyway",
@@ -45,16 +43,16 @@ def read_back_to_the_end() -> None:
 def compare_and_swap() -> None:
     """A batch commits wherever the stored offset stands."""
 
-    def move(_: CommandBatches, session: Session, batch: Batch) -> None:
-        session.execute(_MOVE_ANYWAY, (batch.next_offset, batch.topic, batch.partition))
+    def move(self: BatchTransaction, batch: Batch) -> None:
+        self._session.execute(_MOVE_ANYWAY, (batch.next_offset, batch.topic, batch.partition))
 
-    CommandBatches._move_offset = move
+    BatchTransaction.move_offset = move
 
 
 def identities() -> None:
     """The same bytes again are a new command."""
 
-    command_batch._claim = lambda _, parsed: list(parsed)
+    BatchTransaction.claim = lambda _, commands: list(commands)
 
 
 def one_leader() -> None:

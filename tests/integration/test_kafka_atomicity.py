@@ -9,13 +9,14 @@ from dataclasses import dataclass
 import psycopg2
 import pytest
 
+from app.database.batches import BatchStore
 from app.database.database import Database
 from app.database.pool import Pool, Session
 from app.database.statement import Statement
 from app.models import rules
 from app.models.errors import DatabaseBusy, ServiceTrouble
 from app.models.records import Batch, StoredOffset
-from app.services.command_store import PostgresCommandStore
+from app.services.command_service import CommandService
 from tests.harness.world import (
     Wire,
     World,
@@ -65,7 +66,7 @@ class Books:
     """A database with one order, and a batch that touches every table."""
 
     def __init__(self, url: str) -> None:
-        self.store = PostgresCommandStore(Pool(Database(url.replace("://", "+psycopg2://", 1)), 2))
+        self.store = BatchStore(Pool(Database(url.replace("://", "+psycopg2://", 1)), 2))
         self.connection = psycopg2.connect(url)
         self.connection.autocommit = True
         self.store.first_offset(TOPIC, 0, StoredOffset(TOPIC_ID, 0))
@@ -77,7 +78,7 @@ class Books:
     def handle(self, offset: int, *commands: object) -> None:
         values = [json.dumps(it).encode() if isinstance(it, dict) else it for it in commands]
         records = [Record(offset + place, value) for place, value in enumerate(values)]  # type: ignore[arg-type]
-        self.store.handle(Batch(TOPIC, TOPIC_ID, 0, offset, offset + len(records), records))
+        CommandService(self.store).handle(Batch(TOPIC, TOPIC_ID, 0, offset, offset + len(records), records))
 
     def query(self, statement: str) -> list[str]:
         with self.connection.cursor() as cursor:

@@ -1,6 +1,6 @@
 """The service's own code in a simulated world: every seed is one story of crashes, freezes and lost answers.
 
-Two or three instances run the real CommandConsumer, PostgresCommandStore, CommandBatches, Relay, PostgresLease and
+Two or three instances run the real CommandConsumer, CommandService, BatchStore, Relay, PostgresLease and
 OrderService against a simulated PostgreSQL, a simulated Kafka and a simulated clock. scheduler.py tells how they
 interleave, faults.py what strikes them, checks.py what must hold at the end, ablations.py what can be taken out.
 

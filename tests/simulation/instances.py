@@ -10,6 +10,7 @@ from kafka.errors import KafkaError
 
 from app.config.config import Settings
 from app.database import lanes
+from app.database.batches import BatchStore
 from app.database.lane_lease import acquire_lease
 from app.database.orders import OrderStore
 from app.kafka.consumer import CommandConsumer
@@ -19,7 +20,7 @@ from app.models.errors import DatabaseTrouble, OutcomeUnknown, ServiceTrouble
 from app.models.outgoing import LeaseLost
 from app.models.rules import Change, Decision
 from app.models.writes import ChangeSource, HttpAnswer
-from app.services.command_store import PostgresCommandStore
+from app.services.command_service import CommandService
 from app.services.kafka_service import LOOK_AGAIN_SECONDS
 from app.services.order_service import Call, OrderService
 from app.utils.alarms import Alarms
@@ -95,9 +96,9 @@ class Service:
 
     def _consume(self) -> None:
         """As KafkaService does it."""
-        store = PostgresCommandStore(self._pool(), self._clock)  # type: ignore[arg-type]
+        store = BatchStore(self._pool())  # type: ignore[arg-type]
         topic = CommandTopic(self._broker)
-        consumer = CommandConsumer(topic, store, self._alarms)
+        consumer = CommandConsumer(topic, store, CommandService(store, self._clock), self._alarms)
         next_look = self._scheduler.now + LOOK_AGAIN_SECONDS
         try:
             while True:

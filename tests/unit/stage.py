@@ -14,7 +14,7 @@ class Stage:
         self.log = ScriptedLog(records, **log)  # type: ignore[arg-type]
         self.store = ScriptedStore({it: StoredOffset(TOPIC, at) for it, at in (stored or {}).items()})
         self.alarms = Alarms()
-        self.consumer = CommandConsumer(self.log, self.store, self.alarms)
+        self.consumer = CommandConsumer(self.log, self.store, self.store, self.alarms)
         self.log.assign(*records)
 
     def play(self, steps: int = 12) -> "Stage":

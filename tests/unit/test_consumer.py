@@ -260,7 +260,7 @@ def test_those_given_up_are_in_a_row_for_every_consumer_of_the_process() -> None
     stage.store.bugs = set(range(9))
     breaker = Breaker()
     for _ in range(3):
-        stage.consumer = CommandConsumer(stage.log, stage.store, stage.alarms, breaker)
+        stage.consumer = CommandConsumer(stage.log, stage.store, stage.store, stage.alarms, breaker)
         stage.log.assign(0)
         stage.play(20)
     assert len(stage.store.given_up) == GIVE_UPS_IN_A_ROW

@@ -25,7 +25,7 @@ def restarted(stage: Stage) -> Stage:
     """The same servers, and a consumer that has just started."""
     new = Stage({})
     new.log, new.store, new.alarms = stage.log, stage.store, stage.alarms
-    new.consumer = type(stage.consumer)(stage.log, stage.store, stage.alarms)
+    new.consumer = type(stage.consumer)(stage.log, stage.store, stage.store, stage.alarms)
     new.log.assign(*stage.log.records)
     return new
 

@@ -1,0 +1,193 @@
+"""The use case of the Kafka door: a batch of commands as one transaction, with all of its effects or none.
+
+The way: parse the records, begin (database/batches: the stored offset, identities, locks), decide one command after
+the other in memory, write. What goes wrong is the service's fault unless it is proved to be one command's: deciding it
+failed, or PostgreSQL refused its values.
+"""
+
+import logging
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+
+from app.database.batches import BatchEffects, BatchStore, LockedBatch, Received
+from app.models import rules
+from app.models.commands import CreateOrder
+from app.models.errors import CommandFault, DatabaseTrouble, OffsetMoved, ServiceTrouble
+from app.models.order import OrderState
+from app.models.records import Batch, ReceivedCommand, Record, UnreadRecord
+from app.models.rules import Change, Decision, Refusal, Unchanged
+from app.services.order_service import Clock, utc_now
+from app.services.rehearsal import A_CREATE, an_update
+from app.utils.ids import reply_id, saga_order_id
+from app.utils.logging import correlation_id
+from app.utils.metrics import COMMANDS, DEAD_LETTERS
+from app.wire.command_reader import DeadLetter, parse_record
+from app.wire.command_types import COMMAND_TYPES
+from app.wire.replies import reply
+
+log = logging.getLogger(__name__)
+
+BUG = Refusal("internal_error", "The service cannot handle this command; it has been logged")
+
+
+class CommandService:
+    """Handles batches. Each call is one transaction, blocks for BATCH_SECONDS at the longest, and raises
+    DatabaseTrouble."""
+
+    def __init__(self, store: BatchStore, clock: Clock = utc_now) -> None:
+        self._store = store
+        self._clock = clock
+
+    def handle(self, batch: Batch, *, give_up: str | None = None) -> int:
+        """Commit the effects of the batch and return the number of its dead letters.
+
+        `give_up`: why its one command cannot be handled; it is answered with BUG, and its bytes are kept. Raises
+        OffsetMoved and CommandFault too; nothing is moved where it raises.
+        """
+        with _blame():
+            commands, letters = _parse(batch)
+            with self._store.transaction() as transaction:
+                if give_up is None:
+                    effects = decide_all(batch, transaction.begin(batch, commands), self._clock)
+                else:
+                    transaction.move_offset(batch)
+                    effects = refuse_all(batch, transaction.claim(commands), give_up, self._clock)
+                effects.dead_letters = letters
+                transaction.write(batch, effects)
+        _count(effects, len(commands))
+        return len(letters)
+
+    def rehearse(self) -> None:
+        """Do all that a create and an update do, and roll it back. Raises DatabaseTrouble where even that fails: no
+        command is at fault then."""
+        try:
+            with _blame(), self._store.transaction() as transaction:
+                for sample in (A_CREATE, an_update(saga_order_id(A_CREATE.saga_id, A_CREATE.timestamp))):
+                    batch = Batch("rehearsal", uuid.UUID(int=0), 0, 0, 1, [sample])
+                    commands, letters = _parse(batch)
+                    assert not letters
+                    locked = transaction.lock(transaction.claim(commands))
+                    transaction.write(batch, decide_all(batch, locked, self._clock))
+                transaction.undo()
+        except CommandFault as fault:
+            raise ServiceTrouble(f"A sample of a command cannot be handled either: {fault}") from fault
+
+
+def decide_all(batch: Batch, locked: LockedBatch, clock: Clock) -> BatchEffects:
+    """Return what the commands do, one after the other, each to the order as those before it left it.
+
+    No database in here. Raises CommandFault where one of them cannot be decided.
+    """
+    effects, orders, sagas = BatchEffects(), dict(locked.orders), dict(locked.sagas)
+    for record, command in locked.commands:
+        correlation_id.set(command.correlation_id)
+        now = clock()
+        try:
+            decision = _decide(command, orders, sagas, locked.new_order_ids, now)
+            _add(effects, batch, record, command, decision, now)
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise _fault_of(record, error) from error
+        if isinstance(decision, Change):
+            orders[decision.order.order_id] = decision.order
+            if decision.before is None:
+                sagas[decision.order.saga_id or ""] = decision.order.order_id
+    correlation_id.set(None)
+    return effects
+
+
+def refuse_all(batch: Batch, commands: Sequence[Received], reason: str, clock: Clock) -> BatchEffects:
+    """Return what answers the commands with BUG and keeps their bytes."""
+    effects = BatchEffects()
+    for record, command in commands:
+        _add(effects, batch, record, command, BUG, clock())
+        effects.given_up.append((record, command, reason))
+    return effects
+
+
+def _parse(batch: Batch) -> tuple[list[Received], list[tuple[Record, str]]]:
+    """Return the commands, and the dead letters with the reason. Raises CommandFault."""
+    commands: list[Received] = []
+    letters: list[tuple[Record, str]] = []
+    for record in batch.records:
+        if isinstance(record, UnreadRecord):
+            letters.append((record, record.error))
+            continue
+        try:
+            found = parse_record(record.value)
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise _fault_of(record, error) from error
+        if isinstance(found, DeadLetter):
+            letters.append((record, found.error))
+        else:
+            commands.append((record, found))
+    return commands, letters
+
+
+def _decide(
+    received: ReceivedCommand,
+    orders: Mapping[str, OrderState],
+    sagas: Mapping[str, str],
+    new_order_ids: Mapping[str, str],
+    now: datetime,
+) -> Decision:
+    command, saga_id = received.command, received.saga_id
+    if saga_id is not None and saga_id in sagas and COMMAND_TYPES[received.type].subject == "saga_id":
+        made = orders.get(sagas[saga_id])
+        if made is not None:
+            return Unchanged(made)
+    if isinstance(command, Refusal):
+        return command
+    if isinstance(command, CreateOrder):
+        return rules.create(command, new_order_ids[command.saga_id or ""], now)
+    return rules.decide(orders.get(command.order_id), command, now)
+
+
+def _add(
+    effects: BatchEffects, batch: Batch, record: Record, command: ReceivedCommand, decision: Decision, now: datetime
+) -> None:
+    """Add what the decision writes: its reply, and where the order changes, the order and a history line."""
+    event_id = reply_id(batch.topic_id, batch.partition, record.offset, record.timestamp)
+    outcome = "refused" if isinstance(decision, Refusal) else "unchanged"
+    if isinstance(decision, Change):
+        outcome = "done"
+        order, before = decision.order, decision.before
+        if before is None or order.order_id in effects.created:
+            effects.created[order.order_id] = order
+        else:
+            guard = effects.updated[order.order_id][1] if order.order_id in effects.updated else before.version
+            effects.updated[order.order_id] = order, guard
+        effects.changes.append((decision, event_id, record, command.correlation_id))
+    effects.replies.append(reply(command, decision, event_id, now))
+    effects.outcomes.append((command.type, outcome))
+    log.debug("command %s at %s/%s: %s", command.type, batch.partition, record.offset, outcome)
+
+
+@contextmanager
+def _blame() -> Iterator[None]:
+    """Make ServiceTrouble of whatever the body raises that is not known as another's fault."""
+    try:
+        yield
+    except (OffsetMoved, CommandFault, DatabaseTrouble):
+        raise
+    except Exception as error:
+        log.exception("commands cannot be handled")
+        raise ServiceTrouble(f"The service fails: {type(error).__name__}") from error
+
+
+def _fault_of(record: Record, error: Exception) -> CommandFault:
+    log.error("command at offset %s cannot be decided", record.offset, exc_info=error)
+    return CommandFault(f"{type(error).__name__} while the command at offset {record.offset} was decided")
+
+
+def _count(effects: BatchEffects, commands: int) -> None:
+    for (command_type, outcome), count in Counter(effects.outcomes).items():
+        COMMANDS.labels(command_type, outcome).inc(count)
+    COMMANDS.labels("any", "repeated").inc(commands - len(effects.outcomes))
+    DEAD_LETTERS.inc(len(effects.dead_letters))
