@@ -13,14 +13,6 @@ MODULES = ("orders", "send_command", "dead_letters", "given_up", "outbox", "offs
 """Each adds its commands to the group below."""
 
 
-class Failure(click.ClickException):
-    """Ends the command with one sentence on standard error and exit code 1."""
-
-    def show(self, file: Any = None) -> None:
-        """Print the sentence."""
-        click.echo(self.format_message(), file=file, err=True)
-
-
 class Commands(click.Group):
     """Imports its commands when one is looked for: a server that starts has no use for them."""
 
@@ -35,11 +27,12 @@ class Commands(click.Group):
         return super().get_command(context, name)
 
     def invoke(self, context: click.Context) -> Any:
-        """Run the command. Raises Failure where its operation fails."""
+        """Run the command. Where its operation fails, end with one sentence on standard error and exit code 1."""
         try:
             return super().invoke(context)
         except OperationFailed as failure:
-            raise Failure(str(failure)) from None
+            click.echo(str(failure), err=True)
+            context.exit(1)
 
     def _load(self) -> None:
         for module in MODULES:

@@ -1,4 +1,4 @@
-"""The environment that a `flask` command means; for anything else it is the environment as it is."""
+"""The environment of a `flask` command: without the `.env` of other folders, with the addresses of a running stack."""
 
 import os
 import sys
@@ -18,9 +18,10 @@ ONLY_HTTP = (
 
 
 def environment(started_with: bytes) -> Mapping[str, str]:
-    """Return the environment for the settings. Says on standard error what a person would not expect.
+    """Return the environment for the settings. Print on standard error what a person would not expect.
 
-    `started_with`: the environment that the process was started with, as /proc/self/environ has it; empty: not known.
+    Without a `flask` command that is the environment as it is. `started_with`: the environment at the start of the
+    process, as in /proc/self/environ; empty if that is not known.
     """
     if os.environ.get("FLASK_RUN_FROM_CLI") != "true":
         return os.environ
@@ -31,7 +32,7 @@ def environment(started_with: bytes) -> Mapping[str, str]:
     try:
         told = {**found, **env_file_values(found)}
     except SettingsError:
-        return found  # whoever loads the settings says it
+        return found  # loading the settings reports the error
     addresses = where_not_told(told)
     if addresses:
         shown = ", ".join(f"{name}={value}" for name, value in addresses.items())
@@ -40,10 +41,10 @@ def environment(started_with: bytes) -> Mapping[str, str]:
 
 
 def _without_other_folders(started_with: bytes) -> dict[str, str]:
-    """Leave out what Flask has read of a `.env` in a folder above: those belong to other programs.
+    """Return the environment without what Flask has read of another folder's `.env`, which is another program's.
 
-    Flask looks upwards from the current folder, and cannot be told otherwise from here. What the process was started
-    with stays, also where that file says the same.
+    Flask looks for `.env` from the current folder upwards, and this module cannot prevent that. Variables that the
+    process was started with stay, even if that file has the same value.
     """
     nearest = find_dotenv(usecwd=True)
     if not started_with or not nearest or Path(nearest).resolve() == ENV_FILE:

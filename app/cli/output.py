@@ -29,7 +29,7 @@ class Answer:
 
 
 def looks(function: Callable[..., Answer | None]) -> Callable[..., None]:
-    """Make a command of a function that only looks. It gets the settings first and prints its answer, if any."""
+    """Make a command of a function that only looks: call it with the settings, print its answer, if there is one."""
 
     @wraps(function)
     def run(as_json: bool, **given: Any) -> None:
@@ -39,7 +39,7 @@ def looks(function: Callable[..., Answer | None]) -> Callable[..., None]:
 
 
 def changes(function: Callable[..., Answer]) -> Callable[..., None]:
-    """Make a command of a function that changes something. It gets the Operator first and prints its answer."""
+    """Make a command of a function that changes something: call it with the Operator, print its answer."""
 
     @wraps(function)
     def run(who: str, as_json: bool, **given: Any) -> None:

@@ -24,8 +24,8 @@ class BrokerLook:
 def look_once(settings: Settings, stored: Stored, late_seconds: int) -> BrokerLook:
     """Ask the broker. Blocks for some seconds; raises KafkaUnusable, whose sentence is the error's name.
 
-    A topic that is missing is no alarm: the service makes it. `stored`: topic id and next offset by partition; a
-    command is late after so many seconds by its own timestamp.
+    A missing topic is no alarm, because the service creates it. `stored`: topic id and next offset by partition. A
+    command that waits is late once its timestamp is `late_seconds` old.
     """
     view = KafkaView(settings)
     try:

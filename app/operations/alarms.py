@@ -51,9 +51,9 @@ def show(settings: Settings, name: str) -> ListedAlarm:
 
 
 def acknowledge(operator: Operator, names: Iterable[str]) -> list[str]:
-    """End alarms of what happened once, all of them or none; return the names, each once.
+    """End alarms of what happened once, all or none; return the names, each once.
 
-    Raises NotPossible where the condition of one lasts, and NotFound where one is not open.
+    Raises NotPossible if an alarm is one of a condition, which lasts, and NotFound if it is not open.
     """
     found = list(dict.fromkeys(names))
     with operator.change("acknowledge") as change:
@@ -63,7 +63,7 @@ def acknowledge(operator: Operator, names: Iterable[str]) -> list[str]:
 
 
 def read(connection: Connection, *, ended: bool, name: str | None = None) -> list[ListedAlarm]:
-    """Return one alarm a name, where several processes hold it: what the latest of them says."""
+    """Return one alarm per name. If several processes hold it, the sentence is that of the latest."""
     renewed_since = func.now() - func.make_interval(0, 0, 0, 0, 0, 0, ALARM_LEASE_SECONDS)
     is_open = alarms.c.ended_at.is_(None) & or_(alarms.c.holder == NOBODY, alarms.c.last_at >= renewed_since)
     query = select(alarms).where(~is_open if ended else is_open).order_by(alarms.c.last_at)
@@ -87,7 +87,7 @@ def _acknowledge(change: Change, name: str) -> None:
 
 
 def _listed(row: Row[Any], before: ListedAlarm | None, *, ended: bool) -> ListedAlarm:
-    """Return the alarm; `before` is what another process said of it earlier, which counts while the alarm is open."""
+    """Return the alarm. `before`: the alarm as another process holds it, which is added while the alarm is open."""
     earlier = None if ended else before
     holders = [] if row.holder == NOBODY else [row.holder]
     return ListedAlarm(

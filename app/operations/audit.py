@@ -1,4 +1,4 @@
-"""Who did what by hand: one line in the transaction of the change."""
+"""The audit: each change of an operator writes its line in its own transaction."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,11 +35,11 @@ class Operator:
 
     @contextmanager
     def change(self, action: str, seconds: int = STEP_SECONDS) -> Iterator[Change]:
-        """Commit the body's statements and audit lines together, or nothing when it raises. As `transaction`."""
+        """Commit the body's statements and audit lines together, as `transaction` does, under the name `action`."""
         with transaction(self.settings, seconds) as connection:
             yield Change(connection, self.name, action)
 
     def complete(self, line: int, detail: str) -> None:
-        """Write into an audit line how something ended that was done outside the database."""
+        """Write into an audit line how an action outside the database ended. Commits."""
         with transaction(self.settings) as connection:
             connection.execute(actions.update().where(actions.c.id == line).values(detail=detail))

@@ -1,4 +1,4 @@
-"""Does everything that is stored agree? And the counts of the lists anew, where they do not."""
+"""Whether everything that is stored agrees, and the counts of the lists anew if they do not."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 
 from app.config.config import Settings
+from app.database import consistency
+from app.database.consistency import Finding
 from app.database.database import Database
 from app.database.pool import Pool
 from app.database.same_database import AnotherDatabase, require_same
@@ -13,9 +15,8 @@ from app.kafka.one_look import look_once
 from app.models.errors import DatabaseTrouble
 from app.models.models import order_counts
 from app.models.operator_errors import KafkaUnusable, OperationFailed
-from app.operations import alarms, consistency
+from app.operations import alarms
 from app.operations.audit import Operator
-from app.operations.consistency import Finding
 from app.operations.offsets import Stored, disagreement, our_topic, read_stored
 from app.operations.transaction import transaction
 
@@ -33,8 +34,8 @@ class Report:
 def check(settings: Settings, *, late_seconds: int = 60, deadline_seconds: int = 120) -> Report:
     """Compare all that is stored, at one instant, with itself and with the log. Changes nothing.
 
-    `late_seconds`: after which an unsent row is late. Blocks for some seconds per million changes. Where the broker is
-    away, that is a note.
+    `late_seconds`: after which an unsent row is late. Blocks for some seconds per million changes. If the broker is
+    away, the report says so in a note.
     """
     with transaction(settings, deadline_seconds, snapshot=True) as connection:
         compared = consistency.count(connection)
@@ -80,7 +81,7 @@ def _of_addresses(settings: Settings) -> Sequence[Finding]:
 
 
 def _of_log(settings: Settings, stored: Stored, late_seconds: int) -> tuple[list[Finding], list[str]]:
-    """Compare with the log as it is after the tables were read: it only grows meanwhile. Return findings and notes."""
+    """Return findings and notes. The log is read after the tables: meanwhile it only grows."""
     name = settings.commands_topic
     try:
         topic = our_topic(settings)

@@ -1,4 +1,4 @@
-"""Which Kafka cluster is ours: no operation takes another one for the cluster of the stored offsets."""
+"""Which Kafka cluster the stored offsets are of: no operation works with another one."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,7 +27,7 @@ class ClusterChange:
 
 
 def require_ours(settings: Settings, cluster_id: str | None) -> None:
-    """Return where the cluster is the one of the stored offsets, or none is known. Raises NotPossible."""
+    """Raise NotPossible if the stored offsets are of another cluster."""
     known = _known(settings)
     if known is None or known[0] == cluster_id:
         return

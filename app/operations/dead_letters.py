@@ -1,7 +1,7 @@
 """Commands that could not be read, and what a person decides about them."""
 
 import base64
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -16,7 +16,7 @@ from app.kafka.operator import Place
 from app.models.models import dead_letters as letters
 from app.models.operator_errors import NotFound, NotPossible, OperationFailed
 from app.operations import lanes, stored_records
-from app.operations.audit import Change, Operator
+from app.operations.audit import Operator
 from app.operations.cluster import require_ours
 from app.operations.stored_records import StoredRecord, WithBytes
 from app.operations.transaction import transaction
@@ -65,9 +65,9 @@ def show(settings: Settings, letter_id: int) -> WithBytes[DeadLetter]:
 
 
 def replay(operator: Operator, ids: Iterable[int]) -> list[Replayed]:
-    """Send each again, the same key and bytes to the topic that it came from, one after the other.
+    """Send dead letters again, one after the other: the same key and bytes, to the topic that they came from.
 
-    Raises OperationFailed at the first that cannot be sent; the sentence names those that were sent before it.
+    Commits each. Raises OperationFailed at the first that cannot be sent; the sentence names those sent before it.
     """
     done: list[Replayed] = []
     for letter_id in sorted(set(ids)):
@@ -82,7 +82,7 @@ def replay(operator: Operator, ids: Iterable[int]) -> list[Replayed]:
 def _replay(operator: Operator, letter_id: int) -> Place:
     settings = operator.settings
     with operator.change("replay", REPLAY_SECONDS) as change:
-        letter = _find(change.connection, letter_id, lock=True)
+        (letter,) = _letters(change.connection, [letter_id], lock=True)
         if letter.resolution is not None:
             decided = f"{letter.resolution} at {letter.resolved_at:%Y-%m-%d %H:%M:%S} UTC"
             raise NotPossible(f"Dead letter {letter_id} was {decided}.")
@@ -95,52 +95,48 @@ def _replay(operator: Operator, letter_id: int) -> Place:
 
 
 def retry(operator: Operator, ids: Iterable[int]) -> list[int]:
-    """Offer those that the dead letter topic refused to it again; return their new ids. All of them or none."""
+    """Offer dead letters that their topic refused to the topic again, all or none; return their new ids."""
     renewed = []
     with operator.change("retry", lanes.SECONDS) as change:
-        for letter_id in sorted(set(ids)):
-            letter = _find(change.connection, letter_id, lock=True)
+        for letter in _letters(change.connection, ids, lock=True):
             if letter.refusal is None or letter.sent_at is not None:
-                raise NotPossible(f"Dead letter {letter_id} is not refused. Nothing was changed.")
-            change.connection.execute(delete(letters).where(letters.c.id == letter_id))
+                raise NotPossible(f"Dead letter {letter.id} is not refused. Nothing was changed.")
+            change.connection.execute(delete(letters).where(letters.c.id == letter.id))
             # With a new id: the relay looks for rows above those that it has seen.
             values = {name: letter._mapping[name] for name in _RENEWED}
             new_id = change.connection.execute(letters.insert().values(values).returning(letters.c.id)).scalar_one()
-            change.record(f"dead letter {letter_id}", f"now {new_id}: {_detail(letter)}")
+            change.record(f"dead letter {letter.id}", f"now {new_id}: {_detail(letter)}")
             renewed.append(new_id)
     return renewed
 
 
 def require_discardable(settings: Settings, ids: Iterable[int], *, unsent: bool = False) -> list[int]:
-    """Return the ids, each once, where all can be discarded. Raises NotFound and NotPossible."""
-    found = sorted(set(ids))
+    """Return the ids, each once, if all of them can be discarded. Raises NotFound and NotPossible."""
+    found = []
     with transaction(settings) as connection:
-        for letter_id in found:
-            _require_discardable(_find(connection, letter_id), unsent=unsent)
+        for letter in _letters(connection, ids):
+            _require_discardable(letter, unsent=unsent)
+            found.append(letter.id)
     return found
 
 
 def discard(operator: Operator, ids: Iterable[int], *, unsent: bool = False) -> None:
-    """Decide that nothing is to be done about any of them: their bytes go. All of them or none.
+    """Discard dead letters, all or none. Raises NotFound and NotPossible.
 
-    `unsent`: also those that the dead letter topic has not got yet, while no relay leads the lane. What the topic has
-    stays as a row; of what it has not, the audit line keeps the bytes.
+    If the dead letter topic has the record, the row stays without its bytes. If not, the row goes and the audit line
+    keeps the bytes. `unsent`: discard also what is still to be sent; blocks up to 20 s until no relay leads the lane.
     """
     with operator.change("discard", lanes.SECONDS) as change:
         if unsent:
-            lanes.hold_lead(change.connection, DEAD_LETTERS)
-        for letter_id in sorted(set(ids)):
-            _discard(change, letter_id, unsent=unsent)
-
-
-def _discard(change: Change, letter_id: int, *, unsent: bool) -> None:
-    letter = _find(change.connection, letter_id, lock=True)
-    _require_discardable(letter, unsent=unsent)
-    if letter.sent_at is None:
-        change.connection.execute(delete(letters).where(letters.c.id == letter_id))
-    else:
-        _resolve(change.connection, letter_id, resolution=letter.resolution or "discarded", key=None, value=None)
-    change.record(f"dead letter {letter_id}", _detail(letter), letter.value if letter.sent_at is None else None)
+            lanes.take_lease(change.connection, DEAD_LETTERS)
+        for letter in _letters(change.connection, ids, lock=True):
+            _require_discardable(letter, unsent=unsent)
+            if letter.sent_at is None:
+                change.connection.execute(delete(letters).where(letters.c.id == letter.id))
+            else:
+                resolution = letter.resolution or "discarded"
+                _resolve(change.connection, letter.id, resolution=resolution, key=None, value=None)
+            change.record(f"dead letter {letter.id}", _detail(letter), None if letter.sent_at else letter.value)
 
 
 def _require_discardable(letter: Row[Any], *, unsent: bool) -> None:
@@ -150,12 +146,14 @@ def _require_discardable(letter: Row[Any], *, unsent: bool) -> None:
         raise NotPossible(f"Dead letter {letter.id} is still to be sent to the dead letter topic (see --unsent).")
 
 
-def _find(connection: Connection, letter_id: int, *, lock: bool = False) -> Row[Any]:
-    query = select(letters).where(letters.c.id == letter_id)
-    letter = connection.execute(query.with_for_update() if lock else query).first()
-    if letter is None:
-        raise NotFound(_missing(letter_id))
-    return letter
+def _letters(connection: Connection, ids: Iterable[int], *, lock: bool = False) -> Iterator[Row[Any]]:
+    """Yield the dead letters in the order of their ids, each once. Raises NotFound at the first that is not there."""
+    for letter_id in sorted(set(ids)):
+        query = select(letters).where(letters.c.id == letter_id)
+        letter = connection.execute(query.with_for_update() if lock else query).first()
+        if letter is None:
+            raise NotFound(_missing(letter_id))
+        yield letter
 
 
 def _missing(letter_id: int) -> str:

@@ -28,7 +28,7 @@ class GivenUp(StoredRecord):
 
 
 def find(settings: Settings, *, limit: int = 20) -> list[GivenUp]:
-    """Return them, newest first."""
+    """Return the commands that were given up, newest first."""
     return stored_records.find(GivenUp, given_up, settings, limit)
 
 
@@ -38,7 +38,7 @@ def show(settings: Settings, command_id: int) -> WithBytes[GivenUp]:
 
 
 def discard(operator: Operator, ids: Iterable[int]) -> list[int]:
-    """Delete them with their bytes, all of them or none; return the ids. Raises NotFound."""
+    """Delete commands with their bytes, all or none; return the ids, each once. Raises NotFound."""
     found = sorted(set(ids))
     with operator.change("discard", DISCARD_SECONDS) as change:
         for command_id in found:

@@ -1,4 +1,4 @@
-"""Taking a record out of a lane of the relay: only while no relay leads it, as is so where a record is stuck."""
+"""The lease of a lane for an operator: a record is taken out of a lane only while no relay leads the lane."""
 
 from sqlalchemy import Connection, func, select, text
 from sqlalchemy.exc import DBAPIError
@@ -6,22 +6,23 @@ from sqlalchemy.exc import DBAPIError
 from app.database.lanes import Lane
 from app.models.operator_errors import NotPossible
 
-LEAD_SECONDS = 20  # a relay that is refused leads for a few seconds, then gives up and tries again
-SECONDS = LEAD_SECONDS + 15
+WAIT_SECONDS = 20  # a relay whose record is refused leads for a few seconds, gives the lease up and tries again
+SECONDS = WAIT_SECONDS + 15
 
 
-def hold_lead(connection: Connection, lane: Lane) -> None:
-    """Keep every relay from leading until the transaction ends. Blocks up to LEAD_SECONDS; raises NotPossible.
+def take_lease(connection: Connection, lane: Lane) -> None:
+    """Keep every relay from leading the lane until the transaction ends. Blocks up to WAIT_SECONDS.
 
-    A relay that is well never gives its lead up, so what it is about to send cannot be taken from under it.
+    Raises NotPossible if a relay leads all that time: a relay that is well never gives its lease up, so no record that
+    it is about to send can be taken away.
     """
-    connection.execute(text(f"SET LOCAL lock_timeout = '{LEAD_SECONDS}s'"))
+    connection.execute(text(f"SET LOCAL lock_timeout = '{WAIT_SECONDS}s'"))
     try:
         connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(lane.lock, 0))))
     except DBAPIError as error:
         if getattr(error.orig, "pgcode", None) != "55P03":
             raise
         raise NotPossible(
-            f"A relay has led the lane {lane.name} for {LEAD_SECONDS} s without a break, so nothing is stuck there. "
+            f"A relay has led the lane {lane.name} for {WAIT_SECONDS} s without a break, so nothing is stuck there. "
             "Look again, or stop the service first."
         ) from None

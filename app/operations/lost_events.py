@@ -38,8 +38,8 @@ class LostEvent:
 def find_lost(operator: Operator, *, hours: int = 24, http_created: bool = False) -> list[LostEvent]:
     """Compare the history of so many hours with all that lies on the events topic since; remember what is missing.
 
-    `http_created`: also orders made over HTTP, of which history does not tell those that were announced apart. Blocks
-    as long as the reading of the topic takes. Raises NotPossible where that is too much or retention deleted some.
+    `http_created`: also creates over HTTP, of which history does not tell whether they were announced. Blocks until
+    the topic is read. Raises NotPossible if the changes are too many, or retention has deleted records since then.
     """
     settings = operator.settings
     since = datetime.now(UTC) - timedelta(hours=hours)

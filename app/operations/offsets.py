@@ -63,9 +63,9 @@ def show(settings: Settings) -> list[PartitionOffsets]:
 
 
 def plan(settings: Settings, partition: int, offset: int) -> OffsetPlan:
-    """Return what it would do to set the stored offset. Raises NotPossible where the log has no such offset.
+    """Return what setting the stored offset would do. Raises NotPossible if the log has no such offset.
 
-    Compares the log with the commands that are recognised, which takes some seconds per 100,000 commands.
+    Reads the commands between the two offsets, up to 100,000, to find those that would be done again.
     """
     topic = our_topic(settings)
     log = _require_in_log(settings.commands_topic, topic, partition, offset)
@@ -82,7 +82,7 @@ def plan(settings: Settings, partition: int, offset: int) -> OffsetPlan:
 
 
 def set_offset(operator: Operator, plan: OffsetPlan) -> None:
-    """Do as planned. Raises NotPossible where the service has moved the offset since. A service follows within 5 s."""
+    """Do as planned. Raises NotPossible if the service has moved the offset since. It follows within 5 s."""
     name, old, new = operator.settings.commands_topic, plan.before, plan.after
     with operator.change("offsets set") as change:
         if not _write(change.connection, name, plan):
@@ -92,7 +92,7 @@ def set_offset(operator: Operator, plan: OffsetPlan) -> None:
 
 
 def forgettable(settings: Settings, partition: int) -> StoredOffset:
-    """Return the stored offset of a partition that the topic has no more. Raises NotPossible and NotFound."""
+    """Return the stored offset of a partition that the topic no longer has. Raises NotPossible and NotFound."""
     name = settings.commands_topic
     if partition in our_topic(settings).partitions:
         raise NotPossible(f"Topic {name} has partition {partition}: `offsets set` moves its offset.")
@@ -104,7 +104,7 @@ def forgettable(settings: Settings, partition: int) -> StoredOffset:
 
 
 def forget(operator: Operator, partition: int, stored: StoredOffset) -> None:
-    """Take away the stored offset of a partition, which `forgettable` has returned."""
+    """Delete the stored offset of a partition, which `forgettable` has returned."""
     place = {"topic": operator.settings.commands_topic, "partition": partition}
     with operator.change("offsets forget") as change:
         change.connection.execute(delete(stored_offsets).filter_by(**place))
@@ -120,7 +120,7 @@ def read_stored(connection: Connection, topic: str) -> Stored:
 
 
 def our_topic(settings: Settings) -> Topic:
-    """Return the commands topic. Raises NotPossible where the cluster is not the one of the stored offsets."""
+    """Return the commands topic as it is now. Raises NotPossible if the stored offsets are of another cluster."""
     topic = kafka.commands_topic(settings)
     require_ours(settings, topic.cluster_id)
     return topic
@@ -173,7 +173,7 @@ def _consequence(place: str, old: StoredOffset | None, new: StoredOffset) -> str
 
 
 def _write(connection: Connection, name: str, plan: OffsetPlan) -> bool:
-    """Replace exactly what the plan found; tell whether that was still there."""
+    """Replace the offset that the plan found; tell whether it was still there."""
     old, new = plan.before, plan.after
     place = {"topic": name, "partition": plan.partition}
     values: dict[str, Any] = {"topic_id": new.topic_id, "next_offset": new.next_offset, "updated_at": func.now()}

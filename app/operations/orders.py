@@ -65,7 +65,7 @@ def find(
 
 
 def search(settings: Settings, some_id: str, *, limit: int = 20) -> list[OrderState]:
-    """Return the orders that this id is or has to do with, newest first: of an order, a saga, a command or an event.
+    """Return the orders with this order, saga, correlation or event id, newest first.
 
     Correlation and event ids are looked for in the whole history: some seconds per ten million changes.
     """

@@ -16,7 +16,7 @@ from app.models.models import order_changes, taken_out_events
 from app.models.models import outbox as events
 from app.models.operator_errors import NotFound, NotPossible
 from app.operations.audit import Operator
-from app.operations.lanes import SECONDS, hold_lead
+from app.operations.lanes import SECONDS, take_lease
 from app.operations.transaction import select_as, transaction
 
 _KEPT = ("event_id", "aggregateid", "type", "correlation_id", "version", "payload", "created_at")
@@ -95,7 +95,7 @@ def take_out(operator: Operator, event_id: int) -> TakenOut:
     """
     with operator.change("take-out", SECONDS) as change:
         _refused(change.connection, event_id)
-        hold_lead(change.connection, EVENTS)
+        take_lease(change.connection, EVENTS)
         row = _refused(change.connection, event_id)
         change.connection.execute(delete(events).where(events.c.id == event_id))
         _keep(change.connection, row)
@@ -106,8 +106,10 @@ def take_out(operator: Operator, event_id: int) -> TakenOut:
 
 
 def put_back(operator: Operator, event_id: int) -> PutBack:
-    """Put an event back: before younger ones of its order that wait, if the lane is without a relay within 20 s, else
-    behind all. It is sent as it was, with its event id and version. Raises NotFound."""
+    """Put an event back that was taken out; it keeps its event id and version. Raises NotFound.
+
+    The event goes before younger ones of its order that wait, if no relay leads the lane within 20 s, else behind all.
+    """
     with operator.change("put-back", SECONDS) as change:
         connection = change.connection
         row = _taken_out(connection, event_id)
@@ -157,7 +159,7 @@ def _place_before_others(connection: Connection, row: Row[Any]) -> int | None:
         return None
     try:
         with connection.begin_nested():
-            hold_lead(connection, EVENTS)
+            take_lease(connection, EVENTS)
     except NotPossible:  # a relay leads, and may have them in hand
         return None
     first: int | None = connection.scalar(select(func.min(events.c.id)).where(*_is_younger(row)))

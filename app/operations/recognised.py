@@ -1,7 +1,7 @@
 """Which commands would be done a second time if handling went on from an earlier offset.
 
-A command that was handled is recognised by its bytes, until they are forgotten; what another service handled before
-this one took its place never is.
+A command that was handled is recognised by its bytes, until they are forgotten; a command that another service
+handled, before this one took its place, never is.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ def done_again(
 ) -> str | None:
     """Return what would be done a second time, None where everything is recognised.
 
-    Reads MOST_READ records at the most, the oldest first: what was handled last is recognised the longest.
+    Reads at most MOST_READ records, the oldest first: the commands handled last are recognised the longest.
     """
     floor = old.floor if old else new.floor
     if old is None and floor is None:
@@ -57,7 +57,7 @@ def done_again(
 
 
 def _is_another_log(settings: Settings, partition: int, old: StoredOffset, end: int) -> bool:
-    """Tell whether the log holds another record where the last one was handled: what is there now came later."""
+    """Tell whether the log has another record where the last one was handled: then nothing in the log was handled."""
     handled = old.behind
     if handled is None or handled.offset >= end:
         return False

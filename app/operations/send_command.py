@@ -18,7 +18,7 @@ from app.wire.encoder import encode
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """Where a command is; all replicas have it. Raw bytes have no correlation id of ours."""
+    """Where a command is in the log. All replicas have it. `correlation_id` is None for raw bytes."""
 
     correlation_id: str | None
     place: Place
@@ -27,9 +27,9 @@ class Sent:
 def send_command(
     operator: Operator, command_type: str, payload: bytes, *, correlation_id: str | None = None, key: str | None = None
 ) -> Sent:
-    """Send the command with this payload, a JSON object. Raises NotPossible where the payload is none.
+    """Send the command. Raises NotPossible if the payload is no JSON object.
 
-    The correlation id is the payload's saga id, or a new one, where none is given.
+    Without a correlation id the command gets the payload's saga id, or else a new id.
     """
     body = _payload(payload)
     saga_id = body.get("saga_id")
@@ -45,7 +45,7 @@ def send_raw(operator: Operator, data: bytes, *, key: str | None = None) -> Sent
 
 
 def _send(operator: Operator, what: str, key: str | None, data: bytes) -> Place:
-    """Send the record between two transactions: whatever ends this program, what may have been sent has its line."""
+    """Send the record between two transactions: however this program ends, a record that may be sent has its line."""
     settings = operator.settings
     with operator.change("send-command") as change:
         line = change.record(f"{what} to {settings.commands_topic}", "begun, its end is not known", data)

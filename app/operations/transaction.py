@@ -1,4 +1,4 @@
-"""One connection for one step of an operation, with a deadline that a frozen server cannot outlive either."""
+"""One transaction for one step of an operation. Its deadline also ends the wait for a server that freezes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,10 +23,10 @@ LOCK_SECONDS = 5
 
 @contextmanager
 def transaction(settings: Settings, seconds: int = STEP_SECONDS, *, snapshot: bool = False) -> Iterator[Connection]:
-    """Commit the body's statements together, or nothing when it raises.
+    """Commit the body's statements together; commit nothing if the body raises.
 
-    Ends a second after `seconds` at the latest; `snapshot`: read only, and all of it at one instant. Raises
-    DatabaseUnusable when the database is away, busy or without our schema.
+    `snapshot`: read only, everything as of one instant. Ends a second after `seconds` at the latest. Raises
+    DatabaseUnusable if the database is away, is busy, or has another schema.
     """
     url = settings.worker_url
     deadline = Deadline(seconds + 1)  # the server gives up first, where it can

@@ -23,7 +23,7 @@ def test_open_alarms_are_listed_once_each(untouched: World, terminal: Make) -> N
     an_alarm(untouched, "offset_1", "host:3", "Nobody renews it", 61)
     an_alarm(untouched, "commands_lost_0_17", age=3)
     found = terminal(untouched).json("alarms", "list")["alarms"]
-    assert [(it["name"], it["sentence"], it["count"], it["holders"]) for it in found] == [
+    assert [(alarm["name"], alarm["sentence"], alarm["count"], alarm["holders"]) for alarm in found] == [
         ("offset_0", "The log ends early", 4, ["host:1", "host:2"]),
         ("commands_lost_0_17", "Look", 2, []),
     ]
@@ -50,7 +50,7 @@ def test_what_happened_is_acknowledged_with_a_line_of_audit(untouched: World, te
     assert first[:3] == ("alice", "acknowledge", "alarm commands_lost_0_17")
     assert terminal(untouched).json("alarms", "list")["alarms"] == []
     ended = terminal(untouched).json("alarms", "list", "--ended")["alarms"]
-    assert {it["name"]: it["ending"] for it in ended} == dict.fromkeys(names, "acknowledged")
+    assert {alarm["name"]: alarm["ending"] for alarm in ended} == dict.fromkeys(names, "acknowledged")
 
 
 def test_a_condition_is_not_acknowledged_and_nothing_of_the_same_call_is(untouched: World, terminal: Make) -> None:

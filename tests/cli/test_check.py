@@ -99,7 +99,7 @@ def test_what_keeps_commands_waiting_is_found(world: World, terminal: Make) -> N
     result = terminal(world).run("check", "--json")
     body = json.loads(result.stdout)
     assert result.exit_code == 1
-    assert {it["check"]: it["examples"] for it in body["findings"]} == {
+    assert {finding["check"]: finding["examples"] for finding in body["findings"]} == {
         "alarm": ["alarm kafka_rights"],
         "late_command": [f"{world.commands}/1 at 0"],
     }

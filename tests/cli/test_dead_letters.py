@@ -29,7 +29,7 @@ def test_a_list_has_what_nobody_decided_about_newest_first(untouched: World, ter
     first, second, third = (a_letter(untouched, b"x" * size) for size in (1, 2, 3))
     terminal(untouched).prints("dead-letters", "discard", second, "--yes")
     listed = terminal(untouched).json("dead-letters", "list")["dead_letters"]
-    assert [(it["id"], it["bytes"]) for it in listed] == [(third, 3), (first, 1)]
+    assert [(letter["id"], letter["bytes"]) for letter in listed] == [(third, 3), (first, 1)]
     assert "discarded" in terminal(untouched).prints("dead-letters", "list", "--all")
 
 
@@ -111,7 +111,7 @@ def test_several_are_replayed_and_the_first_that_cannot_be_ends_it(world: World,
         f"Of dead letter {second} only the beginning was kept: ask its sender for all of it. "
         f"Sent again before it: {first}."
     )
-    assert [resolution(world, it) for it in (first, second, third)] == ["replayed", None, None]
+    assert [resolution(world, letter) for letter in (first, second, third)] == ["replayed", None, None]
     done = terminal(world).json("dead-letters", "replay", third)
     assert done["id"] == third
     assert len(world.wire.read(world.commands)) == 2
@@ -149,4 +149,4 @@ def test_a_mended_letter_can_be_sent_from_its_bytes(running: World, terminal: Ma
     before = len(running.replies())
     terminal(running).prints("send-command", "--raw", "--file", "-", stdin=raw + b"}")
     running.settle()
-    assert [json.loads(it["value"])["correlation_id"] for it in running.replies()[before:]] == ["saga-1"]
+    assert [json.loads(reply["value"])["correlation_id"] for reply in running.replies()[before:]] == ["saga-1"]

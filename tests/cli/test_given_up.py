@@ -21,7 +21,7 @@ def a_command(world: World, value: bytes = b"{}") -> int:
 def test_what_was_given_up_is_listed_and_shown_with_its_bytes(untouched: World, terminal: Make) -> None:
     first, second = a_command(untouched), a_command(untouched, b"\xff")
     listed = terminal(untouched).json("given-up", "list")["given_up"]
-    assert [(it["id"], it["correlation_id"], it["bytes"]) for it in listed] == [
+    assert [(command["id"], command["correlation_id"], command["bytes"]) for command in listed] == [
         (second, "saga-1", 1),
         (first, "saga-1", 2),
     ]
@@ -38,5 +38,5 @@ def test_a_discard_deletes_all_that_are_named_or_none(untouched: World, terminal
     terminal(untouched).prints("given-up", "discard", first, second, "--yes", "--as", "alice")
     assert untouched.count("given_up_commands") == 0
     assert [line[:3] for line in terminal(untouched).audit()] == [
-        ("alice", "discard", f"given-up command {it}") for it in (first, second)
+        ("alice", "discard", f"given-up command {command}") for command in (first, second)
     ]

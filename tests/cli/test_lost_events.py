@@ -47,18 +47,18 @@ def test_lost_events_are_found_and_announced_again_as_they_were(running: World, 
     world.wire.create_topics(world.events)
     lost = terminal(world).json("outbox", "find-lost", "--as", "alice")["lost"]
     of_http = (made, 1)
-    assert {(it["order_id"], it["version"]) for it in lost} == before.keys() - {of_http}
+    assert {(event["order_id"], event["version"]) for event in lost} == before.keys() - {of_http}
     (finding,) = json.loads(terminal(world).run("check", "--json").stdout)["findings"]
     assert (finding["check"], finding["count"]) == ("lost_event", 6)
     assert terminal(world).json("outbox", "announce-again", "--yes", "--as", "alice") == {"announced": 6}
     assert [line[:2] for line in terminal(world).audit()[-2:]] == [("alice", "find-lost"), ("alice", "announce-again")]
     world.start()
     after = by_version(world)
-    assert {it: comparable(row) for it, row in after.items()} == {
-        it: comparable(row) for it, row in before.items() if it != of_http
+    assert {key: comparable(row) for key, row in after.items()} == {
+        key: comparable(row) for key, row in before.items() if key != of_http
     }
-    assert {it: row["headers"] for it, row in after.items()} == {
-        it: row["headers"] for it, row in before.items() if it != of_http
+    assert {key: row["headers"] for key, row in after.items()} == {
+        key: row["headers"] for key, row in before.items() if key != of_http
     }
     assert terminal(world).json("check")["findings"] == []
     assert terminal(world).json("outbox", "announce-again", "--yes") == {"announced": 0}

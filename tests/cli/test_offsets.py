@@ -32,7 +32,7 @@ def test_stored_offset_log_group_and_lag_are_shown(handled: World, terminal: Mak
     assert (shown["topic"], shown["group"]) == (handled.commands, handled.group)
     first, *others = shown["partitions"]
     assert first == {"partition": 0, "stored": 3, "begin": 0, "end": 5, "committed": 3, "lag": 2, "alarm": None}
-    assert [(it["partition"], it["lag"]) for it in others] == [(1, 0), (2, 0)]
+    assert [(other["partition"], other["lag"]) for other in others] == [(1, 0), (2, 0)]
     assert "log ends" in terminal(handled).prints("offsets", "show")
 
 

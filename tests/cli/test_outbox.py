@@ -26,7 +26,7 @@ def test_depth_age_and_the_oldest_events_are_shown(untouched: World, terminal: M
     assert terminal(untouched).prints("outbox") == "No event waits.\n"
     oldest, *_ = (an_event(untouched, version) for version in (2, 3))
     shown = terminal(untouched).json("outbox", "--limit", 1)
-    assert (shown["depth"], [it["id"] for it in shown["oldest"]]) == (2, [oldest])
+    assert (shown["depth"], [event["id"] for event in shown["oldest"]]) == (2, [oldest])
     assert 90 <= shown["oldest_age_seconds"] < 120
     assert terminal(untouched).prints("outbox").startswith("2 events wait, the oldest for 9")
 
@@ -116,7 +116,7 @@ def test_nothing_is_taken_from_under_a_relay_that_leads(
 ) -> None:
     event = a_refused_event(untouched, 2)
     untouched.query("SELECT pg_advisory_lock(hashtextextended('relay:events', 0))")
-    monkeypatch.setattr(lanes, "LEAD_SECONDS", 1)
+    monkeypatch.setattr(lanes, "WAIT_SECONDS", 1)
     assert "nothing is stuck there" in terminal(untouched).refusal("outbox", "take-out", event, "--yes")
 
 
@@ -127,7 +127,7 @@ def test_what_is_put_back_under_a_relay_that_leads_goes_behind(
     younger = an_event(untouched, 3)
     terminal(untouched).prints("outbox", "take-out", event, "--yes")
     untouched.query("SELECT pg_advisory_lock(hashtextextended('relay:events', 0))")
-    monkeypatch.setattr(lanes, "LEAD_SECONDS", 1)
+    monkeypatch.setattr(lanes, "WAIT_SECONDS", 1)
     terminal(untouched).prints("outbox", "put-back", event, "--yes")
     assert untouched.query("SELECT id, version FROM outbox ORDER BY id") == [(younger, 3), (younger + 1, 2)]
 
@@ -143,4 +143,4 @@ def test_the_lane_goes_on_after_the_record_that_kafka_refuses(untouched: World, 
     world.send(an_update("unknown", "PLACED"))
     terminal(world).prints("outbox", "take-out", event, "--yes")
     world.settle()
-    assert {it["body"]["type"] for it in world.replies()} == {"order.created", "order.status_update_failed"}
+    assert {reply["body"]["type"] for reply in world.replies()} == {"order.created", "order.status_update_failed"}

@@ -38,7 +38,7 @@ def test_a_command_from_a_file_has_the_key_and_the_correlation_id_that_were_aske
 
 def test_raw_bytes_arrive_as_they_are(world: World, terminal: Make) -> None:
     terminal(world).prints("send-command", "--raw", "--file", "-", stdin=b"\xff\x00{")
-    assert [(it["key"], it["value"]) for it in world.wire.read(world.commands)] == [(None, b"\xff\x00{")]
+    assert [(record["key"], record["value"]) for record in world.wire.read(world.commands)] == [(None, b"\xff\x00{")]
 
 
 def test_what_was_sent_has_an_audit_line_with_its_bytes(world: World, terminal: Make) -> None:

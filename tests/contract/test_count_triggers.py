@@ -13,10 +13,10 @@ from sqlalchemy.pool import NullPool
 
 from app.config.config import Settings
 from app.database import lists
+from app.database.consistency import MISCOUNTED
 from app.database.floor import ABOVE_DELTA_FLOOR
 from app.database.retention import FOLD_COUNTS
 from app.database.schema import MIGRATIONS, SchemaRefused, is_at_head, migrate
-from app.operations.consistency import MISCOUNTED
 from tests.contract.conftest import Tables, await_waiting
 
 BEFORE = "0004"

@@ -14,11 +14,11 @@ from flask import Flask
 from psycopg2 import extensions
 
 from app.database import lists
+from app.database.consistency import MISCOUNTED
 from app.database.database import Database
 from app.database.pool import Pool
 from app.database.retention import FOLD_COUNTS
 from app.database.schema import migrate
-from app.operations.consistency import MISCOUNTED
 from app.services.housekeeping import Housekeeping
 from app.utils.alarms import Alarms
 from tests.contract.conftest import Tables, make_app

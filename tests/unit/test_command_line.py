@@ -27,7 +27,7 @@ def leaves(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[str
 
 def test_each_command_that_changes_something_asks_for_whom_its_audit_line_is() -> None:
     found = dict(leaves(commands))
-    audited = {name for name, command in found.items() if any(it.name == "who" for it in command.params)}
+    audited = {name for name, command in found.items() if any(option.name == "who" for option in command.params)}
     assert {name for name in found if name.split()[-1] not in READS} == audited
 
 
