@@ -80,7 +80,7 @@ def _newest(table: str, condition: str) -> Statement:
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
+class QueuedRows:
     """How many rows of a lane wait, and how old the oldest one is, in seconds."""
 
     oldest_id: int | None
@@ -102,7 +102,7 @@ class LaneLook:
         self._floor, self._walk = Floor(), Deadline(WALK_SECONDS)
         self._last_seen: int | None = None  # where the sequence may not be asked
 
-    def look(self, pool: Pool) -> Lane:
+    def look(self, pool: Pool) -> QueuedRows:
         """Return what waits. Raises DatabaseTrouble and psycopg2's errors."""
         if not self._walk.passed:
             return self._look(pool, self._floor)
@@ -112,7 +112,7 @@ class LaneLook:
         except DatabaseTrouble:  # over too many dead rows, it may be: what is above the floor is told all the same
             return self._look(pool, self._floor)
 
-    def _look(self, pool: Pool, floor: Floor) -> Lane:
+    def _look(self, pool: Pool, floor: Floor) -> QueuedRows:
         drawn = _run(pool, self._drawn)[0][0]
         floor.look(drawn or self._last_seen, [(name, prepared) for name, prepared in _run(pool, self._writers)])
         found = _run(pool, self._oldest, floor.id)
@@ -121,13 +121,13 @@ class LaneLook:
         self._last_seen = found[0][0] if found else self._last_seen
         ((aside, first, waited),) = _run(pool, self._aside)
         if not found:
-            return Lane(first, aside, max(waited or 0.0, 0.0))
+            return QueuedRows(first, aside, max(waited or 0.0, 0.0))
         ((oldest, age),) = found
         depth = _run(pool, self._few, oldest - 1)[0][0]
         if depth > COUNTED:
             newest = _run(pool, self._newest)
             depth = max(depth, (newest[0][0] if newest else oldest) - oldest + 1)
-        return Lane(first or oldest, depth + aside, max(age, waited or 0.0, 0.0))
+        return QueuedRows(first or oldest, depth + aside, max(age, waited or 0.0, 0.0))
 
 
 class WatchTable:
@@ -160,7 +160,7 @@ class WatchTable:
         """Return the topic ids and the next offsets of the partitions that have a row."""
         return {partition: (topic_id, offset) for partition, topic_id, offset in _run(self._pool, STORED, topic)}
 
-    def lanes(self) -> dict[str, Lane]:
+    def lanes(self) -> dict[str, QueuedRows]:
         """Return what waits, by lane."""
         return {name: look.look(self._pool) for name, look in self._lanes.items()}
 

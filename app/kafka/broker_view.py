@@ -1,6 +1,6 @@
-"""What the broker says of our topics and of the commands' group, asked every few seconds.
+"""What a broker says of our topics and of the commands' group.
 
-It never joins the group and makes no topic by asking for it.
+Nothing here joins the group, or makes a topic by asking for it.
 """
 
 import uuid
@@ -15,18 +15,18 @@ from kafka.protocol.consumer import OffsetSpec
 
 from app.config.config import Settings
 from app.kafka import clients
+from app.kafka.quirks.connections import cluster_of
 
 ASK_MS = 3_000
 PEEK_MS = 1_000
 NO_LEADER = -1
 UNKNOWN_TOPIC = 3
-OUR_CLIENTS = "order-service-"
 
 
 @dataclass(frozen=True, slots=True)
 class TopicView:
-    """One topic. `leaders`: by partition, NO_LEADER where there is none; `error`: why nothing is known of it;
-    `replicas`: the fewest of a partition."""
+    """One topic. `leaders`: by partition, NO_LEADER where there is none; `rights`: the operations that our user may do,
+    None where they are not told; `error`: why nothing is known of the topic; `replicas`: the fewest of a partition."""
 
     id: uuid.UUID
     leaders: Mapping[int, int]
@@ -41,14 +41,14 @@ class TopicView:
 
     @property
     def leaderless(self) -> Sequence[int]:
-        """The partitions that nobody can write to or read."""
+        """The partitions that cannot be written to or read."""
         return sorted(partition for partition, leader in self.leaders.items() if leader == NO_LEADER)
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The first offset in the log, the one up to which it is committed, and its end, beyond that while a transaction is
-    open."""
+    """`begin`: the first offset in a log; `committed`: where it ends for readers of committed records; `end`: where it
+    ends, which is later while a transaction is open."""
 
     begin: int
     committed: int
@@ -66,12 +66,12 @@ class Member:
     @property
     def is_ours(self) -> bool:
         """Whether it is an instance of this service, by its client id."""
-        return self.client_id.startswith(OUR_CLIENTS)
+        return self.client_id.startswith(clients.OUR_CLIENT_ID)
 
 
 @dataclass(frozen=True, slots=True)
 class FirstRecord:
-    """`offset` and `timestamp` (ms) of a record, None where none came; `position`: up to there is none."""
+    """`offset` and `timestamp` (ms) of a record, None where none came; `position`: before this offset there is none."""
 
     offset: int | None
     timestamp: int | None
@@ -79,7 +79,7 @@ class FirstRecord:
 
 
 class KafkaView:
-    """Asks the broker; use from one thread. Every method raises KafkaError, and then the next one asks anew."""
+    """Asks a broker; use from one thread. Every method raises KafkaError where none answers."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -90,44 +90,46 @@ class KafkaView:
         try:
             described = self._client().describe_topics(list(names))
         except KafkaError:
-            self.close()  # the broker it spoke to is gone: any of them may answer
+            self.close()  # the broker that it spoke to is gone: another one may answer
             described = self._client().describe_topics(list(names))
         return {topic["name"]: _topic(topic) for topic in described}
 
     def brokers(self) -> int:
         """Return how many brokers there are. Blocks up to some seconds."""
-        return len(clients.cluster_of(self._client())["brokers"])
+        return len(cluster_of(self._client())["brokers"])
 
     def bounds(self, name: str, topic: TopicView) -> dict[int, Bounds]:
-        """Return the bounds of the partitions whose leader answers. Blocks up to some seconds a leader."""
+        """Return the bounds of the partitions whose leader answers. Blocks up to some seconds per leader."""
         found: dict[int, Bounds] = {}
         for leader in sorted(set(topic.leaders.values()) - {NO_LEADER}):
-            places = [TopicPartition(name, it) for it, its_leader in topic.leaders.items() if its_leader == leader]
+            led = [partition for partition, led_by in topic.leaders.items() if led_by == leader]
+            places = [TopicPartition(name, partition) for partition in led]
             with suppress(KafkaError):
                 begins = self._offsets(places, OffsetSpec.EARLIEST)
                 ends = self._offsets(places, OffsetSpec.LATEST, "read_uncommitted")
                 committed = self._offsets(places, OffsetSpec.LATEST)  # last: what came meanwhile is no transaction
                 found |= {
-                    it.partition: Bounds(begins[it], committed[it], max(ends[it], committed[it])) for it in places
+                    place.partition: Bounds(begins[place], committed[place], max(ends[place], committed[place]))
+                    for place in places
                 }
         return found
 
     def committed(self, name: str, partitions: Iterable[int]) -> dict[int, int]:
         """Return the group's committed offsets, where there are any."""
-        group, places = self._settings.group_id, [TopicPartition(name, it) for it in partitions]
+        group, places = self._settings.group_id, [TopicPartition(name, partition) for partition in partitions]
         found = self._client().list_group_offsets({group: places}).get(group, {})
-        return {place.partition: it.offset for place, it in found.items() if it.offset >= 0}
+        return {place.partition: known.offset for place, known in found.items() if known.offset >= 0}
 
     def members(self, name: str) -> list[Member]:
         """Return the members of the commands' group."""
         group = self._settings.group_id
         described = self._client().describe_groups([group]).get(group, {})
-        return [_member(it, name) for it in described.get("members", ())]
+        return [_member(member, name) for member in described.get("members", ())]
 
     def first_record(self, name: str, partition: int, offset: int) -> FirstRecord:
         """Return the first committed record from `offset` on, if one comes in PEEK_MS.
 
-        What ends transactions, and what they took back, has offsets but is no record.
+        The marker at the end of a transaction, and aborted records, have offsets but are none.
         """
         reader = clients.committed_reader(self._settings)
         place = TopicPartition(name, partition)
@@ -160,7 +162,7 @@ class KafkaView:
         found = self._client().list_partition_offsets(
             dict.fromkeys(places, spec), isolation_level=isolation, timeout_ms=ASK_MS
         )
-        return {place: it.offset for place, it in found.items()}
+        return {place: known.offset for place, known in found.items()}
 
 
 def _error(code: int) -> str:
@@ -171,8 +173,9 @@ def _topic(described: Mapping[str, Any]) -> TopicView:
     topic_id = uuid.UUID(str(described.get("topic_id") or uuid.UUID(int=0)))
     if described["error_code"]:
         return TopicView(topic_id, {}, error=_error(described["error_code"]))
-    leaders = {it["partition_index"]: it["leader_id"] for it in described["partitions"]}
-    replicas = min((len(it["replica_nodes"]) for it in described["partitions"]), default=0)
+    partitions = described["partitions"]
+    leaders = {partition["partition_index"]: partition["leader_id"] for partition in partitions}
+    replicas = min((len(partition["replica_nodes"]) for partition in partitions), default=0)
     rights = described.get("authorized_operations")
     known = frozenset(map(str, rights)) if isinstance(rights, list) and rights else None
     return TopicView(topic_id, leaders, known, replicas=replicas)
@@ -181,7 +184,7 @@ def _topic(described: Mapping[str, Any]) -> TopicView:
 def _member(described: Mapping[str, Any], name: str) -> Member:
     assigned = described.get("member_assignment")
     topics = assigned.get("assigned_partitions", ()) if isinstance(assigned, dict) else ()
-    partitions = frozenset(number for it in topics if it["topic"] == name for number in it["partitions"])
+    partitions = frozenset(number for topic in topics if topic["topic"] == name for number in topic["partitions"])
     return Member(str(described["client_id"]), str(described["client_host"]).lstrip("/"), partitions)
 
 

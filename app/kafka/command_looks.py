@@ -11,7 +11,7 @@ from kafka.errors import KafkaError, LeaderNotAvailableError, OffsetOutOfRangeEr
 from kafka.protocol.consumer import FetchRequest, IsolationLevel
 
 from app.kafka.log_check import PartitionAway
-from app.kafka.quirks import records_in
+from app.kafka.quirks.records import records_in
 from app.models.records import Checkpoint
 
 LOOK_MS = 2_000

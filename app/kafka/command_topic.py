@@ -10,7 +10,7 @@ from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.errors import KafkaError
 
 from app.config.config import Settings
-from app.kafka import clients, command_looks
+from app.kafka import clients, command_looks, topics
 from app.kafka.log_check import PartitionAway
 from app.models.records import Checkpoint, Record
 
@@ -87,7 +87,7 @@ class KafkaCommandLog:
 
     def ask_topic_id(self) -> uuid.UUID:
         """Return the topic's id as the broker has it now. Blocks for seconds; raises KafkaError and TopicsMissing."""
-        return clients.ensure_topics(self._settings, [self.topic])[self.topic]
+        return topics.ensure_topics(self._settings, [self.topic])[self.topic]
 
     def bounds(self, partition: int) -> tuple[int, int]:
         """Return the first offset in the log and the one after the last. Blocks for seconds; raises PartitionAway."""
@@ -104,7 +104,7 @@ class KafkaCommandLog:
     def compacted(self) -> bool:
         """Return whether the topic may lose single records. Blocks for seconds; raises PartitionAway."""
         try:
-            return clients.is_compacted(self._settings, self.topic)
+            return topics.is_compacted(self._settings, self.topic)
         except KafkaError as error:
             raise PartitionAway(f"whether the topic is compacted is not told: {error}"[:200]) from error
 
@@ -150,11 +150,11 @@ class KafkaCommandLog:
 
 @contextlib.contextmanager
 def open_commands(
-    settings: Settings, require: Callable[[str | None], None] = clients.accept_any
+    settings: Settings, require: Callable[[str | None], None] = topics.accept_any
 ) -> Iterator[KafkaCommandLog]:
     """Join the group, and leave it at the end. Raises KafkaError, TopicsMissing, and what `require` raises."""
     topic = settings.commands_topic
-    topic_id = clients.ensure_topics(settings, [topic], require)[topic]
+    topic_id = topics.ensure_topics(settings, [topic], require)[topic]
     commands = KafkaCommandLog(settings, clients.group_consumer(settings), topic_id)
     try:
         yield commands

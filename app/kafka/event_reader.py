@@ -1,7 +1,7 @@
 """Reading a lane's topic back: where its leaders' logs end, and the event ids in them.
 
-The end that a consumer is told is the high watermark: up to where all in-sync followers are. The log of a leader is
-longer while a follower lags, and what is there stays when that follower becomes the leader. OffsetForLeaderEpoch of the
+The end that a consumer is told is the high watermark, which all in-sync followers have reached. While a follower lags,
+its leader's log is longer, and what is there stays when that follower becomes the leader. OffsetForLeaderEpoch of the
 present epoch tells the end of the leader's own log; a former leader refuses to answer for an epoch that is over.
 """
 
@@ -18,6 +18,7 @@ from kafka.protocol.consumer import OffsetForLeaderEpochRequest
 
 from app.config.config import Settings
 from app.kafka import clients
+from app.kafka.quirks.connections import ask, metadata_of
 from app.models.outgoing import LogEnd, Portion
 from app.models.records import LogPosition
 
@@ -37,7 +38,7 @@ _TOO_OLD = (IncompatibleBrokerVersion, UnsupportedVersionError)
 
 
 class _Asked:
-    """A request that is with a broker."""
+    """A request that is with a broker: the future of its answer, and the epochs that it asks about, by partition."""
 
     def __init__(self, answer: Any, epochs: Mapping[int, int]) -> None:
         self.answer = answer
@@ -53,7 +54,7 @@ class EventReader:
         self._topic = topic
         self._topic_id = topic_id
         self._consumer = clients.reader(settings)
-        self._cluster = self._consumer._cluster
+        self._cluster = metadata_of(self._consumer)
         self._cluster.add_topic(topic)
         self._asked: dict[int, _Asked] = {}  # by broker
         self._places: dict[int, int] = {}
@@ -67,14 +68,14 @@ class EventReader:
             log.warning("closing the reader: %s", type(error).__name__)
 
     def leader_ends(self, partitions: Collection[int]) -> dict[int, LogEnd | str]:
-        """Return where the logs of these partitions' leaders end, or why one does not tell.
+        """Return where the logs of these partitions' leaders end, or why a leader does not say.
 
-        What is not answered yet is left out. Blocks for ANSWER_SECONDS; raises KafkaError.
+        A partition whose leader has not answered yet is left out. Blocks for ANSWER_SECONDS; raises KafkaError.
         """
         found: dict[int, LogEnd | str] = {}
         by_leader = defaultdict(list)
         for partition in partitions:
-            leader = self._cluster.leader_for_partition(TopicPartition(self._topic, partition))
+            leader = self._cluster.leader_for_partition(self._place(partition))
             if leader is None:  # not heard of yet
                 self._cluster.request_update()
             elif leader < 0:
@@ -88,7 +89,7 @@ class EventReader:
                 self._ask(leader, led)
         self._await()
         for leader in list(self._asked):
-            found |= self._look_at(leader, partitions)
+            found |= self._take_answer(leader, partitions)
         if any(isinstance(end, str) for end in found.values()):
             self._cluster.request_update()
         return found
@@ -114,36 +115,33 @@ class EventReader:
         return TopicPartition(self._topic, partition)
 
     def _ask(self, leader: int, partitions: Sequence[int]) -> None:
-        epochs = {it: self._cluster.leader_epoch_for_partition(self._place(it)) for it in partitions}
+        epochs = {each: self._cluster.leader_epoch_for_partition(self._place(each)) for each in partitions}
         wanted = [
             _Partition(partition=partition, current_leader_epoch=epoch, leader_epoch=epoch)
             for partition, epoch in epochs.items()
         ]
         request = OffsetForLeaderEpochRequest(replica_id=-1, topics=[(self._topic, wanted)])
-        send = self._consumer._manager.send
-
-        async def ask() -> Any:
-            return await send(request, node_id=leader)
-
-        self._asked[leader] = _Asked(self._consumer._manager.call_soon(ask), epochs)
+        self._asked[leader] = _Asked(ask(self._consumer, leader, request), epochs)
 
     def _has_epochs(self, partitions: Sequence[int]) -> bool:
-        epochs = (self._cluster.leader_epoch_for_partition(self._place(it)) for it in partitions)
+        epochs = (self._cluster.leader_epoch_for_partition(self._place(each)) for each in partitions)
         return not self._too_old and all(epoch is not None and epoch >= 0 for epoch in epochs)
 
     def _watermarks(self, partitions: Sequence[int]) -> dict[int, LogEnd | str]:
-        """What brokers tell that do not know epochs. Blocks up to LOOK_UP_MS."""
+        """Return the ends that consumers are told, where brokers know no epochs. Blocks up to LOOK_UP_MS."""
         asked_at = time.monotonic()
-        ends = self._consumer.end_offsets([self._place(it) for it in partitions], timeout_ms=LOOK_UP_MS)
-        return {it.partition: LogEnd(LogPosition(self._topic_id, end), -1, asked_at) for it, end in ends.items()}
+        ends = self._consumer.end_offsets([self._place(each) for each in partitions], timeout_ms=LOOK_UP_MS)
+        return {place.partition: LogEnd(LogPosition(self._topic_id, end), -1, asked_at) for place, end in ends.items()}
 
     def _await(self) -> None:
+        """Wait for the answers to what was just asked, ANSWER_SECONDS at the longest."""
         give_up = time.monotonic() + ANSWER_SECONDS
-        new = [it for it in self._asked.values() if time.monotonic() < it.at + ANSWER_SECONDS]
-        while time.monotonic() < give_up and not all(it.answer.is_done for it in new):
+        new = [asked for asked in self._asked.values() if time.monotonic() < asked.at + ANSWER_SECONDS]
+        while time.monotonic() < give_up and not all(asked.answer.is_done for asked in new):
             time.sleep(POLL_SECONDS)
 
-    def _look_at(self, leader: int, partitions: Collection[int]) -> dict[int, LogEnd | str]:
+    def _take_answer(self, leader: int, partitions: Collection[int]) -> dict[int, LogEnd | str]:
+        """Return what the leader says of these partitions; nothing while its answer may still come."""
         asked = self._asked[leader]
         if not asked.answer.is_done:
             silent = time.monotonic() > asked.at + SILENT_SECONDS
@@ -155,18 +153,24 @@ class EventReader:
             why = f"has a leader that cannot be asked, broker {leader}: {type(asked.answer.exception).__name__}"
             return dict.fromkeys(asked.epochs.keys() & partitions, why)
         answers = {
-            it.partition: it
+            answer.partition: answer
             for topic in asked.answer.value.topics
-            for it in topic.partitions
-            if it.partition in partitions and self._is_led_by(leader, it.partition)
+            for answer in topic.partitions
+            if answer.partition in partitions and self._is_led_by(leader, answer.partition)
         }
         # A leader keeps no epochs where a topic's records have an old format.
-        unknown = [it.partition for it in answers.values() if it.error_code == NoError.errno and it.end_offset < 0]
-        told = {partition: self._end(it, asked) for partition, it in answers.items() if partition not in unknown}
+        unknown = [
+            answer.partition
+            for answer in answers.values()
+            if answer.error_code == NoError.errno and answer.end_offset < 0
+        ]
+        told = {
+            partition: self._end(answer, asked) for partition, answer in answers.items() if partition not in unknown
+        }
         return told | self._watermarks(unknown) if unknown else told
 
     def _is_led_by(self, leader: int, partition: int) -> bool:
-        """A leader that was frozen may answer when another leads."""
+        """A leader that was frozen may answer when another one leads."""
         return bool(self._cluster.leader_for_partition(self._place(partition)) == leader)
 
     def _end(self, answer: Any, asked: _Asked) -> LogEnd | str:
@@ -177,7 +181,7 @@ class EventReader:
 
 
 def _event_ids(records: Sequence[Any]) -> list[uuid.UUID]:
-    """Those of our own records; a topic is open to others."""
+    """Return the ids of our own records; a topic is open to others."""
     found = (_event_id(getattr(record, "headers", ())) for record in records)
     return [event_id for event_id in found if event_id is not None]
 

@@ -18,9 +18,10 @@ from kafka.protocol.consumer import OffsetSpec
 
 from app.config.config import Settings
 from app.kafka import clients, event_topic
-from app.kafka.clients import accept_any
 from app.kafka.cluster import holds_only_younger
 from app.kafka.ports import RecordRefused, SendFailed
+from app.kafka.quirks.connections import cluster_of
+from app.kafka.topics import accept_any
 from app.models.operator_errors import KafkaUnusable, NotPossible
 from app.models.outgoing import Outgoing
 from app.models.records import Record
@@ -69,7 +70,7 @@ def commands_topic(settings: Settings) -> Topic:
     """Return how far the commands topic and our group are."""
     name, group = settings.commands_topic, settings.group_id
     with _admin(settings) as admin:
-        cluster = clients.cluster_of(admin).get("cluster_id") or ""
+        cluster = cluster_of(admin).get("cluster_id") or ""
         described = _describe(admin, settings, name)
         places = sorted(TopicPartition(name, partition["partition_index"]) for partition in described["partitions"])
         begins = _offsets(admin, places, OffsetSpec.EARLIEST)
@@ -87,7 +88,7 @@ def commands_topic(settings: Settings) -> Topic:
 def cluster_id(settings: Settings) -> str:
     """Return the id of the cluster at our addresses."""
     with _admin(settings) as admin:
-        found: str = clients.cluster_of(admin).get("cluster_id") or ""
+        found: str = cluster_of(admin).get("cluster_id") or ""
     return found
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from app.config.config import Settings
 from app.kafka.broker_view import Member, TopicView
-from app.services.waiting import listed
+from app.utils.text import listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +45,42 @@ def judge(settings: Settings, topics: Mapping[str, TopicView]) -> TopicsCheck:
         unknown=[f"{name} ({topic.error})" for name, topic in topics.items() if topic.error and not topic.missing],
         without_leader=[f"{name}/{number}" for name, topic in topics.items() for number in topic.leaderless],
         denied=[
-            f"{it} {name}" for name, it in our_topics(settings).items() if name in rights and it not in rights[name]
+            f"{right} {name}"
+            for name, right in our_topics(settings).items()
+            if name in rights and right not in rights[name]
         ],
+    )
+
+
+def few_partitions(topics: Mapping[str, TopicView], wanted: int) -> str | None:
+    """Return a sentence about topics that have fewer partitions than the service makes; an operator can mend it."""
+    few = [f"{name} has {len(topic.leaders)}" for name, topic in topics.items() if 0 < len(topic.leaders) < wanted]
+    if not few:
+        return None
+    return f"Topics with fewer partitions than KAFKA_TOPIC_PARTITIONS ({wanted}), made by something else: {listed(few)}"
+
+
+def single_replicas(topics: Mapping[str, TopicView]) -> list[str]:
+    """Return the topics whose partitions have one replica."""
+    return [name for name, topic in topics.items() if topic.replicas == 1]
+
+
+def few_replicas(names: Iterable[str], brokers: int) -> str | None:
+    """Return a sentence about topics of one replica in a cluster of more than one broker."""
+    if brokers < 2:
+        return None
+    return (
+        f"Topics with one replica on {brokers} brokers: {listed(names)}; its broker gone a partition stops, its disk "
+        "gone it is lost (KAFKA_TOPIC_REPLICATION is for topics made from now on)"
     )
 
 
 def strangers(members: Iterable[Member]) -> str | None:
     """Return a sentence about members of the group that have partitions and are not this service."""
     foreign = [
-        f"{it.client_id} at {it.host} has {listed(sorted(it.partitions))}"
-        for it in members
-        if not it.is_ours and it.partitions
+        f"{member.client_id} at {member.host} has {listed(sorted(member.partitions))}"
+        for member in members
+        if not member.is_ours and member.partitions
     ]
     return (
         f"Partitions of the commands are with a member that is not this service: {'; '.join(foreign)}"

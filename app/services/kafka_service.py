@@ -18,7 +18,7 @@ from app.database.lane_lease import acquire_lease
 from app.database.pool import Pool
 from app.database.same_database import AnotherDatabase, require_same
 from app.database.watched import WatchTable
-from app.kafka import clients, command_topic, event_topic
+from app.kafka import command_topic, event_topic, topics
 from app.kafka.consumer import CommandConsumer
 from app.kafka.relay import Relay
 from app.models.errors import DatabaseAway, DatabaseReadOnly, DatabaseTrouble
@@ -240,7 +240,7 @@ class KafkaService:
     def _ages(self) -> dict[str, float | None]:
         settings = self._settings
         try:
-            retention = clients.retention_seconds(settings, settings.commands_topic)
+            retention = topics.retention_seconds(settings, settings.commands_topic)
         except KafkaError:
             retention = None  # not known now: another time
         redone = retention and max(retention + DAY, settings.command_identity_days * DAY)

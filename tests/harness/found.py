@@ -12,7 +12,7 @@ import psycopg2
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
-from app.kafka.quirks import get_past_any_record
+from app.kafka.quirks.records import get_past_any_record
 from tests.harness.stack import Stack
 
 _READ_SECONDS = 60.0

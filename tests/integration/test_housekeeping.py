@@ -11,7 +11,7 @@ from kafka.admin import ConfigResource, ConfigResourceType
 
 from app.database.database import Database
 from app.database.pool import Pool
-from app.kafka import clients
+from app.kafka import topics
 from app.models.errors import DatabaseAway
 from app.services import housekeeping
 from app.services.housekeeping import Housekeeping
@@ -203,11 +203,11 @@ def test_how_long_a_topic_keeps_a_record_is_known(
 ) -> None:
     admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, world.commands, configs)])
     settings = world.settings()
-    wait_for(lambda: clients.retention_seconds(settings, world.commands) == seconds, "what was set")
+    wait_for(lambda: topics.retention_seconds(settings, world.commands) == seconds, "what was set")
 
 
 def test_of_a_topic_that_is_not_there_nothing_is_known(untouched: World) -> None:
-    assert clients.retention_seconds(untouched.settings(), "nowhere") is None
+    assert topics.retention_seconds(untouched.settings(), "nowhere") is None
 
 
 def test_dead_letters_go_when_their_topic_has_had_them_for_long(pool: Pool, run: Run) -> None:

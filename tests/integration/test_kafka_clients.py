@@ -13,7 +13,7 @@ import pytest
 from kafka.errors import KafkaError
 
 from app.config.config import Settings
-from app.kafka import clients
+from app.kafka import clients, topics
 from tools.stack.ports import free_port
 
 Open = Callable[[Settings], object]
@@ -46,7 +46,7 @@ def left_by(make: Open) -> set[str]:
         clients.group_consumer,
         clients.producer,
         clients.reader,
-        partial(clients.ensure_topics, topics=["order_events"]),
+        partial(topics.ensure_topics, topics=["order_events"]),
     ],
 )
 def test_an_attempt_without_a_broker_leaves_no_thread_and_no_descriptor(make: Open) -> None:

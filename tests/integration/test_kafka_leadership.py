@@ -11,6 +11,7 @@ from confluent_kafka import Producer
 from flask import Flask
 
 from app.kafka.event_topic import KafkaEventLog, open_events
+from app.kafka.quirks.producer import GatedProducer
 from app.kafka.relay import Relay
 from app.models.outgoing import LeaseLost, Outgoing
 from tests.harness.world import World, a_create, service_of, wait_for
@@ -98,24 +99,24 @@ def test_backends_that_are_terminated_again_and_again_leave_no_twin(running: Wor
     assert_no_twin(running, 100)
 
 
-@pytest.mark.parametrize("step", ["send", "_append"])
+@pytest.mark.parametrize(("place", "step"), [(KafkaEventLog, "send"), (GatedProducer, "append")])
 def test_a_leader_that_is_silent_for_eight_seconds_loses_the_lease_and_sends_nothing_on_waking(
-    world: World, monkeypatch: pytest.MonkeyPatch, step: str
+    world: World, monkeypatch: pytest.MonkeyPatch, place: type, step: str
 ) -> None:
     """[K13] Before a batch, and with its first record in the producer's hands already."""
     leader, standby = two_instances(world)
     frozen, wake = threading.Event(), threading.Event()
-    take_the_step: Callable[..., Any] = getattr(KafkaEventLog, step)
+    take_the_step: Callable[..., Any] = getattr(place, step)
 
     def freeze_once(*arguments: Any) -> Any:
-        done = take_the_step(*arguments) if step == "_append" else None
+        done = take_the_step(*arguments) if step == "append" else None
         if leader.leading and not frozen.is_set():
             frozen.set()
             wake.wait(30)
         return done or take_the_step(*arguments)
 
     retire(monkeypatch, leader)
-    monkeypatch.setattr(KafkaEventLog, step, freeze_once)
+    monkeypatch.setattr(place, step, freeze_once)
     world.ask(*[a_create() for _ in range(20)])
     assert frozen.is_set()
     assert standby.leading

@@ -8,7 +8,7 @@ import pytest
 from kafka import KafkaAdminClient, KafkaConsumer
 from kafka.admin import ACLOperation, NewPartitions
 
-from app.kafka import clients, command_topic, operator
+from app.kafka import clients, command_topic, operator, topics
 from app.kafka.log_check import PartitionAway
 from app.services import kafka_service, watch
 from tests.harness.world import World, by_correlation, wait_for
@@ -149,6 +149,6 @@ def test_brokers_that_describe_their_cluster_in_an_older_way_are_understood(
 
     monkeypatch.setattr(KafkaAdminClient, "describe_cluster", older)
     seen: list[str | None] = []
-    clients.ensure_topics(world.settings(), [world.commands], seen.append)
+    topics.ensure_topics(world.settings(), [world.commands], seen.append)
     assert seen == [operator.cluster_id(world.settings())]
     assert seen[0]

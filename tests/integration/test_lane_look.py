@@ -2,10 +2,9 @@
 
 import pytest
 
-from app.database import watched
 from app.database.lanes import EVENTS as EVENTS_LANE
 from app.database.pool import Pool
-from app.database.watched import LaneLook, WatchTable, read_seen
+from app.database.watched import LaneLook, QueuedRows, WatchTable, read_seen
 from app.utils.deadline import Deadline
 from tests.integration.test_housekeeping import Run, run
 
@@ -22,7 +21,7 @@ def test_few_rows_are_counted_and_many_are_told_from_their_ids(
     pool: Pool, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     look = LaneLook("outbox")
-    assert look.look(pool) == watched.Lane(None, 0, 0.0)
+    assert look.look(pool) == QueuedRows(None, 0, 0.0)
     run(EVENTS, 90, 9_000)
     run("DELETE FROM outbox WHERE version BETWEEN 2 AND 11")
     found = look.look(pool)

@@ -12,6 +12,7 @@ from app.config.config import Settings
 from app.kafka import event_topic
 from app.kafka.event_topic import KafkaEventLog
 from app.kafka.ports import SendFailed
+from app.kafka.quirks.producer import LONGEST_KEY, GatedProducer
 from app.models.outgoing import Outgoing
 from app.models.records import LogPosition
 
@@ -37,7 +38,7 @@ def a_log(*late: tuple[int, int, Future]) -> KafkaEventLog:
     """A log that has sent records: partition, number, future."""
     metadata = SimpleNamespace(partitions_for_topic=lambda topic: {0, 1}, topic_id=lambda topic: TOPIC)
     producer: Any = SimpleNamespace(_sender=SimpleNamespace(_send_producer_data=lambda: 0.0), _metadata=metadata)
-    log = KafkaEventLog(Settings.load({}), "events", TOPIC, producer)
+    log = KafkaEventLog(Settings.load({}), "events", TOPIC, GatedProducer(producer, "events"))
     log._late = [(partition, a_record(number), future) for partition, number, future in late]
     log._late_since = float("inf")
     return log
@@ -109,3 +110,37 @@ def test_records_of_a_topic_that_is_gone_are_given_up_after_a_moment(monkeypatch
     monkeypatch.setattr(event_topic, "GONE_SECONDS", 0.0)
     with pytest.raises(SendFailed, match="not there any more"):
         log.late()
+
+
+def test_a_key_is_hashed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """But a long one, which is no order's, is not remembered."""
+    hashed: list[bytes] = []
+
+    def murmur2(key: bytes) -> int:
+        hashed.append(key)
+        return 7
+
+    monkeypatch.setattr(event_topic, "murmur2", murmur2)
+    log, key, long = a_log(), b"hashed-once", b"x" * (LONGEST_KEY + 1)
+    assert [log.partition(a_record(1, key), 7) for key in (key, key, long, long)] == [0] * 4
+    assert hashed == [key, long, long]
+
+
+def test_a_usual_record_goes_past_the_checks_of_send() -> None:
+    """A tombstone, a long key and a large value go through them."""
+    sent: list[str] = []
+
+    def accumulate(*_: object) -> list[None]:
+        sent.append("accumulator")
+        return [None]
+
+    producer = SimpleNamespace(
+        _sender=SimpleNamespace(_send_producer_data=None),
+        _metadata=None,
+        _accumulator=SimpleNamespace(append=accumulate),
+        send=lambda *_, **__: sent.append("send"),
+    )
+    gated = GatedProducer(producer, "events")
+    for key, value in ((b"k", b"{}"), (None, b"{}"), (b"k", None), (b"x" * 256, b"{}"), (b"k", bytes(1024 * 1024 + 1))):
+        gated.append(0, Outgoing(1, uuid.uuid4(), key, value, ()))
+    assert sent == ["accumulator", "accumulator", "send", "send", "send"]

@@ -17,8 +17,8 @@ from kafka.errors import CorruptRecordError
 from kafka.record import MemoryRecords
 from kafka.record.util import calc_crc32c, encode_varint
 
-from app.kafka import quirks
-from app.kafka.quirks import _Records
+from app.kafka.quirks import records as quirks
+from app.kafka.quirks.records import _Records
 from app.models.records import UnreadRecord, after
 
 PLACE = TopicPartition("order_commands", 0)

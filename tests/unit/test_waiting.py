@@ -5,10 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.kafka import client_errors
-from app.kafka.client_errors import KafkaReasons
+from app.kafka import client_errors, commands_lag
+from app.kafka.client_errors import KafkaReasons, explained
+from app.kafka.commands_lag import Ends
 from app.services import waiting
-from app.services.waiting import WAITING_SECONDS, Ends, Progress, explained
+from app.services.waiting import WAITING_SECONDS, Progress
 
 
 class Clock:
@@ -24,6 +25,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
     monkeypatch.setattr(waiting, "time", made)
     monkeypatch.setattr(client_errors, "time", made)
+    monkeypatch.setattr(commands_lag, "time", made)
     return made
 
 

@@ -1,0 +1,91 @@
+"""How kafka-python's clients connect, and questions to a broker that no public method of them asks."""
+
+import socket as sockets
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from typing import Any, TypeVar
+
+from kafka import KafkaAdminClient, KafkaConsumer
+from kafka.net.compat import KafkaNetClient
+from kafka.net.inet import KafkaNetSocket
+
+Client = TypeVar("Client")
+
+
+class _ClosingSocket(KafkaNetSocket):
+    """Connections whose socket is closed when they fail.
+
+    kafka-python leaves that to the garbage collector, which can take minutes, and by then a broker that is away has
+    cost hundreds of descriptors. Fails without it: test_an_attempt_without_a_broker_leaves_no_thread_and_no_descriptor.
+    """
+
+    SCHEMES = ("direct",)
+    _made: sockets.socket | None = None
+
+    def socket(self, *address: Any) -> sockets.socket:
+        """Remember the socket that is made."""
+        self._made = super().socket(*address)
+        return self._made
+
+    async def connect(self, *arguments: Any, **options: Any) -> sockets.socket:
+        """Return the connected socket. Raises as the library does."""
+        connected = False
+        try:
+            made: sockets.socket = await super().connect(*arguments, **options)
+            connected = True
+            return made
+        finally:
+            if self._made is not None and not connected:
+                self._made.close()
+
+
+def open_client(make: Callable[..., Client], *topics: str, **options: Any) -> Client:
+    """Build a client that closes its sockets and makes no topic by asking for one.
+
+    Where a constructor of kafka-python raises, it leaves a thread and three descriptors behind with each attempt that
+    found no broker; here they are closed. Fail without it: the test above, and
+    test_no_client_makes_a_topic_by_asking_for_it.
+    """
+    with ExitStack() as opened:
+
+        def connect(**config: Any) -> KafkaNetClient:
+            wire = KafkaNetClient(**config)
+            # An admin client has no such option, and asks for the leaders of partitions in the same way.
+            wire._manager.cluster.config["allow_auto_create_topics"] = False
+            opened.callback(wire.close)
+            return wire
+
+        # kafka-python chooses the class of a socket by the scheme of `proxy_url`.
+        direct = f"{_ClosingSocket.SCHEMES[0]}://"
+        client = make(*topics, kafka_client=connect, proxy_url=direct, **options)
+        opened.pop_all()
+        return client
+
+
+def cluster_of(admin: KafkaAdminClient) -> Mapping[str, Any]:
+    """Return the cluster's `cluster_id` (None before Kafka 0.10.1) and `brokers`. Blocks up to some seconds; raises
+    KafkaError.
+
+    By metadata, which every broker answers: `describe_cluster()` raises KeyError on the answers of Kafka 2.8 to 3.6.
+    Fails without it: test_brokers_that_describe_their_cluster_in_an_older_way_are_understood.
+    """
+    found: dict[str, Any] = admin._manager.run(admin._get_cluster_metadata, [])
+    return found
+
+
+def metadata_of(consumer: KafkaConsumer) -> Any:
+    """Return what the consumer has heard of the cluster: leaders, their epochs, topic ids. It follows the cluster."""
+    return consumer._cluster
+
+
+def ask(consumer: KafkaConsumer, broker: int, request: Any) -> Any:
+    """Send a request to one broker, by the consumer's connection; return the future of its answer at once.
+
+    No public method asks for the end of a leader's own log. Fails without it: tests/integration/test_kafka_cluster.py.
+    """
+    send = consumer._manager.send
+
+    async def sent() -> Any:
+        return await send(request, node_id=broker)
+
+    return consumer._manager.call_soon(sent)

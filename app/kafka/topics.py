@@ -1,0 +1,91 @@
+"""The topics: those that are missing are created, and a broker is asked for their settings.
+
+Each function opens its own admin client, blocks for some seconds at the longest and raises KafkaError.
+"""
+
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from typing import Any
+
+from kafka import KafkaAdminClient
+from kafka.admin import ConfigResource, ConfigResourceType
+from kafka.errors import KafkaError, TopicAlreadyExistsError
+
+from app.config.config import Settings
+from app.kafka import clients
+from app.kafka.log_check import NO_ID
+from app.kafka.quirks.connections import cluster_of
+
+CLUSTERS_DEFAULT = -1
+
+
+class TopicsMissing(Exception):
+    """A topic is not there and may not be made; the sentence names it."""
+
+
+class SettingsNotTold(KafkaError):
+    """The broker told no settings of a topic: without the right DESCRIBE_CONFIGS the answer is empty."""
+
+
+def accept_any(cluster_id: str | None) -> None:
+    """Say of no cluster that it is not ours."""
+
+
+def ensure_topics(
+    settings: Settings, topics: Sequence[str], require: Callable[[str | None], None] = accept_any
+) -> dict[str, uuid.UUID]:
+    """Create the topics that are missing and return the id of each (nil where the broker has none).
+
+    `require` is called with the cluster's id before anything is made, and may raise. Raises TopicsMissing where
+    creating is not allowed.
+    """
+    with closing(clients.admin(settings)) as admin:
+        require(cluster_of(admin).get("cluster_id"))
+        missing = sorted(set(topics) - set(admin.list_topics()))
+        for topic in missing:
+            _create(admin, topic, settings)
+        described = {topic["name"]: topic for topic in admin.describe_topics(list(topics))}
+        return {topic: uuid.UUID(str(described[topic].get("topic_id") or NO_ID)) for topic in topics}
+
+
+def retention_seconds(settings: Settings, topic: str) -> float | None:
+    """Return how long the topic can keep a record, None where that is for ever or not told.
+
+    A record goes with its segment, which may be one segment's time younger than its newest record.
+    """
+    try:
+        found = _configs(settings, topic, ["cleanup.policy", "retention.ms", "segment.ms"])
+    except SettingsNotTold:
+        return None
+    if found.get("cleanup.policy") != "delete" or int(found["retention.ms"]) < 0:
+        return None
+    return (int(found["retention.ms"]) + int(found["segment.ms"])) / 1000
+
+
+def is_compacted(settings: Settings, topic: str) -> bool:
+    """Return whether the topic is compacted. Raises SettingsNotTold too, a KafkaError."""
+    return "compact" in _configs(settings, topic, ["cleanup.policy"]).get("cleanup.policy", "")
+
+
+def _configs(settings: Settings, topic: str, names: list[str]) -> dict[str, str]:
+    with closing(clients.admin(settings)) as admin:
+        asked = ConfigResource(ConfigResourceType.TOPIC, topic, names)
+        described = admin.describe_configs([asked], config_filter="all")
+    found = described.get("topic", {}).get(topic)
+    if not found:  # kafka-python 3.0.12 leaves the error of the answer out
+        raise SettingsNotTold(f"no settings of {topic} are told: DESCRIBE_CONFIGS may be missing")
+    return {name: config["value"] for name, config in found.items()}
+
+
+def _create(admin: KafkaAdminClient, topic: str, settings: Settings) -> None:
+    options: dict[str, Any] = {"num_partitions": settings.topic_partitions}
+    options["replication_factor"] = settings.topic_replication or CLUSTERS_DEFAULT
+    if topic == settings.dead_letter_topic:
+        options["configs"] = {"max.message.bytes": str(clients.DEAD_LETTER_BYTES)}
+    try:
+        admin.create_topics({topic: options}, wait_for_metadata=True)
+    except TopicAlreadyExistsError:
+        return  # another instance was faster
+    except KafkaError as error:
+        raise TopicsMissing(f"Topic {topic} is missing and cannot be created: {type(error).__name__}") from error
