@@ -1,4 +1,4 @@
-"""One HTTP connection on the loop: requests are answered one after the other, no client is waited for without end."""
+"""One HTTP connection on the loop. It answers requests one after the other; every wait for its client has a limit."""
 
 import asyncio
 import socket
@@ -15,106 +15,106 @@ from app.utils.tasks import Gate
 HEAD_SECONDS = 10.0  # from the first byte of a request to the end of its head
 PIECE_SECONDS = 2.0  # between two pieces of a body
 BODY_SECONDS = 15.0  # from the first byte of a request to its last
-SEND_SECONDS = 5.0  # in which a client takes nothing of its answer
-CLOSE_SECONDS = 2.0  # for a client to hang up after the last answer, from the last that it sends
-LINGER_SECONDS = 15.0  # for one that goes on sending what was refused
-DRAIN_BYTES = 64 * 1024 * 1024  # that are read and dropped meanwhile
+SEND_SECONDS = 5.0  # in which a client takes less than LEAST_TAKEN of its answer
+CLOSE_SECONDS = 2.0  # between the last bytes that a client sends and its end of the connection
+LINGER_SECONDS = 15.0  # for a client that goes on sending after it was refused
+DRAIN_BYTES = 64 * 1024 * 1024  # read and dropped meanwhile
 SEND_BUFFER = 32 * 1024
-LEAST_TAKEN = 16 * 1024  # of an answer in SEND_SECONDS
+LEAST_TAKEN = 16 * 1024
 RECEIVED_AT_ONCE = 16 * 1024
-PARSED_AT_ONCE = 1024  # holds some forty requests at most: what follows one stays bytes until that is answered
+PARSED_AT_ONCE = 1024  # forty requests at most: what follows a request stays bytes until that request is answered
 
-AT_ONCE = struct.pack("ii", 1, 0)  # linger for no time: what is unsent is dropped, and the client hears of it
+AT_ONCE = struct.pack("ii", 1, 0)  # linger for 0 s: the kernel drops what is unsent and resets the connection
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Connection(asyncio.BufferedProtocol):
-    """Reads requests, writes answers. `look` is called from time to time; everything on the loop's thread."""
+    """Reads requests and writes answers. Runs on the loop's thread. The server calls `look` four times a second."""
 
     def __init__(self, door: Door) -> None:
         self._door = door
         self._reader = RequestReader(door.waits_for_body)
-        self._unread = b""  # of requests that follow one that is not answered yet
+        self._unread = b""  # bytes behind a request that is not answered yet
         self._waiting: deque[Incoming] = deque()
         self._is_answering = False
         self._refused: Malformed | None = None
         self._takes_requests = True
-        self._has_eof = self._is_kept_back = self._is_lost = False
+        self._has_eof = self._is_paused = self._is_lost = False
         self._drained = 0
         self._room: Gate | None = None
         self._has_room = True
-        self._sent = self._taken = 0  # bytes: written to the transport, gone on to the client when that was looked at
+        self._sent = self._taken = 0  # bytes written to the transport; bytes that the client had at the last look
         self._taken_at: float | None = None
         self.arrived_at = self.began_at = time.monotonic()
         self._closed_at: float | None = None
         self.has_asked = False
         self.held = 0
-        """As `Door.hold` was told."""
+        """The bytes that `Door.hold` was told last."""
         self.transport: asyncio.Transport
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing has been asked for that is not answered."""
+        """Whether every request is answered, and no further one has begun."""
         return not self.is_busy and self._reader.is_idle and self._closed_at is None
 
     @property
     def is_busy(self) -> bool:
-        """Whether an answer is being made or waited for, or on its way."""
+        """Whether an answer is being made, is waited for, or is not with the client yet."""
         is_asked = self._is_answering or bool(self._waiting or self._unread)
         return is_asked or self.transport.get_write_buffer_size() > 0
 
     @property
     def is_at_work(self) -> bool:
-        """Whether an answer is being made, waited for, or held up by the client."""
+        """Whether an answer is being made, is waited for, or is held up by the client."""
         return self._is_answering or bool(self._waiting) or not self._has_room
 
     @property
     def peer(self) -> str | None:
-        """The address that it comes from, None where that is not known."""
+        """The client's address, None where it is not known."""
         name = self.transport.get_extra_info("peername")
         return str(name[0]) if isinstance(name, tuple) else None
 
     # What the loop calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin."""
+        """Take the transport, and tell the server."""
         self.transport = cast(asyncio.Transport, transport)
         self.transport.set_write_buffer_limits(high=SEND_BUFFER)
         bound_unsent(self.transport.get_extra_info("socket"))
         self._door.opened(self)
 
     def connection_lost(self, error: Exception | None) -> None:
-        """End. What is being done for the client goes on; nobody hears of it."""
+        """Release everything. The work for the client goes on; its answer goes nowhere."""
         self._is_lost = True
-        self._let_go()
+        self._release()
         self._door.closed(self)
-        self._make_room()
+        self._end_wait_for_room()
 
     def eof_received(self) -> bool:
-        """Answer what was asked for, then close; half a request is refused."""
+        """Answer the requests that are there, then close; refuse half a request."""
         self._has_eof = True
         if self._closed_at is None:
-            self._go_on()
+            self._advance()
         elif not self.transport.get_write_buffer_size():
             self.transport.close()
         return True
 
     def pause_writing(self) -> None:
-        """Begin no further answer: the client takes this one slowly."""
+        """Begin no further answer, because the client takes this one slowly."""
         self._has_room = False
 
     def resume_writing(self) -> None:
-        """Let the answer go on, or the next one begin."""
+        """Continue the answer, or begin the next one."""
         self._has_room = True
-        self._make_room()
-        self._go_on()
+        self._end_wait_for_room()
+        self._advance()
 
     def get_buffer(self, _: int) -> memoryview:
-        """Return where to receive into."""
+        """Return the buffer to receive into."""
         return self._door.buffer
 
     def buffer_updated(self, size: int) -> None:
-        """Read the requests in it; nothing more after one that closes the connection."""
+        """Read the requests in the buffer. Drop everything behind a request that closes the connection."""
         now = time.monotonic()
         if not self._takes_requests:
             self.arrived_at = now
@@ -125,47 +125,47 @@ class Connection(asyncio.BufferedProtocol):
         if self._reader.is_idle:
             self.began_at = now
         self._unread += bytes(self._door.buffer[:size])
-        self._go_on()
+        self._advance()
         if not self._reader.is_idle:
             self.arrived_at = now
 
     # What the answer calls.
 
     def send(self, piece: bytes) -> None:
-        """Write a piece of the answer; nothing happens where the client has gone."""
+        """Write a piece of the answer; do nothing where the client has gone."""
         if not self.transport.is_closing():
             self._sent += len(piece)
             self.transport.write(piece)
 
     def wait_for_room(self) -> bool:
-        """In a task: wait until the client has taken most of what was sent; false where it has gone."""
+        """Block the task until the client has taken most of what was sent. Return false where the client has gone."""
         if not self._has_room and not self.transport.is_closing():
             self._room = Gate()
-            self._room.wait(86_400.0)  # `look` ends it sooner
+            self._room.wait(86_400.0)  # `look` ends the wait sooner
             self._room = None
         return not self.transport.is_closing()
 
     def reset(self) -> None:
-        """End in the middle of an answer, with a reset: a plain end would tell HTTP/1.0 that this was all of it."""
+        """End in the middle of an answer, with a reset. HTTP/1.0 would take a plain end for the end of the answer."""
         if not self._is_lost:
             self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
             self.transport.abort()
 
     def end_answer(self, *, keep: bool) -> None:
-        """Go on with the next request, or close where the answer said so."""
+        """Go on with the next request; close unless `keep`."""
         self._is_answering = False
         self.began_at = self.arrived_at = time.monotonic()
         if not keep:
-            self._let_go()
+            self._release()
         if self._waiting or self._unread:
-            asyncio.get_running_loop().call_soon(self._go_on)  # a task is begun by the loop alone
+            asyncio.get_running_loop().call_soon(self._advance)  # this is a task, and only the loop begins tasks
         else:
-            self._go_on()
+            self._advance()
 
     # What the server calls.
 
     def look(self, now: float) -> None:
-        """Close the connection where its client takes too long."""
+        """Close the connection where a limit of time has passed."""
         if self.transport.get_write_buffer_size():
             if self._takes_too_little(now):
                 self.reset()
@@ -182,51 +182,51 @@ class Connection(asyncio.BufferedProtocol):
             if now - self.arrived_at > self._door.keep_alive_seconds:
                 self.close()
         elif self._is_late(now):
-            self._break_off("The request did not arrive in time")
-            self._go_on()
+            self._refuse_unfinished("The request did not arrive in time")
+            self._advance()
 
     def close(self) -> None:
-        """Say that nothing more comes, and wait a moment for the client to hang up: its bytes must not meet a reset."""
-        self._let_go()
+        """Send the end, then wait for the client's: a reset in reply to the client's bytes could destroy the answer."""
+        self._release()
         if self._closed_at is None and not self.transport.is_closing():
-            self._closed_at = 0.0  # counted from when the client has the answer
-            self._keep_back()
+            self._closed_at = 0.0  # `look` sets the time when the client has the answer
+            self._pace_reading()
             if self._has_eof and not self.transport.get_write_buffer_size():
                 self.transport.close()
             else:
                 self.transport.write_eof()
 
-    def give_place(self) -> None:
-        """End at once: others need what it holds."""
-        self._let_go()
+    def evict(self) -> None:
+        """End at once, because others need the memory."""
+        self._release()
         self.transport.abort()
 
-    def _go_on(self) -> None:
-        """Do the next thing that is due: begin an answer, refuse, close, or let the client send its body."""
+    def _advance(self) -> None:
+        """Do what is due next: begin an answer, refuse, close, or let the client send its body."""
         if self._is_answering or not self._has_room or self.transport.is_closing() or self._closed_at is not None:
-            self._keep_back()
+            self._pace_reading()
             return
         self._read()
         if self._waiting:
             self._is_answering = self.has_asked = True
             request = self._waiting.popleft()
-            self._keep_back()
+            self._pace_reading()
             self._door.begin(request, self)
             return
         if self._has_eof and self._takes_requests and not self._reader.is_idle:
-            self._break_off("The request ended before it was whole")
+            self._refuse_unfinished("The request ended before it was whole")
         if self._refused is not None:
             self.send(self._door.refuse(self._refused, self))
             self.close()
         elif not self._takes_requests or self._has_eof:
             self.close()
         else:
-            self._keep_back()
+            self._pace_reading()
             if self._reader.take_continue():
                 self.transport.write(CONTINUE)
 
     def _read(self) -> None:
-        """Read on, up to the next request that can be answered."""
+        """Parse up to the next request that can be answered."""
         while self._unread and self._takes_requests and not self._waiting:
             piece, self._unread = self._unread[:PARSED_AT_ONCE], self._unread[PARSED_AT_ONCE:]
             try:
@@ -243,29 +243,29 @@ class Connection(asyncio.BufferedProtocol):
         self._takes_requests, self._unread = False, b""
         self._reader.end()
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         self._read_no_more()
         self._waiting.clear()
-        self._refused = None  # its traceback refers to all of this
+        self._refused = None  # its traceback keeps this connection alive
         self._count()
 
     def _count(self) -> None:
-        held = self._reader.held + len(self._unread) + sum(it.held for it in self._waiting)
+        held = self._reader.held + len(self._unread) + sum(request.held for request in self._waiting)
         if held or self.held:
             self._door.hold(self, held)
 
-    def _keep_back(self) -> None:
-        """Receive no more while there is more than can be looked at."""
+    def _pace_reading(self) -> None:
+        """Stop receiving while requests wait, and go on when none does."""
         self._count()
         is_full = bool(self._unread or self._waiting)
-        if is_full != self._is_kept_back and not self._has_eof and not self.transport.is_closing():
-            self._is_kept_back = is_full
+        if is_full != self._is_paused and not self._has_eof and not self.transport.is_closing():
+            self._is_paused = is_full
             if is_full:
                 self.transport.pause_reading()
             else:
                 self.transport.resume_reading()
 
-    def _break_off(self, sentence: str) -> None:
+    def _refuse_unfinished(self, sentence: str) -> None:
         self._refused = self._reader.broken_off(sentence)
         self._read_no_more()
 
@@ -281,6 +281,6 @@ class Connection(asyncio.BufferedProtocol):
             self._taken, self._taken_at = taken, now
         return now - self._taken_at > SEND_SECONDS
 
-    def _make_room(self) -> None:
+    def _end_wait_for_room(self) -> None:
         if self._room is not None:
             self._room.open()

@@ -1,4 +1,4 @@
-"""What a connection needs of the server it belongs to."""
+"""What a connection needs of its server."""
 
 from typing import TYPE_CHECKING, Protocol
 
@@ -9,26 +9,26 @@ if TYPE_CHECKING:
 
 
 class Door(Protocol):
-    """The server, as its connections see it."""
+    """The server, as its connections see it. No method blocks."""
 
     keep_alive_seconds: float
     buffer: memoryview
-    """Where every connection receives into: what is there is taken at once."""
+    """Every connection receives into this buffer, and copies at once what is its own."""
 
     def opened(self, connection: "Connection") -> None:
-        """Take the connection into the list of those that are looked after."""
+        """Add the connection to those that the server looks after."""
 
     def closed(self, connection: "Connection") -> None:
         """Forget the connection."""
 
     def waits_for_body(self, request: Incoming) -> bool:
-        """Tell by its head whether the body of a request will be looked at."""
+        """Tell by the head of a request whether its body will be read."""
 
     def begin(self, request: Incoming, connection: "Connection") -> None:
-        """Begin to answer a request; `connection.send` and `connection.end_answer` follow. Does not block."""
+        """Begin to answer a request; `connection.send` and `connection.end_answer` follow."""
 
     def hold(self, connection: "Connection", size: int) -> None:
-        """Count what the connection holds from now on; `give_place` follows where all hold too much."""
+        """Count so many bytes for the connection from now on; `evict` follows where all together hold too much."""
 
     def refuse(self, refusal: Malformed, connection: "Connection") -> bytes:
-        """Return the whole answer to what is no request."""
+        """Return the whole answer to bytes that are no request."""

@@ -1,4 +1,4 @@
-"""A request as WSGI has it, and what proxies in front say of it: only those that are trusted are believed."""
+"""The WSGI environment of a request, and the client behind proxies; only trusted proxies are believed."""
 
 import io
 import ipaddress
@@ -18,7 +18,7 @@ _HOST = re.compile(r"[A-Za-z0-9._-]+(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Where a request comes from, and how the client sees the service. `prefix`: what a proxy took off the path."""
+    """Where a request comes from, and how its client addresses the service. `prefix`: what a proxy cut off the path."""
 
     address: str
     scheme: str = "http"
@@ -27,13 +27,13 @@ class Client:
 
 
 class Proxies:
-    """The proxies that are trusted. What anybody else says in `X-Forwarded-…` is a header like any other."""
+    """The trusted proxies. From any other peer `X-Forwarded-…` are headers without a meaning."""
 
     def __init__(self, networks: Sequence[Network]) -> None:
         self._networks = networks
 
     def client(self, peer: str | None, incoming: Incoming) -> Client:
-        """Return where the request comes from: the last address that is no trusted proxy's."""
+        """Return the client: the last address in the chain that is no trusted proxy."""
         if peer is None or not self._trusts(peer):
             return Client(peer or "")
         scheme, host, prefix = (_last(incoming, f"x-forwarded-{name}") for name in ("proto", "host", "prefix"))
@@ -45,7 +45,7 @@ class Proxies:
         )
 
     def _first_of_others(self, peer: str, incoming: Incoming) -> str:
-        """Walk from the nearest proxy to the client, as far as each that names the next one is trusted."""
+        """Walk from the nearest proxy towards the client, as long as the proxy that names the next one is trusted."""
         address = peer
         for named in reversed(",".join(incoming.values("x-forwarded-for")).split(",")):
             named = named.strip()
@@ -63,9 +63,9 @@ class Proxies:
 
 
 def environ(incoming: Incoming, peer: str | None, proxies: Proxies) -> dict[str, Any]:
-    """Return WSGI's environment.
+    """Return the WSGI environment.
 
-    A header with an underscore in its name is left out: `X_Forwarded_For` and `X-Forwarded-For` have one name there.
+    It leaves out headers with an underscore: WSGI gives `X_Forwarded_For` and `X-Forwarded-For` the same name.
     """
     client = proxies.client(peer, incoming)
     body = incoming.body or b""
@@ -100,5 +100,5 @@ def environ(incoming: Incoming, peer: str | None, proxies: Proxies) -> dict[str,
 
 
 def _last(incoming: Incoming, name: str) -> str:
-    """Return what the nearest proxy says: each adds its own behind what it got."""
+    """Return the nearest proxy's value: each proxy appends its own to the values that it received."""
     return ",".join(incoming.values(name)).rpartition(",")[2].strip()

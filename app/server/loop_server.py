@@ -1,4 +1,4 @@
-"""The HTTP server of one worker: its listeners, its connections, and the tasks that answer."""
+"""The HTTP server of one worker: its listeners, its connections, and the tasks that answer their requests."""
 
 import asyncio
 import errno
@@ -22,18 +22,18 @@ log = logging.getLogger(__name__)
 _SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 LOOK_SECONDS = 0.25
-SPARE_DESCRIPTORS = 128  # for the database, Kafka, files
+SPARE_DESCRIPTORS = 128  # left to the database, Kafka and files
 BACKLOG = 2048
 ACCEPTED_AT_ONCE = 64
-MOST_CONNECTIONS = 10_000
-ROOM_AFTER_SECONDS = 1.0  # in which a connection has asked for nothing, or not sent the rest: others may have its place
-ROOM_AT_ONCE = 16  # connections that give their place where there is no descriptor
+MAX_CONNECTIONS = 10_000
+EVICTABLE_SECONDS = 1.0  # a connection that has sent nothing for so long may be closed for a new one
+EVICTED_AT_ONCE = 16  # connections that are closed where no descriptor is free
 SHORTAGE_LINE_SECONDS = 10.0
-NEWCOMER_SECONDS = 1.0  # for the request of a connection that was accepted just before the end
+NEWCOMER_SECONDS = 1.0  # for the first request of a connection that was accepted just before the stop
 
 
 class LoopServer:
-    """Serves the bridge's answers on the sockets. Everything runs on the loop's thread."""
+    """Serves the bridge's answers on the sockets. Runs on the loop's thread alone."""
 
     def __init__(
         self,
@@ -47,24 +47,24 @@ class LoopServer:
         self._loop = loop
         self._in_work = 0
         self._bridge = bridge
-        self._connections: dict[Connection, None] = {}  # in the order of their coming
+        self._connections: dict[Connection, None] = {}  # oldest first
         self._unfinished = unfinished or Unfinished()
         self._sockets: list[socket.socket] = []
-        self._coming: set[asyncio.Task[object]] = set()
+        self._accepting: set[asyncio.Task[object]] = set()
         descriptors = _descriptors()
-        self._most = min(max(descriptors - SPARE_DESCRIPTORS, descriptors // 2), MOST_CONNECTIONS)
-        self._make_room: list[Connection] = []  # those that give their place, the last one first
-        self._looked_for_room_at = 0.0
-        self._said = Repeats(SHORTAGE_LINE_SECONDS)
+        self._max_connections = min(max(descriptors - SPARE_DESCRIPTORS, descriptors // 2), MAX_CONNECTIONS)
+        self._evictable: list[Connection] = []  # the last one is closed first
+        self._sorted_at = 0.0
+        self._repeats = Repeats(SHORTAGE_LINE_SECONDS)
         self.buffer = memoryview(bytearray(RECEIVED_AT_ONCE))
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is no connection left."""
+        """Whether no connection is left."""
         return not self._connections
 
     async def start(self, sockets: Iterable[socket.socket]) -> None:
-        """Listen."""
+        """Listen on the sockets, and look after connections from now on."""
         self._sockets = list(sockets)
         for listener in self._sockets:
             listener.setblocking(False)
@@ -76,20 +76,20 @@ class LoopServer:
         self._look(self._loop.time())
 
     async def drain(self) -> None:
-        """Take what the kernel has accepted already, then nothing more; answers close their connections from now on."""
+        """Accept what the kernel has accepted already, then nothing more. From now on an answer ends its connection."""
         self.is_draining = True
         for listener in self._sockets:
             while self._accept(listener):
                 pass
             self._loop.remove_reader(listener)
             listener.close()
-        await asyncio.gather(*self._coming, return_exceptions=True)  # a client may have gone
+        await asyncio.gather(*self._accepting, return_exceptions=True)  # a client may have gone
 
     def _accept(self, listener: socket.socket) -> bool:
-        """Take connections; tell whether there may be more.
+        """Accept up to ACCEPTED_AT_ONCE connections; return whether more may wait.
 
-        The loop's own server takes one each time that it looks around: with hundreds of clients at work a new one
-        waits for seconds.
+        asyncio's own server accepts one connection per round of the loop: among hundreds of busy clients a new client
+        would wait for seconds.
         """
         for _ in range(ACCEPTED_AT_ONCE):
             try:
@@ -97,19 +97,19 @@ class LoopServer:
             except BlockingIOError:
                 return False
             except OSError as error:
-                return self._without_accepted(listener, error)
-            coming = self._loop.create_task(self._loop.connect_accepted_socket(lambda: Connection(self), accepted))
-            self._coming.add(coming)
-            coming.add_done_callback(self._coming.discard)
+                return self._handle_accept_error(listener, error)
+            task = self._loop.create_task(self._loop.connect_accepted_socket(lambda: Connection(self), accepted))
+            self._accepting.add(task)
+            task.add_done_callback(self._accepting.discard)
         return True
 
-    def _without_accepted(self, listener: socket.socket, error: OSError) -> bool:
-        """The client has left, or there is no descriptor, no memory: then let the next ones wait for a moment."""
+    def _handle_accept_error(self, listener: socket.socket, error: OSError) -> bool:
+        """Return whether more connections may wait. Short of descriptors or memory, close idle ones and pause."""
         if error.errno not in _SHORTAGES:
             return not self.is_draining
-        if self._said.admit("shortage") is not None:
+        if self._repeats.admit("shortage") is not None:
             log.warning("no connection can be accepted: %s", error.strerror)
-        for _ in range(ROOM_AT_ONCE):
+        for _ in range(EVICTED_AT_ONCE):
             idlest = self._idlest()
             if idlest is None:
                 break
@@ -124,29 +124,29 @@ class LoopServer:
             self._loop.add_reader(listener, self._accept, listener)
 
     async def cut_off(self) -> None:
-        """Reset what is still there: the end of the process must not look like that of an answer."""
+        """Reset the connections that are left: a plain end would look like the end of an answer."""
         for connection in list(self._connections):
             connection.reset()
-        await asyncio.sleep(0)  # in which the loop closes them
+        await asyncio.sleep(0)  # lets the loop close them
 
     # What connections call.
 
     def opened(self, connection: Connection) -> None:
-        """Take it into the list; beyond the limit the one that has kept its place idly for longest makes room."""
-        if len(self._connections) >= self._most:
+        """Add the connection; beyond the limit close the one that has been idle for longest."""
+        if len(self._connections) >= self._max_connections:
             (self._idlest() or connection).transport.abort()
         self._connections[connection] = None
 
     def closed(self, connection: Connection) -> None:
-        """Forget it."""
+        """Forget the connection."""
         self._connections.pop(connection, None)
 
     def waits_for_body(self, request: Incoming) -> bool:
-        """As the bridge says."""
+        """Ask the bridge."""
         return self._bridge.waits_for_body(request)
 
     def begin(self, request: Incoming, connection: Connection) -> None:
-        """Answer in a task of its own."""
+        """Answer the request in a task of its own."""
 
         def may_keep() -> bool:
             return not request.is_last and not self.is_draining
@@ -163,27 +163,27 @@ class LoopServer:
         Task(self._loop, run).switch()
 
     def hold(self, connection: Connection, size: int) -> None:
-        """Count it; the oldest unfinished request gives its place where there is too much."""
+        """Count the memory of unfinished requests; beyond its bound the oldest one is closed."""
         self._unfinished.hold(connection, size)
 
     def refuse(self, refusal: Malformed, connection: Connection) -> bytes:
-        """As the bridge says."""
+        """Ask the bridge."""
         return self._bridge.refuse(refusal, connection)
 
     def _idlest(self) -> Connection | None:
-        """Return a connection that may be closed for another one, None where each is being answered, or is new.
+        """Return a connection that may be closed for another one, None where each is new or being answered.
 
-        All are looked at only once in LOOK_SECONDS: else a flood of connections would cost more than it takes.
+        Sorts all connections at most once in LOOK_SECONDS, so a flood of new connections does not cost a sort each.
         """
         now = time.monotonic()
-        if not self._make_room and now - self._looked_for_room_at > LOOK_SECONDS:
-            self._looked_for_room_at = now
-            found = [it for it in self._connections if now - _quiet_since(it) > ROOM_AFTER_SECONDS]
-            self._make_room = sorted(found, key=lambda it: (not it.is_idle, _quiet_since(it)), reverse=True)
-        while self._make_room:
-            found_one = self._make_room.pop()
-            if found_one in self._connections and now - _quiet_since(found_one) > ROOM_AFTER_SECONDS:
-                return found_one
+        if not self._evictable and now - self._sorted_at > LOOK_SECONDS:
+            self._sorted_at = now
+            found = [connection for connection in self._connections if _is_evictable(connection, now)]
+            self._evictable = sorted(found, key=lambda one: (not one.is_idle, _quiet_since(one)), reverse=True)
+        while self._evictable:
+            idlest = self._evictable.pop()
+            if idlest in self._connections and _is_evictable(idlest, now):
+                return idlest
         return None
 
     def _look(self, due: float) -> None:
@@ -199,15 +199,19 @@ class LoopServer:
         self._loop.call_at(due, self._look, due)
 
 
+def _is_evictable(connection: Connection, now: float) -> bool:
+    return now - _quiet_since(connection) > EVICTABLE_SECONDS
+
+
 def _quiet_since(connection: Connection) -> float:
-    """Return since when nothing was asked for, or the rest of a request has not come."""
+    """Return since when the connection has been idle, or its unfinished request has been under way; busy: infinity."""
     if connection.is_busy:
         return math.inf
     return connection.arrived_at if connection.is_idle else connection.began_at
 
 
 def _descriptors() -> int:
-    """Raise the limit of descriptors as far as the system lets us, and return it."""
+    """Raise the limit of descriptors as far as the system permits, and return it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,9 +1,9 @@
 """What gunicorn's master does for its workers: the settings, the addresses to listen on, SIGHUP and SIGUSR2.
 
-The master imports nothing of the service and of its libraries: gunicorn.conf.py loads this one file by its path, and a
-process of its own reads the settings. So each new worker imports the code that is on the disk then, as a whole, and
-SIGHUP after an update runs the new release, schema and code alike. A SIGHUP is carried out only when that release
-starts with the settings that are there then: a bad line in `.env`, or a half copied file, ends no running service.
+The master imports neither the service nor its libraries: gunicorn.conf.py loads this one file by its path, and another
+process reads the settings. So every new worker imports the code that is on the disk at that moment, and SIGHUP after an
+update runs the new release, schema and code alike. Before a SIGHUP ends anything, another process tries to start the
+new release with the new settings: a bad line in `.env`, or a half copied file, stops no running service.
 """
 
 import errno
@@ -24,14 +24,14 @@ from gunicorn import sock
 CHECKOUT = Path(__file__).resolve().parents[2]
 HAS_READ_ENV_FILE = "ORDER_SERVICE_HAS_READ_ENV_FILE"  # as in app/config/config.py
 HANDED_OVER = "ORDER_SERVICE_SETTINGS"
-"""The settings as JSON, from whoever has read them for the next run of gunicorn.conf.py in this process."""
+"""The settings as JSON, for the next run of gunicorn.conf.py in this process, from the code that has read them."""
 
 READ_SECONDS = 60.0
-TAKEN_SECONDS = 5.0  # as long as gunicorn itself tries: a predecessor may be about to end
+TAKEN_SECONDS = 5.0  # as long as gunicorn itself tries, because a predecessor may be about to end
 
 
 def settings() -> dict[str, Any]:
-    """Return what the master needs of the settings. Ends the process with a sentence on a bad one."""
+    """Return the settings that the master needs. Ends the process with a sentence on a bad one."""
     handed_over = os.environ.pop(HANDED_OVER, None)
     if handed_over is None:
         read = run_in_a_process_of_its_own(["app/server/settings.py", "--for-master"], os.environ)
@@ -43,13 +43,13 @@ def settings() -> dict[str, Any]:
 
 
 def environment_of_workers(found: Mapping[str, Any]) -> list[str]:
-    """Return gunicorn's `raw_env`: it sets these for the workers, and takes them back before it reads anew."""
+    """Return `raw_env`: gunicorn sets these variables for the workers, and unsets them before it reads settings."""
     lines = {**found["env_file"], HAS_READ_ENV_FILE: "1"}
     return [f"{name}={value}" for name, value in lines.items()]
 
 
 def addresses(found: Mapping[str, Any]) -> list[str]:
-    """Return gunicorn's `bind`. IPv6 is left out of `*` and `localhost` where the machine has none."""
+    """Return gunicorn's `bind`. `*` and `localhost` are IPv4 alone where the machine has no IPv6."""
     hosts: list[str] = []
     for host in found["host"]:
         four, six = {"*": ("0.0.0.0", "::"), "localhost": ("127.0.0.1", "::1")}.get(host, (host, None))
@@ -67,7 +67,7 @@ def log_as(found: Mapping[str, Any]) -> None:
 
 
 def keep_ipv6_apart() -> None:
-    """Let `0.0.0.0` and `::` be listened on side by side; by default `::` takes both on most systems."""
+    """Let gunicorn listen on `0.0.0.0` and `::` side by side; on most systems `::` takes both by default."""
 
     def bind(self: Any, listener: socket.socket) -> None:
         listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -77,7 +77,7 @@ def keep_ipv6_apart() -> None:
 
 
 def require_free(wanted: Iterable[tuple[str, int]], seconds: float) -> None:
-    """Raise OSError with a sentence where one of the addresses cannot be listened on, for `seconds` in a row."""
+    """Raise OSError with a sentence where one of the addresses stays taken for `seconds`, or cannot be used at all."""
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -97,8 +97,8 @@ def require_free(wanted: Iterable[tuple[str, int]], seconds: float) -> None:
 
 
 def check_listening(server: Any) -> None:
-    """End a start whose addresses are taken with one sentence. Blocks for TAKEN_SECONDS at the longest."""
-    if "GUNICORN_FD" in os.environ or "LISTEN_FDS" in os.environ:  # handed over by an older master, or by systemd
+    """End the process with a sentence where its addresses are taken. Blocks for at most TAKEN_SECONDS."""
+    if "GUNICORN_FD" in os.environ or "LISTEN_FDS" in os.environ:  # an older master, or systemd, hands the sockets over
         return
     try:
         require_free([address for address in server.cfg.address if isinstance(address, tuple)], TAKEN_SECONDS)
@@ -107,7 +107,7 @@ def check_listening(server: Any) -> None:
 
 
 def prepare_signals(server: Any) -> None:
-    """Have SIGHUP try the new settings and the new code before it ends anything."""
+    """Let SIGHUP try the new settings and the new code before it ends anything."""
     reload = server.handle_hup
 
     def hang_up() -> None:
@@ -121,12 +121,12 @@ def prepare_signals(server: Any) -> None:
 
 
 def forget_settings(server: Any) -> None:
-    """Let the new master of a SIGUSR2 read them itself."""
+    """Let the new master after a SIGUSR2 read the settings itself."""
     server.cfg.env_orig.pop(HANDED_OVER, None)
 
 
 def _try_next(server: Any) -> str | None:
-    """Start the service as it would be now, as far as it goes without servers; return why it cannot, or None."""
+    """Start the service as SIGHUP would, as far as that goes without servers. Return why it cannot start, else None."""
     environment = {name: value for name, value in os.environ.items() if name not in server.cfg.env}
     environment |= {name: server.cfg.env_orig[name] for name in server.cfg.env if name in server.cfg.env_orig}
     try:
@@ -144,7 +144,7 @@ def _try_next(server: Any) -> str | None:
         return "the service cannot be tried: it does not tell its settings."
     wanted = [_address(bind) for bind in addresses(found)]
     try:
-        # A worker holds what it listens on until it has ended, after its successor has begun.
+        # The present addresses are taken: a worker holds them until it ends, and its successor starts before that.
         require_free([address for address in wanted if address not in server.cfg.address], 0)
     except OSError as error:
         return f"{error}."
@@ -155,7 +155,7 @@ def _try_next(server: Any) -> str | None:
 def run_in_a_process_of_its_own(
     command: list[str], environment: Mapping[str, str]
 ) -> "subprocess.CompletedProcess[str]":
-    """Run a file of the checkout with this Python. Raises TimeoutExpired."""
+    """Run a file of the checkout with this Python. Blocks for READ_SECONDS; raises TimeoutExpired and OSError."""
     return subprocess.run(
         [sys.executable, *command],
         cwd=CHECKOUT,
@@ -181,7 +181,7 @@ def _has(host: str) -> bool:
 
 
 def _bound(host: str, port: int) -> socket.socket:
-    """Return a socket that holds the address; it does not listen."""
+    """Return a socket that is bound to the address and does not listen."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     probe = socket.socket(family, socket.SOCK_STREAM)
     try:

@@ -1,5 +1,7 @@
-"""Bytes of a connection -> requests. httptools (llhttp, the parser of Node) reads messages and refuses the malformed
-ones; this adds what it leaves to its users: bounds of size, `Expect`, what is refused before its body has arrived.
+"""Bytes of a connection -> requests.
+
+httptools (llhttp, the parser of Node) parses messages and refuses malformed ones. This module adds what the parser
+leaves to its users: bounds of size, `Expect`, and refusals before the body has arrived.
 """
 
 import re
@@ -11,13 +13,13 @@ import httptools
 
 from app.wire.decoder import MAX_BYTES
 
-MOST_LINE = 8190
-MOST_HEAD = 32 * 1024
-MOST_HEADERS = 100  # as gunicorn has it: a line of four bytes costs fifty times as many
-HEADER_BYTES = 200  # of memory that a line takes beside its text
-REQUEST_BYTES = 1024  # of memory that a small request takes beside its headers
-MOST_BESIDE_BODY = 64 * 1024  # sizes and extensions of chunks, trailers
-MOST_BLANK = 64  # line ends before a request line: old clients send one behind a body, and it begins nothing
+MAX_LINE = 8190
+MAX_HEAD = 32 * 1024
+MAX_HEADERS = 100  # as in gunicorn; a header of four bytes costs fifty times its size
+HEADER_BYTES = 200  # memory that a header needs besides its text
+REQUEST_BYTES = 1024  # memory that a small request needs besides its headers
+MAX_BESIDE_BODY = 64 * 1024  # sizes and extensions of chunks, trailers
+MAX_BLANK = 64  # bytes of blank lines before a request line: old clients send one behind a body
 FORWARDED_ONCE = frozenset({"host", "content-length", "content-type", "transfer-encoding", "expect"})
 
 
@@ -27,9 +29,9 @@ _HOST = re.compile(r"(?:(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*|\[[0-9A-
 
 
 class Malformed(Exception):
-    """What arrived is no request: answer 400 and close.
+    """The bytes are no request: answer 400 and close.
 
-    `headers` are those that could be read, `before` the requests that came in front of it.
+    `headers`: those that could be read; `before`: the whole requests in front of these bytes.
     """
 
     headers: Headers = ()
@@ -38,10 +40,10 @@ class Malformed(Exception):
 
 @dataclass(slots=True)
 class Incoming:
-    """A request as it came: names of headers in lower case, a header as often as it was sent.
+    """A request as it arrived: names of headers in lower case, a repeated header as often as it was sent.
 
-    `path` has its percent signs undone and holds bytes, as WSGI's PATH_INFO does. `body` is None where it did not fit
-    or was not waited for; then nothing more is read from the connection (`is_last`).
+    `path` is percent-decoded and holds bytes, as WSGI's PATH_INFO does. `body` is None where it was too large or not
+    asked for; then nothing more is read from the connection (`is_last`).
     """
 
     method: str
@@ -58,7 +60,7 @@ class Incoming:
 
     @property
     def held(self) -> int:
-        """How many bytes of memory it holds, at most, where it has less than a kilobyte of text and body."""
+        """An upper bound of its memory in bytes, for a request with less than a kilobyte of text and body."""
         return REQUEST_BYTES + HEADER_BYTES * len(self.headers)
 
     def values(self, name: str) -> list[str]:
@@ -75,41 +77,41 @@ class RequestReader:
     """Reads the requests of one connection, in order."""
 
     def __init__(self, waits_for_body: Callable[[Incoming], bool]) -> None:
-        """`waits_for_body` tells by the head whether the body will be looked at: else it is not asked for."""
+        """`waits_for_body` tells by the head whether the body will be read; if not, the client is not asked for it."""
         self._waits_for_body = waits_for_body
         self._parser = httptools.HttpRequestParser(self)
         self._ready: list[Incoming] = []
         self._expects = False
         self.is_idle = True
-        """Whether no byte of a further request is there; an empty line is none of its bytes."""
+        """Whether no byte of a further request has arrived. Blank lines before a request do not count."""
         self._begin()
 
     @property
     def in_body(self) -> bool:
-        """Whether a head is whole, and its body is not."""
+        """Whether the head is complete and the body is not."""
         return self._request is not None
 
     @property
     def held(self) -> int:
-        """How many bytes of memory the request holds that is not whole, at most."""
-        beside_body = max(self._fed - self._body_bytes, 0)  # the parser keeps a line until it is whole
+        """An upper bound of the memory of the unfinished request, in bytes."""
+        beside_body = max(self._fed - self._body_bytes, 0)  # the parser keeps a line until its end
         return beside_body + HEADER_BYTES * len(self._headers) + self._body.__alloc__()
 
     def end(self) -> None:
-        """Let go of everything. Nothing can be fed from now on."""
+        """Release everything. Feed nothing from now on."""
         self._begin()
         self._ready = []
-        self.__dict__.pop("_parser", None)  # it refers back to this: only the collector would free the two
+        self.__dict__.pop("_parser", None)  # a cycle, which only the garbage collector would free
 
     def take_continue(self) -> bool:
-        """Tell, once, that the client waits to hear that it may send the body."""
+        """Return, once per request, whether the client waits for `100 Continue` before it sends the body."""
         asked, self._expects = self._expects, False
         return asked
 
     def feed(self, data: bytes) -> list[Incoming]:
-        """Return the requests that can be answered now. Raises Malformed; feed nothing after it, or a last one.
+        """Return the requests that can be answered now. Raises Malformed. Feed nothing after that, or a last request.
 
-        What is fed at once bounds how many requests are returned at once.
+        The size of `data` bounds how many requests one call returns.
         """
         self._ready = []
         try:
@@ -122,19 +124,19 @@ class RequestReader:
         return self._ready
 
     def broken_off(self, sentence: str) -> Malformed:
-        """Return the refusal of a request of which nothing more comes."""
+        """Return the refusal of an unfinished request whose rest will not arrive."""
         return self._with_headers(Malformed(sentence))
 
     def _feed(self, data: bytes) -> None:
         self._parse(data)
         if self._refusal is not None:
             raise self._refusal
-        if not self._ready:  # else: how much of it is the next request's is not known
+        if not self._ready:  # otherwise it is unknown how many of these bytes belong to the next request
             self._blank += len(data) if self.is_idle else 0
             self._fed += 0 if self.is_idle else len(data)
-        if self._fed - self._body_bytes > (MOST_BESIDE_BODY if self.in_body else MOST_HEAD):
+        if self._fed - self._body_bytes > (MAX_BESIDE_BODY if self.in_body else MAX_HEAD):
             raise Malformed("The head of the request is too large")
-        if self._blank > MOST_BLANK:
+        if self._blank > MAX_BLANK:
             raise Malformed("The HTTP request is malformed")
 
     def _parse(self, data: bytes) -> None:
@@ -165,29 +167,29 @@ class RequestReader:
         self._expects = self._is_replayed = self._closes = False
         self._refusal: Malformed | None = None
 
-    # What the parser calls. An exception would not get through it.
+    # What the parser calls. The parser swallows exceptions, so these methods store a refusal instead.
 
     def on_message_begin(self) -> None:
-        """Note that a request has begun."""
+        """A request has begun."""
         self.is_idle = False
 
     def on_url(self, piece: bytes) -> None:
-        """Gather the target of the request line."""
+        """Collect the target of the request line."""
         if not self._is_replayed:
             self._target += piece
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Gather a header. What comes behind the body, a trailer, counts for nothing."""
+        """Collect a header; ignore trailers, which come behind the body."""
         if self._request is not None or self._refusal is not None:
             return
-        if len(self._headers) == MOST_HEADERS:
+        if len(self._headers) == MAX_HEADERS:
             self._refusal = Malformed("The head of the request is too large")
         else:
-            text = value.decode("latin-1").rstrip(" \t")  # the parser leaves what is behind the value
+            text = value.decode("latin-1").rstrip(" \t")  # the parser keeps spaces behind the value
             self._headers.append((name.decode("latin-1").lower(), text))
 
     def on_headers_complete(self) -> None:
-        """Judge the head."""
+        """Check the head, and decide whether to wait for the body."""
         if self._is_replayed or self._refusal is not None:
             return
         try:
@@ -204,7 +206,7 @@ class RequestReader:
             self._expects = True
 
     def on_body(self, piece: bytes) -> None:
-        """Gather the body as long as it fits."""
+        """Collect the body as long as it fits."""
         self._body_bytes += len(piece)
         if self._request is None or self._request.is_last:
             return
@@ -216,7 +218,7 @@ class RequestReader:
     def on_message_complete(self) -> None:
         """Hand the request over."""
         if self._parser.should_upgrade() and not self._is_replayed:
-            return  # what we stay with is told by the exception that follows
+            return  # HttpParserUpgrade follows, and `_parse` handles it
         if self._refusal is not None or self._request is None or self._request.is_last:
             return
         self._request.is_last = self._closes or not self._parser.should_keep_alive()
@@ -233,7 +235,7 @@ class RequestReader:
 
     def _read_head(self) -> Incoming:
         size = len(self._target) + sum(len(name) + len(value) + 4 for name, value in self._headers)
-        if len(self._target) > MOST_LINE or size > MOST_HEAD:
+        if len(self._target) > MAX_LINE or size > MAX_HEAD:
             raise Malformed("The head of the request is too large")
         version = self._parser.get_http_version()
         names = [name for name, _ in self._headers]
@@ -261,7 +263,7 @@ class RequestReader:
         return length is not None and int(length) > MAX_BYTES
 
     def _stay_with_http(self) -> None:
-        """Read the body as if the other protocol had not been offered: for its sake the parser left it unread."""
+        """Read the body as if the client had offered no other protocol: the parser stops at the head of an upgrade."""
         if self._request is None:
             return
         options = ",".join(self._request.values("connection")).lower().split(",")

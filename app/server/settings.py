@@ -1,6 +1,6 @@
-"""`python app/server/settings.py`: a sentence and exit code 1 for settings that cannot be used, or nothing.
+"""`python app/server/settings.py` checks the settings: exit code 1 and a sentence where one cannot be used.
 
-With `--for-master` it prints what gunicorn's master needs to know of them, as JSON.
+With `--for-master` the program prints the settings that gunicorn's master needs, as JSON.
 """
 
 import sys
@@ -11,7 +11,7 @@ APP = Path(__file__).resolve().parents[1]
 
 
 def main() -> None:
-    """Read the settings without importing the service: that takes three times as long, and `make run` has no time."""
+    """Read the settings without importing the service, which would take three times as long at each `make run`."""
     package = ModuleType("app")
     package.__path__ = [str(APP)]
     sys.modules["app"] = package

@@ -1,7 +1,7 @@
-"""gunicorn's worker: the life of the process, its signals and its loop. What it serves is in loop_server.py.
+"""gunicorn's worker: the life of the process, its signals and its event loop. loop_server.py serves the requests.
 
-The master loads this file by its path, and must keep nothing of the service (master.py says why): the service is
-imported by the worker.
+The master loads this file by its path and must not import the service (master.py says why): the worker imports the
+service, inside its functions.
 """
 
 import asyncio
@@ -15,14 +15,14 @@ from gunicorn.workers.base import Worker
 
 BEAT_SECONDS = 1.0
 STOP_LOOK_SECONDS = 0.02
-SWITCH_SECONDS = 0.0005  # so long at most the loop waits for a thread that computes; decision 18 has figures
+SWITCH_SECONDS = 0.0005  # the loop waits at most so long for a thread that computes; decision 18 has figures
 
 
 class LoopWorker(Worker):
-    """One event loop; the master needs to hear from it every `timeout` seconds."""
+    """One event loop. The master ends a worker that is silent for `timeout` seconds."""
 
     def init_process(self) -> None:
-        """Make the loop, then what every worker does: signals, the application, `run`."""
+        """Make the loop, then do what every worker does: signals, the application, `run`."""
         from app.config.config import from_environment
         from app.server.memory import give_back_what_is_free
         from app.utils.log_writer import LogWriter
@@ -37,7 +37,7 @@ class LoopWorker(Worker):
         super().init_process()
 
     def init_signals(self) -> None:
-        """Let the loop call for signals, between two callbacks."""
+        """Let the loop handle signals, between two callbacks."""
         for number in self.SIGNALS:
             signal.signal(number, signal.SIG_DFL)
         self.loop.add_signal_handler(signal.SIGTERM, self._stop)
@@ -48,7 +48,7 @@ class LoopWorker(Worker):
         signal.signal(signal.SIGABRT, self.handle_abort)  # the loop may be what is stuck
 
     def run(self) -> None:
-        """Serve until told to stop, then answer what has been accepted, for `graceful_timeout` seconds at most."""
+        """Serve until a signal asks to stop, then finish the accepted requests within `graceful_timeout` seconds."""
         from app.server.memory import leave_alone_what_stays
 
         leave_alone_what_stays()
@@ -90,7 +90,7 @@ class LoopWorker(Worker):
 
 
 def _new_loop() -> Any:
-    """Return uvloop's, or asyncio's own where that is not to be had."""
+    """Return uvloop's event loop, or asyncio's own where uvloop is not installed."""
     try:
         import uvloop
     except ImportError:

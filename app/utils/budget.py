@@ -15,7 +15,7 @@ from app.utils.deadline import Deadline
 from app.utils.tasks import Gate
 
 PATIENCE_SECONDS = 1.0  # for which a client is waited for whoever else wants its share
-MOST_OVERDRAWN = 1.25  # times the total
+MAX_OVERDRAWN = 1.25  # times the total
 LOOK_SECONDS = 0.25
 
 Stop = Callable[[], None]
@@ -82,7 +82,7 @@ class Budget:
         """
         self.charge(size)
         self._let_go(self.held - self.total)
-        self._let_go(self.held - int(self.total * MOST_OVERDRAWN), 0.0)
+        self._let_go(self.held - int(self.total * MAX_OVERDRAWN), 0.0)
         return Share(self, size)
 
     def charge(self, size: int) -> None:

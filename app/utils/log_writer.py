@@ -16,7 +16,7 @@ import time
 import traceback
 from collections import deque
 
-MOST_BYTES = 1024 * 1024
+MAX_BYTES = 1024 * 1024
 """So much waits at the most, some thousand lines; one line that is longer is taken where none waits."""
 
 END_SECONDS = 1.0
@@ -52,7 +52,7 @@ class LogWriter(logging.Handler):
         if self._process != os.getpid():
             self._begin()
         with self._changed:
-            if self._bytes and (self._left_out or self._bytes + len(line) > MOST_BYTES):
+            if self._bytes and (self._left_out or self._bytes + len(line) > MAX_BYTES):
                 self._left_out += 1  # until that was told: so it stands where the lines are missing
             else:
                 self._add(line)

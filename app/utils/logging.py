@@ -21,7 +21,7 @@ TEXT_FORMAT = "%(asctime)s %(levelname)s %(threadName)s %(name)s [%(correlation_
 REPEAT_SECONDS = 60.0
 LIBRARY_REPEAT_SECONDS = 300.0
 LIBRARY_LINES = 3  # of Kafka's client in REPEAT_SECONDS
-MOST_KEYS = 200
+MAX_KEYS = 200
 
 kafka_is_away = threading.Event()
 """Set while no broker answers: that was said once, and what Kafka's client says of it is only counted."""
@@ -47,7 +47,7 @@ class Repeats:
                 self._said[key] = at, left_out + 1
                 return None
             self._said[key] = now, 0
-            while len(self._said) > MOST_KEYS:
+            while len(self._said) > MAX_KEYS:
                 del self._said[next(iter(self._said))]
         return left_out
 

@@ -10,7 +10,7 @@ from typing import IO
 
 import pytest
 
-from app.utils.log_writer import MOST_BYTES
+from app.utils.log_writer import MAX_BYTES
 from tests.harness.service import Instance
 from tests.harness.waiting import until
 
@@ -50,7 +50,7 @@ class Piped(Instance):
 
     def fill(self) -> None:
         """Have more logged than a pipe and what waits for it can hold."""
-        for _ in range(MOST_BYTES // len(LONG) + 65536 // len(LONG) + 20):
+        for _ in range(MAX_BYTES // len(LONG) + 65536 // len(LONG) + 20):
             assert self.get(LONG)[0] == 404
 
 

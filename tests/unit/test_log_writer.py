@@ -45,7 +45,7 @@ def pipe() -> Iterator[Pipe]:
 
 
 def test_a_reader_that_hangs_stops_nobody_and_what_was_left_out_is_told(pipe: Pipe) -> None:
-    fits = subject.MOST_BYTES // (len(LINE) + 1)
+    fits = subject.MAX_BYTES // (len(LINE) + 1)
     for _ in range(2 * fits):
         pipe.say(LINE)
     got = pipe.read_until(b" lines of the log were left out here")

@@ -6,7 +6,7 @@ import weakref
 
 import pytest
 
-from app.server.reader import MOST_HEAD, MOST_HEADERS, MOST_LINE, Incoming, Malformed, RequestReader
+from app.server.reader import MAX_HEAD, MAX_HEADERS, MAX_LINE, Incoming, Malformed, RequestReader
 from app.wire.decoder import MAX_BYTES
 
 HOST = b"Host: x\r\n"
@@ -144,8 +144,8 @@ def test_what_is_malformed_is_no_request(name: str, piece: int | None) -> None:
 @pytest.mark.parametrize(
     "head",
     [
-        b"GET /" + b"a" * MOST_LINE + b" HTTP/1.1\r\n" + HOST + b"\r\n",
-        GET + b"X: " + b"a" * MOST_HEAD + b"\r\n\r\n",
+        b"GET /" + b"a" * MAX_LINE + b" HTTP/1.1\r\n" + HOST + b"\r\n",
+        GET + b"X: " + b"a" * MAX_HEAD + b"\r\n\r\n",
         GET + b"".join(b"X%d: a\r\n" % number for number in range(6000)) + b"\r\n",
     ],
 )
@@ -155,20 +155,20 @@ def test_a_head_is_bounded(head: bytes, piece: int | None) -> None:
 
 
 @pytest.mark.parametrize("piece", [None, 1, 500])
-@pytest.mark.parametrize("lines", [MOST_HEADERS, MOST_HEADERS + 1])
+@pytest.mark.parametrize("lines", [MAX_HEADERS, MAX_HEADERS + 1])
 def test_a_head_has_a_hundred_lines_at_most(lines: int, piece: int | None) -> None:
     """Refused as soon as there are more, whatever follows."""
     head = GET + b"a:\r\n" * (lines - 1)
-    if lines <= MOST_HEADERS:
+    if lines <= MAX_HEADERS:
         assert len(read(head + b"\r\n", piece)[0].headers) == lines
         return
     with pytest.raises(Malformed, match="The head of the request is too large") as refused:
         read(head + b"b", piece)
-    assert len(refused.value.headers) == MOST_HEADERS
+    assert len(refused.value.headers) == MAX_HEADERS
 
 
 HALVES = {
-    "short lines": GET + b"a:\r\n" * (MOST_HEADERS - 1),
+    "short lines": GET + b"a:\r\n" * (MAX_HEADERS - 1),
     "one long line": GET + b"X: " + b"a" * 30_000,
     "long lines": GET + LINE * 60,
     "a long target": b"GET /" + b"%41" * 2700,
@@ -196,7 +196,7 @@ def test_what_a_half_request_holds_is_known_and_near_its_bytes(name: str, piece:
         true, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert true - bare < taker.held < 1.25 * len(HALVES[name]) + 200 * MOST_HEADERS
+    assert true - bare < taker.held < 1.25 * len(HALVES[name]) + 200 * MAX_HEADERS
 
 
 @pytest.mark.parametrize("lines", [0, 1, 90])
@@ -234,7 +234,7 @@ def feed_again_and_again(taker: RequestReader, times: int) -> None:
 
 
 def test_a_head_without_end_is_refused_long_before_it_ends() -> None:
-    taker, lines = reader(), MOST_HEAD // len(LINE) + 50
+    taker, lines = reader(), MAX_HEAD // len(LINE) + 50
     taker.feed(GET)
     with pytest.raises(Malformed, match="too large"):
         feed_again_and_again(taker, lines)

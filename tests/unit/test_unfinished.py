@@ -17,7 +17,7 @@ class Holder:
     def hold(self, size: int) -> None:
         self._unfinished.hold(self, size)
 
-    def give_place(self) -> None:
+    def evict(self) -> None:
         self.is_closed = True
         self.hold(0)
 
