@@ -10,7 +10,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError, LeaderNotAvailableError, OffsetOutOfRangeError, for_code
 from kafka.protocol.consumer import FetchRequest, IsolationLevel
 
-from app.kafka.log_check import PartitionAway
+from app.kafka.command_ports import PartitionAway
 from app.kafka.quirks.records import records_in
 from app.models.records import Checkpoint
 

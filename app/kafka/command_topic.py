@@ -11,7 +11,7 @@ from kafka.errors import KafkaError
 
 from app.config.config import Settings
 from app.kafka import clients, command_looks, topics
-from app.kafka.log_check import PartitionAway
+from app.kafka.command_ports import PartitionAway
 from app.models.records import Checkpoint, Record
 
 log = logging.getLogger(__name__)

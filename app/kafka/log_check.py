@@ -11,8 +11,8 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
+from app.kafka.command_ports import CommandLog, OffsetStore, StaleTopic
 from app.models.records import Checkpoint, Floor, StoredOffset
 from app.utils.alarms import Alarms
 
@@ -42,54 +42,6 @@ class Halt:
     alarm: str
 
 
-class PartitionAway(Exception):
-    """The partition cannot be looked at now; the reason is for people."""
-
-
-class StaleTopic(Exception):
-    """What this client knows of the topic is older than what is stored: build a new one."""
-
-
-class CheckedLog(Protocol):
-    """What is asked of the log. Each method blocks for seconds at the longest and raises PartitionAway."""
-
-    topic: str
-
-    def ask_topic_id(self) -> uuid.UUID:
-        """Return the topic's id as the broker has it now."""
-
-    def bounds(self, partition: int) -> tuple[int, int]:
-        """Return the first offset in the log and the one after the last."""
-
-    def checkpoint_at(self, partition: int, offset: int) -> Checkpoint | None:
-        """Return the checkpoint of the record that is there now, None where none has this offset."""
-
-    def first_since(self, partition: int, timestamp: int) -> int | None:
-        """Return the offset of the first record that is not older (milliseconds since 1970), None without one."""
-
-    def compacted(self) -> bool:
-        """Return whether the topic may lose single records to compaction."""
-
-    def committed(self, partition: int) -> int | None:
-        """Return the group's committed offset."""
-
-
-class CheckedStore(Protocol):
-    """What is asked of PostgreSQL. Each method commits and raises DatabaseTrouble."""
-
-    def offset(self, topic: str, partition: int) -> StoredOffset | None:
-        """Return the stored offset."""
-
-    def first_offset(self, topic: str, partition: int, offset: StoredOffset) -> None:
-        """Store the offset where there is none yet; its floor is taken now."""
-
-    def reset_offset(self, topic: str, partition: int, old: StoredOffset, new: StoredOffset) -> None:
-        """Replace the stored offset if it is still `old`, and forget the trail from there on."""
-
-    def trail(self, topic: str, partition: int, below: int) -> Sequence[Checkpoint]:
-        """Return older checkpoints below an offset, newest first; none from which going back were not safe."""
-
-
 def is_other_topic(one: uuid.UUID, other: uuid.UUID) -> bool:
     """Tell whether two ids are of two topics; an id that is none equals any."""
     return one != other and NO_ID not in (one, other)
@@ -111,16 +63,16 @@ def where_to_go_on(stored: StoredOffset, topic_id: uuid.UUID, begin: int, end: i
 class LogCheck:
     """Finds where a partition goes on. Blocks for some seconds; raises PartitionAway, StaleTopic, DatabaseTrouble."""
 
-    def __init__(self, commands: CheckedLog, store: CheckedStore, alarms: Alarms, identity_days: int = 30) -> None:
+    def __init__(self, commands: CommandLog, offsets: OffsetStore, alarms: Alarms, identity_days: int = 30) -> None:
         """`identity_days`: how long a command is known by its bytes at the least."""
         self._log = commands
-        self._store = store
+        self._offsets = offsets
         self._alarms = alarms
         self._identity_ms = identity_days * DAY_MS
 
     def find(self, partition: int, topic_id: uuid.UUID) -> GoOn | Halt:
         """Return where to go on; the row follows, and what happened is told."""
-        stored = self._store.offset(self._log.topic, partition) or self._first_offset(partition, topic_id)
+        stored = self._offsets.offset(self._log.topic, partition) or self._first_offset(partition, topic_id)
         if is_other_topic(stored.topic_id, topic_id) and self._log.ask_topic_id() != topic_id:
             raise StaleTopic(f"partition {partition} is stored with a newer topic than this client knows")
         begin, end = self._log.bounds(partition)  # asked for last: nobody can be beyond an end that is younger
@@ -130,7 +82,7 @@ class LogCheck:
             if floor is not None and found.kind == "topic_made_anew":
                 floor = Floor(None, floor.taken_at)
             new = StoredOffset(topic_id, found.offset, found.behind, floor)
-            self._store.reset_offset(self._log.topic, partition, stored, new)
+            self._offsets.reset_offset(self._log.topic, partition, stored, new)
         if isinstance(found, GoOn) and found.alarm is not None:
             mark = topic_id.hex[:8] if found.kind == "topic_made_anew" else stored.next_offset
             self._alarms.happened(f"{found.kind}_{partition}_{mark}", found.alarm)
@@ -142,8 +94,8 @@ class LogCheck:
             start = StoredOffset(topic_id, self._log.bounds(partition)[0])
         else:
             start = StoredOffset(topic_id, committed, floor=Floor(committed, datetime.now().astimezone()))
-        self._store.first_offset(self._log.topic, partition, start)
-        return self._store.offset(self._log.topic, partition) or start
+        self._offsets.first_offset(self._log.topic, partition, start)
+        return self._offsets.offset(self._log.topic, partition) or start
 
     def _compare(self, partition: int, stored: StoredOffset, topic_id: uuid.UUID, begin: int, end: int) -> GoOn | Halt:
         by_numbers = where_to_go_on(stored, topic_id, begin, end)
@@ -151,7 +103,9 @@ class LogCheck:
             if stored.behind and self._is_there(partition, stored.behind, begin, end):
                 return GoOn(stored.next_offset, changed=True, behind=stored.behind)  # the same log under another id
             return self._made_anew(partition, stored, begin, end) or by_numbers
-        trail = [it for it in self._store.trail(self._log.topic, partition, stored.next_offset) if it != stored.behind]
+        trail = [
+            it for it in self._offsets.trail(self._log.topic, partition, stored.next_offset) if it != stored.behind
+        ]
         newest = [*([stored.behind] if stored.behind else []), *trail][:LOOKS_BACK]
         recent = [self._is_there(partition, it, begin, end) for it in newest]
         if False not in recent:

@@ -19,13 +19,13 @@ from app.database.pool import Pool
 from app.database.same_database import AnotherDatabase, require_same
 from app.database.watched import WatchTable
 from app.kafka import command_topic, event_topic, topics
+from app.kafka.command_trouble import Breaker
 from app.kafka.consumer import CommandConsumer
 from app.kafka.relay import Relay
 from app.models.errors import DatabaseAway, DatabaseReadOnly, DatabaseTrouble
 from app.services import known_cluster
 from app.services.alarms import AlarmKeeper
 from app.services.command_service import CommandService
-from app.services.command_trouble import Breaker
 from app.services.housekeeping import Housekeeping
 from app.services.known_cluster import AnotherCluster, KnownCluster
 from app.services.last_look import LastLook
@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 DATABASE_PAUSE_SECONDS = 1.0
 SCHEMA_PAUSE_SECONDS = 5.0  # between attempts that fail for a reason that a person must mend
-LOOK_AGAIN_SECONDS = 5.0
+RECHECK_SECONDS = 5.0
 ANOTHER_CLUSTER_SECONDS = 5.0
 DEAD_LETTER_POLL_SECONDS = 0.5  # nobody waits for one
 READ_ONLY = "database_read_only"
@@ -263,7 +263,7 @@ class KafkaService:
         store = BatchStore(self._commands, days)
         with command_topic.open_commands(self._settings, self._cluster.require) as commands:
             consumer = CommandConsumer(commands, store, CommandService(store), self._alarms, self._breaker, days)
-            next_look = Deadline(LOOK_AGAIN_SECONDS)
+            next_recheck = Deadline(RECHECK_SECONDS)
             while not stop.is_set():
                 beat()
                 began, calls = time.monotonic(), self._traffic.calls
@@ -271,11 +271,11 @@ class KafkaService:
                     if consumer.step():
                         self.wake()
                         stop.wait(self._traffic.pause_after(time.monotonic() - began, calls))
-                    if next_look.passed:
+                    if next_recheck.passed:
                         try:
-                            consumer.look_again()
+                            consumer.recheck_offsets()
                         finally:  # after it: however long it took, what comes is handled in between
-                            next_look = Deadline(LOOK_AGAIN_SECONDS)
+                            next_recheck = Deadline(RECHECK_SECONDS)
                 except DatabaseTrouble as trouble:
                     # Nothing was moved. The member stays in the group, and the records come again.
                     self._say(logging.WARNING, f"commands wait: {trouble.reason}")

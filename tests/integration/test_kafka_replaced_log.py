@@ -8,7 +8,7 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from app.kafka import command_looks, command_topic
-from app.kafka.log_check import PartitionAway
+from app.kafka.command_ports import PartitionAway
 from app.models.records import Checkpoint, digest
 from app.services import kafka_service
 from tests.harness.world import World, by_correlation, patiently, wait_for
@@ -20,7 +20,7 @@ TRAIL = 'SELECT "offset" FROM consumer_checkpoints WHERE topic = %s AND partitio
 
 @pytest.fixture(autouse=True)
 def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kafka_service, "LOOK_AGAIN_SECONDS", 0.2)
+    monkeypatch.setattr(kafka_service, "RECHECK_SECONDS", 0.2)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from kafka import KafkaAdminClient, KafkaConsumer
 from kafka.admin import ACLOperation, NewPartitions
 
 from app.kafka import clients, command_topic, operator, topics
-from app.kafka.log_check import PartitionAway
+from app.kafka.command_ports import PartitionAway
 from app.services import kafka_service, watch
 from tests.harness.world import World, by_correlation, wait_for
 from tests.integration.test_kafka_offsets import alarms, creates, ids
@@ -18,7 +18,7 @@ from tests.integration.test_watch import denied
 
 @pytest.fixture(autouse=True)
 def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kafka_service, "LOOK_AGAIN_SECONDS", 0.2)
+    monkeypatch.setattr(kafka_service, "RECHECK_SECONDS", 0.2)
     monkeypatch.setattr(kafka_service, "ANOTHER_CLUSTER_SECONDS", 0.2)
     monkeypatch.setattr(watch, "WATCH_LOOK_SECONDS", 0.2)
 

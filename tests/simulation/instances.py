@@ -21,7 +21,7 @@ from app.models.outgoing import LeaseLost
 from app.models.rules import Change, Decision
 from app.models.writes import ChangeSource, HttpAnswer
 from app.services.command_service import CommandService
-from app.services.kafka_service import LOOK_AGAIN_SECONDS
+from app.services.kafka_service import RECHECK_SECONDS
 from app.services.order_service import Call, OrderService
 from app.utils.alarms import Alarms
 from app.utils.deadline import Deadline
@@ -99,14 +99,14 @@ class Service:
         store = BatchStore(self._pool())  # type: ignore[arg-type]
         topic = CommandTopic(self._broker)
         consumer = CommandConsumer(topic, store, CommandService(store, self._clock), self._alarms)
-        next_look = self._scheduler.now + LOOK_AGAIN_SECONDS
+        next_recheck = self._scheduler.now + RECHECK_SECONDS
         try:
             while True:
                 try:
                     consumer.step()
-                    if self._scheduler.now > next_look:
-                        next_look = self._scheduler.now + LOOK_AGAIN_SECONDS
-                        consumer.look_again()
+                    if self._scheduler.now > next_recheck:
+                        next_recheck = self._scheduler.now + RECHECK_SECONDS
+                        consumer.recheck_offsets()
                 except ServiceTrouble as trouble:  # nothing that these stories break is ours
                     self._scheduler.surprises.append(f"the service's own trouble: {trouble}")
                     raise

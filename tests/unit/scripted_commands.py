@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from app.kafka.log_check import PartitionAway
+from app.kafka.command_ports import PartitionAway
 from app.models.errors import CommandFault, DatabaseAway, DatabaseBusy, OffsetMoved, OutcomeUnknown, ServiceTrouble
 from app.models.records import Batch, Checkpoint, Record, StoredOffset
 

@@ -32,7 +32,7 @@ class Stage:
 
     def look(self) -> "Stage":
         """Look again, and play on."""
-        self.consumer.look_again()
+        self.consumer.recheck_offsets()
         return self.play()
 
     def handled(self, partition: int = 0) -> list[int]:

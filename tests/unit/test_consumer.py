@@ -5,12 +5,13 @@ from collections.abc import Callable
 
 import pytest
 
-from app.kafka import portions
-from app.kafka.consumer import DEAD_LETTERS_IN_A_ROW, CommandConsumer
-from app.kafka.log_check import GoOn, Halt, StaleTopic, where_to_go_on
-from app.kafka.portions import BATCH_BYTES, Portions
+from app.kafka import batch_sizes
+from app.kafka.batch_sizes import BATCH_BYTES, BatchSizes
+from app.kafka.command_ports import StaleTopic
+from app.kafka.command_trouble import DEAD_LETTERS_IN_A_ROW, GIVE_UPS_IN_A_ROW, Breaker, WaitingCommands
+from app.kafka.consumer import CommandConsumer
+from app.kafka.log_check import GoOn, Halt, where_to_go_on
 from app.models.records import StoredOffset
-from app.services.command_trouble import GIVE_UPS_IN_A_ROW, Breaker, Waiting
 from tests.unit.scripted_commands import OTHER_TOPIC, TOPIC, ScriptedLog, Sent
 from tests.unit.stage import Stage
 
@@ -73,21 +74,21 @@ def test_every_command_is_handled_once_and_in_order() -> None:
 )
 def test_a_batch_is_bounded_in_bytes_and_has_one_record_at_least(sizes: list[int | None], cut: list[int]) -> None:
     records = [Sent(it, value=None if size is None else bytes(size)) for it, size in enumerate(sizes)]
-    found = list(Portions().cut(0, records))
-    assert [len(portion) for portion in found] == cut
-    assert [record for portion in found for record in portion] == records
+    found = list(BatchSizes().split_by_bytes(0, records))
+    assert [len(batch) for batch in found] == cut
+    assert [record for batch in found for record in batch] == records
 
 
 def test_keys_count_too() -> None:
     records = [Sent(it, key=bytes(BATCH_BYTES // 2), value=b"{}") for it in range(2)]
-    assert [len(portion) for portion in Portions().cut(0, records)] == [1, 1]
+    assert [len(batch) for batch in BatchSizes().split_by_bytes(0, records)] == [1, 1]
 
 
 @pytest.mark.parametrize("bugs", [set(), {0}, {2}, {4}])
 def test_large_commands_are_handled_once_and_in_order_in_several_batches(
     bugs: set[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(portions, "BATCH_BYTES", 4)  # two of the scripted commands
+    monkeypatch.setattr(batch_sizes, "BATCH_BYTES", 4)  # two of the scripted commands
     stage = Stage({0: [0, 1, 2, 3, 4, 6]})
     stage.store.bugs = bugs
     assert stage.play().handled() == [0, 1, 2, 3, 4, 6]
@@ -290,7 +291,7 @@ def test_a_partition_whose_commands_wait_does_not_hold_up_the_others() -> None:
 def test_commands_that_wait_ring_with_the_reason_until_they_are_handled() -> None:
     """[K7]"""
     stage = Stage({0: [0, 1], 1: [0]}).play()
-    stage.consumer._waiting = Waiting(stage.alarms, 0.0)
+    stage.consumer._waiting = WaitingCommands(stage.alarms, 0.0)
     stage.log.records[0].append(2)
     stage.store.away_for_batches = {0}
     assert stage.play(4).alarms.all() == {"commands_wait_0": "Commands of partition 0 wait: the disk is full"}
@@ -301,7 +302,7 @@ def test_commands_that_wait_ring_with_the_reason_until_they_are_handled() -> Non
 def test_an_offset_that_cannot_be_looked_up_rings_until_it_can() -> None:
     """Also where no command waits behind it."""
     stage = Stage({0: []})
-    stage.consumer._waiting = Waiting(stage.alarms, 0.0)
+    stage.consumer._waiting = WaitingCommands(stage.alarms, 0.0)
     stage.store.away = True
     assert list(stage.play(2).alarms.all()) == ["commands_wait_0"]
     stage.store.away = False
@@ -310,7 +311,7 @@ def test_an_offset_that_cannot_be_looked_up_rings_until_it_can() -> None:
 
 def test_who_loses_a_partition_takes_back_that_its_commands_wait() -> None:
     stage = Stage({0: [0], 1: []})
-    stage.consumer._waiting = Waiting(stage.alarms, 0.0)
+    stage.consumer._waiting = WaitingCommands(stage.alarms, 0.0)
     stage.store.away_for_batches = {0}
     assert list(stage.play(2).alarms.all()) == ["commands_wait_0"]
     stage.log.assign(1)
@@ -390,10 +391,10 @@ def test_a_partition_that_is_handled_elsewhere_while_it_is_looked_up_does_not_ha
 
 def test_a_halted_partition_stays_halted_until_a_person_decides() -> None:
     stage = Stage({0: [0, 1]}, {0: 9}).play()
-    stage.consumer.look_again()
+    stage.consumer.recheck_offsets()
     assert (stage.play().handled(), list(stage.alarms.all())) == ([], ["offset_0"])
     stage.store.offsets[0] = StoredOffset(TOPIC, 1)
-    stage.consumer.look_again()
+    stage.consumer.recheck_offsets()
     assert (stage.play().handled(), stage.alarms.all()) == ([1], {})
 
 
@@ -402,14 +403,14 @@ def test_a_stored_offset_that_went_back_is_followed_without_a_new_command() -> N
     stage = Stage({0: [0, 1, 2]}).play()
     stage.store.offsets[0] = StoredOffset(TOPIC, 1)
     assert stage.play().handled() == [0, 1, 2]
-    stage.consumer.look_again()
+    stage.consumer.recheck_offsets()
     assert stage.play().handled() == [0, 1, 2, 1, 2]
 
 
 def test_looking_again_seeks_nothing_where_all_is_as_it_was() -> None:
     stage = Stage({0: [0, 1], 1: [0]}).play()
     before = list(stage.log.seeks)
-    stage.consumer.look_again()
+    stage.consumer.recheck_offsets()
     assert stage.log.seeks == before
 
 

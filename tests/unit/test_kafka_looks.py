@@ -7,7 +7,7 @@ import pytest
 from kafka import KafkaConsumer, TopicPartition
 
 from app.kafka import command_looks
-from app.kafka.log_check import PartitionAway
+from app.kafka.command_ports import PartitionAway
 
 PLACE = TopicPartition("commands", 0)
 

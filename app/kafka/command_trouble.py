@@ -1,7 +1,7 @@
-"""When commands cannot be handled: whose fault it is, how many may be given up, and who is told that the others wait.
+"""When commands cannot be handled: how many may be given up, and what a person is told.
 
-The default is that it is ours: commands wait, and nothing is moved. Only what is proved to be one command's own fault
-lets it be given up, because what is given up is answered with a failure for good.
+By default the fault is the service's: commands wait, and nothing is moved. Only a command that is proved to be at fault
+itself is given up, because it is then answered with a failure for good.
 """
 
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from app.utils.alarms import Alarms
 from app.utils.deadline import Deadline
 
 GIVE_UPS_IN_A_ROW = 3  # more are not the messages' fault
+DEAD_LETTERS_IN_A_ROW = 100  # so many say that a producer is broken, not a message
 RING_SECONDS = 3.0  # a restart of the database or a lock is over by then
 
 
@@ -21,7 +22,7 @@ class Breaker:
         self._in_a_row = 0
 
     def check(self) -> None:
-        """Raise ServiceTrouble where so many were given up already that it cannot be the next command's fault."""
+        """Raise ServiceTrouble where so many were given up already that the next command cannot be at fault."""
         if self._in_a_row >= GIVE_UPS_IN_A_ROW:
             raise ServiceTrouble(f"{self._in_a_row} commands in a row were given up; no other is until one is handled")
 
@@ -34,13 +35,38 @@ class Breaker:
         self._in_a_row = 0
 
 
+class DeadLetterAlarm:
+    """Rings while all that comes is dead letters."""
+
+    def __init__(self, alarms: Alarms) -> None:
+        self._alarms = alarms
+        self._in_a_row = 0
+
+    def count(self, letters: int, records: int) -> None:
+        """Count the dead letters of a batch; a good command among them ends the row."""
+        self._in_a_row = self._in_a_row + letters if letters == records else 0
+        if letters < records:
+            self._alarms.clear("dead_letters")
+        self.renew()
+
+    def renew(self) -> None:
+        """Ring again while no good command has come."""
+        if self._in_a_row >= DEAD_LETTERS_IN_A_ROW:
+            self._alarms.ring("dead_letters", f"Over {DEAD_LETTERS_IN_A_ROW} unreadable commands in a row")
+
+    def end(self) -> None:
+        """Take the alarm back: no good command can come here and end the row."""
+        self._in_a_row = 0
+        self._alarms.clear("dead_letters")
+
+
 @dataclass(frozen=True, slots=True)
 class _Wait:
     ring_at: Deadline
     looking_up: bool
 
 
-class Waiting:
+class WaitingCommands:
     """The partitions whose commands wait, each with an alarm that says why once that has lasted."""
 
     def __init__(self, alarms: Alarms, ring_seconds: float = RING_SECONDS) -> None:
@@ -55,11 +81,11 @@ class Waiting:
             self._alarms.ring(f"commands_wait_{partition}", f"Commands of partition {partition} wait: {trouble.reason}")
 
     def looked_up(self, partition: int) -> None:
-        """Note that the offset was found: where that was all that was missing, nothing waits any more."""
+        """Note that the offset was found: where only that was missing, nothing waits any more."""
         if partition in self._waits and self._waits[partition].looking_up:
-            self.over(partition)
+            self.end(partition)
 
-    def over(self, partition: int) -> None:
-        """Note that commands were handled, or that the partition is somebody else's now."""
+    def end(self, partition: int) -> None:
+        """Note that commands were handled, or that another instance has the partition now."""
         if self._waits.pop(partition, None) is not None:
             self._alarms.clear(f"commands_wait_{partition}")

@@ -4,25 +4,25 @@ from collections.abc import Iterator, Sequence
 
 from app.models.records import Record
 
-BATCH_BYTES = 2 * 1024 * 1024  # a statement needs several times the memory of the data that it writes
-UNBOUNDED = 1000  # records in a batch, from which on none is too many
+BATCH_BYTES = 2 * 1024 * 1024  # a statement needs several times the memory of the data it writes
+UNBOUNDED = 1000  # records in a batch: from this number on none is too many
 
 
-class Portions:
-    """Cuts records into batches, into smaller ones where a transaction took too long."""
+class BatchSizes:
+    """Splits records into batches, and into smaller ones where a transaction took too long."""
 
     def __init__(self) -> None:
         self._most: dict[int, int] = {}  # records in a batch, by partition
 
-    def cut(self, partition: int, records: Sequence[Record]) -> Iterator[Sequence[Record]]:
-        """Yield batches of at most BATCH_BYTES and as many records as worked, but of one record at least."""
+    def split_by_bytes(self, partition: int, records: Sequence[Record]) -> Iterator[Sequence[Record]]:
+        """Yield batches of at least one record, at most BATCH_BYTES, and no more records than worked last."""
         begin, size = 0, 0
         for place, record in enumerate(records):
-            bytes_of_it = len(record.key or b"") + len(record.value or b"")
-            size += bytes_of_it
+            record_bytes = len(record.key or b"") + len(record.value or b"")
+            size += record_bytes
             if place > begin and (size > BATCH_BYTES or place - begin >= self._most.get(partition, UNBOUNDED)):
                 yield records[begin:place]
-                begin, size = place, bytes_of_it
+                begin, size = place, record_bytes
         yield records[begin:]
 
     def failed(self, partition: int, records: int) -> None:
