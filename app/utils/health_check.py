@@ -1,7 +1,7 @@
 """The container's health check: `python -I -S app/utils/health_check.py` exits 0 when `/health` answers 200.
 
-It imports the socket module and nothing else: run every 10 s, as a part of the service it would cost 0.6 s of CPU each
-time. As a file, isolated (`-I`): the folder that it lies in has a `logging.py` that is not Python's.
+The program imports little more than the socket module: run every 10 s as a part of the service, it would cost 0.6 s of
+CPU each time. It runs isolated (`-I`), because its folder has a `logging.py` that is not Python's.
 """
 
 import os

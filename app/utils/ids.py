@@ -1,20 +1,20 @@
-"""Identifiers: new order ids sort by time (UUIDv7), replies' and sagas' ids follow from what they answer."""
+"""Identifiers. New ids sort by time (UUIDv7); ids of replies and of sagas' orders follow from the command's record."""
 
 import hashlib
 import uuid
 
 import uuid_utils.compat
 
-_REPLIES = uuid.UUID("8d2c6a0e-6f9b-5b52-9a43-3a0f0a8a7f10")  # our own namespace, made once
+_REPLIES = uuid.UUID("8d2c6a0e-6f9b-5b52-9a43-3a0f0a8a7f10")  # the namespace of replies, drawn once
 
 
 def new_id() -> uuid.UUID:
-    """Return a fresh UUIDv7: random version 4 ids cost 2.4 times the WAL on a large table."""
+    """Return a new UUIDv7. Random ids (version 4) need 2.4 times the WAL on a large table."""
     return uuid_utils.compat.uuid7()
 
 
 def saga_order_id(saga_id: str, timestamp_ms: int) -> str:
-    """Return the order id of a saga's create in UUIDv7's format: the same record makes the same order again.
+    """Return the order id of a saga's create, in UUIDv7's format: the same record gives the same id.
 
     `timestamp_ms`: the Kafka record's, in milliseconds since 1970; clipped to UUIDv7's 48 bits.
     """
@@ -25,9 +25,9 @@ def saga_order_id(saga_id: str, timestamp_ms: int) -> str:
 
 
 def reply_id(topic_id: uuid.UUID, partition: int, offset: int, timestamp_ms: int) -> uuid.UUID:
-    """Return the event id of the reply, or dead letter, to the record at this place of the log.
+    """Return the event id of the reply to the record at this offset, or of its dead letter.
 
-    The same record has the same one however often it is handled. Its timestamp tells it from another one that has its
-    place after the broker was restored from an older copy.
+    A record gets the same id however often it is handled. The timestamp tells two records at one offset apart: after a
+    broker was restored from an older copy, another record may have the offset.
     """
     return uuid.uuid5(_REPLIES, f"{topic_id}/{partition}/{offset}/{timestamp_ms}")

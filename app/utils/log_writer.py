@@ -1,10 +1,10 @@
-"""The handler that writes the log: whoever logs puts a line aside, one thread writes it.
+"""The handler that writes the log: a logging thread only queues its line, and one thread writes the queue.
 
-A reader of standard error that hangs (a log shipper, a full pipe) must stop no caller and no thread of Kafka. So what
-waits is bounded. What does not fit is left out and counted, and when all that waited is written one line says how much.
+A reader of standard error that hangs (a log shipper, a full pipe) must stop neither callers nor Kafka threads. The
+queue is bounded. Lines that do not fit are left out and counted; when the queue is empty again, one line says how many.
 
-The thread begins with the first line of a process: gunicorn's master logs before and after it forks, and a child has
-neither the thread nor anything to write of what its parent put aside. The master loads this file by its path.
+The thread starts with the first line of a process. gunicorn's master logs before and after it forks, and a child has
+neither its parent's thread nor its parent's lines to write. The master loads this file by its path.
 """
 
 import logging
@@ -17,17 +17,17 @@ import traceback
 from collections import deque
 
 MAX_BYTES = 1024 * 1024
-"""So much waits at the most, some thousand lines; one line that is longer is taken where none waits."""
+"""The bound of the queue, some thousand lines. An empty queue accepts one line of any length."""
 
 END_SECONDS = 1.0
-"""So long the end of the process waits for what is not written yet."""
+"""How long the end of the process waits for lines that are not written yet."""
 
 STANDARD_ERROR = 2
-NAME = "app.utils.log_writer"  # __name__ is another one in gunicorn's master
+NAME = "app.utils.log_writer"  # not __name__, which differs in gunicorn's master
 
 
 class LogWriter(logging.Handler):
-    """Writes lines to a descriptor. Logging never blocks; `await_written` and `close` do, for END_SECONDS at most."""
+    """Writes lines to a descriptor. Logging never blocks; `await_written` and `close` block for at most END_SECONDS."""
 
     def __init__(self, descriptor: int = STANDARD_ERROR) -> None:
         super().__init__()
@@ -38,28 +38,28 @@ class LogWriter(logging.Handler):
         self._process = os.getpid()
         self._changed = threading.Condition()
         self._waiting: deque[bytes] = deque()
-        self._bytes = 0  # of what waits, and of the line that is being written
+        self._bytes = 0  # of the queue, and of the line that is being written
         self._left_out = 0
         self._closed = False
         self._thread: threading.Thread | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Put the line aside, as it is for the thread and the request that log it."""
+        """Queue the line, formatted in the thread and the request that log it."""
         try:
             line = self._encoded(record)
-        except Exception:  # noqa: BLE001 - as in every handler: the log says that it is a bug, and nothing fails
+        except Exception:  # noqa: BLE001 - a log call with a bug must not fail its caller: the log shows the bug
             line = traceback.format_exc().encode("utf-8", "backslashreplace")
         if self._process != os.getpid():
             self._begin()
         with self._changed:
             if self._bytes and (self._left_out or self._bytes + len(line) > MAX_BYTES):
-                self._left_out += 1  # until that was told: so it stands where the lines are missing
+                self._left_out += 1  # until the line about them is written: so it stands where they are missing
             else:
                 self._add(line)
             self._require_thread()
 
     def await_written(self) -> None:
-        """Wait until all is written, END_SECONDS at most. Not `flush`: the end of the process calls that as well."""
+        """Block until the queue is written, at most END_SECONDS. Not `flush`: the end of the process calls that."""
         if self._process == os.getpid():
             deadline = time.monotonic() + END_SECONDS
             with self._changed:
@@ -67,7 +67,7 @@ class LogWriter(logging.Handler):
                     self._changed.wait(left)
 
     def close(self) -> None:
-        """Await that what waits is written, and let the thread end. The end of the process calls this."""
+        """Wait until the queue is written, and let the thread end. The end of the process calls this."""
         self.await_written()
         if self._process == os.getpid():
             with self._changed:
@@ -89,12 +89,12 @@ class LogWriter(logging.Handler):
         thread = threading.Thread(target=self._write_on, name="log", daemon=True)
         try:
             thread.start()
-        except RuntimeError:  # the system has no thread to give: the next line tries again
+        except RuntimeError:  # the system has no thread left: the next line tries again
             return
         self._thread = thread
 
     def _write_on(self) -> None:
-        # A signal that this thread took would not wake gunicorn's master.
+        # A signal that this thread received would not wake gunicorn's master.
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         while (line := self._next()) is not None:
             is_written = _write(self._descriptor, line)
@@ -122,12 +122,12 @@ class LogWriter(logging.Handler):
 
 
 def _write(descriptor: int, line: bytes) -> bool:
-    """Write it all, however long that takes. Return whether that could be done."""
+    """Write the whole line, however long that takes. Return whether the descriptor took it."""
     while line:
         try:
             line = line[os.write(descriptor, line) :]
-        except BlockingIOError:  # whoever gave us the descriptor reads it without blocking, and shares the flag
+        except BlockingIOError:  # the reader shares the descriptor's flags, and has set it to not block
             select.select([], [descriptor], [])
-        except OSError:  # its reader is gone, or the disk is full
+        except OSError:  # the reader is gone, or the disk is full
             return False
     return True

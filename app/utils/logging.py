@@ -1,8 +1,8 @@
-"""Logging: one line an event, to standard error, as text or JSON, without payloads and secrets.
+"""Logging: one line per event, to standard error, as text or JSON, without payloads and secrets.
 
-Every line carries the correlation id of the request, command or record that it is about, also the lines that libraries
-write meanwhile. At `debug` there is one line a request, command and record sent, so one id can be followed from HTTP
-through the outbox to Kafka and back; from `info` on there are only lines that somebody should read.
+Every line, a library's too, carries the correlation id of the request, command or record that the thread works on. At
+`debug` there is one line per request, command and record sent, so one id can be followed from HTTP through the outbox
+to Kafka and back. From `info` on there are only lines that a person should read.
 """
 
 import contextvars
@@ -15,53 +15,53 @@ from collections import deque
 from datetime import UTC, datetime
 
 correlation_id: contextvars.ContextVar[str | None] = contextvars.ContextVar("correlation_id", default=None)
-"""What the thread, or the task, works on."""
+"""The correlation id of the request, command or record that the thread or task works on."""
 
 TEXT_FORMAT = "%(asctime)s %(levelname)s %(threadName)s %(name)s [%(correlation_id)s] %(message)s"
 REPEAT_SECONDS = 60.0
 LIBRARY_REPEAT_SECONDS = 300.0
-LIBRARY_LINES = 3  # of Kafka's client in REPEAT_SECONDS
+LIBRARY_LINES = 3  # lines of Kafka's client per REPEAT_SECONDS
 MAX_KEYS = 200
 
 kafka_is_away = threading.Event()
-"""Set while no broker answers: that was said once, and what Kafka's client says of it is only counted."""
+"""Set while no broker answers: one line says so, and the lines of Kafka's client are only counted."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _VARYING = re.compile(r"0x[0-9a-f]+|[0-9]+")
 
 
 class Repeats:
-    """Which lines say what was just said. Numbers in them do not count: attempts, ports, offsets."""
+    """Finds lines that repeat. Numbers make no difference: attempts, ports, offsets."""
 
     def __init__(self, seconds: float = REPEAT_SECONDS) -> None:
         self._seconds = seconds
         self._lock = threading.Lock()
-        self._said: dict[str, tuple[float, int]] = {}  # when, and how often it was left out since
+        self._logged: dict[str, tuple[float, int]] = {}  # when, and how often left out since
 
     def admit(self, line: str) -> int | None:
-        """Return None where the line was said in the last seconds, else how many like it were left out since."""
+        """Return None where a like line was logged within `seconds`, else how many like it were left out since then."""
         key, now = _VARYING.sub("#", line), time.monotonic()
         with self._lock:
-            at, left_out = self._said.pop(key, (-self._seconds, 0))
+            at, left_out = self._logged.pop(key, (-self._seconds, 0))
             if now - at < self._seconds:
-                self._said[key] = at, left_out + 1
+                self._logged[key] = at, left_out + 1
                 return None
-            self._said[key] = now, 0
-            while len(self._said) > MAX_KEYS:
-                del self._said[next(iter(self._said))]
+            self._logged[key] = now, 0
+            while len(self._logged) > MAX_KEYS:
+                del self._logged[next(iter(self._logged))]
         return left_out
 
 
 def again(left_out: int) -> str:
-    """Return what a line says at its end of those that were left out."""
+    """Return the end of a line that stands for others which were left out."""
     return f" ({left_out} more like this meanwhile)" if left_out else ""
 
 
 class Libraries(logging.Filter):
-    """Holds libraries at WARNING, and of Kafka's client lets through what is new, a few lines a minute.
+    """Lets Kafka's client log warnings only, no repeats, a few lines per minute.
 
-    At debug Kafka's client prints keys and values; while a broker is absent it writes hundreds of lines a minute, and
-    the watch says in one sentence what they are about.
+    At debug Kafka's client prints keys and values. While a broker is absent the client writes hundreds of lines per
+    minute, and the watch says in one sentence what they are about.
     """
 
     def __init__(self) -> None:
@@ -71,7 +71,7 @@ class Libraries(logging.Filter):
         self._left_out = 0
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Tell whether the line is let through; one that is says how many were not."""
+        """Return whether to log the line. A logged line says how many were left out before it."""
         if not record.name.startswith("kafka"):
             return True
         if record.levelno < logging.WARNING:
@@ -89,7 +89,7 @@ class Libraries(logging.Filter):
 
 
 class TextFormatter(logging.Formatter):
-    """One line a message, whatever is in it: a line break of a caller's begins no line of ours."""
+    """One line per message: control characters are escaped, so a caller's line break begins no line."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         """Return the line."""
@@ -98,7 +98,7 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line."""
+    """One JSON object per line."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
@@ -107,7 +107,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname,
             "logger": record.name,
             "thread": record.threadName,
-            "correlation_id": record.correlation_id,  # type: ignore[attr-defined]
+            "correlation_id": record.correlation_id,  # type: ignore[attr-defined]  # the filter below sets it
             "message": record.getMessage(),
         }
         if record.exc_info:
@@ -116,7 +116,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure(level: str, style: str, handler: logging.Handler) -> None:
-    """Set up the log of this process. `style` is `text` or `json`; gunicorn's lines go the same way, by `handler`."""
+    """Set up the log of this process. `style` is `text` or `json`; gunicorn's lines go to the same `handler`."""
     handler.setFormatter(JsonFormatter() if style == "json" else TextFormatter(TEXT_FORMAT))
     handler.addFilter(_add_correlation_id)
     handler.addFilter(Libraries())

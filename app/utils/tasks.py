@@ -1,8 +1,8 @@
 """Waiting that suits the caller: a thread blocks, a task gives its thread back to the event loop.
 
-A task is a greenlet: a function that runs on the loop's thread, and that the loop goes on with when what it waits for
-is there. So the same code serves requests by the thousand on one thread, and commands or the command line in threads
-of their own. A task must not block in any other way: whoever waits, waits by what is here.
+A task is a greenlet: a function on the loop's thread that the loop resumes when the awaited thing is there. So the same
+code serves requests by the thousand on one thread, and commands or the command line in threads of their own. Code that
+may run in a task must wait by the functions of this module alone.
 """
 
 import asyncio
@@ -20,11 +20,11 @@ TIMER_SECONDS = 0.001
 
 
 class Task(greenlet):
-    """A function that runs on a loop. It is started by `switch()`, from the loop's own callbacks only."""
+    """A function that runs on a loop. Start it by `switch()`, and only from a callback of the loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, run: Callable[..., None]) -> None:
-        """`run` must not raise: nobody would hear it but the loop's handler of exceptions."""
-        parent = getcurrent()  # the loop's, whoever makes the task: it is where a task gives its thread back to
+        """`run` must not raise: the exception would end in the loop's exception handler."""
+        parent = getcurrent()  # the loop's greenlet, also where a task makes this one: a task switches back to it
         while isinstance(parent, Task):
             assert parent.parent is not None
             parent = parent.parent
@@ -34,13 +34,13 @@ class Task(greenlet):
 
 
 def current_task() -> Task | None:
-    """Return the task that calls, None in a thread."""
+    """Return the calling task, None in a thread."""
     task = getcurrent()
     return task if isinstance(task, Task) else None
 
 
 def wait_for_socket(descriptor: int, deadline: Deadline, *, to_write: bool = False) -> bool:
-    """Wait until the socket can be read from, or written to; false when `deadline` passed first."""
+    """Wait until the socket can be read, or written. Return false where `deadline` passed first."""
     task = current_task()
     seconds = max(deadline.remaining, 0)
     if task is None:
@@ -55,12 +55,12 @@ def wait_for_socket(descriptor: int, deadline: Deadline, *, to_write: bool = Fal
     finally:
         timer.cancel()
         remove(descriptor)
-    # A loop that is late runs the timer before it looks at the socket: the answer may have been there in time.
+    # A late loop runs the timer before it polls the socket, so the data may have been there in time.
     return came or _is_ready(descriptor, 0, to_write=to_write)
 
 
 def sleep(seconds: float) -> None:
-    """Wait for so many seconds."""
+    """Wait for `seconds`."""
     if current_task() is None:
         time.sleep(seconds)
     else:
@@ -68,7 +68,7 @@ def sleep(seconds: float) -> None:
 
 
 class Gate:
-    """Opened once, by anybody from any thread; waited for by one."""
+    """A gate that any thread opens once, and that one thread or task waits for."""
 
     __slots__ = ("_event", "_task", "is_open")
 
@@ -78,8 +78,8 @@ class Gate:
         self._event: threading.Event | None = None
 
     def open(self) -> None:
-        """Let whoever waits go on."""
-        self.is_open = True  # before the look at who waits: he looks at it after saying so
+        """Let the waiting thread or task go on."""
+        self.is_open = True  # before the look at `_task` and `_event`: `wait` sets those before it looks here
         task, event = self._task, self._event
         if event is not None:
             event.set()
@@ -91,13 +91,13 @@ class Gate:
             task.loop.call_soon_threadsafe(self._go_on)
 
     def wait(self, seconds: float) -> bool:
-        """Wait until it is open; false when so many seconds passed first."""
+        """Wait until the gate is open. Return false where `seconds` passed first."""
         task = current_task()
         if task is None:
             self._event = event = threading.Event()
             return self.is_open or event.wait(seconds) or self.is_open
         self._task = task
-        if self.is_open:  # and whoever opened it may go on with the task, but for what it waits for next
+        if self.is_open:  # `open` may have seen the task, and must not resume it in its next wait
             self._task = None
             return True
         timer = call_after(task.loop, seconds, self._go_on)
@@ -108,7 +108,7 @@ class Gate:
         return self.is_open
 
     def _go_on(self) -> None:
-        """Switch to the task, once for each time that it waits."""
+        """Switch to the task, at most once per wait."""
         task, self._task = self._task, None
         if task is not None:
             task.switch()
@@ -117,7 +117,7 @@ class Gate:
 def call_after(
     loop: asyncio.AbstractEventLoop, seconds: float, function: Callable[..., object], *arguments: object
 ) -> asyncio.TimerHandle:
-    """Call the function when so many seconds are over: uvloop's own timers run up to a millisecond before."""
+    """Call the function once `seconds` are over. uvloop's own timers run up to a millisecond early."""
     return loop.call_later(seconds + TIMER_SECONDS, function, *arguments)
 
 

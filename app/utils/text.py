@@ -1,4 +1,4 @@
-"""Sentences for people."""
+"""Sentences that people read."""
 
 from collections.abc import Iterable
 
@@ -6,7 +6,7 @@ MAX_SENTENCE = 200
 
 
 def clip(sentence: str) -> str:
-    """Return the sentence, cut to 200 characters: callers keep it in a column of 255 with a prefix of their own."""
+    """Return the sentence, cut to 200 characters: callers store it with a prefix in a column of 255."""
     return sentence if len(sentence) <= MAX_SENTENCE else sentence[: MAX_SENTENCE - 1] + "…"
 
 

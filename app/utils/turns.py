@@ -1,6 +1,6 @@
-"""Turns: of those that want the same thing, one goes on, and the others wait in the process, in the order they came.
+"""Turns: of the requests that want the same row, one goes on, and the others wait in the process, in order.
 
-Whoever waited in PostgreSQL for a row would keep a connection, and callers of one busy order all of them.
+A request that waited in PostgreSQL for the row would hold a connection, and the callers of one busy order all of them.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ from app.utils.deadline import Deadline
 from app.utils.tasks import Gate
 
 LOOK_SECONDS = 0.25
-STUCK_SECONDS = 0.5  # a turn that takes longer waits for somebody outside
+STUCK_SECONDS = 0.5  # a turn that takes longer waits for a lock of another process
 
 
 class _Ticket:
@@ -29,17 +29,17 @@ class _Ticket:
 
 
 class Turns:
-    """Takes turns by name. One that nobody waits for costs a microsecond."""
+    """Takes turns by name. A turn without other waiters costs a microsecond."""
 
     def __init__(self, most_behind_stuck: int | None = None) -> None:
-        """`most_behind_stuck`: so many wait behind a turn that is stuck; the others are told at once."""
+        """`most_behind_stuck`: how many may wait behind a stuck turn; the others are late at once."""
         self._most = most_behind_stuck
         self._lock = threading.Lock()
         self._queues: dict[Hashable, deque[_Ticket]] = {}
 
     @contextlib.contextmanager
     def take(self, name: Hashable, deadline: Deadline, late: Exception) -> Iterator[bool]:
-        """Run the body when it is its turn; it is told whether it had to wait. Raises `late` when it takes too long."""
+        """Run the body in its turn; yield whether it had to wait. Blocks until `deadline`, then raises `late`."""
         mine = _Ticket()
         with self._lock:
             queue = self._queues.setdefault(name, deque())
@@ -55,7 +55,7 @@ class Turns:
             self._leave(name, queue, mine)
 
     def _is_called(self, queue: deque[_Ticket], mine: _Ticket, deadline: Deadline) -> bool:
-        """Block until it is the ticket's turn; false when it is not worth the waiting."""
+        """Block until it is the ticket's turn. Return false where waiting is in vain."""
         while not mine.called.wait(max(min(deadline.remaining, LOOK_SECONDS), 0)):
             if deadline.passed or self._is_hopeless(queue, mine):
                 return False
