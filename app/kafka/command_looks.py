@@ -1,6 +1,6 @@
 """Looks into the commands topic beside what is polled: where a partition begins and ends, and one record of it.
 
-Each look is one partition's own: that one has no leader at the moment must not stop the others.
+Each look asks for one partition, so that a partition without a leader does not stop the others.
 """
 
 from collections.abc import Callable
@@ -11,6 +11,7 @@ from kafka.errors import KafkaError, LeaderNotAvailableError, OffsetOutOfRangeEr
 from kafka.protocol.consumer import FetchRequest, IsolationLevel
 
 from app.kafka.command_ports import PartitionAway
+from app.kafka.quirks.connections import answer_of, metadata_of
 from app.kafka.quirks.records import records_in
 from app.models.records import Checkpoint
 
@@ -52,7 +53,7 @@ def first_since(consumer: KafkaConsumer, place: TopicPartition, timestamp: int) 
 def checkpoint_at(consumer: KafkaConsumer, place: TopicPartition, offset: int) -> Checkpoint | None:
     """Return the checkpoint of the record at the offset, None where there is none. Blocks up to LOOK_MS.
 
-    The consumer's own fetches and positions are left alone: this is a request without a session beside them.
+    The request has no session, so the consumer's own fetches and positions stay as they are.
     """
     fetched = ask(place, lambda: _fetch(consumer, place, offset))
     error = for_code(fetched.error_code)
@@ -64,21 +65,21 @@ def checkpoint_at(consumer: KafkaConsumer, place: TopicPartition, offset: int) -
 
 
 def _require_leader(consumer: KafkaConsumer, place: TopicPartition) -> None:
-    """Raise PartitionAway at once where the metadata knows no leader, and have it asked anew.
+    """Raise PartitionAway at once where the metadata has no leader, and have the metadata asked for anew.
 
-    kafka-python 3.0.12 would look for one as long as it may; so much a partition, and the others stand still.
+    kafka-python would wait for a leader until the time-out, partition after partition, while the others stand still.
     """
-    cluster = consumer._client._manager.cluster
+    cluster = metadata_of(consumer)
     if cluster.leader_for_partition(place) == NO_LEADER:
         cluster.request_update()
         raise PartitionAway(LeaderNotAvailableError.__name__)
 
 
 def _fetch(consumer: KafkaConsumer, place: TopicPartition, offset: int) -> Any:
-    manager = consumer._client._manager
-    node = manager.cluster.leader_for_partition(place)
-    if node in (None, NO_LEADER):
-        manager.cluster.request_update()
+    cluster = metadata_of(consumer)
+    leader = cluster.leader_for_partition(place)
+    if leader in (None, NO_LEADER):
+        cluster.request_update()
         raise LeaderNotAvailableError
     partition = FetchRequest.FetchTopic.FetchPartition(
         partition=place.partition,
@@ -98,12 +99,7 @@ def _fetch(consumer: KafkaConsumer, place: TopicPartition, offset: int) -> Any:
         rack_id="",
         max_version=LAST_VERSION_BY_NAME,
     )
-
-    async def send() -> Any:
-        return await manager.send(request, node_id=node)
-
-    answer = manager.run(manager.wait_for, manager.call_soon(send), LOOK_MS)
-    for topic in answer.responses:
+    for topic in answer_of(consumer, leader, request, LOOK_MS).responses:
         for fetched in topic.partitions:
             return fetched
     return None

@@ -1,4 +1,4 @@
-"""The commands topic as kafka-python sees it: the port of consumer.py."""
+"""The commands topic as kafka-python sees it: the port CommandLog of the consumer."""
 
 import contextlib
 import logging
@@ -12,6 +12,8 @@ from kafka.errors import KafkaError
 from app.config.config import Settings
 from app.kafka import clients, command_looks, topics
 from app.kafka.command_ports import PartitionAway
+from app.kafka.quirks.connections import metadata_of
+from app.kafka.quirks.group import finish_joining, poll_ms
 from app.models.records import Checkpoint, Record
 
 log = logging.getLogger(__name__)
@@ -23,7 +25,7 @@ MISSING_SECONDS = 3.0  # a broker that has just started may not know its topics 
 
 
 class TopicGone(Exception):
-    """The topic was deleted under the running service: what opens it next makes it anew."""
+    """The topic was deleted under the running service; opening it again makes it anew."""
 
 
 class KafkaCommandLog:
@@ -38,52 +40,28 @@ class KafkaCommandLog:
 
     def poll(self) -> Mapping[int, Sequence[Record]]:
         """Return the next records by partition; blocks up to POLL_MS. Raises KafkaError: then build a new log."""
-        self._finish_joining()
-        wait_ms = self._wait_ms()
+        finish_joining(self._consumer)
+        wait_ms = poll_ms(self._consumer, POLL_MS)
         polled = self._consumer.poll(timeout_ms=wait_ms)
         if not wait_ms and not polled:
             time.sleep(OVERDUE_SECONDS)
         return {place.partition: records for place, records in polled.items()}
 
-    def _finish_joining(self) -> None:
-        """Take up a join that outlived the poll it began in.
-
-        Where only newer metadata asked for it, kafka-python 3.0.12 forgets it: the group thinks it has a member that
-        has its partitions, and the member has none, sends no heartbeats and never notices.
-        """
-        coordinator = self._consumer._coordinator
-        if coordinator.rejoining:
-            coordinator.request_rejoin()
-
-    def _wait_ms(self) -> int:
-        """Return how long a poll may wait: until the next heartbeat is due, and not at all while one is not answered.
-
-        kafka-python 3.0.12 would not wait then either, but ask a thousand times a second, and remember each time until
-        the fetch under way ends: a network that swallows everything costs 50 MiB in the 10 s that a request may take.
-        """
-        coordinator = self._consumer._coordinator
-        if coordinator.need_rejoin():
-            return POLL_MS
-        return int(min(POLL_MS, max(coordinator.time_to_next_poll() * 1000, 0)))
-
     def assigned(self) -> set[int]:
-        """Return the partitions that are ours at the moment."""
+        """Return the partitions that this member has now."""
         return {place.partition for place in self._consumer.assignment()}
 
     def topic_id(self) -> uuid.UUID:
         """Return the topic's id as of the last metadata. Raises TopicGone where that has no such topic."""
-        # There is no public way to it on a consumer, and asking an admin client every time would block.
-        self._require_topic()
-        self._topic_id = self._consumer._cluster.topic_id(self.topic) or self._topic_id
-        return self._topic_id
-
-    def _require_topic(self) -> None:
-        if self._consumer._cluster.partitions_for_topic(self.topic) is not None:
+        cluster = metadata_of(self._consumer)
+        if cluster.partitions_for_topic(self.topic) is not None:
             self._missing_since = None
         elif self._missing_since is None:
             self._missing_since = time.monotonic()
         elif time.monotonic() > self._missing_since + MISSING_SECONDS:
             raise TopicGone(f"topic {self.topic} is not there any more")
+        self._topic_id = cluster.topic_id(self.topic) or self._topic_id
+        return self._topic_id
 
     def ask_topic_id(self) -> uuid.UUID:
         """Return the topic's id as the broker has it now. Blocks for seconds; raises KafkaError and TopicsMissing."""
@@ -109,7 +87,7 @@ class KafkaCommandLog:
             raise PartitionAway(f"whether the topic is compacted is not told: {error}"[:200]) from error
 
     def known_end(self, partition: int) -> int | None:
-        """Return the offset after the last as the last fetch had it, None before the first; asks nobody."""
+        """Return the end of the log as of the last fetch, None before the first; asks no broker."""
         end: int | None = self._consumer.highwater(self._place(partition)) if partition in self.assigned() else None
         return end
 
@@ -128,12 +106,12 @@ class KafkaCommandLog:
             self._consumer.seek(self._place(partition), offset)
 
     def pause(self, partition: int) -> None:
-        """Poll nothing from the partition until it is sought again."""
+        """Poll nothing from the partition until the next seek."""
         if partition in self.assigned():
             self._consumer.pause(self._place(partition))
 
     def commit(self, partition: int, offset: int) -> None:
-        """Tell the group how far we are, for displays of lag; nobody waits for it."""
+        """Tell the group the next offset, for displays of lag; does not wait."""
         place = self._place(partition)
         self._consumer.commit_async({place: OffsetAndMetadata(offset, "", -1)}, callback=_note_commit)
 

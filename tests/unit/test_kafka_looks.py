@@ -17,8 +17,7 @@ class Leaderless:
 
     def __init__(self) -> None:
         self.updates = 0
-        cluster = SimpleNamespace(leader_for_partition=lambda _: -1, request_update=self._update)
-        self._client = SimpleNamespace(_manager=SimpleNamespace(cluster=cluster))
+        self._cluster = SimpleNamespace(leader_for_partition=lambda _: -1, request_update=self._update)
 
     def _update(self) -> None:
         self.updates += 1

@@ -1,6 +1,7 @@
 """Every private member of kafka-python that the service touches, and every trick that depends on how it works inside.
 
 - records: how a consumer takes records out of a broker's answer. One bad record would stop a consumer for ever.
+- group: what a member of a group does between its polls.
 - connections: how clients connect, which leaks, and questions that no public method asks.
 - producer: when a producer sends, and how a record gets into its batch. A batch leaves whole and under a lease.
 

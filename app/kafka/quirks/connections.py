@@ -89,3 +89,12 @@ def ask(consumer: KafkaConsumer, broker: int, request: Any) -> Any:
         return await send(request, node_id=broker)
 
     return consumer._manager.call_soon(sent)
+
+
+def answer_of(consumer: KafkaConsumer, broker: int, request: Any, timeout_ms: int) -> Any:
+    """Return a broker's answer to a request, by the consumer's connection. Blocks for `timeout_ms`; raises KafkaError.
+
+    No public method reads one record beside what is polled. Fails without it:
+    test_what_is_polled_and_what_is_looked_up_are_the_same.
+    """
+    return consumer._manager.run(consumer._manager.wait_for, ask(consumer, broker, request), timeout_ms)
