@@ -71,10 +71,7 @@ OPEN = Statement(
 
 
 class AlarmTable:
-    """Reads and writes the table. Each call blocks for CALL_SECONDS at the longest.
-
-    All raise DatabaseTrouble and psycopg2's errors.
-    """
+    """Reads and writes the table. Each call blocks for CALL_SECONDS at the longest and raises DatabaseError."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -90,7 +87,7 @@ class AlarmTable:
         self._pool.run(END, (holder, sorted(names)), Deadline(CALL_SECONDS))
 
     def tidy(self) -> None:
-        """End what nobody renews, and forget what ended long ago."""
+        """End the conditions that were not renewed, and delete what ended long ago."""
         for statement in (EXPIRE, PRUNE):
             self._pool.run(statement, (), Deadline(CALL_SECONDS))
 

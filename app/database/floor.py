@@ -1,16 +1,16 @@
 """A floor under the rows of a table that is emptied all the time: below it no row is left, nor will one ever come.
 
-A snapshot held elsewhere (a dump, a forgotten session, a replica) keeps dead rows, and who looks for the oldest row
-walks over all of them. Whoever begins at the floor does not. It is proved as CREATE INDEX CONCURRENTLY proves that
-nobody is left who could write what it has not seen:
+While somebody holds a snapshot (a dump, a forgotten session, a replica), dead rows stay, and a look for the oldest row
+walks over all of them. A look that begins at the floor does not. The floor is proved as CREATE INDEX CONCURRENTLY
+proves that no transaction is left which could write what the index has not seen:
 
-1. An id is drawn: one that was seen, or the sequence's last. Every id below it has been drawn too (the identity caches
-   none), though its transaction may still be open, with or without a number of its own.
-2. Then the writers are listed: whoever inserts takes the table's lock before it draws, and has it until its end.
-3. When all of these have ended, no id up to the one of step 1 can come any more. A look that begins after that shows
-   the oldest that did come: the floor is below it.
+1. Take an id that was drawn: one that was seen, or the sequence's last. Every lower id has been drawn too, because the
+   identity column caches none; its transaction may still be open.
+2. Then list the writers: a transaction locks the table before it draws an id, and holds the lock until its end.
+3. Once all of these have ended, no id up to the one of step 1 can come any more. A look that begins after that shows
+   the oldest row that did come: the floor is below it.
 
-`pg_snapshot_xmin` proves less: the very snapshot that keeps the rows holds it back.
+`pg_snapshot_xmin` proves less: the very snapshot that keeps the dead rows holds it back.
 """
 
 from collections.abc import Collection
@@ -20,7 +20,7 @@ Writer = tuple[str, bool]
 
 
 def writers_of(table: str) -> str:
-    """Return the query for the writers of the table; everybody may ask, whoever they are."""
+    """Return the query for the writers of the table. Every user may run it."""
     return (
         "SELECT virtualtransaction, pid IS NULL FROM pg_locks WHERE locktype = 'relation' AND granted "
         "AND mode = 'RowExclusiveLock' AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
@@ -29,7 +29,7 @@ def writers_of(table: str) -> str:
 
 
 def last_id_of(table: str) -> str:
-    """Return the query for the last id that was drawn; NULL before the first, and for who may not ask the sequence."""
+    """Return the query for the last id that was drawn: NULL before the first, and for a user without that right."""
     sequence = f"pg_get_serial_sequence('{table}', 'id')"
     return (
         f"SELECT CASE WHEN has_sequence_privilege({sequence}, 'SELECT, USAGE') "
@@ -37,14 +37,14 @@ def last_id_of(table: str) -> str:
     )
 
 
-# Found from the newest backwards, so that those that a held snapshot keeps are not walked over. The end that nobody
-# reaches has the planner expect few rows, and take the index, where it knows nothing of the table.
+# The newest stored floor is read backwards, so that dead rows that a held snapshot keeps are not walked over. The upper
+# bound, which no id reaches, makes the planner expect few rows and take the index on a table that was never analyzed.
 ABOVE_DELTA_FLOOR = "id > (SELECT coalesce(max(id), 0) FROM order_count_floors) AND id <= 9223372036854775807"
 """The condition for all rows of `order_count_deltas` that there are in the snapshot of the query."""
 
 
 class Floor:
-    """The floor as one reader has proved it: `look`, then read the rows above `id`, then `rise`."""
+    """The floor as one reader has proved it. In each round: `look`, then read the rows above `id`, then `rise`."""
 
     def __init__(self) -> None:
         self._begin_anew()
@@ -53,25 +53,25 @@ class Floor:
         self.id = 0
         self._proved = 0
         self._drawn = 0  # the highest id that is known to be drawn
-        self._drawn_then = 0  # is proved once those who wrote then have ended
+        self._drawn_then = 0  # is proved once the writers of then have ended
         self._writers_then: frozenset[str] = frozenset()
 
     @property
     def settled(self) -> bool:
-        """Whether it has risen to all that is known to be drawn."""
+        """Whether it has risen to the highest id that is known to be drawn."""
         return self._drawn <= self.id
 
     def look(self, drawn: int | None, writers: Collection[Writer]) -> None:
         """`drawn`: an id that was drawn before the writers were listed, None where none is known."""
-        if drawn is not None and drawn < self.id:  # somebody set the sequence back
+        if drawn is not None and drawn < self.id:  # a person set the sequence back
             self._begin_anew()
         self._drawn = max(self._drawn, drawn or 0)
         names = frozenset(name for name, _ in writers)
-        # A transaction that is prepared goes on under another name: it may be one of then.
+        # A prepared transaction has another name than before: it may be a writer of then.
         if not self._writers_then & names and not any(prepared for _, prepared in writers):
             self._proved = self._drawn_then if names else self._drawn
             self._drawn_then, self._writers_then = self._drawn, names
 
     def rise(self, oldest: int | None) -> None:
-        """`oldest`: the first row above the floor as a look that began after `look` shows it, None where none is."""
+        """Rise below `oldest`: the first row above the floor, read after `look`, None where there is none."""
         self.id = max(self.id, self._proved if oldest is None else min(self._proved, oldest - 1))

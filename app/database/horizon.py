@@ -1,8 +1,8 @@
-"""The statement that finds who keeps dead rows from being removed: sessions, replicas, prepared transactions, slots."""
+"""The statement that finds what keeps dead rows: sessions, replicas, prepared transactions, slots."""
 
 from app.database.statement import Statement
 
-# Whoever asks sees what another user's session holds, though not its state, kind and begin. VACUUM's own snapshot keeps
+# Every user sees what another user's session holds, though not its state, kind and begin. VACUUM's own snapshot keeps
 # nothing; one of another database keeps nothing of ours.
 HORIZON = Statement(
     "horizon",

@@ -1,15 +1,15 @@
-"""The statements that keep the tables small: counts are folded, what nobody asks for any more is deleted.
+"""The statements that keep the tables small: they fold counts, and delete what nobody asks for any more.
 
-Each takes a bounded number of rows, and waits for nobody: who writes orders never touches `order_counts`.
+Each takes a bounded number of rows and waits for no lock of a caller: writing an order never touches `order_counts`.
 """
 
 from app.database import lists
 from app.database.floor import ABOVE_DELTA_FLOOR, writers_of
 from app.database.statement import Statement
 
-PLACE_SECONDS = 120  # some seconds for ten million orders; nobody folds meanwhile
+PLACE_SECONDS = 120  # ten million orders take some seconds; no process folds meanwhile
 
-# In one transaction with the work: two processes that fold at once would stand in each other's way.
+# In one transaction with the work: two processes that fold at once would wait for each other.
 ONE_AT_A_TIME = Statement("one_at_a_time", {}, "SELECT pg_try_advisory_xact_lock(hashtextextended('housekeeping', 0))")
 FOLD_COUNTS = Statement(
     "fold_counts",
@@ -23,7 +23,7 @@ FOLD_COUNTS = Statement(
     "SELECT count(*) FROM taken",
 )
 
-# The floor of the deltas (database/floor.py). It is stored where it is far above the last: each one is a dead row too.
+# The floor of the deltas (floor.py). It is stored only where it is far above the last one: each leaves a dead row.
 DELTA_IDS = Statement(
     "delta_ids",
     {},
@@ -38,7 +38,7 @@ RAISE_DELTA_FLOOR = Statement(
     "WITH raised AS (INSERT INTO order_count_floors (id) VALUES ($floor) ON CONFLICT DO NOTHING) "
     "DELETE FROM order_count_floors WHERE id < $floor",
 )
-# Rows of a backup, or of a sequence that somebody set back.
+# Such rows come with a backup, or after a person set the sequence back.
 DROP_FALSE_FLOORS = Statement(
     "drop_false_floors",
     {},
@@ -46,9 +46,9 @@ DROP_FALSE_FLOORS = Statement(
     "WHERE EXISTS (SELECT FROM order_count_deltas WHERE id <= floors.id) RETURNING 1",
 )
 
-# The minutes of each status (lists.py), once: what the orders' triggers have noted since migration 0016 is folded into
-# them already where the migration left the counting to us, so they are counted anew, and marked as complete. Nothing is
-# folded meanwhile, and what is not folded yet is taken off.
+# The minutes of each status (lists.py), once, where migration 0016 left the counting to us. The deltas since then
+# are folded into them already, so everything is counted anew and marked as complete. Nothing is folded meanwhile, and
+# deltas that are not folded yet are taken off.
 ARE_PLACED = Statement("are_placed", {}, f"SELECT 1 WHERE {lists.ARE_PLACED}")
 LONG = Statement("long", {}, f"SELECT set_config('statement_timeout', '{PLACE_SECONDS}s', true)")
 FORGET_PLACES = Statement(
@@ -82,7 +82,7 @@ def _prune(table: str, time: str) -> Statement:
 
 
 def _prune_by_id(table: str, condition: str) -> Statement:
-    """In the order of their ids, which is about that of their times: that index is there."""
+    """Prune in the order of ids, which have an index and are in about the order of times."""
     return Statement(
         f"prune_{table}",
         {"seconds": "bigint", "limit": "bigint"},
@@ -93,8 +93,8 @@ def _prune_by_id(table: str, condition: str) -> Statement:
     )
 
 
-# An order of a table that was taken over may have no time; lists are sorted by it. The first of its other times is the
-# nearest that is known, and if it has none, it was there by now. Locked rows have their turn next time.
+# An order of a table that was taken over may lack the time of creation, by which lists are sorted. The first of its
+# other times is the nearest that is known; without any, the order was there by now. Locked rows have their turn later.
 _FIRST_TIME = "least(updated_at, accepted_at, placed_at, picked_up_at, delivered_at, completed_at, cancelled_at)"
 GIVE_TIMES = Statement(
     "give_times",

@@ -1,6 +1,6 @@
 """What the watch asks of the database, and the row in which it leaves what it saw.
 
-The row is a lease too: one process at a time watches, and another one takes over when that one has stopped.
+The row is a lease too: one process at a time watches, and another one takes over once that one has stopped.
 """
 
 import json
@@ -17,7 +17,7 @@ from app.utils.deadline import Deadline
 from app.utils.limits import WATCH_LEASE_SECONDS
 
 CALL_SECONDS = 2.5
-COUNTED = 10_000  # rows of a lane that are counted; more are told from their ids
+COUNTED = 10_000  # rows of a lane that are counted; the number of more is estimated from their ids
 WALK_SECONDS = 60.0
 
 Seen = dict[str, Any]
@@ -66,7 +66,7 @@ def _few(table: str, condition: str) -> Statement:
 
 
 def _aside(table: str, condition: str) -> Statement:
-    """Rows that wait for their partition, below every floor; see database/lanes.py."""
+    """Rows that are set aside for their partition (lanes.py): their ids are below every floor."""
     return Statement(
         f"aside_of_{table}",
         {},
@@ -91,7 +91,8 @@ class QueuedRows:
 class LaneLook:
     """Looks at the rows of one table that wait. Use from one thread.
 
-    It begins at a floor, as the relay does: dead rows that somebody's snapshot keeps are not walked each time.
+    Each look begins at a floor, as the relay's do, and so does not walk over dead rows that a held snapshot keeps. Only
+    every WALK_SECONDS one begins at the first row.
     """
 
     def __init__(self, table: str, condition: str = "") -> None:
@@ -100,16 +101,16 @@ class LaneLook:
         self._oldest, self._few = _oldest(table, condition), _few(table, condition)
         self._newest, self._aside = _newest(table, condition), _aside(table, condition)
         self._floor, self._walk = Floor(), Deadline(WALK_SECONDS)
-        self._last_seen: int | None = None  # where the sequence may not be asked
+        self._last_seen: int | None = None  # for users that may not ask the sequence
 
     def look(self, pool: Pool) -> QueuedRows:
-        """Return what waits. Raises DatabaseTrouble and psycopg2's errors."""
+        """Return what waits. Raises DatabaseError."""
         if not self._walk.passed:
             return self._look(pool, self._floor)
         self._walk = Deadline(WALK_SECONDS)
         try:
-            return self._look(pool, Floor())  # a row may have come back by hand
-        except DatabaseTrouble:  # over too many dead rows, it may be: what is above the floor is told all the same
+            return self._look(pool, Floor())  # a person may have put a row back
+        except DatabaseTrouble:  # too many dead rows, perhaps: above the floor there are few
             return self._look(pool, self._floor)
 
     def _look(self, pool: Pool, floor: Floor) -> QueuedRows:
@@ -131,10 +132,7 @@ class LaneLook:
 
 
 class WatchTable:
-    """The watch's side of the database. Every call blocks for a few seconds at the longest.
-
-    All raise DatabaseTrouble and psycopg2's errors.
-    """
+    """The watch's side of the database. Each call blocks for a few seconds at the longest and raises DatabaseError."""
 
     def __init__(self, pool: Pool, holder: str) -> None:
         self._pool = pool
@@ -144,19 +142,19 @@ class WatchTable:
             "dead_letters": LaneLook("dead_letters", "sent_at IS NULL AND refusal IS NULL AND "),
         }
 
-    def hold(self) -> bool:
+    def acquire(self) -> bool:
         """Take or renew the lease; tell whether this process watches."""
         return bool(_run(self._pool, HOLD, self._holder))
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """Let another process watch at once."""
         _run(self._pool, LEAVE, self._holder)
 
-    def tell(self, seen: Mapping[str, Any]) -> None:
-        """Leave what was seen, unless another process watches by now."""
+    def store_seen(self, seen: Mapping[str, Any]) -> None:
+        """Store what was seen, unless another process watches by now."""
         _run(self._pool, TELL, self._holder, json.dumps(seen))
 
-    def stored(self, topic: str) -> dict[int, tuple[UUID, int]]:
+    def stored_offsets(self, topic: str) -> dict[int, tuple[UUID, int]]:
         """Return the topic ids and the next offsets of the partitions that have a row."""
         return {partition: (topic_id, offset) for partition, topic_id, offset in _run(self._pool, STORED, topic)}
 

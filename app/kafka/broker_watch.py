@@ -44,13 +44,14 @@ class BrokerWatch:
 
     def shape(self, topics: Mapping[str, TopicView]) -> dict[str, str]:
         """Return alarms about topics with too few partitions or replicas: no client notices those."""
-        alarms = {"topic_partitions": few_partitions(topics, self._settings.topic_partitions)}
+        found: dict[str, str | None] = {}
+        found["topic_partitions"] = few_partitions(topics, self._settings.topic_partitions)
         if single := single_replicas(topics):
             try:
-                alarms["topic_replication"] = few_replicas(single, self._view.brokers())
+                found["topic_replication"] = few_replicas(single, self._view.brokers())
             except KafkaError as error:
                 log.debug("nothing is known of the brokers: %s", error)
-        return {name: sentence for name, sentence in alarms.items() if sentence is not None}
+        return {name: sentence for name, sentence in found.items() if sentence is not None}
 
     def members(self) -> list[Member]:
         """Return the members of the commands' group, none where nothing is known of them."""

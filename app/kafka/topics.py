@@ -50,13 +50,13 @@ def ensure_topics(
 
 
 def retention_seconds(settings: Settings, topic: str) -> float | None:
-    """Return how long the topic can keep a record, None where that is for ever or not told.
+    """Return how long the topic can keep a record, None where that is for ever, not told, or no broker answers.
 
     A record goes with its segment, which may be one segment's time younger than its newest record.
     """
     try:
         found = _configs(settings, topic, ["cleanup.policy", "retention.ms", "segment.ms"])
-    except SettingsNotTold:
+    except KafkaError:
         return None
     if found.get("cleanup.policy") != "delete" or int(found["retention.ms"]) < 0:
         return None

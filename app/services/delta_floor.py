@@ -1,6 +1,6 @@
-"""The floor under the deltas of the counts, where lists begin to read: what is folded is not walked over.
+"""The floor under the deltas of the counts, above which lists read: they do not walk over what was folded.
 
-Any process may raise it: each proves by itself (database/floor.py), and the highest is true for all.
+Any process may raise it: each proves its own floor (database/floor.py), and the highest one is true for all.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ STEP_SECONDS = 10.0
 
 
 class DeltaFloor:
-    """What one process has proved. Its methods block for STEP_SECONDS a statement, and raise as Pool.run does."""
+    """The floor that one process has proved. Methods block for STEP_SECONDS per statement, and raise as Pool.run."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -24,11 +24,11 @@ class DeltaFloor:
         self._stored = 0
 
     def begin(self) -> int:
-        """Drop a stored floor that is none: a restore may have brought rows below it. Return how many there were."""
+        """Drop stored floors with rows below, which a restore may have brought. Return how many there were."""
         return len(self._run(DROP_FALSE_FLOORS))
 
     def step(self) -> int:
-        """Prove what can be proved now, and store it; return the floor. What is drawn now is proved by a later step."""
+        """Prove what can be proved now, and store it; return the floor. Ids that are drawn now have a later step."""
         stored, _, newest = self._ids()
         if stored < self._stored:  # another process dropped it
             self._floor = Floor()

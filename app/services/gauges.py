@@ -1,6 +1,6 @@
-"""The gauges of what waits, set from what the watch saw: the same numbers whichever process is asked.
+"""The gauges of what waits, set from what the watch saw: every process shows the same numbers.
 
-What is not known is NaN: a stale number would say that all is well.
+A number that is not known is NaN: a stale one would say that all is well.
 """
 
 import math
@@ -11,7 +11,7 @@ from typing import Any
 from app.utils.metrics import COMMANDS_AGE, DEAD_LETTERS_AGE, DEAD_LETTERS_UNSENT, LAG, OUTBOX_AGE, OUTBOX_DEPTH
 
 _lock = threading.Lock()
-_partitions: set[str] = set()  # that this process has ever shown
+_partitions: set[str] = set()  # whose gauges this process shows
 
 
 def show(seen: Mapping[str, Any] | None) -> None:

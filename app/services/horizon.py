@@ -1,6 +1,6 @@
-"""Rings for whoever keeps dead rows from being removed: a forgotten session, a dump, a replica, a slot.
+"""Rings for what keeps dead rows from being removed: a forgotten session, a dump, a replica, a slot.
 
-Relay and lists do not walk over what is kept so (database/floor.py), but tables grow, and a new leader's way too.
+The relay and lists do not walk over such rows (database/floor.py), but the tables grow, and a new leader walks once.
 """
 
 from dataclasses import dataclass
@@ -12,17 +12,17 @@ from app.utils.alarms import Alarms
 from app.utils.deadline import Deadline
 
 ALARM = "held_snapshot"
-HELD_SECONDS = 60.0  # before anybody hears of a snapshot that harms nobody yet
-FORGOTTEN_SECONDS = 8.0  # of a session that does nothing meanwhile: neither a dump nor a report is idle
-HARMFUL_SECONDS = 4.0  # of one that keeps MANY: two looks, in a short one the next is another snapshot
+HELD_SECONDS = 60.0  # before anybody hears of a snapshot that does no harm yet
+FORGOTTEN_SECONDS = 8.0  # a session that is idle for so long is forgotten: a dump or a report is never idle
+HARMFUL_SECONDS = 4.0  # two looks: a shorter snapshot is another one at the next look
 MANY = 10_000  # dead rows of outbox and deltas; between two vacuums there are some thousands
-MOVED_ON = 1000  # transactions since: of a replica or slot nobody tells when, and where nothing happens it stands still
+MOVED_ON = 1000  # transactions since then: a replica or slot has no time, and stands still where nothing happens
 STEP_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """What a session, slot or prepared transaction holds, and since when we see it."""
+    """Since when we see what a session, slot or prepared transaction holds."""
 
     seen: str
     harmful: Deadline

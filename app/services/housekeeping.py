@@ -1,11 +1,11 @@
-"""Keeps the tables small: folds the counts of orders every second, and deletes in small bites what is past its time.
+"""Keeps the tables small: folds the counts of orders every second, and deletes in small batches what is past its time.
 
-Saga ids, history and audit lines are kept for ever. The hash of a command is kept longer than Kafka can
-keep its record: were it forgotten before, a reset offset would do the command again.
+Saga ids, history and audit lines are kept for ever. The hash of a command is kept longer than Kafka can keep its
+record: without the hash, a reset offset would do the command again.
 
-What fails keeps nothing else from being done, and is tried again. An alarm by the name of its statement rings until it
-works again: at once for what has its turn every few minutes, and is then tried sooner; else when it has failed for a
-while.
+A piece of work that fails keeps no other from being done, and is tried again. An alarm by its name rings until it works
+again: at once for work that has its turn every few minutes, and is then tried sooner; else when it has failed for
+FAILING_SECONDS.
 """
 
 import logging
@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from app.config.config import Settings
 from app.database.pool import Pool
 from app.database.retention import (
     ARE_PLACED,
@@ -27,6 +28,7 @@ from app.database.retention import (
     PRUNE,
 )
 from app.database.statement import Statement
+from app.kafka.topics import retention_seconds
 from app.models.errors import DatabaseAway, DatabaseError
 from app.services.delta_floor import DeltaFloor
 from app.services.horizon import Horizon
@@ -39,15 +41,16 @@ log = logging.getLogger(__name__)
 
 FOLD_SECONDS = 1.0
 FOLD_LIMIT = 20_000
-WATCH_SECONDS = 2.0  # between two looks at who holds a snapshot
+HORIZON_SECONDS = 2.0  # between two looks at held snapshots
 PRUNE_SECONDS = 300.0
 PRUNE_LIMIT = 1000
-BREATH_SECONDS = 0.05  # between two bites, for those who write
+BREATH_SECONDS = 0.05  # between two batches, for the callers' writes
 STEP_SECONDS = 10.0
 FAILING_SECONDS = 60.0  # before anybody hears of it: what passes by itself is over by then
-RETRY_SECONDS = 20.0  # of what is done seldom, while its alarm rings
-PAUSES = 20  # the counting of places rests so many times as long as a try took: meanwhile counts are folded
+RETRY_SECONDS = 20.0  # of work that is done seldom, while its alarm rings
+PAUSES = 20  # the counting of places rests so many times as long as an attempt took: counts are folded meanwhile
 SELDOM = {GIVE_TIMES.name, PLACE_STATUSES.name, *(statement.name for statement in PRUNE.values())}
+HOUR, DAY = 3600.0, 86400.0
 
 Ages = Callable[[], dict[str, float | None]]
 
@@ -60,28 +63,28 @@ class Housekeeping:
         self._pool = pool
         self._ages = ages
         self._alarms = alarms
-        self._failing: dict[str, Deadline] = {}  # by statement: when its failing becomes an alarm
+        self._failing: dict[str, Deadline] = {}  # by piece of work: when its failing becomes an alarm
         self._ringing: dict[str, str] = {}
         self._next_pruning = Deadline(PRUNE_SECONDS)
         self._placed = False
         self._next_placing = Deadline(0)
         self._floor = DeltaFloor(pool)
         self._horizon = Horizon(pool, alarms)
-        self._next_watch = Deadline(WATCH_SECONDS)
+        self._next_horizon = Deadline(HORIZON_SECONDS)
 
     def run(self, stop: threading.Event, beat: Beat) -> None:
         """Keep house until `stop`. Raises DatabaseAway, and then nothing is lost."""
         self.give_times(stop, beat)
         self._retry_soon()
-        self._watched("delta_floor", self._floor.begin)
+        self._attempt("delta_floor", self._floor.begin)
         while not stop.wait(FOLD_SECONDS):
             beat()
             self.fold(stop, beat)
             if not self._placed and self._next_placing.passed:
                 self.place_statuses()
-            if self._next_watch.passed:
-                self._watched("horizon", self._horizon.look)
-                self._next_watch = Deadline(WATCH_SECONDS)
+            if self._next_horizon.passed:
+                self._attempt("horizon", self._horizon.look)
+                self._next_horizon = Deadline(HORIZON_SECONDS)
             if self._next_pruning.passed:
                 self.prune(stop, beat)
                 self.give_times(stop, beat)
@@ -92,23 +95,24 @@ class Housekeeping:
 
     def fold(self, stop: threading.Event, beat: Beat) -> int:
         """Fold the counts until few rows are left; return how many were folded."""
-        self._watched("delta_floor", self._floor.step)
-        folded = self._in_bites(FOLD_COUNTS, (), FOLD_LIMIT, stop, beat)
+        self._attempt("delta_floor", self._floor.step)
+        folded = self._run_batches(FOLD_COUNTS, (), FOLD_LIMIT, stop, beat)
         if folded:
-            self._watched("delta_floor", self._floor.step)
+            self._attempt("delta_floor", self._floor.step)
         return folded
 
     def give_times(self, stop: threading.Event, beat: Beat) -> int:
-        """Give the orders that were taken over without a time of creation one; return how many were given one."""
-        given = self._in_bites(GIVE_TIMES, (), PRUNE_LIMIT, stop, beat)
+        """Give a time of creation to the orders that were taken over without one; return how many were given one."""
+        given = self._run_batches(GIVE_TIMES, (), PRUNE_LIMIT, stop, beat)
         if given:
             log.info("%s orders had no time of creation and were given one", given)
         return given
 
     def place_statuses(self) -> None:
-        """Count the minutes of each status where the migration left that to us. Nobody who writes waits for it.
+        """Count the minutes of each status where the migration left that to us. No write waits for it.
 
-        Nobody folds meanwhile: it takes PLACE_SECONDS at the longest, and one that failed rests for many times that.
+        No process folds meanwhile: it takes PLACE_SECONDS at the longest, and after a failure it rests for many times
+        as long as it took.
         """
 
         def place() -> int | None:
@@ -123,40 +127,41 @@ class Housekeeping:
                 return len(session.execute(PLACE_STATUSES))
 
         began = time.monotonic()
-        done = self._watched(PLACE_STATUSES.name, place)
+        done = self._attempt(PLACE_STATUSES.name, place)
         self._placed = done is not None
         if PLACE_STATUSES.name in self._failing:
             self._next_placing = Deadline(max(RETRY_SECONDS, PAUSES * (time.monotonic() - began)))
         if done:
             log.info("the minutes of each status are counted: %s rows", done)
 
-    def _retry_soon(self) -> None:
-        if self._ringing.keys() & SELDOM:
-            self._next_pruning = Deadline(RETRY_SECONDS)
-
     def prune(self, stop: threading.Event, beat: Beat) -> dict[str, int]:
         """Delete what is past its time; return how many rows of each table."""
         gone = {}
         for table, seconds in self._ages().items():
             if seconds is not None:
-                gone[table] = self._in_bites(PRUNE[table], (int(seconds),), PRUNE_LIMIT, stop, beat)
+                gone[table] = self._run_batches(PRUNE[table], (int(seconds),), PRUNE_LIMIT, stop, beat)
                 PRUNED.labels(table).inc(gone[table])
         if any(gone.values()):
             log.info("pruned %s", ", ".join(f"{count} of {table}" for table, count in gone.items()))
         return gone
 
-    def _in_bites(
+    def _retry_soon(self) -> None:
+        if self._ringing.keys() & SELDOM:
+            self._next_pruning = Deadline(RETRY_SECONDS)
+
+    def _run_batches(
         self, statement: Statement, parameters: tuple[int, ...], limit: int, stop: threading.Event, beat: Beat
     ) -> int:
+        """Run the statement on `limit` rows at a time until it finds fewer; return how many rows it took."""
         total = 0
         while True:
-            done = self._bite(statement, (*parameters, limit))
+            done = self._run_batch(statement, (*parameters, limit))
             total += done
             beat()
             if done < limit or stop.wait(BREATH_SECONDS):
                 return total
 
-    def _bite(self, statement: Statement, parameters: tuple[int, ...]) -> int:
+    def _run_batch(self, statement: Statement, parameters: tuple[int, ...]) -> int:
         """Return how many rows the statement took: none where another process is at work, or where it failed."""
 
         def take() -> int | None:
@@ -166,10 +171,10 @@ class Housekeeping:
                 done: int = session.execute(statement, parameters)[0][0]
                 return done
 
-        return self._watched(statement.name, take) or 0
+        return self._attempt(statement.name, take) or 0
 
-    def _watched(self, name: str, work: Callable[[], int | None]) -> int | None:
-        """Return what the work returns, None where it failed: an alarm of that name rings, see above.
+    def _attempt(self, name: str, work: Callable[[], int | None]) -> int | None:
+        """Return what the work returns, None where it failed: then an alarm of that name rings, sooner or later.
 
         Work that returns None was not tried, and says nothing about the alarm.
         """
@@ -179,7 +184,7 @@ class Housekeeping:
             self._failing.clear()  # another trouble, with signs of its own
             raise
         except DatabaseError as error:
-            self._failed(name, error)
+            self._note_failure(name, error)
             return None
         if done is not None:
             self._failing.pop(name, None)
@@ -187,7 +192,7 @@ class Housekeeping:
             self._alarms.clear(name)
         return done
 
-    def _failed(self, name: str, error: Exception) -> None:
+    def _note_failure(self, name: str, error: Exception) -> None:
         reason = str(error).partition("\n")[0]
         sentence = f"Housekeeping fails: {reason}"
         if name not in self._failing:
@@ -196,3 +201,20 @@ class Housekeeping:
         if self._failing.setdefault(name, Deadline(patience)).passed:
             self._ringing[name] = sentence
             self._alarms.ring(name, sentence)
+
+
+def ages(settings: Settings) -> dict[str, float | None]:
+    """Return after how many seconds rows of each table go, None where none may. Asks Kafka, for some seconds at most.
+
+    A command is recognised for a day longer than its topic keeps it: for as long as it can come again.
+    """
+    retention = retention_seconds(settings, settings.commands_topic)
+    redone = retention and max(retention + DAY, settings.command_identity_days * DAY)
+    return {
+        "idempotency_keys": settings.idempotency_key_hours * HOUR,
+        "refused_accepts": settings.refused_accept_seconds + HOUR,
+        "dead_letters": settings.dead_letter_days * DAY,
+        "given_up_commands": settings.dead_letter_days * DAY,
+        "command_identities": redone,
+        "known_events": redone,
+    }

@@ -1,11 +1,11 @@
-"""Which Kafka cluster the stored offsets and positions are of, so that addresses of another one overwrite nothing.
+"""Which Kafka cluster the stored offsets and positions are of, so that another cluster's address overwrites nothing.
 
-The cluster's id decides. Another cluster at an address that was known before, whose commands all came after the old one
-was last seen, is the old one made anew: the service goes on there, and says so. An address alone proves nothing: a list
-may mix two clusters, and a name lead elsewhere. Whatever else it is, it is a mistake until an operator says no.
+The cluster's id decides. Another cluster at a known address, whose commands all came after the old cluster was last
+seen, is the old one made anew: the service goes on there, and says so. An address alone proves nothing: a list may mix
+two clusters, and a name may lead elsewhere. Any other cluster is a mistake until an operator accepts it.
 """
 
-import logging
+import threading
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -15,11 +15,11 @@ from app.database.pool import Pool
 from app.kafka.cluster import holds_only_younger
 from app.utils.alarms import Alarms
 from app.utils.deadline import Deadline
-
-log = logging.getLogger(__name__)
+from app.utils.supervisor import Beat, Work
 
 ALARM = "another_cluster"
 CALL_SECONDS = 5.0
+ANOTHER_CLUSTER_SECONDS = 5.0  # between two attempts
 
 
 class AnotherCluster(Exception):
@@ -39,28 +39,41 @@ class KnownCluster:
         """Return where this is the cluster of the stored offsets, or the first one. Raises AnotherCluster."""
         if not cluster_id:
             return  # brokers before 0.10.1 have none
-        rows = self._pool.run(sql.FIND_CLUSTER, (), Deadline(CALL_SECONDS))
-        if not rows:
-            self._keep(None, cluster_id)
-        elif rows[0][0] != cluster_id:
-            known, addresses, seen_at = rows[0]
+        known, addresses, seen_at = self._known()
+        if known is None:
+            self._store(None, cluster_id)
+        elif known != cluster_id:
             if not self._is_made_anew(addresses, seen_at):
                 raise AnotherCluster(other_cluster(known, addresses, cluster_id, self._addresses))
-            self._keep(known, cluster_id)
+            self._store(known, cluster_id)
             self._alarms.happened(
                 f"cluster_made_anew_{cluster_id[:8]}",
                 f"Kafka at {','.join(self._addresses)} is another cluster than before ({cluster_id}, not {known}): "
                 "what was in the old one is gone; the service goes on with this one",
             )
-        elif set(rows[0][1].split(",")) != set(self._addresses):
-            self._keep(cluster_id, cluster_id)
+        elif set(addresses.split(",")) != set(self._addresses):
+            self._store(cluster_id, cluster_id)
         self._alarms.clear(ALARM)
+
+    def run_or_ring(self, work: Work, stop: threading.Event, beat: Beat) -> None:
+        """Do the work. Where it finds that the cluster is another one, ring and wait for a while instead."""
+        try:
+            work(stop, beat)
+        except AnotherCluster as error:
+            self._alarms.ring(ALARM, str(error))
+            beat()
+            stop.wait(ANOTHER_CLUSTER_SECONDS)
+
+    def _known(self) -> tuple[str | None, str, datetime]:
+        """Return the id of the known cluster, None where there is none; its addresses, and when it was last seen."""
+        rows = self._pool.run(sql.FIND_CLUSTER, (), Deadline(CALL_SECONDS))
+        return rows[0] if rows else (None, "", datetime.min)
 
     def _is_made_anew(self, addresses: str, seen_at: datetime) -> bool:
         topic = self._settings.commands_topic
         return share_an_address(addresses, self._addresses) and holds_only_younger(self._settings, topic, seen_at)
 
-    def _keep(self, known: str | None, cluster_id: str) -> None:
+    def _store(self, known: str | None, cluster_id: str) -> None:
         row = (known, cluster_id, ",".join(self._addresses))
         self._pool.run(sql.KEEP_CLUSTER, row, Deadline(CALL_SECONDS))
 

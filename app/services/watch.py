@@ -124,7 +124,7 @@ class Watch:
         return True
 
     def _ask_database(self, topics: Mapping[str, TopicView] | None, found: Found) -> None:
-        watches = self._table.hold()
+        watches = self._table.acquire()
         self._lanes_before = self._lanes
         self._lanes = self._table.lanes() if watches or self._in_trouble() else {}
         if not watches:
@@ -137,7 +137,7 @@ class Watch:
             if self._stalls(name, lane.oldest_id, lane.depth, lane.age):
                 self._ring_lane(name, found)
         seen["commands"] = self._look_at_commands(topics, found)
-        self._table.tell(seen)
+        self._table.store_seen(seen)
 
     def _look_at_commands(self, topics: Mapping[str, TopicView] | None, found: Found) -> dict[str, Any] | None:
         topic = None if topics is None else topics.get(self._settings.commands_topic)
@@ -146,7 +146,7 @@ class Watch:
         members = self._kafka.members()
         if (foreign := strangers(members)) is not None:
             found["foreign_member"] = foreign, ""
-        queues = self._kafka.waiting(topic, self._table.stored(self._settings.commands_topic))
+        queues = self._kafka.waiting(topic, self._table.stored_offsets(self._settings.commands_topic))
         for partition, queue in queues.items():
             if self._stalls(f"commands {partition}", queue.first, queue.lag or 0, queue.seconds):
                 self._ring_commands(partition, queue, topic, members, found)
@@ -248,7 +248,7 @@ class Watch:
             self._alarms.clear(name)
         if ready:
             try:
-                self._table.leave()
+                self._table.release()
             except DatabaseError as trouble:
                 log.debug("the watch is not given back: %s", trouble)
 

@@ -1,4 +1,4 @@
-"""What is counted and measured; `/metrics` shows it. Counters are per process, as Prometheus expects."""
+"""What the service counts and measures; `/metrics` shows it. Counters are per process, as Prometheus expects."""
 
 from prometheus_client import Counter, Gauge, Histogram, Info
 

@@ -1,4 +1,4 @@
-"""Threads that may not die quietly: restarted with back-off, with a heartbeat that /readyz shows."""
+"""Threads that do not die quietly: each is restarted with back-off, and has a heartbeat that /readyz shows."""
 
 import logging
 import random
@@ -21,7 +21,10 @@ Work = Callable[[threading.Event, Beat], None]
 
 
 class SupervisedThread:
-    """Runs `work(stop, beat)` until it is stopped. `work` beats while it lives and returns soon after `stop` is set."""
+    """Runs `work(stop, beat)` until it is stopped, again after it returned or raised.
+
+    `work` calls `beat` at least every few seconds and returns soon after `stop` is set.
+    """
 
     def __init__(self, name: str, work: Work) -> None:
         self.name = name
@@ -43,7 +46,7 @@ class SupervisedThread:
         self._stop.set()
 
     def join(self, seconds: float) -> bool:
-        """Wait for the end; false when it did not come in time."""
+        """Wait for the end of the thread; false when it did not come in time."""
         self._thread.join(seconds)
         return not self._thread.is_alive()
 
@@ -53,7 +56,7 @@ class SupervisedThread:
         return None if self._last_beat is None else time.monotonic() - self._last_beat
 
     def failures_within(self, seconds: float) -> int:
-        """Return how often it failed in the last seconds, FAILURES_REMEMBERED at most."""
+        """Return how often the work failed in the last seconds, FAILURES_REMEMBERED at most."""
         since = time.monotonic() - seconds
         return sum(at >= since for at in tuple(self._failed_at))
 
@@ -67,7 +70,7 @@ class SupervisedThread:
             try:
                 self._beat()
                 self._work(self._stop, self._beat)
-            except Exception as error:  # whatever it is: the thread must come back
+            except Exception as error:  # of any kind: the thread must come back
                 self.restarts += 1
                 self._failed_at.append(time.monotonic())
                 self.last_error = f"{type(error).__name__}: {error}"[:200]

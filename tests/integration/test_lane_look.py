@@ -56,13 +56,13 @@ def test_rows_that_wait_for_their_partition_count_too(pool: Pool, run: Run) -> N
 
 def test_one_process_watches_and_another_takes_over(pool: Pool, run: Run) -> None:
     first, second = WatchTable(pool, "host:1"), WatchTable(pool, "host:2")
-    assert [first.hold(), second.hold(), first.hold()] == [True, False, True]
-    first.tell({"lanes": {}})
-    second.tell({"lanes": {"events": {}}})
+    assert [first.acquire(), second.acquire(), first.acquire()] == [True, False, True]
+    first.store_seen({"lanes": {}})
+    second.store_seen({"lanes": {"events": {}}})
     seen = read_seen(pool, Deadline(2))
     assert seen is not None
     assert seen[0] == {"lanes": {}}
-    first.leave()
-    assert [second.hold(), first.hold()] == [True, False]
+    first.release()
+    assert [second.acquire(), first.acquire()] == [True, False]
     run("UPDATE watch SET held_until = now() - interval '1 s'")
-    assert first.hold()
+    assert first.acquire()

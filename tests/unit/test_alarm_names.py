@@ -26,7 +26,7 @@ def rung(tree: ast.AST, names: dict[str, str]) -> Iterator[str]:
     for node in ast.walk(tree):
         found: list[ast.expr | None] = []
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            if node.func.attr in ("ring", "happened", "_watched") and node.args:
+            if node.func.attr in ("ring", "happened", "_attempt") and node.args:
                 found.append(node.args[0])
         elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript):
             target = node.targets[0]  # the watch gathers them in a table
