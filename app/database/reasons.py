@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import psycopg2
 
 from app.database.connection import SharedSession, WrongEncoding
+from app.models.errors import DatabaseError
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +89,10 @@ def reason_of(error: BaseException) -> Reason:
         return _SHARED
     if isinstance(error, WrongEncoding):
         return Reason(f"its encoding is {error}: the service needs a database in UTF8", lasts=True)
-    original = getattr(error, "orig", None) or error  # SQLAlchemy's errors wrap psycopg2's
-    if original is not error:
+    original = getattr(error, "orig", None)  # SQLAlchemy's errors wrap psycopg2's, and ours are raised from either
+    if original is None and isinstance(error, DatabaseError):
+        original = error.__cause__
+    if original is not None:
         return reason_of(original)
     code = getattr(error, "pgcode", None)
     if code:

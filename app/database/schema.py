@@ -9,6 +9,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.database.connection import engine
 from app.database.reasons import reason_of
+from app.models.errors import DatabaseAway
 
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 VERSION_TABLE = "order_service_schema"  # not Alembic's default: the service before this one may have used that
@@ -28,8 +29,7 @@ class SchemaRefused(Exception):
 
 
 def is_at_head(url: str) -> bool:
-    """Tell whether the schema is at this code's head. Raises SchemaRefused, and SQLAlchemy's errors when the database
-    is away."""
+    """Tell whether the schema is at this code's head. Raises SchemaRefused, and DatabaseAway."""
     with _refusals(), engine(url).connect() as connection:
         return _is_at_head(connection)
 
@@ -84,7 +84,7 @@ def _refusals() -> Iterator[None]:
     except DBAPIError as error:
         code = getattr(error.orig, "pgcode", None) or ""
         if not code or error.connection_invalidated or code.startswith(_AWAY):
-            raise
+            raise DatabaseAway("The database cannot be reached") from error
         if code == "55P03":
             raise SchemaRefused("somebody holds a lock on a table that has to be changed (55P03)") from error
         told = getattr(getattr(error.orig, "diag", None), "message_primary", None) or reason_of(error).sentence

@@ -84,8 +84,8 @@ class Health:
         return {"ok": True}
 
     def _schema(self) -> dict[str, Any]:
-        part = {"ok": self.kafka_service.schema_at_head, "mode": self.settings.schema}
-        refusal = self.kafka_service.schema_refusal
+        part = {"ok": self.kafka_service.schema.is_at_head, "mode": self.settings.schema}
+        refusal = self.kafka_service.schema.refusal
         return part | ({"reason": refusal} if refusal else {})
 
 

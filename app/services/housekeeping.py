@@ -34,6 +34,7 @@ from app.services.delta_floor import DeltaFloor
 from app.services.horizon import Horizon
 from app.utils.alarms import Alarms
 from app.utils.deadline import Deadline
+from app.utils.logging import Repeats
 from app.utils.metrics import PRUNED
 from app.utils.supervisor import Beat
 
@@ -46,6 +47,7 @@ PRUNE_SECONDS = 300.0
 PRUNE_LIMIT = 1000
 BREATH_SECONDS = 0.05  # between two batches, for the callers' writes
 STEP_SECONDS = 10.0
+PAUSE_SECONDS = 1.0
 FAILING_SECONDS = 60.0  # before anybody hears of it: what passes by itself is over by then
 RETRY_SECONDS = 20.0  # of work that is done seldom, while its alarm rings
 PAUSES = 20  # the counting of places rests so many times as long as an attempt took: counts are folded meanwhile
@@ -71,9 +73,17 @@ class Housekeeping:
         self._floor = DeltaFloor(pool)
         self._horizon = Horizon(pool, alarms)
         self._next_horizon = Deadline(HORIZON_SECONDS)
+        self._repeats = Repeats()
 
     def run(self, stop: threading.Event, beat: Beat) -> None:
-        """Keep house until `stop`. Raises DatabaseAway, and then nothing is lost."""
+        """Keep house until `stop`, or until the database is away."""
+        try:
+            self._keep_house(stop, beat)
+        except DatabaseAway as trouble:
+            self._repeats.say(log, logging.INFO, f"housekeeping waits: {trouble}")
+            stop.wait(PAUSE_SECONDS)
+
+    def _keep_house(self, stop: threading.Event, beat: Beat) -> None:
         self.give_times(stop, beat)
         self._retry_soon()
         self._attempt("delta_floor", self._floor.begin)

@@ -39,10 +39,13 @@ class KnownCluster:
         """Return where this is the cluster of the stored offsets, or the first one. Raises AnotherCluster."""
         if not cluster_id:
             return  # brokers before 0.10.1 have none
-        known, addresses, seen_at = self._known()
-        if known is None:
+        rows = self._pool.run(sql.FIND_CLUSTER, (), Deadline(CALL_SECONDS))
+        if not rows:
             self._store(None, cluster_id)
-        elif known != cluster_id:
+            self._alarms.clear(ALARM)
+            return
+        known, addresses, seen_at = rows[0]
+        if known != cluster_id:
             if not self._is_made_anew(addresses, seen_at):
                 raise AnotherCluster(other_cluster(known, addresses, cluster_id, self._addresses))
             self._store(known, cluster_id)
@@ -63,11 +66,6 @@ class KnownCluster:
             self._alarms.ring(ALARM, str(error))
             beat()
             stop.wait(ANOTHER_CLUSTER_SECONDS)
-
-    def _known(self) -> tuple[str | None, str, datetime]:
-        """Return the id of the known cluster, None where there is none; its addresses, and when it was last seen."""
-        rows = self._pool.run(sql.FIND_CLUSTER, (), Deadline(CALL_SECONDS))
-        return rows[0] if rows else (None, "", datetime.min)
 
     def _is_made_anew(self, addresses: str, seen_at: datetime) -> bool:
         topic = self._settings.commands_topic

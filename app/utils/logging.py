@@ -51,6 +51,12 @@ class Repeats:
                 del self._logged[next(iter(self._logged))]
         return left_out
 
+    def say(self, log: logging.Logger, level: int, line: str) -> None:
+        """Log the line, unless it was said in the last seconds."""
+        left_out = self.admit(line)
+        if left_out is not None:
+            log.log(level, "%s%s", line, again(left_out))
+
 
 def again(left_out: int) -> str:
     """Return the end of a line that stands for others which were left out."""

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from app.utils.logging import Repeats, again
+from app.utils.logging import Repeats
 
 log = logging.getLogger(__name__)
 
@@ -74,9 +74,7 @@ class SupervisedThread:
                 self.restarts += 1
                 self._failed_at.append(time.monotonic())
                 self.last_error = f"{type(error).__name__}: {error}"[:200]
-                left_out = self._repeats.admit(self.last_error)
-                if left_out is not None:
-                    log.warning("%s failed, starts again: %s%s", self.name, self.last_error, again(left_out))
+                self._repeats.say(log, logging.WARNING, f"{self.name} failed, starts again: {self.last_error}")
                 log.debug("%s failed", self.name, exc_info=True)
             if time.monotonic() - started > STEADY_SECONDS:
                 back_off = FIRST_BACK_OFF_SECONDS

@@ -10,15 +10,15 @@ import pytest
 from flask import Flask
 
 from app.database.schema import is_at_head, migrate
-from app.services import kafka_service
+from app.services import schema_thread
 from tests.contract.conftest import make_app
 from tools.stack.postgres import Postgres
 
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kafka_service, "SCHEMA_PAUSE_SECONDS", 0)
-    monkeypatch.setattr(kafka_service, "DATABASE_PAUSE_SECONDS", 0)
+    monkeypatch.setattr(schema_thread, "REFUSED_SECONDS", 0)
+    monkeypatch.setattr(schema_thread, "PAUSE_SECONDS", 0)
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def copy_url(postgres: Postgres, url: str) -> Iterator[str]:
 
 
 def look(app: Flask) -> tuple[int, dict[str, object]]:
-    app.extensions["kafka_service"]._look_at_schema(threading.Event())
+    app.extensions["kafka_service"].schema.attempt(threading.Event())
     ready = app.test_client().get("/readyz")
     return ready.status_code, ready.get_json()["parts"]["schema"]
 
@@ -57,9 +57,9 @@ def test_a_worker_on_another_database_does_not_start_and_all_say_why(
     )
     for _ in range(2):
         assert look(app) == (503, {"ok": False, "mode": "ensure", "reason": reason})
-    assert not app.extensions["kafka_service"].schema_at_head  # for which every worker waits
+    assert not app.extensions["kafka_service"].schema.is_at_head  # for which every worker waits
     assert [alarm.name for alarm in app.extensions["alarms"].open()] == ["another_database"]
-    told = [record.message for record in caplog.records if record.name == "app.services.kafka_service"]
+    told = [record.message for record in caplog.records if record.name == schema_thread.__name__]
     assert told == [f"{reason}: no worker starts"]
     assert [finding["sentence"] for finding in found(app)] == [reason]
 
@@ -87,4 +87,4 @@ def test_both_addresses_make_a_new_database_ready(database_url: str) -> None:
 def test_while_one_address_is_away_no_worker_starts(url: str) -> None:
     app = make_app("postgresql://127.0.0.1:1/contract", WORKER_DATABASE_URL=url)
     assert look(app)[0] == 503
-    assert not app.extensions["kafka_service"].schema_at_head
+    assert not app.extensions["kafka_service"].schema.is_at_head

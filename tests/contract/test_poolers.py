@@ -120,7 +120,7 @@ def test_who_comes_by_a_pooler_may_have_a_direct_address_for_its_threads(
     app = make_app(session_mode.url(database_url), WORKER_DATABASE_URL=transaction_mode.url(database_url))
     assert Caller(app.test_client()).get("/orders").status_code == 200
     service = app.extensions["kafka_service"]
-    service._look_at_schema(threading.Event())
+    service.schema.attempt(threading.Event())
     assert service.database_away.startswith(SHARED)
     part = app.test_client().get("/readyz").get_json()["parts"]["database"]
     assert (part["ok"], part["worker_reason"].startswith(SHARED)) == (True, True)

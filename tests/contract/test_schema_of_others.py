@@ -9,7 +9,7 @@ import pytest
 
 from app.database import schema
 from app.database.schema import SchemaRefused, is_at_head, migrate
-from app.services import kafka_service
+from app.services import schema_thread
 from tests.contract.conftest import make_app
 from tests.contract.test_connection import run
 from tests.harness.builders import Caller
@@ -125,19 +125,19 @@ def test_a_lock_that_is_held_is_told_and_then_waited_for_again(
 ) -> None:
     """Whoever waits for a lock on a table keeps all others waiting too. The service says so once, and goes on."""
     monkeypatch.setattr(schema, "LOCK_MS", 100)
-    monkeypatch.setattr(kafka_service, "SCHEMA_PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr(schema_thread, "REFUSED_SECONDS", 0.1)
     app = make_app(left_url)
     service, stop = app.extensions["kafka_service"], threading.Event()
     with held(left_url, "orders"):
         for _ in range(3):
-            service._look_at_schema(stop)
-        told = [it.message for it in caplog.records if it.name == kafka_service.__name__]
+            service.schema.attempt(stop)
+        told = [it.message for it in caplog.records if it.name == schema_thread.__name__]
         reason = "somebody holds a lock on a table that has to be changed (55P03)"
         assert told == [f"The schema is not at head: {reason}"]
         part = app.test_client().get("/readyz").get_json()["parts"]["schema"]
         assert (part["ok"], part["reason"]) == (False, reason)
         assert service._database.available
-    service._look_at_schema(stop)
+    service.schema.attempt(stop)
     assert app.test_client().get("/readyz").get_json()["parts"]["schema"] == {"ok": True, "mode": "ensure"}
 
 
@@ -145,12 +145,12 @@ def test_a_service_that_may_not_migrate_says_what_it_waits_for(database_url: str
     app = make_app(database_url, SCHEMA="check")
     service, stop = app.extensions["kafka_service"], threading.Event()
     stop.set()
-    service._look_at_schema(stop)
+    service.schema.attempt(stop)
     part = app.test_client().get("/readyz").get_json()["parts"]["schema"]
     assert (part["ok"], part["reason"].startswith("postgres sees no table order_service_schema")) == (False, True)
     migrate(app.extensions["settings"].database_url)
     run(database_url, "UPDATE order_service_schema SET version_num = '0006'")
-    service._look_at_schema(stop)
+    service.schema.attempt(stop)
     part = app.test_client().get("/readyz").get_json()["parts"]["schema"]
     assert part["reason"] == f"it is at 0006, and this version needs {schema.KNOWN[-1]}: run `alembic upgrade head`"
     assert "schema" in app.extensions["alarms"].all()

@@ -203,7 +203,7 @@ def test_commands_wait_while_the_database_is_away(wire: Wire, broker: Broker, ow
     with closing(World(wire, broker.bootstrap, own_postgres.url())) as world:
         wire.create_topics(world.commands, world.events, world.letters)
         app = world.start()
-        wait_for(lambda: service_of(app).schema_at_head, "the schema")
+        wait_for(lambda: service_of(app).schema.is_at_head, "the schema")
         world.ask(a_create())
         own_postgres.stop("immediate")
         world.reconnect()
@@ -224,7 +224,7 @@ def test_a_database_that_restarts_amid_commands_loses_and_doubles_none(
     with closing(World(wire, broker.bootstrap, own_postgres.url())) as world:
         wire.create_topics(world.commands, world.events, world.letters)
         app = world.start(CONSUMER_BATCH="20")
-        wait_for(lambda: service_of(app).schema_at_head, "the schema")
+        wait_for(lambda: service_of(app).schema.is_at_head, "the schema")
         commands = [a_create() for _ in range(600)]
         world.send(*commands)
         wait_for(lambda: world.count("orders"), "the first orders")

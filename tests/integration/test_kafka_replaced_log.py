@@ -10,7 +10,7 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from app.kafka import command_looks, command_topic
 from app.kafka.command_ports import PartitionAway
 from app.models.records import Checkpoint, digest
-from app.services import kafka_service
+from app.services import consumer_thread
 from tests.harness.world import World, by_correlation, patiently, wait_for
 from tests.integration.test_kafka_offsets import alarms, creates, ids, stored
 
@@ -20,7 +20,7 @@ TRAIL = 'SELECT "offset" FROM consumer_checkpoints WHERE topic = %s AND partitio
 
 @pytest.fixture(autouse=True)
 def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kafka_service, "RECHECK_SECONDS", 0.2)
+    monkeypatch.setattr(consumer_thread, "RECHECK_SECONDS", 0.2)
 
 
 @pytest.fixture

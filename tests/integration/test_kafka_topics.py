@@ -10,7 +10,7 @@ from kafka.admin import ACLOperation, NewPartitions
 
 from app.kafka import clients, command_topic, operator, topics
 from app.kafka.command_ports import PartitionAway
-from app.services import kafka_service, watch
+from app.services import consumer_thread, known_cluster, watch
 from tests.harness.world import World, by_correlation, wait_for
 from tests.integration.test_kafka_offsets import alarms, creates, ids
 from tests.integration.test_watch import denied
@@ -18,8 +18,8 @@ from tests.integration.test_watch import denied
 
 @pytest.fixture(autouse=True)
 def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kafka_service, "RECHECK_SECONDS", 0.2)
-    monkeypatch.setattr(kafka_service, "ANOTHER_CLUSTER_SECONDS", 0.2)
+    monkeypatch.setattr(consumer_thread, "RECHECK_SECONDS", 0.2)
+    monkeypatch.setattr(known_cluster, "ANOTHER_CLUSTER_SECONDS", 0.2)
     monkeypatch.setattr(watch, "WATCH_LOOK_SECONDS", 0.2)
 
 

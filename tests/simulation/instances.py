@@ -21,7 +21,7 @@ from app.models.outgoing import LeaseLost
 from app.models.rules import Change, Decision
 from app.models.writes import ChangeSource, HttpAnswer
 from app.services.command_service import CommandService
-from app.services.kafka_service import RECHECK_SECONDS
+from app.services.consumer_thread import RECHECK_SECONDS
 from app.services.order_service import Call, OrderService
 from app.utils.alarms import Alarms
 from app.utils.deadline import Deadline
