@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from kafka.errors import KafkaError
 
 from app.kafka.broker_view import Bounds, KafkaView, TopicView
-from app.kafka.log_check import is_other_topic
+from app.models.records import is_other_topic
 
 PEEKS = 3  # partitions that are read in one look
 

@@ -14,12 +14,11 @@ from kafka.partitioner.default import murmur2
 from app.config.config import Settings
 from app.kafka import clients
 from app.kafka.event_reader import EventReader
-from app.kafka.log_check import NO_ID, is_other_topic
 from app.kafka.ports import SendFailed
 from app.kafka.quirks.producer import LONGEST_KEY, GatedProducer, failure_of
 from app.kafka.topics import accept_any, ensure_topics
 from app.models.outgoing import LogEnd, Outgoing, Portion, Sent
-from app.models.records import LogPosition
+from app.models.records import NO_ID, LogPosition, is_other_topic
 from app.utils.limits import ACKNOWLEDGE_SECONDS, LEASE_RENEW_SECONDS
 from app.utils.logging import correlation_id
 

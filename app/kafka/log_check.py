@@ -1,9 +1,9 @@
-"""Whether the log is still the one that the stored offset was made on, and where to go on where it is not.
+"""Whether the log is still the one that the stored offset belongs to, and where to go on where it is not.
 
-Numbers alone do not tell: a broker that came back with an older copy, or a leader that lost records, writes other
-records to the same offsets, and leader epochs repeat themselves in a copy. So the service keeps what the stored offset
-stands behind (the last record that it handled) and a trail of older ones, and compares them with the log. Where they
-differ it goes back to the last one that agrees: commands that were handled are recognised by their bytes [K8].
+Offsets alone do not tell. A broker that came back with an older copy, or a leader that lost records, writes other
+records to the same offsets, and leader epochs repeat themselves in a copy. So the service stores the checkpoint of the
+last record that it handled and a trail of older ones, and compares them with the log. Where they differ, it goes back
+to the last checkpoint that agrees. That repeats nothing: handled commands are recognised by their bytes [K8].
 """
 
 import time
@@ -13,19 +13,18 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from app.kafka.command_ports import CommandLog, OffsetStore, StaleTopic
-from app.models.records import Checkpoint, Floor, StoredOffset
+from app.models.records import Checkpoint, Floor, StoredOffset, is_other_topic
 from app.utils.alarms import Alarms
 
-NO_ID = uuid.UUID(int=0)  # of a topic on brokers that have no ids
-LOOKS_BACK = 3  # the newest ones are compared each time: the last alone may be of the new log already
+LOOKS_BACK = 3  # checkpoints that are compared each time: the newest may be of the new log already
 DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
 class GoOn:
-    """Go on at `offset`; `alarm` tells what a person should know, `changed` that the row must follow.
+    """Go on at `offset`. `alarm`: what a person should know; `changed`: the stored offset must follow.
 
-    `kind` begins the alarm's name, `behind` is the record before `offset` where it is known.
+    `kind` begins the alarm's name; `behind` is the record before `offset` where it is known.
     """
 
     offset: int
@@ -42,13 +41,8 @@ class Halt:
     alarm: str
 
 
-def is_other_topic(one: uuid.UUID, other: uuid.UUID) -> bool:
-    """Tell whether two ids are of two topics; an id that is none equals any."""
-    return one != other and NO_ID not in (one, other)
-
-
 def where_to_go_on(stored: StoredOffset, topic_id: uuid.UUID, begin: int, end: int) -> GoOn | Halt:
-    """Hold the stored offset's numbers against the log: the ways in which they can disagree, and agreement."""
+    """Compare the stored offset with the bounds of the log. Pure."""
     if is_other_topic(stored.topic_id, topic_id):
         sentence = "The topic was made anew; handling it from its beginning"
         return GoOn(begin, sentence, changed=True, kind="topic_made_anew")
@@ -64,18 +58,18 @@ class LogCheck:
     """Finds where a partition goes on. Blocks for some seconds; raises PartitionAway, StaleTopic, DatabaseTrouble."""
 
     def __init__(self, commands: CommandLog, offsets: OffsetStore, alarms: Alarms, identity_days: int = 30) -> None:
-        """`identity_days`: how long a command is known by its bytes at the least."""
+        """`identity_days`: a command is known by its bytes for so long at least."""
         self._log = commands
         self._offsets = offsets
         self._alarms = alarms
         self._identity_ms = identity_days * DAY_MS
 
     def find(self, partition: int, topic_id: uuid.UUID) -> GoOn | Halt:
-        """Return where to go on; the row follows, and what happened is told."""
+        """Return where to go on; store the offset and ring an alarm where that is not the stored one."""
         stored = self._offsets.offset(self._log.topic, partition) or self._first_offset(partition, topic_id)
         if is_other_topic(stored.topic_id, topic_id) and self._log.ask_topic_id() != topic_id:
             raise StaleTopic(f"partition {partition} is stored with a newer topic than this client knows")
-        begin, end = self._log.bounds(partition)  # asked for last: nobody can be beyond an end that is younger
+        begin, end = self._log.bounds(partition)  # asked for last: no stored offset can lie beyond a younger end
         found = self._compare(partition, stored, topic_id, begin, end)
         if isinstance(found, GoOn) and found.changed:
             floor = stored.floor
@@ -103,11 +97,10 @@ class LogCheck:
             if stored.behind and self._is_there(partition, stored.behind, begin, end):
                 return GoOn(stored.next_offset, changed=True, behind=stored.behind)  # the same log under another id
             return self._made_anew(partition, stored, begin, end) or by_numbers
-        trail = [
-            it for it in self._offsets.trail(self._log.topic, partition, stored.next_offset) if it != stored.behind
-        ]
+        older = self._offsets.trail(self._log.topic, partition, stored.next_offset)
+        trail = [checkpoint for checkpoint in older if checkpoint != stored.behind]
         newest = [*([stored.behind] if stored.behind else []), *trail][:LOOKS_BACK]
-        recent = [self._is_there(partition, it, begin, end) for it in newest]
+        recent = [self._is_there(partition, checkpoint, begin, end) for checkpoint in newest]
         if False not in recent:
             return by_numbers
         return self._go_back(partition, stored, trail, begin, end)
@@ -115,11 +108,11 @@ class LogCheck:
     def _is_there(self, partition: int, known: Checkpoint, begin: int, end: int) -> bool | None:
         """Tell whether the log has the record, None where that cannot be told."""
         if known.offset < begin or known.digest is None:
-            return None  # deleted by retention; or never readable
+            return None  # deleted by retention, or never readable
         if known.offset >= end:
             return False
         found = self._log.checkpoint_at(partition, known.offset)
-        if found is None:  # what was handled goes by compaction only, else the offset is of another log
+        if found is None:  # only compaction removes a handled record; else the offset is of another log
             return None if self._log.compacted() else False
         if found.digest is None:
             return None
@@ -149,7 +142,7 @@ class LogCheck:
         return GoOn(offset, sentence, changed=True, kind="log_replaced", behind=behind)
 
     def _made_anew(self, partition: int, stored: StoredOffset, begin: int, end: int) -> Halt | None:
-        """Return a halt where the new topic holds commands that may have been handled and are not recognised."""
+        """Return a halt where the new topic holds commands that may have been handled and are no longer recognised."""
         since = self._oldest_known()
         if stored.floor is not None:
             since = max(since, int(stored.floor.taken_at.timestamp() * 1000))

@@ -20,10 +20,9 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from app.kafka.log_check import is_other_topic
 from app.kafka.ports import EventLog, LaneLease
 from app.models.outgoing import LogEnd, Outgoing, Positions
-from app.models.records import LogPosition
+from app.models.records import LogPosition, is_other_topic
 from app.utils.alarms import Alarms
 from app.utils.metrics import READ_BACKS
 

@@ -1,8 +1,8 @@
 """Reads the records of one batch from a stream of its unpacked bytes, and gets past any of them.
 
-Slower than the client library's reader, and for what that one cannot read or should not hold in memory: a header key
-that is not UTF-8, lengths that do not fit, a record of a gigabyte. A record whose length is right is got past by that
-length, whatever is in it.
+This reader is slower than the library's own. It reads what that one cannot read or should not hold in memory: a header
+key that is not UTF-8, lengths that do not fit, a record of a gigabyte. The length of a record leads to the next one,
+whatever is in it.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from app.models.records import Headers, UnreadRecord
 
-KEPT_BYTES = 1024 * 1024  # of a record; of a larger one the beginning only
+KEPT_BYTES = 1024 * 1024  # of a larger record only the beginning is kept
 BEGINNING_BYTES = 64 * 1024
 MOST_HEADERS = 100
 TOO_LARGE = f"The record is larger than {KEPT_BYTES} bytes"
@@ -30,7 +30,7 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class _Bytes:
-    """A key or a value; of a large one the beginning."""
+    """A key or a value; of a large one only the beginning."""
 
     data: bytes | None
     length: int = 0
@@ -38,11 +38,11 @@ class _Bytes:
 
 
 class Lost(Exception):
-    """Where the next record begins is not known: the rest of the batch cannot be read."""
+    """The rest of the batch cannot be read: nothing tells where the next record begins."""
 
 
 class _Malformed(Exception):
-    """Within the record a length does not fit."""
+    """A length within the record does not fit."""
 
 
 class RecordStream:
@@ -66,7 +66,7 @@ class RecordStream:
         headers: Headers = ()
         error = None
         try:
-            self._take(1)  # attributes, of which there are none
+            self._take(1)  # attributes, which are unused
             timestamp = self._varint()
             offset = self._base_offset + self._varint()
             error = "The client cannot decode the record: its key or value is longer than it"
@@ -74,7 +74,7 @@ class RecordStream:
             error = None
             headers = self._headers(end)
         except _Malformed:
-            pass  # headers that cannot be read are left out: nothing of a command is in them
+            pass  # unreadable headers are left out: a command has nothing in them
         if self._place > end:
             raise Lost
         for _ in self._parts(end - self._place):
@@ -100,7 +100,7 @@ class RecordStream:
         return tuple(found)
 
     def _bytes(self, end: int) -> _Bytes:
-        """Return what has a length before it, no more than is kept of it."""
+        """Return the bytes that follow their length, as far as they are kept."""
         length = self._varint()
         if length < 0:
             return _Bytes(None)

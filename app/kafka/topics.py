@@ -14,8 +14,8 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from app.config.config import Settings
 from app.kafka import clients
-from app.kafka.log_check import NO_ID
 from app.kafka.quirks.connections import cluster_of
+from app.models.records import NO_ID
 
 CLUSTERS_DEFAULT = -1
 

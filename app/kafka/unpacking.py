@@ -1,4 +1,4 @@
-"""Unpacks what a Kafka batch compressed, in small pieces: a megabyte on the wire can be a gigabyte in memory."""
+"""Unpacks a compressed batch in small pieces: a megabyte on the wire can be a gigabyte in memory."""
 
 import io
 import zlib
@@ -10,8 +10,8 @@ import snappy
 import zstandard
 
 PIECE_BYTES = 256 * 1024
-MOST_BYTES = 1024 * 1024 * 1024  # that one batch may unpack to; what is beyond is not looked at
-SNAPPY_BYTES = 64 * 1024 * 1024  # of one block, which can be unpacked only as a whole
+MOST_BYTES = 1024 * 1024 * 1024  # one batch may unpack to so much; more is not read
+SNAPPY_BYTES = 64 * 1024 * 1024  # of one block, which snappy unpacks only as a whole
 _XERIAL = b"\x82SNAPPY\x00"
 
 
@@ -20,7 +20,7 @@ class Unpackable(Exception):
 
 
 def pieces(codec: int, packed: bytes) -> Iterator[bytes]:
-    """Yield what is in a batch's records, at most PIECE_BYTES (with snappy one block) at a time. Raises Unpackable."""
+    """Yield the unpacked bytes of a batch, at most PIECE_BYTES (snappy: one block) at a time. Raises Unpackable."""
     if codec not in _CODECS:
         raise Unpackable(f"there is no compression {codec}")
     total = 0
@@ -63,7 +63,7 @@ def _in_frames(make: Callable[[], Any], packed: bytes) -> Iterator[bytes]:
 
 
 class _Gzip:
-    """zlib's object with the interface that the others have."""
+    """zlib's decompressor with the interface of the other codecs."""
 
     def __init__(self, inflating: Any) -> None:
         self._inflating = inflating

@@ -11,6 +11,7 @@ from app.models.commands import Command
 from app.models.rules import Refusal
 
 NO_EPOCH = -1
+NO_ID = uuid.UUID(int=0)  # of a topic on brokers that have no ids
 
 Headers = tuple[tuple[str, bytes | None], ...]
 
@@ -100,6 +101,11 @@ class LogPosition:
 
     topic_id: uuid.UUID
     next_offset: int
+
+
+def is_other_topic(one: uuid.UUID, other: uuid.UUID) -> bool:
+    """Tell whether two ids are of two topics; an id that is none equals any."""
+    return one != other and NO_ID not in (one, other)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,18 @@
-"""How busy callers keep this process: work that is not theirs makes room for them."""
+"""How busy HTTP callers keep this process: background work makes room for them."""
 
-CALL_SECONDS = 0.001  # that a call may take of the process, generously
+CALL_SECONDS = 0.001  # of the process that one call takes, generously
 
 
 class Traffic:
-    """Counts the calls that were answered."""
+    """Counts the answered calls."""
 
     def __init__(self) -> None:
         self.calls = 0
 
     def pause_after(self, seconds: float, calls: int) -> float:
-        """Return how long to let callers go first, after work of `seconds` that began at `calls`.
+        """Return the seconds to leave to callers after work that took `seconds` and began at `calls`.
 
-        As long as the calls that came meanwhile may take, and no longer than the work took: so it goes on at half of
-        its speed beside any number of callers, and at nearly all of it beside a few.
+        That is what the calls since then may take, and at most what the work took. So the work goes on at half of its
+        speed beside any number of callers, and at nearly full speed beside a few.
         """
         return min(seconds, (self.calls - calls) * CALL_SECONDS)

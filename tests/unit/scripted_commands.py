@@ -1,4 +1,4 @@
-"""Small scripted fakes of the consumer's two ports. The log keeps positions as Kafka's client does."""
+"""Small scripted fakes of the consumer's ports. The log keeps positions as Kafka's client does."""
 
 import uuid
 from collections.abc import Mapping, Sequence
@@ -43,7 +43,7 @@ class ScriptedLog:
 
     def replace(self, partition: int, parts: int, offsets: list[int], copy: int = 1) -> None:
         """The log as an older copy had it up to `parts`, and other records from there on."""
-        self.records[partition] = [it for it in self.records[partition] if it < parts] + offsets
+        self.records[partition] = [offset for offset in self.records[partition] if offset < parts] + offsets
         for offset in offsets:
             self.copies[partition, offset] = copy
 
@@ -68,15 +68,18 @@ class ScriptedLog:
     def assign(self, *partitions: int) -> None:
         """A rebalance: what is new begins at the group's offset; nothing stays paused."""
         self.paused.clear()
-        self._positions = {it: self.group.get(it, self.begins.get(it, 0)) for it in partitions}
+        self._positions = {
+            partition: self.group.get(partition, self.begins.get(partition, 0)) for partition in partitions
+        }
 
     def poll(self) -> Mapping[int, Sequence[Record]]:
         polled: dict[int, Sequence[Record]] = {}
         for partition in sorted(set(self._positions) - self.paused):
-            offsets = [it for it in self.records[partition] if it >= self._positions[partition]][: self.limit]
+            position = self._positions[partition]
+            offsets = [offset for offset in self.records[partition] if offset >= position][: self.limit]
             if offsets:
                 self._positions[partition] = offsets[-1] + 1
-                polled[partition] = [self.sent(partition, it) for it in offsets]
+                polled[partition] = [self.sent(partition, offset) for offset in offsets]
         return polled
 
     def assigned(self) -> set[int]:
@@ -91,7 +94,7 @@ class ScriptedLog:
     def bounds(self, partition: int) -> tuple[int, int]:
         self._look(partition)
         begin = self.begins.get(partition, 0)
-        return begin, max([it + 1 for it in self.records[partition]], default=begin)
+        return begin, max([offset + 1 for offset in self.records[partition]], default=begin)
 
     def committed(self, partition: int) -> int | None:
         return self.group.get(partition)
@@ -140,18 +143,18 @@ class ScriptedStore:
         self._answer(partition)
         if self.offsets[partition] == old:
             self.offsets[partition] = new
-            self.trails[partition] = [it for it in self.trails.get(partition, []) if it.offset < new.next_offset]
+            self.trails[partition] = self._below(partition, new.next_offset)
 
     def trail(self, topic: str, partition: int, below: int) -> Sequence[Checkpoint]:
         self._answer(partition)
-        return [it for it in self.trails.get(partition, []) if it.offset < below]
+        return self._below(partition, below)
 
     def keep_checkpoint(self, topic: str, partition: int) -> None:
         self._answer(partition)
         behind = self.offsets[partition].behind
         if behind is not None:
-            others = [it for it in self.trails.get(partition, []) if it.offset != behind.offset]
-            self.trails[partition] = sorted([*others, behind], key=lambda it: -it.offset)
+            others = [kept for kept in self.trails.get(partition, []) if kept.offset != behind.offset]
+            self.trails[partition] = sorted([*others, behind], key=lambda kept: -kept.offset)
 
     def handle(self, batch: Batch, *, give_up: str | None = None) -> int:
         self._answer(batch.partition)
@@ -176,6 +179,9 @@ class ScriptedStore:
     def rehearse(self) -> None:
         if self.unfit:
             raise ServiceTrouble("a sample cannot be handled either")
+
+    def _below(self, partition: int, offset: int) -> list[Checkpoint]:
+        return [kept for kept in self.trails.get(partition, []) if kept.offset < offset]
 
     def _answer(self, partition: int) -> None:
         if self.away or partition in self.away_for:

@@ -12,7 +12,7 @@ class Stage:
 
     def __init__(self, records: dict[int, list[int]], stored: dict[int, int] | None = None, **log: object) -> None:
         self.log = ScriptedLog(records, **log)  # type: ignore[arg-type]
-        self.store = ScriptedStore({it: StoredOffset(TOPIC, at) for it, at in (stored or {}).items()})
+        self.store = ScriptedStore({partition: StoredOffset(TOPIC, at) for partition, at in (stored or {}).items()})
         self.alarms = Alarms()
         self.consumer = CommandConsumer(self.log, self.store, self.store, self.alarms)
         self.log.assign(*records)

@@ -73,14 +73,14 @@ def test_every_command_is_handled_once_and_in_order() -> None:
     ],
 )
 def test_a_batch_is_bounded_in_bytes_and_has_one_record_at_least(sizes: list[int | None], cut: list[int]) -> None:
-    records = [Sent(it, value=None if size is None else bytes(size)) for it, size in enumerate(sizes)]
+    records = [Sent(offset, value=None if size is None else bytes(size)) for offset, size in enumerate(sizes)]
     found = list(BatchSizes().split_by_bytes(0, records))
     assert [len(batch) for batch in found] == cut
     assert [record for batch in found for record in batch] == records
 
 
 def test_keys_count_too() -> None:
-    records = [Sent(it, key=bytes(BATCH_BYTES // 2), value=b"{}") for it in range(2)]
+    records = [Sent(offset, key=bytes(BATCH_BYTES // 2), value=b"{}") for offset in range(2)]
     assert [len(batch) for batch in BatchSizes().split_by_bytes(0, records)] == [1, 1]
 
 
@@ -353,7 +353,7 @@ def test_many_dead_letters_in_a_row_ring_an_alarm_and_a_good_command_ends_it() -
 
 
 def test_who_has_no_partition_left_takes_the_alarm_back() -> None:
-    """No good command could end it there; who has the partition now rings for itself."""
+    """No good command could end it there; the instance that has the partition now rings for itself."""
     stage = Stage({0: list(range(DEAD_LETTERS_IN_A_ROW))})
     stage.store.letters = set(range(DEAD_LETTERS_IN_A_ROW))
     assert list(stage.play().alarms.all()) == ["dead_letters"]

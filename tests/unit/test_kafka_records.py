@@ -85,7 +85,7 @@ def test_a_command_is_read_whatever_is_in_its_headers(headers: str, codec: int) 
     """[K10]"""
     neighbours = (a_record(0, b"before"), a_record(1, b"it", HEADERS[headers], b"key"), a_record(2, b"behind"))
     found = read(a_batch(5, *neighbours, codec=codec), at=5)
-    assert [(it.offset, it.value) for it in found] == [(5, b"before"), (6, b"it"), (7, b"behind")]
+    assert [(record.offset, record.value) for record in found] == [(5, b"before"), (6, b"it"), (7, b"behind")]
     assert (found[1].key, found[1].timestamp) == (b"key", 1000)
 
 
@@ -98,7 +98,11 @@ def test_a_record_whose_lengths_do_not_fit_is_a_dead_letter_alone() -> None:
     """[K10]"""
     broken = b"\0" + varint(0) + varint(1) + varint(999) + b"xyz"
     found = read(a_batch(0, GOOD, varint(len(broken)) + broken, a_record(2)))
-    assert [(it.offset, isinstance(it, UnreadRecord)) for it in found] == [(0, False), (1, True), (2, False)]
+    assert [(record.offset, isinstance(record, UnreadRecord)) for record in found] == [
+        (0, False),
+        (1, True),
+        (2, False),
+    ]
     assert found[1].damaged
     assert "longer than it" in found[1].error
 
@@ -107,7 +111,7 @@ def test_a_record_whose_lengths_do_not_fit_is_a_dead_letter_alone() -> None:
 def test_a_record_of_impossible_length_takes_the_rest_of_its_batch_with_it(length: int) -> None:
     """[K10] Others go on."""
     found = read(a_batch(0, GOOD, a_record(1, length=length), a_record(2)), a_batch(3, GOOD))
-    assert [(it.offset, after(it)) for it in found] == [(0, 1), (1, 3), (3, 4)]
+    assert [(record.offset, after(record)) for record in found] == [(0, 1), (1, 3), (3, 4)]
     assert found[1].error == "The client cannot decode the batch at offsets 1 to 2: it has lengths that do not fit"
 
 
@@ -127,7 +131,11 @@ def test_a_record_of_impossible_length_takes_the_rest_of_its_batch_with_it(lengt
 def test_a_batch_that_cannot_be_unpacked_is_a_dead_letter_with_its_bytes(broken: bytes, why: str) -> None:
     """[K10]"""
     found = read(a_batch(1, GOOD), broken, a_batch(3, GOOD), at=1)
-    assert [(it.offset, isinstance(it, UnreadRecord)) for it in found] == [(1, False), (2, True), (3, False)]
+    assert [(record.offset, isinstance(record, UnreadRecord)) for record in found] == [
+        (1, False),
+        (2, True),
+        (3, False),
+    ]
     assert (found[1].value, found[1].damaged) == (broken, True)
     assert why in found[1].error
 
@@ -138,17 +146,20 @@ def test_a_wrong_checksum_is_fetched_again_before_it_is_a_dead_letter() -> None:
     broken[-1] ^= 1
     tries: dict[Any, int] = {}
     log = (a_batch(0, GOOD), bytes(broken), a_batch(3, GOOD))
-    assert [it.offset for it in read(*log, tries=tries)] == [0]
+    assert [record.offset for record in read(*log, tries=tries)] == [0]
     assert read(*log[1:], at=1, tries=tries)[0].value == bytes(broken)
     assert tries == {}
-    assert [(it.offset, after(it)) for it in read(*log[1:], at=1, tries={(PLACE, 1): 1})] == [(1, 3), (3, 4)]
+    assert [(record.offset, after(record)) for record in read(*log[1:], at=1, tries={(PLACE, 1): 1})] == [
+        (1, 3),
+        (3, 4),
+    ]
 
 
 def test_reading_begins_where_it_is_asked_for() -> None:
     batch = a_batch(0, *[a_record(it, headers=HEADERS["a name that is not UTF-8"]) for it in range(4)])
-    assert [it.offset for it in read(batch, at=2)] == [2, 3]
+    assert [record.offset for record in read(batch, at=2)] == [2, 3]
     broken = a_batch(0, GOOD, a_record(1), packed=b"garbage", codec=1)
-    assert [(it.offset, after(it)) for it in read(broken, at=1)] == [(1, 2)]
+    assert [(record.offset, after(record)) for record in read(broken, at=1)] == [(1, 2)]
 
 
 @pytest.mark.parametrize("codec", PACK)
@@ -158,7 +169,7 @@ def test_a_record_that_unpacks_to_megabytes_is_kept_as_its_beginning_length_and_
     value = b"a" * (size * 1024 * 1024)
     found = read(a_batch(0, GOOD, a_record(1, value, key=b"key", headers=varint(1) + field(b"a") + field(b"b")),
                          a_record(2), codec=codec))  # fmt: skip
-    assert [it.offset for it in found] == [0, 1, 2]
+    assert [record.offset for record in found] == [0, 1, 2]
     large = found[1]
     assert (large.key, large.value, large.length) == (b"key", value[: 64 * 1024], len(value))
     assert large.sha256 == hashlib.sha256(value).digest()
@@ -171,13 +182,13 @@ def test_what_unpacks_without_end_is_not_unpacked_to_its_end(codec: int, monkeyp
     monkeypatch.setattr("app.kafka.unpacking.MOST_BYTES", 6 * 1024 * 1024)
     records = [a_record(0, b"a" * 3 * 1024 * 1024), a_record(1, b"a" * 9 * 1024 * 1024), a_record(2)]
     found = read(a_batch(0, *records, codec=codec), a_batch(3, GOOD))
-    assert [(it.offset, after(it)) for it in found] == [(0, 1), (1, 3), (3, 4)]
+    assert [(record.offset, after(record)) for record in found] == [(0, 1), (1, 3), (3, 4)]
     assert "it unpacks to more than 6291456 bytes" in found[1].error
 
 
 def test_many_records_that_unpack_to_a_megabyte_each_come_a_few_at_a_time() -> None:
     """Else 500 of them would be half a gigabyte."""
-    batch = a_batch(0, *[a_record(it, b"a" * 1024 * 1024) for it in range(30)], codec=1)
+    batch = a_batch(0, *[a_record(delta, b"a" * 1024 * 1024) for delta in range(30)], codec=1)
     assert len(read(batch, most=500)) == 8
 
 
@@ -201,7 +212,7 @@ def test_markers_and_aborted_transactions_are_left_out() -> None:
     records = _Records({}, 0, PLACE, MemoryRecords(aborted + marker + committed),
                        isolation_level=IsolationLevel.READ_COMMITTED,
                        aborted_transactions=[SimpleNamespace(producer_id=77, first_offset=0)])  # fmt: skip
-    assert [it.offset for it in records.take()] == [2]
+    assert [record.offset for record in records.take()] == [2]
     assert records.next_fetch_offset == 3
 
 
@@ -225,5 +236,7 @@ def test_a_partition_that_the_broker_cannot_read_ends_no_poll(monkeypatch: pytes
 
     fetcher = SimpleNamespace(_append=None, _parse_fetched_data=parse)
     quirks.get_past_any_record(SimpleNamespace(_fetcher=fetcher))
-    found = [fetcher._parse_fetched_data(SimpleNamespace(topic_partition=PLACE, fetched_offset=it)) for it in (7, 8)]
+    found = [
+        fetcher._parse_fetched_data(SimpleNamespace(topic_partition=PLACE, fetched_offset=offset)) for offset in (7, 8)
+    ]
     assert found == [None, "records"]

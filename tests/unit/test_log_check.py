@@ -7,8 +7,8 @@ import pytest
 
 from app.kafka.command_ports import PartitionAway
 from app.kafka.consumer import LOOKS_BEFORE_NEW_CLIENT
-from app.kafka.log_check import NO_ID, LogCheck
-from app.models.records import Checkpoint, Floor, StoredOffset, digest
+from app.kafka.log_check import LogCheck
+from app.models.records import NO_ID, Checkpoint, Floor, StoredOffset, digest
 from tests.unit.scripted_commands import OTHER_TOPIC, TOPIC
 from tests.unit.stage import Stage
 

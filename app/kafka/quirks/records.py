@@ -1,9 +1,13 @@
 """Makes kafka-python get past every record, whatever is in it [K10].
 
-As it is, kafka-python 3.0.12 raises from `poll` for a header key that is not UTF-8, a bad checksum, a codec that it
-does not know, for ever and with it for all other partitions; and it unpacks what a batch compressed at once, however
-much that is. Its own reader reads a batch still; what that one cannot read is read again by RecordStream, record by
-record, and what cannot be read then either is an UnreadRecord.
+What it does: by itself kafka-python raises from `poll` for a header key that is not UTF-8, a wrong checksum, or a codec
+that it does not know. It raises for ever, and so no other partition is read either. It also unpacks a batch in one
+piece, however much memory that takes. Here its own reader still reads each batch. RecordStream reads what that reader
+cannot, record by record, and a record that this cannot read either becomes an UnreadRecord.
+What it touches: the consumer's `_fetcher` with `_append`, `_parse_fetched_data` and `PartitionRecords`; the
+`_next_slice` of MemoryRecords; `_buffer`, `_pos` and `_decompressed` of a batch.
+What it bought: no record stops a partition, and one poll hands out about POLL_BYTES at most.
+Fails without it: tests/unit/test_kafka_records.py, tests/integration/test_kafka_undecodable.py.
 """
 
 import functools
@@ -24,16 +28,16 @@ from app.models.records import UnreadRecord
 
 log = logging.getLogger(__name__)
 
-WHOLE_BYTES = 4 * 1024 * 1024  # what a batch may unpack to and still be read as a whole
+WHOLE_BYTES = 4 * 1024 * 1024  # a batch that unpacks to no more is read as a whole
 POLL_BYTES = 8 * 1024 * 1024  # records of one poll, about
-TRIES = 2  # of a batch whose checksum is wrong: what the network did passes
+TRIES = 2  # of a batch whose checksum is wrong: the network may have damaged it
 UNREADABLE_SECONDS = 0.1  # between two tries to have a damaged segment read
 
 
 def get_past_any_record(consumer: KafkaConsumer) -> None:
     """Make the consumer return UnreadRecords for what cannot be decoded, and no more than about POLL_BYTES at once.
 
-    A partition that the broker itself cannot read gives nothing, and the others go on: whoever watches sees it stand.
+    A partition that the broker itself cannot read gives nothing, and the others go on. The watch sees it stand.
     """
     fetcher = consumer._fetcher
     fetcher.PartitionRecords = functools.partial(_Records, {})
@@ -44,7 +48,7 @@ def get_past_any_record(consumer: KafkaConsumer) -> None:
             return parse(fetched)
         except CorruptRecordError:
             log.warning("the broker cannot read partition %s at %s", fetched.topic_partition, fetched.fetched_offset)
-            time.sleep(UNREADABLE_SECONDS)  # it is asked again at once
+            time.sleep(UNREADABLE_SECONDS)  # the client asks for it again at once
             return None
 
     def append_some(drained: Any, part: Any, most: int, update: bool) -> int:
@@ -56,7 +60,7 @@ def get_past_any_record(consumer: KafkaConsumer) -> None:
 
 
 def records_in(place: TopicPartition, data: bytes, offset: int) -> Iterator[Any]:
-    """Yield the records that a broker answered with, from an offset on, one by one; what is none is an UnreadRecord."""
+    """Yield the records in a broker's answer from an offset on, UnreadRecords among them."""
     found: Iterator[Any] = _Records(None, offset, place, MemoryRecords(data)).record_iterator
     return found
 
@@ -70,7 +74,7 @@ class _Records(Fetcher.PartitionRecords):
         super().__init__(*arguments, **options)
 
     def take(self, n: int | None = None) -> list[Any]:
-        """Return the next records: at most `n`, and no more when they have POLL_BYTES."""
+        """Return the next records: at most `n`, and no more once they have POLL_BYTES."""
         records: list[Any] = []
         size = 0
         while size < POLL_BYTES and (n is None or len(records) < n) and self.record_iterator is not None:
@@ -103,7 +107,7 @@ class _Records(Fetcher.PartitionRecords):
         self.drain()
 
     def _tries_again(self, tp: TopicPartition, base_offset: int) -> bool:
-        """Tell whether the batch is to be fetched anew: nothing of it was returned, so it is asked for again."""
+        """Tell whether the batch is to be fetched again: the client asks for what it did not return."""
         if self._tries is None:
             return False
         tries = self._tries[tp, base_offset] = self._tries.get((tp, base_offset), 0) + 1
@@ -114,7 +118,7 @@ class _Records(Fetcher.PartitionRecords):
         return False
 
     def _holds_records(self, batch: Any) -> bool:
-        """Tell whether the batch is for consumers: neither a marker of a transaction nor one that was aborted."""
+        """Tell whether the batch is for consumers: no marker of a transaction, and of no aborted one."""
         self.leader_epoch = batch.leader_epoch
         if self.isolation_level == IsolationLevel.READ_COMMITTED and batch.has_producer_id():
             self._consume_aborted_transactions_up_to(batch.last_offset)
@@ -184,7 +188,7 @@ class _Records(Fetcher.PartitionRecords):
             )  # fmt: skip
 
     def _of_old_format(self, tp: TopicPartition, batch: Any) -> Iterator[Any]:
-        """Before version 2 a batch is one message, or a compressed one that has several."""
+        """Read a batch as it was before version 2: one message, or a compressed one that holds several."""
         last = self.fetch_offset - 1
         try:
             for record in batch:
