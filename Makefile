@@ -1,14 +1,14 @@
-# Needs Python >= 3.11 and make, nothing else. `make help` lists the targets.
+# Needs Python 3.11 or newer and make, nothing else. `make help` lists the targets.
 .DEFAULT_GOAL := help
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 CODE := app tools tests migrations run.py gunicorn.conf.py
-# Two files at a time, each process with a PostgreSQL and an Apache Kafka of its own.
+# Two processes share the test files; each has a PostgreSQL and an Apache Kafka of its own.
 TWO_AT_A_TIME := -n 2 --dist loadfile
 COMPILE := $(BIN)/uv pip compile --quiet --no-header --generate-hashes --universal --python-version 3.11
 
-# The programs of another PostgreSQL than the one that is installed here, such as PG_BIN=/usr/lib/postgresql/15/bin.
+# PG_BIN takes the programs of another PostgreSQL, such as PG_BIN=/usr/lib/postgresql/15/bin.
 ifdef PG_BIN
 export PG_BIN
 endif
@@ -21,25 +21,25 @@ run: $(INSTALLED) ## start PostgreSQL, Apache Kafka and the service on port 3000
 stack: $(INSTALLED) ## start PostgreSQL and Apache Kafka, print their addresses
 	@exec $(BIN)/python -m tools.stack up
 
-test: $(INSTALLED) ## all tests; PG_BIN=/usr/lib/postgresql/15/bin on that PostgreSQL; TESTS=tests/contract for some
+test: $(INSTALLED) ## all tests; TESTS=tests/contract for some; PG_BIN=/usr/lib/postgresql/15/bin on another PostgreSQL
 	$(BIN)/python -m pytest $(TWO_AT_A_TIME) $(TESTS)
 
-check: lint ## format, lint, types, tests with coverage: what CI runs
+check: lint ## format, lint, types, all tests with coverage; CI runs this
 	$(BIN)/python -m pytest $(TWO_AT_A_TIME) --cov --cov-report=term --durations=15
 
-bench: $(INSTALLED) ## this service beside its peers and the version before, half an hour; CASE=create,get for some; growth, scaling, profile
+bench: $(INSTALLED) ## measure this service beside its peers, half an hour; CASE=create,get for some; growth, scaling, profile
 	$(BIN)/python -m tests.benchmarks --write $(if $(CASE),--case $(CASE))
 
-chaos: $(INSTALLED) ## the fault matrix, over an hour; ROW=2,17 SECONDS=60 SEED=1 for some of it
+chaos: $(INSTALLED) ## the fault matrix, over an hour; ROW=2,17 for some rows; SECONDS=60; SEED=1
 	$(BIN)/python -m tests.faults.matrix $(if $(ROW),--row $(ROW),--write) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
 
-chaos-quick: $(INSTALLED) ## six rows of it in their short form, some minutes; ROW=4,17 for others
+chaos-quick: $(INSTALLED) ## six rows in their short form, some minutes; ROW=4,17 for others
 	$(BIN)/python -m tests.faults.matrix --quick $(if $(ROW),--row $(ROW)) $(if $(SEED),--seed $(SEED))
 
-chaos-ablation: $(INSTALLED) ## one protection taken out at a time: its row must turn red
+chaos-ablation: $(INSTALLED) ## take out one protection at a time: its row must turn red
 	$(BIN)/python -m tests.faults.ablation --write $(if $(SEED),--seed $(SEED))
 
-mutation: $(INSTALLED) ## mutation test of the rules: how many faults their tests would find
+mutation: $(INSTALLED) ## mutation test of the rules: how many planted faults the tests find
 	$(BIN)/mutmut run
 	$(BIN)/mutmut export-cicd-stats
 	@cat mutants/mutmut-cicd-stats.json

@@ -1,8 +1,8 @@
-"""Carries out the Dockerfile's own steps without a docker engine: `python -m tools.container FOLDER`.
+"""Carries out the Dockerfile's steps without a Docker engine: `python -m tools.container FOLDER`.
 
-Each instruction of the Dockerfile is read and done in FOLDER, with an environment of its own: the copies, the hashed
-install, the plain user, the very CMD and the very HEALTHCHECK. An instruction that it does not know stops it, so it
-cannot agree with a Dockerfile that says something else. The addresses come from the environment.
+The program reads each instruction of the Dockerfile and carries it out in FOLDER, with its own environment: the copies,
+the hashed install, the plain user, CMD and HEALTHCHECK. An unknown instruction stops the program, so it cannot pass
+over a part of the Dockerfile. The addresses come from the environment.
 """
 
 import fnmatch
@@ -21,7 +21,7 @@ from pathlib import Path
 from string import Template
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-PLAIN_UID = 65534  # "nobody", where the user of the Dockerfile is not on this machine
+PLAIN_UID = 65534  # "nobody": the Dockerfile's user does not exist on this machine
 HEALTHY_SECONDS = 40.0
 STOP_SECONDS = 30.0
 
@@ -29,7 +29,7 @@ _PASSED_ON = ("DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS", "PORT", "LANG")
 
 
 class Disagreement(Exception):
-    """The Dockerfile says what this program cannot do, or does not hold what it says."""
+    """The Dockerfile has a step that this program does not know, or a step does not work."""
 
 
 @dataclass
@@ -49,7 +49,7 @@ class Image:
         return self.folder / "service"
 
     def run_environment(self) -> Mapping[str, str]:
-        """The environment of the container: nothing of ours but the addresses."""
+        """Return the container's environment: the Dockerfile's, with the addresses of ours."""
         passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         return {**self.environment, **passed, "PATH": f"{self.folder / 'venv' / 'bin'}:/usr/bin:/bin"}
 
@@ -110,7 +110,7 @@ def _check_python(base: str) -> None:
 
 
 def _is_sent(name: str) -> bool:
-    """Tell whether .dockerignore lets the file or folder into the build; its last line that fits decides."""
+    """Tell whether .dockerignore lets the file or folder into the build; the last line that matches decides."""
     sent = True
     for line in (CHECKOUT / ".dockerignore").read_text().split():
         if fnmatch.fnmatch(name, line.lstrip("!")):
@@ -159,7 +159,7 @@ def _program(image: Image, name: str) -> str:
 
 
 def main() -> int:
-    """Build, start, check, stop. Returns the exit code."""
+    """Build, start, check, stop. Return the exit code."""
     folder = Path(sys.argv[1]).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     try:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes .venv with the packages of requirements-dev.txt. `make` calls it when a requirements file changed. PYTHON names
-# the interpreter to use; without it the first one that is new enough.
+# Makes .venv with the packages of requirements-dev.txt. `make` calls this when a requirements file has changed. PYTHON
+# names the interpreter; without PYTHON it is the first one that is new enough.
 set -euo pipefail
 
 fail() {

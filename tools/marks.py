@@ -1,6 +1,6 @@
-"""Lists the marks of docs/contract.md, such as [H9], that no test refers to; exits 1 if there is one.
+"""Lists the marks of docs/contract.md, such as [H9], that no test names; exits with 1 if there is one.
 
-A test refers to a mark by naming it in square brackets, in its docstring or in a comment.
+A test names a mark in square brackets, in its docstring or in a comment.
 """
 
 import re
@@ -20,13 +20,13 @@ def marks(text: str) -> set[str]:
 
 
 def unproven(contract: Path = CONTRACT, tests: Path = TESTS) -> list[str]:
-    """Return the marks of the contract that no Python file below `tests` names, in order."""
+    """Return the contract's marks that no Python file below `tests` names, in order."""
     named = {mark for path in tests.rglob("*.py") for mark in marks(path.read_text(encoding="utf-8"))}
     return sorted(marks(contract.read_text(encoding="utf-8")) - named, key=lambda mark: (mark[0], int(mark[1:])))
 
 
 def main() -> int:
-    """Print the unproven marks, one a line; return the exit status."""
+    """Print the unproven marks, one per line; return the exit code."""
     missing = unproven()
     for mark in missing:
         print(mark)

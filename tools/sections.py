@@ -1,4 +1,4 @@
-"""The sections of a document that a program writes: what stands between two marks, never by hand."""
+"""The sections of documents that programs write: the text between two marks, never edited by hand."""
 
 import os
 import platform
@@ -12,7 +12,7 @@ _BEGIN, _END = "<!-- {} begins -->", "<!-- {} ends -->"
 
 
 def write_section(document: Path, name: str, lines: Iterable[str]) -> None:
-    """Replace what stands between the marks of that name. Raises ValueError where the document has none."""
+    """Replace the text between the marks of that name. Raises ValueError where the document has none."""
     begin, end = _BEGIN.format(name), _END.format(name)
     text = document.read_text()
     before, _, rest = text.partition(begin)
@@ -29,7 +29,7 @@ def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[s
 
 
 def when_and_where() -> str:
-    """Return the time and the machine, as the sections begin."""
+    """Return the time and the machine, with which sections begin."""
     memory = psutil.virtual_memory().total / 2**30
     return (
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} "

@@ -1,7 +1,7 @@
-"""The addresses of the development stack, as `make run` and `make stack` leave them in the checkout while they run.
+"""The addresses of the development stack, which `make run` and `make stack` keep in a file while they run.
 
-`flask` commands and the examples find them there. The service itself never looks: only who runs a command by hand in
-the checkout of a running stack, and has not said where the database and the broker are, means that one.
+`flask` commands and the examples read the file, the service never does: only a person who runs a command in the
+checkout, and has set neither address, means the stack that runs there.
 """
 
 import fcntl
@@ -15,9 +15,9 @@ NAMES = ("DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS")
 
 
 def of_running_stack(file: Path = FILE) -> dict[str, str]:
-    """Return the addresses while the program that wrote them lives, else nothing. Does not block, raises nothing.
+    """Return the addresses while the stack runs, else nothing. Does not block, raises nothing.
 
-    That program holds a lock on the file, which ends with it, whatever ends it.
+    The program that wrote the file holds a lock on it until the program ends, also by a kill.
     """
     try:
         with file.open() as opened:
@@ -32,7 +32,7 @@ def of_running_stack(file: Path = FILE) -> dict[str, str]:
 def where_not_told(environment: Mapping[str, str], file: Path = FILE) -> dict[str, str]:
     """Return the running stack's addresses where `environment` names neither the database nor the broker.
 
-    Never one of the two: a command that writes to one world's database and the other's broker would do harm.
+    Never one without the other: a command that writes to one system's database and another's broker would do harm.
     """
     if any(name in environment for name in NAMES):
         return {}

@@ -28,7 +28,7 @@ _EXAMPLE = (
 
 
 def main() -> int:
-    """Returns the exit code: 0 after Ctrl-C or SIGTERM, 1 with a sentence when something could not be started."""
+    """Return the exit code: 0 after Ctrl-C or SIGTERM, 1 with a sentence where something could not be started."""
     arguments = _parser().parse_args()
     load_dotenv(CHECKOUT / ".env")  # as the service does
     action: Callable[[ExitStack], None] = arguments.action
@@ -40,7 +40,7 @@ def main() -> int:
                 action(parts)
             except KeyboardInterrupt:
                 _say("Stopping ...")
-            finally:  # the parts are stopped next, last started first: nothing may interrupt that
+            finally:  # the parts stop next, the last one first, and nothing may interrupt that
                 for number in _STOPPING:
                     signal.signal(number, signal.SIG_IGN)
     except StackError as error:
@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(parts: ExitStack) -> None:
     postgres, broker = _servers()
-    check_settings(_addresses(postgres, broker))  # what would stop the service is found before anything starts
+    check_settings(_addresses(postgres, broker))  # finds what would stop the service before anything starts
     port = _port("PORT", 3000)
     _clear_leftovers(postgres, broker)
     require_free(port, Service.name)
@@ -106,7 +106,7 @@ def _addresses(postgres: Postgres, broker: Broker) -> dict[str, str]:
 
 
 def _start_stack(parts: ExitStack, postgres: Postgres, broker: Broker) -> dict[str, str]:
-    """Start both at once, topics included, and return their addresses. Without a broker its address is left out."""
+    """Start both at once, topics included, and return their addresses; without a broker the database's alone."""
     began = _launch_anywhere(parts, postgres)
     try:
         broker_began = _launch_anywhere(parts, broker)
@@ -130,7 +130,7 @@ def _launch_anywhere(parts: ExitStack, server: Server) -> float:
 
 
 def _launch(parts: ExitStack, server: Server) -> float:
-    """Start it without waiting, have it stopped in the end, and return when that began."""
+    """Start the server without waiting, let `parts` stop it in the end, and return the time of the start."""
     began = time.monotonic()
     server.launch()
     parts.callback(server.stop)

@@ -11,7 +11,7 @@ _NOTE = "# Written while the stack of this checkout runs; `. .stack/addresses.en
 
 @contextmanager
 def left_in(file: Path, addresses: Mapping[str, str]) -> Iterator[None]:
-    """Leave them in the file until the end. A lock on it tells readers that we live: it ends with us, even killed."""
+    """Keep the addresses in the file until the end. A lock on the file tells readers that this process lives."""
     file.parent.mkdir(parents=True, exist_ok=True)
     fresh = file.with_suffix(".new")
     with fresh.open("w") as written:

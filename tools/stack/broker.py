@@ -28,7 +28,7 @@ _FORMAT_SECONDS = 60
 _METADATA, _VERSION_1, _NO_CLIENT_ID = 3, 1, -1
 _LARGEST_RECORD = 2 * 1024 * 1024
 
-# The settings that differ from Kafka's own, for one node that is started, killed and started again all day.
+# The settings that differ from Kafka's defaults, for one node that tests start and kill all day.
 _SETTINGS: dict[str, object] = {
     "process.roles": "broker,controller",
     "node.id": 1,
@@ -45,8 +45,8 @@ _SETTINGS: dict[str, object] = {
     "share.coordinator.state.topic.min.isr": 1,
     "replica.fetch.max.bytes": 2 * _LARGEST_RECORD,
     "group.initial.rebalance.delay.ms": 0,  # instead of 3 s
-    "broker.session.timeout.ms": 2000,  # after a kill the old session must end first: 4 s to come back instead of 12
-    "broker.heartbeat.interval.ms": 500,  # the default is the whole session: a busy machine would end it
+    "broker.session.timeout.ms": 2000,  # after a kill the old session must end first: a restart takes 4 s instead of 12
+    "broker.heartbeat.interval.ms": 500,  # by default as long as the session, which a busy machine would end
 }
 
 
@@ -73,13 +73,13 @@ class Broker(Server):
                 return
 
     def create_service_topics(self) -> None:
-        """The topics of the service; a dead letter may be larger than any record the broker takes elsewhere."""
+        """Create the service's topics. A dead letter may be larger than any record on other topics."""
         self.create_topic("order_commands")
         self.create_topic("order_events")
         self.create_topic("order_commands.dlq", max_message_bytes=_LARGEST_RECORD)
 
     def _settings(self) -> Mapping[str, object]:
-        """The content of server.properties at the next start."""
+        """Return the content of server.properties at the next start."""
         controller = free_port()
         places = {
             "log.dirs": self.folder / "data",
@@ -101,7 +101,7 @@ class Broker(Server):
         return [*java, "kafka.Kafka", str(properties)]
 
     def _answers(self) -> bool:
-        """By a Metadata request of our own: a client of kafka-python leaks a socket for each attempt that fails."""
+        """Ask by a Metadata request: kafka-python's clients leak a socket per failed attempt."""
         request = struct.pack(">hhihi", _METADATA, _VERSION_1, 0, _NO_CLIENT_ID, 0)
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
@@ -110,11 +110,11 @@ class Broker(Server):
                     _, _, brokers = struct.unpack(">iii", answer.read(12))
         except (OSError, struct.error):
             return False
-        return bool(brokers)  # none while the session of a killed predecessor is alive
+        return bool(brokers)  # none while the session of a killed predecessor lasts
 
 
 def _format(tool: list[str], properties: Path) -> None:
-    """Make the data folder of a new cluster. Blocks about a second."""
+    """Make the data folder of a new cluster. Blocks for about a second."""
     command = [*tool, "format", "--cluster-id", "order-service-develop", "--config", str(properties)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=_FORMAT_SECONDS, check=False)
     if done.returncode != 0:

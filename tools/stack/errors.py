@@ -1,4 +1,4 @@
-"""What can go wrong with the stack; each message is one sentence a person can act on."""
+"""The errors of the stack; each message is one sentence that a person can act on."""
 
 
 class StackError(Exception):
@@ -6,12 +6,12 @@ class StackError(Exception):
 
 
 class PortTaken(StackError):
-    """Something else listens on the port that was asked for."""
+    """Another program listens on the port."""
 
 
 class AlreadyRunning(StackError):
-    """Another run, still alive, owns the folder."""
+    """Another run, which is still alive, owns the folder."""
 
 
 class JarsMissing(StackError):
-    """Apache Kafka's jars are not there and cannot be fetched."""
+    """Apache Kafka's jars are missing and cannot be fetched."""

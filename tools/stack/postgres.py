@@ -34,11 +34,11 @@ class Postgres(Server):
     stop_seconds = 15.0
 
     def url(self, database: str = DATABASE) -> str:
-        """The address of a database, as DATABASE_URL takes it."""
+        """Return the address of a database, as DATABASE_URL takes it."""
         return f"postgresql://postgres:{_PASSWORD}@127.0.0.1:{self.port}/{database}"
 
     def await_answer(self) -> None:
-        """As Server.await_answer; `order_db` is there afterwards."""
+        """Do what Server.await_answer does; afterwards the database `order_db` exists."""
         super().await_answer()
         with self._maintenance() as cursor:
             cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,))
@@ -47,7 +47,7 @@ class Postgres(Server):
             self.create_database(DATABASE)
 
     def stop(self, mode: Literal["fast", "immediate"] = "fast") -> None:
-        """`fast` rolls back what is open and closes cleanly, `immediate` is a crash that recovers at the next start."""
+        """Stop. `fast` rolls back open transactions and ends cleanly; `immediate` crashes: the next start recovers."""
         self._stop(_STOPS[mode])
 
     def create_database(self, name: str) -> str:
@@ -57,13 +57,13 @@ class Postgres(Server):
         return self.url(name)
 
     def drop_database(self, name: str) -> None:
-        """Drop a database if it exists, whoever is connected to it."""
+        """Drop a database if it exists, and disconnect its sessions."""
         with self._maintenance() as cursor:
             cursor.execute(SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(Identifier(name)))
 
     @cached_property
     def installation(self) -> Installation:
-        """Programs and account; `installation.command("pg_basebackup", …)` runs the other tools."""
+        """The programs and the account; `installation.command("pg_basebackup", …)` runs other programs."""
         self.folder.mkdir(parents=True, exist_ok=True)
         return find_installation(self.folder)
 
@@ -99,7 +99,7 @@ class Postgres(Server):
         return True
 
     def _initdb(self) -> None:
-        """Into a folder beside, renamed at the end: a killed initdb leaves nothing that looks like data."""
+        """Make the data in a folder beside, renamed at the end: a killed initdb leaves nothing that looks like data."""
         home = self.installation.home
         fresh, password = home / "data.new", home / "password"
         shutil.rmtree(fresh, ignore_errors=True)
@@ -121,7 +121,7 @@ class Postgres(Server):
         fresh.rename(self.data)
 
     def _kill_orphans(self) -> None:
-        """Processes of a postmaster that was killed may outlive it, frozen ones for ever, and bar the next start."""
+        """Kill processes that outlived a killed postmaster: they block the next start, frozen ones for ever."""
         orphans = [
             process
             for process in psutil.process_iter(["name", "cwd"])
@@ -133,9 +133,9 @@ class Postgres(Server):
         wait_gone(orphans, _DEATH_SECONDS)
 
     def _disarm_stale_lock(self) -> None:
-        """PostgreSQL will not start while any process has the id in its lock file, except its parent: name that.
+        """Write this process's id into the lock file: PostgreSQL accepts an id there that only its parent has.
 
-        Deleting the file would delete the id of the shared memory too, by which it finds processes that still use it.
+        The file stays, because PostgreSQL finds processes that still use the shared memory by another id in the file.
         """
         lock = self.data / "postmaster.pid"
         if lock.exists():

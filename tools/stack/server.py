@@ -1,7 +1,7 @@
-"""One server process under our own care: started, awaited, stopped, killed, frozen.
+"""One server process: start, wait until it answers, stop, kill, freeze.
 
-Each runs in a session of its own, so that Ctrl-C reaches only us and we stop the parts in order. This class knows
-nothing of what the server does; a subclass gives the command and says when it answers. It is driven from one thread.
+Each server has a session of its own, so that Ctrl-C reaches only this program, which stops the parts in order. A
+subclass gives the command line and says when the server answers. Use it from one thread.
 """
 
 import os
@@ -41,11 +41,11 @@ class Server(ABC):
 
     @abstractmethod
     def _prepare(self) -> list[str]:
-        """Make what the server needs before it starts, and return its command line. May block."""
+        """Prepare the server's folder, and return the command line. May block."""
 
     @abstractmethod
     def _answers(self) -> bool:
-        """Whether it does its work already. Returns within about two seconds, raises nothing."""
+        """Tell whether the server works already. Returns within about two seconds, raises nothing."""
 
     def _spawn(self, command: list[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -57,18 +57,18 @@ class Server(ABC):
 
     @property
     def running(self) -> bool:
-        """Whether the process is there, frozen or not, whoever started it."""
+        """Whether the process exists, frozen or not, of this run or of an earlier one."""
         return self._main() is not None
 
     def start(self) -> None:
-        """`launch` and `await_answer`. Raises what they raise."""
+        """Call `launch` and `await_answer`. Raises what they raise."""
         self.launch()
         self.await_answer()
 
     def launch(self) -> None:
         """Start the process; blocks for its preparation only.
 
-        What an earlier, killed run left in the folder is stopped first. Raises AlreadyRunning when its owner is alive,
+        First stops what an earlier, killed run left in the folder. Raises AlreadyRunning where that run is alive,
         PortTaken, or StackError; then nothing is left running.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -87,7 +87,7 @@ class Server(ABC):
             raise
 
     def await_answer(self) -> None:
-        """Block until it answers, at most `start_seconds`. Else it is killed: StackError with the end of its log."""
+        """Block until it answers, at most `start_seconds`; else kill it. Raises StackError with the log's end."""
         try:
             self._await_answer()
         except BaseException:
@@ -95,7 +95,7 @@ class Server(ABC):
             raise
 
     def clear_leftover(self) -> None:
-        """Stop what a killed run left in the folder. Blocks like `stop`. Raises AlreadyRunning for a living owner."""
+        """Stop what a killed run left in the folder. Blocks like `stop`. Raises AlreadyRunning if that run is alive."""
         record = Record.read(self._record)
         if record is None or not self.running:
             return
@@ -105,13 +105,13 @@ class Server(ABC):
         self.stop()
 
     def stop(self) -> None:
-        """Ask it to end, block at most `stop_seconds`, then kill what is left. Does nothing when it does not run."""
+        """Ask the server to end, block for at most `stop_seconds`, then kill it. Does nothing where it does not run."""
         self._stop(signal.SIGTERM)
 
     def kill(self) -> None:
-        """SIGKILL to the process and all its children; returns when they are gone."""
+        """Send SIGKILL to the process and all its children; return when they are gone."""
         if self.running:
-            self.freeze()  # so that it starts no child while we look
+            self.freeze()  # so that it starts no child meanwhile
             tree = self._tree()
             for process in tree:
                 with suppress(psutil.NoSuchProcess):
@@ -120,15 +120,15 @@ class Server(ABC):
         self._reap()
 
     def freeze(self) -> None:
-        """SIGSTOP to the process and all its children: it keeps its connections and answers nothing."""
+        """Send SIGSTOP to the process and all its children: the server keeps its connections and answers nothing."""
         self._signal_tree(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """SIGCONT: undo `freeze`."""
+        """Undo `freeze`."""
         self._signal_tree(signal.SIGCONT)
 
     def log_tail(self) -> str:
-        """The last lines of the log, for error messages."""
+        """Return the last lines of the log."""
         lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
         return "\n".join(lines[-_TAIL_LINES:])
 
@@ -177,7 +177,7 @@ class Server(ABC):
 
 
 def wait_gone(processes: list[psutil.Process], seconds: float) -> None:
-    """Block until all have ended, at most `seconds`."""
+    """Block until all processes have ended, at most `seconds`."""
     deadline = time.monotonic() + seconds
     while any(is_alive(process) for process in processes) and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS / 5)

@@ -1,4 +1,4 @@
-"""The order service itself, as `make run` starts it: `python run.py` with the addresses of the stack."""
+"""The order service as `make run` starts it: `python run.py` with the addresses of the stack."""
 
 import os
 import subprocess
@@ -18,9 +18,9 @@ _NEAR = {"*": "127.0.0.1", "localhost": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::
 
 
 def check_settings(addresses: Mapping[str, str]) -> None:
-    """Have the service read its settings as it will with these addresses. Raises StackError with its sentence.
+    """Check the settings that the service will have with these addresses. Raises StackError with its sentence.
 
-    By running one file: importing the settings would import the whole service before anything is started.
+    Another process reads them: importing them here would import the whole service before anything starts.
     """
     command = [sys.executable, str(CHECKOUT / "app" / "server" / "settings.py")]
     done = subprocess.run(command, env=os.environ | addresses, stderr=subprocess.PIPE, text=True, timeout=60)
@@ -29,7 +29,7 @@ def check_settings(addresses: Mapping[str, str]) -> None:
 
 
 class Service(Server):
-    """The service; its log goes to our terminal."""
+    """The service. Its log goes to the terminal."""
 
     name = "the order service"
     start_seconds = 60.0
@@ -41,7 +41,7 @@ class Service(Server):
 
     @property
     def url(self) -> str:
-        """Where it listens, or one of the places."""
+        """One address that the service listens on."""
         first = os.environ.get("HOST", "*").split(",")[0].strip().strip("[]")
         host = _NEAR.get(first, first)
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
