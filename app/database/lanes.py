@@ -6,7 +6,7 @@ own, where a look for the oldest rows does not meet them. There is no bound for 
 
 from dataclasses import dataclass
 
-ASIDE_RANGE = 1 << 44  # ids of a partition that are set aside: half a century at 10,000 a second
+ASIDE_RANGE = 1 << 44  # ids of a partition that are set aside: half a century at 10,000 per second
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,7 @@ class Change:
 
 
 def merged(alarms: Iterable[Alarm]) -> dict[str, Alarm]:
-    """Return one alarm a name, where several processes hold it: the latest sentence, the earliest begin, all counts."""
+    """Return one alarm per name, where several processes hold it: the latest sentence, the first begin, all counts."""
     found: dict[str, Alarm] = {}
     for alarm in sorted(alarms, key=lambda alarm: alarm.last):
         before = found.get(alarm.name)

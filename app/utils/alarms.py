@@ -108,7 +108,7 @@ class Alarms:
         return {alarm.name: alarm.sentence for alarm in self.open()}
 
     def open(self) -> list[Alarm]:
-        """Return the open alarms of the service, one a name."""
+        """Return the open alarms of the service, one per name."""
         with self._lock:
             return self._open()
 

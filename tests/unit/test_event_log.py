@@ -124,23 +124,3 @@ def test_a_key_is_hashed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     log, key, long = a_log(), b"hashed-once", b"x" * (LONGEST_KEY + 1)
     assert [log.partition(a_record(1, key), 7) for key in (key, key, long, long)] == [0] * 4
     assert hashed == [key, long, long]
-
-
-def test_a_usual_record_goes_past_the_checks_of_send() -> None:
-    """A tombstone, a long key and a large value go through them."""
-    sent: list[str] = []
-
-    def accumulate(*_: object) -> list[None]:
-        sent.append("accumulator")
-        return [None]
-
-    producer = SimpleNamespace(
-        _sender=SimpleNamespace(_send_producer_data=None),
-        _metadata=None,
-        _accumulator=SimpleNamespace(append=accumulate),
-        send=lambda *_, **__: sent.append("send"),
-    )
-    gated = GatedProducer(producer, "events")
-    for key, value in ((b"k", b"{}"), (None, b"{}"), (b"k", None), (b"x" * 256, b"{}"), (b"k", bytes(1024 * 1024 + 1))):
-        gated.append(0, Outgoing(1, uuid.uuid4(), key, value, ()))
-    assert sent == ["accumulator", "accumulator", "send", "send", "send"]

@@ -74,7 +74,10 @@ def cluster_of(admin: KafkaAdminClient) -> Mapping[str, Any]:
 
 
 def metadata_of(consumer: KafkaConsumer) -> Any:
-    """Return what the consumer has heard of the cluster: leaders, their epochs, topic ids. It follows the cluster."""
+    """Return what the consumer has heard of the cluster: leaders, their epochs, topic ids. It follows the cluster.
+
+    Fails without it: tests/integration/test_event_reader.py.
+    """
     return consumer._cluster
 
 
