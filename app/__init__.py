@@ -14,9 +14,12 @@ from app.api.pages import ANSWERS_BYTES, Pages
 from app.api.routes import Orders
 from app.cli import commands as operator_commands
 from app.config.config import Settings
+from app.database.answers import AnswerStore
 from app.database.database import Database
 from app.database.orders import OrderStore
+from app.database.pages import PageStore
 from app.database.pool import Pool
+from app.database.refused_accepts import RefusedAccepts
 from app.models.models import db
 from app.services.health import Health
 from app.services.kafka_service import KafkaService
@@ -48,8 +51,14 @@ def create_app(settings: Settings | None = None) -> Flask:
     traffic = Traffic()
     kafka_service = KafkaService(settings, workers_database, alarms, traffic, look)
     pool = Pool(database, settings.database_pool)
-    store = OrderStore(pool, settings.refused_accept_seconds, Pool(database, BULK_CONNECTIONS))
-    service = OrderService(pool, store, kafka_service.wake_events)
+    answers = AnswerStore(pool)
+    service = OrderService(
+        OrderStore(pool, answers),
+        PageStore(pool, Pool(database, BULK_CONNECTIONS)),
+        answers,
+        RefusedAccepts(pool, answers, settings.refused_accept_seconds),
+        kafka_service.wake_events,
+    )
     failures = Failures(alarms)
     common = Common(settings.cors_origins, failures, traffic)
     budget = Budget(ANSWERS_BYTES)

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from itertools import groupby
 
 from app.api.errors import Response
-from app.database.pages import ROW_BYTES, Listed, Page
 from app.models.errors import Refused
+from app.models.pages import ROW_BYTES, Listed, Page
 from app.services.order_service import OrderService
 from app.utils.budget import Budget, Share
 from app.utils.deadline import Deadline

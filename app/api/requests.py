@@ -8,17 +8,19 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 from urllib.parse import parse_qsl
 
 import uuid_utils
 
+from app.models.commands import Command
 from app.models.errors import Refused
 from app.models.writes import IdempotencyKey
 from app.utils.deadline import Deadline
 from app.utils.limits import REQUEST_SECONDS
 from app.utils.logging import correlation_id
+from app.wire.bodies import Body
 from app.wire.decoder import MAX_BYTES, decode
+from app.wire.fields import parse_body
 
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
@@ -103,8 +105,9 @@ def too_large() -> Refused:
     return Refused("body_too_large", f"The body must have at most {MAX_BYTES} bytes")
 
 
-def json_object(request: Request, body: bytes) -> dict[str, Any]:
-    """Return the object in the body. Raises Refused."""
+def command(request: Request, body: bytes, model: type[Body]) -> Command:
+    """Return the command that the body asks for. Raises Refused where it is no JSON object, or not as the model has
+    it."""
     if not body:
         raise Refused("no_data", "No data provided")
     refusal = _refusal_of_type(request.header)
@@ -115,7 +118,7 @@ def json_object(request: Request, body: bytes) -> dict[str, Any]:
         raise Refused("no_data", "No data provided")
     if not isinstance(value, dict):
         raise Refused("invalid_body", "The body must be a JSON object")
-    return value
+    return parse_body(model, value).command()
 
 
 def query_text(request: Request, name: str) -> str | None:

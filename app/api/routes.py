@@ -4,19 +4,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from app.api import answers, requests
+from app.api import requests
 from app.api.errors import Failures, Response, respond
 from app.api.pages import Pages
 from app.api.requests import Request
-from app.models.commands import Command
 from app.models.errors import Refused
 from app.models.order import OrderStatus
 from app.models.rules import NOT_FOUND
 from app.models.writes import ChangeSource, HttpAnswer
-from app.services.order_service import Call, OrderService
+from app.services.order_service import OrderService, RequestContext
 from app.utils.text import clip
 from app.wire import bodies, fields
-from app.wire.answers import failure
+from app.wire.answers import AnswerForm, failure
 from app.wire.decoder import is_storable
 from app.wire.encoder import encode
 
@@ -26,42 +25,49 @@ OF_A_CUSTOMER = "/orders/customer/"
 
 Answering = Callable[[Request], Response]
 
-_CREATED = answers.with_id(201, "Order created successfully")
-CHANGES: tuple[tuple[str, str, type[bodies.Body], answers.Presenter], ...] = (
-    ("create_order", "/createOrder", bodies.CreateOrderBody, _CREATED),  # [H6]
-    ("create_test_order", "/testCreateOrder", bodies.CreateTestOrderBody, _CREATED),  # [H7]
+CHANGES: tuple[tuple[str, type[bodies.Body], AnswerForm], ...] = (
+    (
+        "create_order",  # [H6]
+        bodies.CreateOrderBody,
+        AnswerForm("/createOrder", "Order created successfully", status=201),
+    ),
+    (
+        "create_test_order",  # [H7]
+        bodies.CreateTestOrderBody,
+        AnswerForm("/testCreateOrder", "Order created successfully", status=201),
+    ),
     (
         "update_order_status",  # [H8]
-        "/updateOrderStatus",
         bodies.UpdateStatusBody,
-        answers.with_order("Order status updated successfully"),
+        AnswerForm("/updateOrderStatus", "Order status updated successfully", shows_order=True),
     ),
     (
         "verify_and_accept_order",  # [H9]
-        "/verifyAndAcceptOrder",
         bodies.AcceptOrderBody,
-        answers.with_id(200, "Order accepted successfully"),
+        AnswerForm("/verifyAndAcceptOrder", "Order accepted successfully"),
     ),
     (
-        "cancel_order",
-        "/cancelOrder",
+        "cancel_order",  # [H10]
         bodies.CancelOrderBody,
-        answers.with_order("Order cancelled successfully"),
-    ),  # [H10]
+        AnswerForm("/cancelOrder", "Order cancelled successfully", shows_order=True),
+    ),
     (
         "cancel_acceptance",  # [H11]
-        "/cancelAcceptance",
         bodies.CancelAcceptanceBody,
-        answers.with_order("Order acceptance cancelled successfully"),
+        AnswerForm("/cancelAcceptance", "Order acceptance cancelled successfully", shows_order=True),
     ),
     (
-        "clear_runner",
-        "/clearRunner",
+        "clear_runner",  # [H12]
         bodies.ClearRunnerBody,
-        answers.with_order("Runner cleared successfully"),
-    ),  # [H12]
-    ("complete_order", "/completeOrder", bodies.CompleteOrderBody, answers.with_order("Order completed successfully")),
+        AnswerForm("/clearRunner", "Runner cleared successfully", shows_order=True),
+    ),
+    (
+        "complete_order",  # [H13]
+        bodies.CompleteOrderBody,
+        AnswerForm("/completeOrder", "Order completed successfully", shows_order=True),
+    ),
 )
+"""By endpoint: what is read of the body, and how the change is answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +95,8 @@ class Orders:
             Endpoint("orders.list_customer_orders", "GET", OF_A_CUSTOMER, self.list_customer_orders),
             Endpoint("orders.get_order_details", "GET", "/getOrderDetails", self.get_order_details),
             *(
-                Endpoint(f"orders.{name}", "POST", path, self._change(body, present))
-                for name, path, body, present in CHANGES
+                Endpoint(f"orders.{name}", "POST", form.path, self._change(body_model, form))
+                for name, body_model, form in CHANGES
             ),
         ]
 
@@ -115,22 +121,19 @@ class Orders:
             return respond(failure(request.path, NOT_FOUND.code, NOT_FOUND.message))
         return respond(HttpAnswer(200, encode(order.to_wire())))
 
-    def _change(self, body_model: type[bodies.Body], present: answers.Presenter) -> Answering:
-        """Return what answers a change: the body is read, done, and committed."""
+    def _change(self, body_model: type[bodies.Body], form: AnswerForm) -> Answering:
+        """Return the endpoint of a change: the body is read, done, and committed."""
 
         def answer(request: Request) -> Response:
             body = request.read_body()
-            call = Call(
-                ChangeSource("http", request.correlation_id),
-                request.deadline,
-                requests.idempotency_key(request, body),
-                partial(present, request.path),
-            )
-
-            def command() -> Command:
-                return fields.parse_body(body_model, requests.json_object(request, body)).command()
-
-            answered = self._service.answer(command, call)
+            key = requests.idempotency_key(request, body)
+            source = ChangeSource("http", request.correlation_id)
+            context = RequestContext(source, request.deadline, key, form)
+            if key is None:
+                answered = self._service.execute(requests.command(request, body, body_model), context)
+            else:
+                read_command = partial(requests.command, request, body, body_model)
+                answered = self._service.execute_once(read_command, context)
             if answered.status < 300:
                 self._failures.note_success()
             return respond(answered)

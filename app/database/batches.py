@@ -14,10 +14,10 @@ from operator import attrgetter, itemgetter
 from typing import Any
 
 from app.database import batches_sql as sql
+from app.database.orders_sql import LOCK_ORDERS
 from app.database.pool import Pool, Session
 from app.database.rows import to_row, to_state
 from app.database.statement import Statement
-from app.database.statements import LOCK_ORDERS
 from app.models.commands import CreateOrder
 from app.models.errors import CommandFault, OffsetMoved, ServiceTrouble, ValuesRefused
 from app.models.order import OrderState

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from app.database.columns import arrays, columns, quoted, unnest
+from app.database.orders_sql import CHANGING, ORDER_COLUMNS
 from app.database.statement import Statement
-from app.database.statements import CHANGING, ORDER
 from app.models.models import dead_letters, given_up_commands, order_changes, outbox
 
 CHANGE_COLUMNS = columns(order_changes, "created_at")
@@ -125,12 +125,12 @@ def _insert_many(name: str, table: str, columns: Mapping[str, str], returning: s
     return Statement(name, arrays(columns), sql)
 
 
-INSERT_ORDERS = _insert_many("insert_orders", "orders", ORDER)
+INSERT_ORDERS = _insert_many("insert_orders", "orders", ORDER_COLUMNS)
 UPDATE_ORDERS = Statement(
     "update_orders",
-    arrays({**ORDER, "guard": "integer"}),
+    arrays({**ORDER_COLUMNS, "guard": "integer"}),
     f"UPDATE orders AS o SET {', '.join(f'{column} = n.{column}' for column in CHANGING)} "
-    f"FROM {unnest({**ORDER, 'guard': 'integer'})} "
+    f"FROM {unnest({**ORDER_COLUMNS, 'guard': 'integer'})} "
     "WHERE o.order_id = n.order_id AND o.version = n.guard RETURNING 1",
 )
 INSERT_CHANGES = _insert_many("insert_changes", "order_changes", CHANGE_COLUMNS)

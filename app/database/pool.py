@@ -22,6 +22,8 @@ from app.models.errors import DatabaseAway, DatabaseBusy, DatabaseError, Databas
 from app.utils.deadline import Deadline
 from app.utils.limits import LEEWAY_MS, LOCK_MS, POOL_SECONDS, STATEMENT_MS
 
+_READ_ONLY = Statement("read_only", {}, "SELECT current_setting('transaction_read_only')")  # on a standby it is on
+
 
 class Session:
     """One connection in use by one caller."""
@@ -119,6 +121,10 @@ class Pool:
                 with contextlib.suppress(psycopg2.Error):
                     session.connection.rollback()
                 raise
+
+    def is_read_only(self, deadline: Deadline) -> bool:
+        """Tell whether the server takes no changes now: a standby, or set so. Raises as `run`."""
+        return self.run(_READ_ONLY, (), deadline) == [("on",)]
 
     def drop_idle(self) -> None:
         """Close the idle connections; those in use close when they come back."""

@@ -3,7 +3,7 @@
 Each takes a bounded number of rows and waits for no lock of a caller: writing an order never touches `order_counts`.
 """
 
-from app.database import lists
+from app.database import pages_sql
 from app.database.floor import ABOVE_DELTA_FLOOR, writers_of
 from app.database.statement import Statement
 
@@ -46,10 +46,10 @@ DROP_FALSE_FLOORS = Statement(
     "WHERE EXISTS (SELECT FROM order_count_deltas WHERE id <= floors.id) RETURNING 1",
 )
 
-# The minutes of each status (lists.py), once, where migration 0016 left the counting to us. The deltas since then
+# The minutes of each status (pages_sql.py), once, where migration 0016 left the counting to us. The deltas since then
 # are folded into them already, so everything is counted anew and marked as complete. Nothing is folded meanwhile, and
 # deltas that are not folded yet are taken off.
-ARE_PLACED = Statement("are_placed", {}, f"SELECT 1 WHERE {lists.ARE_PLACED}")
+ARE_PLACED = Statement("are_placed", {}, f"SELECT 1 WHERE {pages_sql.ARE_PLACED}")
 LONG = Statement("long", {}, f"SELECT set_config('statement_timeout', '{PLACE_SECONDS}s', true)")
 FORGET_PLACES = Statement(
     "forget_places", {}, "DELETE FROM order_counts WHERE kind IN ('sday', 'shour', 'sminute') RETURNING 1"

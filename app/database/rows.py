@@ -12,28 +12,28 @@ from typing import Any, TypeVar
 
 import psycopg2.extensions
 
-from app.database.statements import ORDER
+from app.database.orders_sql import ORDER_COLUMNS
 from app.models.order import OrderState, OrderStatus, PaymentStatus
 
-_STATUS = list(ORDER).index("order_status")
-_PAYMENT = list(ORDER).index("payment_status")
+_STATUS = list(ORDER_COLUMNS).index("order_status")
+_PAYMENT = list(ORDER_COLUMNS).index("payment_status")
 _TIMESTAMP = 1114  # the type's number in every PostgreSQL
 
 _STATUSES: dict[Any, OrderStatus] = {it.value: it for it in OrderStatus}
 _PAYMENTS: dict[Any, PaymentStatus] = {it.value: it for it in PaymentStatus}
-_PUTS = [getattr(OrderState, name).__set__ for name in ORDER]
+_PUTS = [getattr(OrderState, name).__set__ for name in ORDER_COLUMNS]
 """How each value gets into its slot: through the constructor of a frozen dataclass it takes three times as long, and a
 page has a thousand orders."""
 
-_in_order = attrgetter(*ORDER)
+_in_order = attrgetter(*ORDER_COLUMNS)
 
-assert set(ORDER) == {field.name for field in fields(OrderState)}
+assert set(ORDER_COLUMNS) == {field.name for field in fields(OrderState)}
 
 Status = TypeVar("Status", OrderStatus, PaymentStatus)
 
 
 def to_state(row: Sequence[Any]) -> OrderState:
-    """Return the order in a row whose columns are those of ORDER."""
+    """Return the order in a row whose columns are those of ORDER_COLUMNS."""
     values = list(row)
     values[_STATUS] = _STATUSES.get(values[_STATUS]) or _unknown(OrderStatus, values[_STATUS])
     values[_PAYMENT] = _PAYMENTS.get(values[_PAYMENT]) or _unknown(PaymentStatus, values[_PAYMENT])
@@ -44,7 +44,7 @@ def to_state(row: Sequence[Any]) -> OrderState:
 
 
 def to_row(order: OrderState) -> list[Any]:
-    """Return the values of an order in the order of the columns ORDER."""
+    """Return the values of an order in the order of the columns ORDER_COLUMNS."""
     return list(_in_order(order))
 
 

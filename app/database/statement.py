@@ -1,9 +1,11 @@
 """A statement of the service: SQL with named parameters, prepared once on each connection."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
+from typing import Any
 
 _PARAMETER = re.compile(r"\$([a-z_][a-z0-9_]*)")
 
@@ -12,8 +14,8 @@ _PARAMETER = re.compile(r"\$([a-z_][a-z0-9_]*)")
 class Statement:
     """SQL in which `$name` stands for a parameter.
 
-    `parameters`: the PostgreSQL type of each, in the order in which callers pass the values. A name in the SQL that is
-    not among them raises ValueError, and so at import.
+    `parameters`: the PostgreSQL type of each, in the order in which callers pass the values. A name that stands only
+    there, or only in the SQL, raises ValueError, and so at import.
     """
 
     name: str
@@ -21,9 +23,14 @@ class Statement:
     text: str
 
     def __post_init__(self) -> None:
-        unknown = set(_PARAMETER.findall(self.text)) - self.parameters.keys()
-        if unknown:
-            raise ValueError(f"statement {self.name} has no parameter {', '.join(sorted(unknown))}")
+        wrong = self.parameters.keys() ^ set(_PARAMETER.findall(self.text))
+        if wrong:
+            raise ValueError(f"statement {self.name} and its SQL do not agree on {', '.join(sorted(wrong))}")
+
+    def values_by(self, paths: Mapping[str, str]) -> Callable[[Any], tuple[Any, ...]]:
+        """Return the function that takes the values of two or more parameters from an object, each by its path
+        ("order.version"). Raises KeyError, and so at import, for a parameter without a path."""
+        return attrgetter(*(paths[name] for name in self.parameters))
 
     @cached_property
     def sql(self) -> str:

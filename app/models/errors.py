@@ -17,8 +17,8 @@
             ├── OutcomeUnknown       outcome_unknown  the connection died in the statement
             └── ServiceTrouble       internal_error   the service itself is at fault, whatever the command
 
-Only after OutcomeUnknown may something have been done. The consumer alone meets CommandFault and OffsetMoved, which no
-caller is told of.
+Only after OutcomeUnknown may something have been done. No caller is told of the others: KeyTaken ends in the stored
+answer, CommandFault and OffsetMoved in the consumer.
 """
 
 
@@ -118,6 +118,10 @@ class ServiceTrouble(DatabaseTrouble):
     """The service itself is at fault, whatever the command; nothing was done, and commands wait."""
 
     code = "internal_error"
+
+
+class KeyTaken(Exception):
+    """A duplicate was faster: its answer is stored under the key. Nothing was done."""
 
 
 class CommandFault(Exception):

@@ -58,10 +58,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Unchanged:
-    """Success without a change. `forgiven`: a remembered refusal answers this call and is used up [R8]."""
+    """Success without a change. `answers_refused_accept`: it answers a refused accept, which is used up by it [R8]."""
 
     order: OrderState
-    forgiven: bool = False
+    answers_refused_accept: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,15 +111,17 @@ def create(command: CreateOrder, order_id: str, now: datetime) -> Change:
     return Change(ChangeKind.CREATED, None, order, None, command.announce)
 
 
-def decide(order: OrderState | None, command: OrderCommand, now: datetime, *, forgivable: bool = False) -> Decision:
+def decide(
+    order: OrderState | None, command: OrderCommand, now: datetime, *, has_refused_accept: bool = False
+) -> Decision:
     """Decide what `command` does to `order` (None: there is none) at `now`.
 
-    `forgivable`: a refused accept of this order is still remembered [R8]. Raises nothing.
+    `has_refused_accept`: a refused accept of this order is still remembered [R8]. Raises nothing.
     """
     if order is None:
         return NOT_FOUND
     if isinstance(command, ClearRunner):
-        return clear_runner(order, command, now, forgivable=forgivable)
+        return clear_runner(order, command, now, has_refused_accept=has_refused_accept)
     return _RULES[type(command)](order, command, now)
 
 
@@ -171,12 +173,14 @@ def cancel_acceptance(order: OrderState, command: CancelAcceptance, now: datetim
     return _give_back(order, command, now, ChangeKind.ACCEPTANCE_CANCELLED, "Order acceptance cannot be cancelled")
 
 
-def clear_runner(order: OrderState, command: ClearRunner, now: datetime, *, forgivable: bool = False) -> Decision:
+def clear_runner(
+    order: OrderState, command: ClearRunner, now: datetime, *, has_refused_accept: bool = False
+) -> Decision:
     """Back to CREATED [H12], unless the call is a refused runner's compensation [R8] or names another runner."""
     if _is_free(order):
         return Unchanged(order)
-    if command.runner_id is None and forgivable:
-        return Unchanged(order, forgiven=True)
+    if command.runner_id is None and has_refused_accept:
+        return Unchanged(order, answers_refused_accept=True)
     if _verdict(order, command) is GO and command.runner_id not in (None, order.runner_id):
         return Refusal("runner_mismatch", "Order is not held by this runner", order)
     return _give_back(order, command, now, ChangeKind.RUNNER_CLEARED, "Runner cannot be cleared")

@@ -1,6 +1,10 @@
-"""What one HTTP change writes, and what its caller gets."""
+"""What one HTTP change commits, and what its caller gets."""
 
+import uuid
 from dataclasses import dataclass
+from enum import Enum
+
+from app.models.rules import Change
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,35 @@ class ChangeSource:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """The record that announces a change: its type and finished bytes."""
+    """The record that announces a change, as finished bytes. NO_EVENT is of a change that is not announced [H7]."""
 
-    type: str
-    payload: bytes
+    type: str | None
+    payload: bytes | None
+
+
+NO_EVENT = Event(None, None)
+
+
+@dataclass(frozen=True, slots=True)
+class OrderWrite:
+    """Everything that one change commits."""
+
+    change: Change
+    change_id: uuid.UUID
+    source: ChangeSource
+    event: Event
+    key: IdempotencyKey | None
+    answer: HttpAnswer
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it writes."""
+        return len(self.change.order.order_description or "") + len(self.event.payload or b"")
+
+
+class Outcome(Enum):
+    """What became of a write."""
+
+    DONE = "committed"
+    MOVED_ON = "nothing was done: the order is no longer as it was read"
+    HELD = "nothing was done: another transaction holds the order"

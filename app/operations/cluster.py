@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import delete, insert, text
 
 from app.config.config import Settings
-from app.database.statements import FIND_CLUSTER
+from app.database.cluster_sql import FIND_CLUSTER
 from app.kafka import operator as kafka
 from app.models.models import kafka_cluster
 from app.models.operator_errors import NotPossible

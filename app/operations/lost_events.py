@@ -9,8 +9,8 @@ from sqlalchemy import Connection, Select, delete, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from app.config.config import Settings
+from app.database.orders_sql import ORDER_COLUMNS
 from app.database.rows import to_state
-from app.database.statements import ORDER
 from app.kafka import operator as kafka
 from app.models.models import Order, known_events, lost_events, order_changes, outbox, taken_out_events
 from app.models.operator_errors import NotPossible
@@ -109,7 +109,7 @@ def _announce(connection: Connection) -> int:
 def _oldest_lost() -> Select[Any]:
     lost = lost_events.c
     return (
-        select_as(HistoryLine, order_changes, *(_orders.c[name].label(f"order_{name}") for name in ORDER))
+        select_as(HistoryLine, order_changes, *(_orders.c[name].label(f"order_{name}") for name in ORDER_COLUMNS))
         .select_from(lost_events)
         .join(order_changes, _changes.change_id == lost.change_id)
         .join(_orders, _orders.c.order_id == _changes.order_id)

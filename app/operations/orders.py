@@ -9,8 +9,8 @@ from uuid import UUID
 from sqlalchemy import Connection, Select, select, union
 
 from app.config.config import Settings
+from app.database.orders_sql import ORDER_COLUMNS
 from app.database.rows import to_state
-from app.database.statements import ORDER
 from app.models.models import Order, order_changes
 from app.models.operator_errors import NotFound
 from app.models.order import OrderState
@@ -98,7 +98,7 @@ def timeline(settings: Settings, order_id: str) -> list[ChangeLine]:
 
 
 def _select() -> Select[Any]:
-    return select(*(_orders[column] for column in ORDER))
+    return select(*(_orders[column] for column in ORDER_COLUMNS))
 
 
 def _newest(settings: Settings, query: Select[Any], limit: int) -> list[OrderState]:

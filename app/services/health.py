@@ -5,7 +5,6 @@ from typing import Any
 
 from app.config.config import Settings
 from app.database.pool import Pool
-from app.database.statements import READ_ONLY
 from app.models.errors import ConnectingTakesLong, DatabaseBusy, DatabaseFull, DatabaseTrouble
 from app.services import gauges
 from app.services.kafka_service import KafkaService
@@ -69,7 +68,7 @@ class Health:
     def _database(self, deadline: Deadline) -> dict[str, Any]:
         """One that takes no changes is not ready either; `reason` says what a person must know, without secrets."""
         try:
-            read_only = self.pool.run(READ_ONLY, (), deadline) == [("on",)]
+            read_only = self.pool.is_read_only(deadline)
         except (ConnectingTakesLong, DatabaseFull) as trouble:
             return {"ok": False, "reason": str(trouble)}
         except DatabaseBusy:  # by others: that is not away

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from app.config.config import Settings
-from app.database import statements as sql
+from app.database import cluster_sql as sql
 from app.database.pool import Pool
 from app.kafka.cluster import holds_only_younger
 from app.utils.alarms import Alarms

@@ -1,29 +1,33 @@
 """The use cases of the HTTP door: decide, commit, answer. Kafka's batches are in command_service.py, same rules."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from app.database.answers import KeyTaken, raise_if_taken, waiting
-from app.database.orders import OrderStore, Write
-from app.database.pages import Listed, Page
-from app.database.pool import Pool, Session
+from app.database.answers import AnswerStore
+from app.database.orders import LockedOrder, OrderStore
+from app.database.pages import PageStore
+from app.database.refused_accepts import RefusedAccepts
 from app.models import rules
 from app.models.commands import AcceptOrder, ClearRunner, Command, CreateOrder, OrderCommand
-from app.models.errors import DatabaseBusy, DatabaseTrouble, KeyInUse, KeyReused, OutcomeUnknown, ValuesRefused
+from app.models.errors import KeyInUse, KeyReused, KeyTaken
 from app.models.order import OrderState
+from app.models.pages import Listed, Page
 from app.models.rules import Change, Decision, Refusal, Unchanged
-from app.models.writes import ChangeSource, HttpAnswer, IdempotencyKey
+from app.models.writes import ChangeSource, HttpAnswer, IdempotencyKey, OrderWrite, Outcome
 from app.utils.deadline import Deadline
 from app.utils.ids import new_id
 from app.utils.limits import ASKING_SECONDS, KEY_SECONDS
 from app.utils.metrics import LOST_RACES
 from app.utils.turns import Turns
+from app.wire.answers import AnswerForm
 from app.wire.events import http_event
 
 TRIES_WITHOUT_LOCK = 3
-ORDER_TAKEN = b'"code":"%s"' % rules.ORDER_TAKEN.encode()  # in a stored answer: its text is ours
+_ORDER_TAKEN = b'"code":"%s"' % rules.ORDER_TAKEN.encode()  # in a stored answer: its text is ours
 
+Access = AbstractContextManager[OrderStore | LockedOrder]
 Clock = Callable[[], datetime]
 
 
@@ -33,173 +37,138 @@ def utc_now() -> datetime:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """One request: who asks, until when, under which key, and how a decision looks to its caller."""
+class RequestContext:
+    """A request beside its command: who asks, until when, under which key, and how the answer is worded."""
 
-    origin: ChangeSource
+    source: ChangeSource
     deadline: Deadline
     key: IdempotencyKey | None
-    present: Callable[[Decision], HttpAnswer]
+    form: AnswerForm
 
 
 class OrderService:
-    """Reads and changes orders. Every method blocks until the call's deadline at the longest."""
+    """Reads and changes orders. Every method blocks until the deadline at the longest, and raises DatabaseError."""
 
-    def __init__(self, pool: Pool, store: OrderStore, on_event: Callable[[], None], clock: Clock = utc_now) -> None:
+    def __init__(
+        self,
+        orders: OrderStore,
+        pages: PageStore,
+        answers: AnswerStore,
+        refused_accepts: RefusedAccepts,
+        on_event: Callable[[], None],
+        clock: Clock = utc_now,
+    ) -> None:
         """`on_event` is called after each commit that put an event into the outbox; it must not block."""
-        self._pool = pool
-        self._store = store
+        self._orders = nullcontext(orders)
+        self._store = orders
+        self._pages = pages
+        self._answers = answers
+        self._refused_accepts = refused_accepts
         self._on_event = on_event
         self._clock = clock
         self._turns = Turns()
 
     def get(self, order_id: str, deadline: Deadline) -> OrderState | None:
-        """Return the order as it is now, or None. Raises DatabaseTrouble."""
+        """Return the order as it is now, or None."""
         return self._store.load(order_id, deadline)
 
     def page(self, filters: dict[str, str], page: int, limit: int, deadline: Deadline) -> Page:
-        """Return a page of the orders that match, newest first, without large texts. Raises DatabaseTrouble."""
+        """Return a page of the orders that match, newest first, without large texts."""
         offset = min((page - 1) * limit, 2**62)  # past any end, and still a bigint
-        return self._store.page(filters, limit, offset, deadline)
+        return self._pages.page(filters, limit, offset, deadline)
 
     def with_texts(self, listed: Sequence[Listed], deadline: Deadline) -> list[OrderState]:
-        """Return orders of a page with their large texts. Raises DatabaseTrouble."""
-        return self._store.with_texts(listed, deadline) if listed else []
+        """Return orders of a page with their large texts."""
+        return self._pages.with_texts(listed, deadline) if listed else []
 
-    def answer(self, read_command: Callable[[], Command], call: Call) -> HttpAnswer:
-        """Return the answer already given under the call's key, else do what the command asks for.
+    def execute_once(self, read_command: Callable[[], Command], context: RequestContext) -> HttpAnswer:
+        """Return the answer stored under the request's key, else do what the command asks for [H15].
 
-        Raises what `read_command` raises, KeyReused, KeyInUse and DatabaseTrouble.
+        A stored answer is found before the command is read: a repeat is answered whatever its body would be refused
+        for. Duplicates in one process wait for each other here, without a connection. Raises what `read_command`
+        raises, KeyReused and KeyInUse too.
         """
-        return self._repeated(read_command, call) or self.execute(read_command(), call)
+        key = context.key
+        assert key is not None
+        answer = self._stored(context, read_command)
+        if answer is not None:
+            return answer
+        command = read_command()
+        patience = context.deadline.sooner(ASKING_SECONDS, KEY_SECONDS)
+        with self._turns.take((key.path, key.key), patience, KeyInUse()) as has_waited:
+            try:
+                return (has_waited and self._stored(context, lambda: command)) or self.execute(command, context)
+            except KeyTaken:
+                answer = self._stored(context, lambda: command)
+        if answer is None:
+            raise KeyInUse
+        return answer
 
-    def _repeated(self, read_command: Callable[[], Command], call: Call) -> HttpAnswer | None:
-        """Return the answer already given under the call's key, None where there is none [H15].
+    def execute(self, command: Command, context: RequestContext) -> HttpAnswer:
+        """Do what the command asks for; return the answer, whose change is committed. Raises KeyTaken, KeyInUse too.
 
-        The refusal of an accept is remembered again: its runner clears after this answer too [R8].
+        At first without a lock: where the order was changed since it was read, the command is decided again. On a busy
+        order that may happen again and again (19 times were seen with 50 writers), so later tries hold the order.
         """
-        if call.key is None:
-            return None
-        stored = self._store.answers.find(call.key, call.deadline)
+        tries = 0
+        while True:
+            if isinstance(command, CreateOrder) or tries < TRIES_WITHOUT_LOCK:
+                access: Access = self._orders
+            else:
+                access = self._store.hold(command.order_id, context.key, context.deadline)
+            with access as orders:
+                if isinstance(command, CreateOrder):
+                    decision: Decision = rules.create(command, str(new_id()), self._clock())
+                else:
+                    decision = self._decide(command, orders, context.deadline)
+                answer = context.form.answer(decision)
+                if isinstance(decision, Change):
+                    change_id = new_id()
+                    event = http_event(decision, change_id, context.source.correlation_id)
+                    write = OrderWrite(decision, change_id, context.source, event, context.key, answer)
+                    outcome = orders.commit(write, context.deadline)
+            if not isinstance(decision, Change):
+                outcome = self._settle(decision, answer, command, context)
+            elif outcome is Outcome.DONE and decision.announce:
+                self._on_event()
+            if outcome is Outcome.DONE:
+                return answer
+            LOST_RACES.inc()
+            tries += 1
+
+    def _stored(self, context: RequestContext, read_command: Callable[[], Command]) -> HttpAnswer | None:
+        """Return the answer stored under the request's key, or None [H15]. Raises KeyReused too.
+
+        Where the answer refuses an accept, that is remembered again: its runner clears after this answer too [R8].
+        """
+        assert context.key is not None
+        stored = self._answers.find(context.key, context.deadline)
         if stored is None:
             return None
         body_hash, answer = stored
-        if body_hash != call.key.body_hash:
+        if body_hash != context.key.body_hash:
             raise KeyReused
-        if ORDER_TAKEN in answer.body and isinstance(command := read_command(), AcceptOrder):
-            self._store.answers.remember((command.order_id, command.runner_id), call.deadline)
+        if _ORDER_TAKEN in answer.body and isinstance(command := read_command(), AcceptOrder):
+            self._refused_accepts.remember(command.order_id, command.runner_id, context.deadline)
         return answer
 
-    def execute(self, command: Command, call: Call) -> HttpAnswer:
-        """Do what the command asks for, once; return the answer, whose change is committed.
-
-        Twins of one process wait for each other here, without a connection. Raises KeyReused, KeyInUse and
-        DatabaseTrouble.
-        """
-        if call.key is None:
-            return self._execute(command, call)
-        patience = call.deadline.sooner(ASKING_SECONDS, KEY_SECONDS)
-        with self._turns.take((call.key.path, call.key.key), patience, KeyInUse()) as waited:
-            answer = self._repeated(lambda: command, call) if waited else None
-            return answer or self._execute(command, call)
-
-    def _execute(self, command: Command, call: Call) -> HttpAnswer:
-        """Optimistic first: on a busy order that may miss again and again (19 tries were seen with 50 writers), so
-        the last try takes the order's lock."""
-        try:
-            for _ in range(TRIES_WITHOUT_LOCK):
-                answer = self._attempt(command, call)
-                if answer is not None:
-                    return answer
-                LOST_RACES.inc()
-            return self._attempt_locked(command, call)
-        except KeyTaken:
-            answer = self._repeated(lambda: command, call)
-            if answer is None:
-                raise KeyInUse from None
-            return answer
-
-    def _attempt(self, command: Command, call: Call) -> HttpAnswer | None:
-        order = None if isinstance(command, CreateOrder) else self._store.load(command.order_id, call.deadline)
-        decision = self._decide(order, command, call)
-        if not isinstance(decision, Change):
-            return self._settle(decision, command, call)
-        write = self._prepare(decision, call)
-        if not self._store.write(write, call.deadline):
-            return None
-        self._committed(write)
-        return write.answer
-
-    def _attempt_locked(self, command: Command, call: Call) -> HttpAnswer:
-        assert not isinstance(command, CreateOrder)
-        until = waiting(call.key, call.deadline)
-        with self._store.turn(command.order_id, until):
-            answer = None
-            while answer is None:
-                answer = self._try_locked(command, call, until)
-            return answer
-
-    def _try_locked(self, command: OrderCommand, call: Call, until: Deadline) -> HttpAnswer | None:
-        write: Write | None = None
-        try:
-            with self._pool.transaction(until) as session:
-                order = self._store.locked(command.order_id, call.key, session, until)
-                decision = self._decide(order, command, call, session)
-                if isinstance(decision, Change):
-                    write = self._prepare(decision, call)
-                    self._store.write_locked(write, session, until)
-        except OutcomeUnknown as lost:
-            if write is None or not self._is_known_to_be_done(write, call.deadline):
-                raise lost from None
-        except ValuesRefused as error:
-            raise_if_taken(error)
-            raise
-        except DatabaseBusy:
-            self._store.answers.raise_if_in_use(call.key, call.deadline)
-            raise
-        if not isinstance(decision, Change):
-            return self._settle(decision, command, call)
-        assert write is not None
-        self._committed(write)
-        return write.answer
-
-    def _is_known_to_be_done(self, write: Write, deadline: Deadline) -> bool:
-        try:
-            return self._store.is_written(write, deadline)
-        except DatabaseTrouble:
-            return False
-
-    def _decide(
-        self, order: OrderState | None, command: Command, call: Call, session: Session | None = None
-    ) -> Decision:
-        """Ask the rules; what else they need to know is read in `session` where one holds the order."""
-        now = self._clock()
-        if isinstance(command, CreateOrder):
-            return rules.create(command, str(new_id()), now)
-        bare = isinstance(command, ClearRunner) and command.runner_id is None
-        forgivable = (
-            bare and order is not None and self._store.answers.is_forgivable(order.order_id, call.deadline, session)
+    def _decide(self, command: OrderCommand, orders: OrderStore | LockedOrder, deadline: Deadline) -> Decision:
+        order = orders.load(command.order_id, deadline)
+        is_bare_clear = isinstance(command, ClearRunner) and command.runner_id is None
+        has_refused_accept = (
+            is_bare_clear and order is not None and self._refused_accepts.has(order.order_id, deadline, orders.session)
         )
-        return rules.decide(order, command, now, forgivable=forgivable)
+        return rules.decide(order, command, self._clock(), has_refused_accept=has_refused_accept)
 
-    def _settle(self, decision: Unchanged | Refusal, command: Command, call: Call) -> HttpAnswer | None:
-        """Answer without a change; None: another call used the remembered refusal up in between."""
-        answer = call.present(decision)
-        if isinstance(decision, Unchanged) and decision.forgiven:
-            used = self._store.answers.use_refusal(call.key, answer, decision.order.order_id, new_id(), call.deadline)
-            return answer if used else None
+    def _settle(
+        self, decision: Unchanged | Refusal, answer: HttpAnswer, command: Command, context: RequestContext
+    ) -> Outcome:
+        """Store the answer to what changes nothing. MOVED_ON: another request used the refused accept up meanwhile."""
+        key, deadline = context.key, context.deadline
+        if isinstance(decision, Unchanged) and decision.answers_refused_accept:
+            return self._refused_accepts.use_up(decision.order.order_id, new_id(), key, answer, deadline)
         if isinstance(command, AcceptOrder) and isinstance(decision, Refusal) and decision.code == rules.ORDER_TAKEN:
-            accept = (command.order_id, command.runner_id)
-            self._store.answers.keep_refused_accept(call.key, answer, accept, call.deadline)
-        else:
-            self._store.answers.keep(call.key, answer, call.deadline)
-        return answer
-
-    def _prepare(self, change: Change, call: Call) -> Write:
-        change_id = new_id()
-        event = http_event(change, change_id, call.origin.correlation_id, change.order.updated_at)
-        return Write(change, change_id, call.origin, event, call.key, call.present(change))
-
-    def _committed(self, write: Write) -> None:
-        if write.event is not None:
-            self._on_event()
+            self._refused_accepts.keep(command.order_id, command.runner_id, key, answer, deadline)
+        elif key is not None:
+            self._answers.keep(key, answer, deadline)
+        return Outcome.DONE

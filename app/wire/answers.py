@@ -1,5 +1,9 @@
-"""Answers as bytes: the failures of the contract [H1]."""
+"""Answers as bytes: the failures of the contract [H1], and what a change is answered with [H6-H13]."""
 
+from dataclasses import dataclass
+from typing import Any
+
+from app.models.rules import Decision, Refusal, Unchanged
 from app.models.writes import HttpAnswer
 from app.utils.text import clip
 from app.wire.codes import CODES
@@ -16,3 +20,25 @@ def failure(path: str, code: str, sentence: str = "") -> HttpAnswer:
     if path in SAYS_SUCCESS:
         body["success"] = False
     return HttpAnswer(status, encode(body))
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerForm:
+    """How a change is answered: a status, a message, and the order or its id alone."""
+
+    path: str
+    message: str
+    status: int = 200
+    shows_order: bool = False
+
+    def answer(self, decision: Decision) -> HttpAnswer:
+        """Return the answer to what the rules decided."""
+        if isinstance(decision, Refusal):
+            return failure(self.path, decision.code, decision.message)
+        if not self.shows_order:
+            success = {"success": True, "message": self.message, "order_id": decision.order.order_id}
+            return HttpAnswer(self.status, encode(success))
+        body: dict[str, Any] = {"message": self.message, "order": decision.order.to_wire()}
+        if isinstance(decision, Unchanged) and decision.answers_refused_accept:
+            body["changed"] = False
+        return HttpAnswer(self.status, encode(body))

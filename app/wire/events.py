@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from app.models.rules import Change, ChangeKind
-from app.models.writes import Event
+from app.models.writes import NO_EVENT, Event
 from app.wire.encoder import encode
 
 SOURCE = "order-service"
@@ -22,10 +22,10 @@ EVENT_TYPES = {
 """What an HTTP change is announced as; a Kafka change is announced by its reply alone [K7]."""
 
 
-def http_event(change: Change, change_id: uuid.UUID, correlation_id: str, now: datetime) -> Event | None:
-    """Return the event of an HTTP change, or None where it is not announced [H7]."""
+def http_event(change: Change, change_id: uuid.UUID, correlation_id: str) -> Event:
+    """Return the event of an HTTP change, NO_EVENT where it is not announced [H7]."""
     if not change.announce:
-        return None
+        return NO_EVENT
     order = change.order
     payload = {
         "customerId": order.cust_id,
@@ -38,7 +38,7 @@ def http_event(change: Change, change_id: uuid.UUID, correlation_id: str, now: d
         "version": order.version,
     }
     event_type = EVENT_TYPES[change.kind]
-    return Event(event_type, envelope(event_type, change_id, correlation_id, now, payload))
+    return Event(event_type, envelope(event_type, change_id, correlation_id, order.updated_at, payload))
 
 
 def envelope(

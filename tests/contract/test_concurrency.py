@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from app.database.orders_sql import INSERT_ORDER, INSERT_ORDER_UNDER_KEY, UPDATE_FREE, UPDATE_ORDER_UNDER_KEY
 from app.database.pool import Pool
 from app.database.statement import Statement
-from app.database.statements import UPDATE_FREE, WRITES
 from app.models.errors import OutcomeUnknown
 from tests.contract.conftest import Tables, await_waiting
 from tests.harness.builders import Caller, at_once, create_body, unique
 
+WRITES = (INSERT_ORDER, INSERT_ORDER_UNDER_KEY, UPDATE_FREE, UPDATE_ORDER_UNDER_KEY)
 NewCaller = Callable[[], Caller]
 WRITERS = 50
 RUNNERS = 20
@@ -127,7 +128,7 @@ def test_a_change_whose_confirmation_was_lost_is_not_made_twice(
 
     def run_and_lose(pool: Pool, statement: Statement, *rest: Any) -> Any:
         rows = run(pool, statement, *rest)
-        if statement in (*WRITES.values(), UPDATE_FREE) and not lost:
+        if statement in WRITES and not lost:
             lost.append(statement)
             raise OutcomeUnknown("The connection was lost")
         return rows

@@ -12,7 +12,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
 from app.config.config import Settings
-from app.database import lists
+from app.database import pages_sql
 from app.database.consistency import MISCOUNTED
 from app.database.floor import ABOVE_DELTA_FLOOR
 from app.database.retention import FOLD_COUNTS
@@ -33,7 +33,7 @@ UNKNOWN = AN_ORDER.format("unknown", "NULL", "NULL")
 ALLOW_NULLS = "ALTER TABLE orders ALTER COLUMN cust_id DROP NOT NULL, ALTER COLUMN created_at DROP NOT NULL"
 FOLD = FOLD_COUNTS.sql.replace("$1", "1000")
 FOLD_BEFORE = FOLD.replace(f"WHERE {ABOVE_DELTA_FLOOR} ORDER BY id ", "")  # as versions without a floor do it
-_PAGE = lists.PAGES[frozenset()].sql.replace("$1", "0").replace("$2", "0")
+_PAGE = pages_sql.PAGES[frozenset()].sql.replace("$1", "0").replace("$2", "0")
 TOTAL = f"SELECT total FROM ({_PAGE}) AS page"
 WITHOUT_IDENTITY = """
     SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relreplident <> 'f'

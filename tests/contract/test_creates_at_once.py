@@ -3,7 +3,7 @@
 import pytest
 from flask import Flask
 
-from app.database import statements as sql
+from app.database import orders_sql as sql
 from app.database.pool import Pool
 from app.models.errors import DatabaseAway, DatabaseBusy, OutcomeUnknown, ValuesRefused
 from tests.contract.conftest import Tables

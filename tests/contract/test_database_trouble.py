@@ -11,10 +11,10 @@ from sqlalchemy import make_url
 
 from app.api import errors
 from app.database.database import Database
+from app.database.orders_sql import LOCK_ORDERS
 from app.database.pool import Pool
 from app.database.schema import migrate
 from app.database.statement import Statement
-from app.database.statements import LOCK_ORDERS
 from app.database.translation import THEIR_RULE
 from app.models.errors import DatabaseBusy
 from app.services import order_service

@@ -13,7 +13,7 @@ import pytest
 from flask import Flask
 from psycopg2 import extensions
 
-from app.database import lists
+from app.database import pages_sql
 from app.database.consistency import MISCOUNTED
 from app.database.database import Database
 from app.database.pool import Pool
@@ -135,7 +135,7 @@ def test_every_page_is_where_it_would_be_by_walking(
     own: Caller, own_tables: Tables, monkeypatch: pytest.MonkeyPatch, spread: timedelta, folded: int
 ) -> None:
     """[H3] In one minute, in some minutes, over hours, over days."""
-    monkeypatch.setattr(lists, "DEEP", 1)
+    monkeypatch.setattr(pages_sql, "DEEP", 1)
     load(own_tables, [NOON + number * spread for number in range(25)])
     fold(own_tables, folded)
     wanted = [
@@ -167,7 +167,7 @@ def test_every_page_under_a_status_is_where_it_would_be_by_walking(
     own: Caller, own_tables: Tables, monkeypatch: pytest.MonkeyPatch, spread: timedelta, placed: str
 ) -> None:
     """[H3] Whether the minutes of the status are counted or not yet; with orders in them that are not folded."""
-    monkeypatch.setattr(lists, "DEEP", 1)
+    monkeypatch.setattr(pages_sql, "DEEP", 1)
     load(own_tables, [NOON + number * spread for number in range(25)])
     fold(own_tables, 15)
     if placed != "as they came":
@@ -196,7 +196,7 @@ def test_every_page_of_a_runner_or_customer_is_where_it_would_be_by_walking(
     own: Caller, own_tables: Tables, monkeypatch: pytest.MonkeyPatch, path: str, query: dict[str, str], column: str
 ) -> None:
     """[H3] From both ends of the index, with orders of one time and of none."""
-    monkeypatch.setattr(lists, "DEEP", 1)
+    monkeypatch.setattr(pages_sql, "DEEP", 1)
     load(own_tables, [NOON + number // 3 * timedelta(minutes=50) for number in range(24)])
     own_tables.rows(f"UPDATE orders SET {column} = 'one' WHERE order_id NOT LIKE '%3'")
     own_tables.rows("ALTER TABLE orders ALTER created_at DROP NOT NULL")
@@ -217,7 +217,7 @@ def test_an_order_of_a_time_that_no_minute_has_shifts_no_page(
     own: Caller, own_tables: Tables, monkeypatch: pytest.MonkeyPatch, time: str
 ) -> None:
     """[H3] Folded or not, before all others or behind them."""
-    monkeypatch.setattr(lists, "DEEP", 1)
+    monkeypatch.setattr(pages_sql, "DEEP", 1)
     load(own_tables, [NOON + number * timedelta(minutes=50) for number in range(12)])
     own_tables.rows(f"UPDATE orders SET created_at = '{time}' WHERE order_id LIKE '%3'")
     wanted = own_tables.rows("SELECT order_id, order_status FROM orders ORDER BY created_at DESC, order_id DESC")
@@ -254,7 +254,7 @@ def test_a_deep_page_reads_the_minutes_of_its_day_alone(own_tables: Tables) -> N
         "FROM generate_series('2026-01-01', '2026-01-20', interval '1 minute') AS at; ANALYZE order_counts"
     )
     own_tables.rows("INSERT INTO order_counts VALUES ('day', '2026-01-10', 1440)")
-    query = lists.DEEP_PAGE.sql.replace("$1", "10").replace("$2", "700")
+    query = pages_sql.DEEP_PAGE.sql.replace("$1", "10").replace("$2", "700")
     plan = "\n".join(row["QUERY PLAN"] for row in own_tables.rows(f"EXPLAIN ANALYZE {query}"))
     read_in_vain = [int(rows) for rows in re.findall(r"Rows Removed by Filter: (\d+)", plan)]
     assert sum(read_in_vain) < 2 * 24 * 60
@@ -264,7 +264,7 @@ def test_an_old_minute_that_lost_its_orders_is_passed_over(
     own: Caller, own_tables: Tables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """[H3]"""
-    monkeypatch.setattr(lists, "DEEP", 1)
+    monkeypatch.setattr(pages_sql, "DEEP", 1)
     load(own_tables, [NOON + timedelta(days=number) for number in range(6)])
     fold(own_tables)
     own_tables.rows("DELETE FROM orders WHERE order_id IN ('order-0002', 'order-0003')")
@@ -382,7 +382,7 @@ def test_past_the_end_nothing_is_walked(own: Caller, own_tables: Tables, filters
     """[H3]: whoever asks for page 999999999999 does not read all orders."""
     for _ in range(3):
         own.new("ACCEPTED")
-    statement = lists.page([{"status": "order_status", "runnerId": "runner_id"}[name] for name in filters], 10**9)
+    statement = pages_sql.page([{"status": "order_status", "runnerId": "runner_id"}[name] for name in filters], 10**9)
     values = [*filters.values(), 10, 10**9]
     sql = re.sub(r"\$(\d+)", lambda place: repr(values[int(place[1]) - 1]), statement.sql)
     plan = "\n".join(row["QUERY PLAN"] for row in own_tables.rows(f"EXPLAIN (ANALYZE, COSTS OFF) {sql}"))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from app.database import statements as sql
+from app.database import orders_sql, refused_accepts
 from app.database.pool import Pool, Session
 from app.models.errors import OutcomeUnknown
 from app.services import order_service
@@ -21,7 +21,7 @@ __all__ = ["held"]
 
 
 def pool_of(app: Flask) -> Pool:
-    pool: Pool = app.extensions["order_service"]._pool
+    pool: Pool = app.extensions["order_service"]._store._pool
     return pool
 
 
@@ -49,7 +49,7 @@ def confirmations_lost(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     pool, real = pool_of(app), Pool.run
 
     def run(statement: Any, *arguments: Any) -> Any:
-        if statement is sql.CONFIRM_USE:
+        if statement is refused_accepts.CONFIRM_USE:
             raise OutcomeUnknown("gone")
         return real(pool, statement, *arguments)
 
@@ -124,7 +124,7 @@ def test_a_call_that_tries_again_uses_up_one_refusal_though_its_first_try_ends_l
     """[R8] As where its COMMIT waits for a standby: another runner's refusal is not its own."""
     assert accept(api, held, unique("key"), "another").json["code"] == "order_taken"
     call = str(uuid.uuid4())
-    use = f"EXECUTE {sql.USE_UP_REFUSAL.name} ('{held}', 15, '{call}')"
+    use = f"EXECUTE {refused_accepts.USE_UP_REFUSAL.name} ('{held}', 15, '{call}')"
     with (
         contextlib.closing(tables.connect()) as first,
         contextlib.closing(Tables(tables.url)) as second,
@@ -132,7 +132,7 @@ def test_a_call_that_tries_again_uses_up_one_refusal_though_its_first_try_ends_l
         ThreadPoolExecutor(1) as pool,
     ):
         for execute in (cursor.execute, second.rows):
-            execute(sql.USE_UP_REFUSAL.prepare)
+            execute(refused_accepts.USE_UP_REFUSAL.prepare)
         cursor.execute(use)
         again = pool.submit(second.rows, use)
         await_waiting(tables, 1)
@@ -172,11 +172,11 @@ def test_a_change_whose_answer_was_lost_is_known_to_be_done_though_the_order_mov
     """Else it would be decided anew, and refused."""
     api, order_id = new_caller(), new_caller().new("ACCEPTED")
     pool, real = pool_of(app), Pool.run
-    writes = {statement.name for statement in (*sql.WRITES.values(), sql.UPDATE_FREE)}
+    writes = (orders_sql.UPDATE_ORDER_UNDER_KEY, orders_sql.UPDATE_FREE)
 
     def run(statement: Any, *arguments: Any) -> Any:
         rows = real(pool, statement, *arguments)
-        if statement.name in writes:
+        if statement in writes:
             monkeypatch.undo()
             assert new_caller().update(order_id, "COMPLETED").status_code == 200
             raise OutcomeUnknown("the answer was lost")

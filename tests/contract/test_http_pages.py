@@ -13,8 +13,8 @@ import pytest
 from flask import Flask
 
 from app.api import pages
-from app.database.pages import LISTED_BYTES
 from app.database.schema import migrate
+from app.models.pages import LISTED_BYTES
 from app.server.connection import SEND_SECONDS
 from app.utils.budget import Budget
 from app.utils.tasks import sleep

@@ -15,7 +15,7 @@ import pytest
 from psycopg2.extensions import connection as Connection
 
 import app
-from app.database import lane_lease, lanes, lists
+from app.database import lane_lease, lanes, pages_sql
 from app.database.connection import connect, engine
 from app.database.database import Database
 from app.database.pool import Pool
@@ -121,7 +121,7 @@ def test_no_connection_compiles_its_statements(postgres: Postgres, database_url:
             cursor.execute(f"ALTER DATABASE {connection.info.dbname} SET {name} = 0")
     migrate(database_url)
     with Pool(Database(database_url), 1).transaction(Deadline(30)) as session, session.connection.cursor() as cursor:
-        page = lists.page((), 0)
+        page = pages_sql.page((), 0)
         cursor.execute(page.prepare)
         cursor.execute(f"EXPLAIN (ANALYZE) EXECUTE {page.name} (20, 0)")
         assert "JIT" not in "\n".join(line for (line,) in cursor.fetchall())

@@ -120,7 +120,7 @@ def test_trouble_is_documented(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(OrderService, "answer", fail)
+    monkeypatch.setattr(OrderService, "execute", fail)
     answer = api.post(f"/{call}", create_body())
     assert answer.status_code == status
     assert documented(call, status)[answer.json["code"]] == answer.json

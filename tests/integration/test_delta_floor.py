@@ -9,7 +9,7 @@ import pytest
 from psycopg2.extensions import ISOLATION_LEVEL_REPEATABLE_READ
 from psycopg2.extensions import connection as Connection
 
-from app.database import lists
+from app.database import pages_sql
 from app.database.floor import ABOVE_DELTA_FLOOR
 from app.database.pool import Pool
 from app.services import delta_floor
@@ -21,7 +21,7 @@ DELTAS = "INSERT INTO order_count_deltas SELECT 1, 'CREATED', 'customer-1', NULL
 READ = "SELECT count(*) FROM order_count_deltas"
 EXPLAIN = f"EXPLAIN (ANALYZE, BUFFERS) {READ}"
 FEW_PAGES = 50  # 20,000 deltas have hundreds
-PAGE = lists.PAGES[frozenset()].sql.replace("$1", "0").replace("$2", "0")
+PAGE = pages_sql.PAGES[frozenset()].sql.replace("$1", "0").replace("$2", "0")
 Fold = Callable[[], None]
 
 

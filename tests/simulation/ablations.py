@@ -10,11 +10,11 @@ from typing import Any
 from unittest import mock
 
 from app.database import batches_sql, lane_lease
-from app.database import statements as sql
+from app.database import orders_sql as sql
 from app.database.lane_lease import PostgresLease
 from tests.simulation.database import Rows, Session
 from tests.simulation.kafka import EventTopic
-from tests.simulation.statements import ACQUIRE, EFFECTS, WRITERS, Effect, announce, update_free
+from tests.simulation.statements import ACQUIRE, EFFECTS, WRITERS, Effect, announce, changed_row, update_free
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,11 @@ def _claim_all(session: Session, parameters: Sequence[Any]) -> Rows:
 
 
 def _overwrite(session: Session, parameters: Sequence[Any]) -> Rows:
-    row = tuple(parameters[: len(sql.ORDER)])
+    row, written = changed_row(session, parameters)
     if session.lock("orders", row[0]) is None:
         return []
     session.put("orders", row[0], row)
-    return announce(session, parameters)
+    return announce(session, written)
 
 
 def _overwrite_free(session: Session, parameters: Sequence[Any]) -> Rows:
@@ -73,7 +73,7 @@ ABLATIONS = {
     "leader-end": Ablation(others=[(EventTopic, "_end", lambda topic, partition: topic._broker.seen(partition))]),
     "compare-and-swap": Ablation({batches_sql.MOVE_OFFSET.name: _move_any_offset}),
     "identities": Ablation({batches_sql.CLAIM_COMMANDS.name: _claim_all}),
-    "version-guard": Ablation({sql.WRITES[False, True, False].name: _overwrite, sql.UPDATE_FREE.name: _overwrite_free}),
+    "version-guard": Ablation({sql.UPDATE_ORDER.name: _overwrite, sql.UPDATE_FREE.name: _overwrite_free}),
     "one-leader": Ablation({ACQUIRE: _acquire_anyway}),
     "floor": Ablation({WRITERS: _nothing}),
     "lease": Ablation(functions=[(PostgresLease, "require_valid")]),

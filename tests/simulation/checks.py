@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from app.database import statements as sql
+from app.database import orders_sql as sql
 from app.models.outgoing import Outgoing
 from app.utils.ids import reply_id
 from app.wire.command_reader import DeadLetter, parse_record
@@ -15,7 +15,7 @@ from tests.simulation.instances import DONE, NOT_DONE
 from tests.simulation.kafka import COMMANDS, Command
 from tests.simulation.load import OLD_ORDER
 
-_STATUS, _VERSION = list(sql.ORDER).index("order_status"), list(sql.ORDER).index("version")
+_STATUS, _VERSION = list(sql.ORDER_COLUMNS).index("order_status"), list(sql.ORDER_COLUMNS).index("version")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ def _histories(end: End) -> Iterator[str]:
 
 def _orders_of_sagas(end: End) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
-    saga_id = list(sql.ORDER).index("saga_id")
+    saga_id = list(sql.ORDER_COLUMNS).index("saga_id")
     for order_id, row in end.tables["orders"].items():
         if row[saga_id] is not None:
             found.setdefault(row[saga_id], set()).add(str(order_id))

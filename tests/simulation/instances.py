@@ -10,9 +10,12 @@ from kafka.errors import KafkaError
 
 from app.config.config import Settings
 from app.database import lanes
+from app.database.answers import AnswerStore
 from app.database.batches import BatchStore
 from app.database.lane_lease import acquire_lease
 from app.database.orders import OrderStore
+from app.database.pages import PageStore
+from app.database.refused_accepts import RefusedAccepts
 from app.kafka.consumer import CommandConsumer
 from app.kafka.ports import SendFailed
 from app.kafka.relay import Relay
@@ -22,9 +25,10 @@ from app.models.rules import Change, Decision
 from app.models.writes import ChangeSource, HttpAnswer
 from app.services.command_service import CommandService
 from app.services.consumer_thread import RECHECK_SECONDS
-from app.services.order_service import Call, OrderService
+from app.services.order_service import OrderService, RequestContext
 from app.utils.alarms import Alarms
 from app.utils.deadline import Deadline
+from app.wire.answers import AnswerForm
 from tests.simulation.clients import Database, Pool
 from tests.simulation.database import Server
 from tests.simulation.kafka import Broker, CommandTopic, EventTopic
@@ -128,8 +132,11 @@ class Service:
 
     def _answer(self, waiting: list[Request]) -> None:
         pool = self._pool()
-        store = OrderStore(pool, REFUSED_ACCEPT_SECONDS)  # type: ignore[arg-type]
-        service = OrderService(pool, store, lambda: None, self._clock)  # type: ignore[arg-type]
+        answers = AnswerStore(pool)  # type: ignore[arg-type]  # as the pool of all these
+        orders = OrderStore(pool, answers)  # type: ignore[arg-type]
+        refused = RefusedAccepts(pool, answers, REFUSED_ACCEPT_SECONDS)  # type: ignore[arg-type]
+        pages = PageStore(pool, pool)  # type: ignore[arg-type]
+        service = OrderService(orders, pages, answers, refused, lambda: None, self._clock)
         while waiting:
             self._scheduler.sleep(max(waiting[0].time - self._scheduler.now, 0.0))
             request = waiting.pop(0)
@@ -149,9 +156,10 @@ class Service:
 
 
 def _outcome(service: OrderService, request: Request) -> str:
-    call = Call(ChangeSource("http", request.correlation_id), Deadline(FOR_EVER), None, _present)
+    source = ChangeSource("http", request.correlation_id)
+    context = RequestContext(source, Deadline(FOR_EVER), None, _TellsChanges("", ""))
     try:
-        answer = service.execute(request.command, call)
+        answer = service.execute(request.command, context)
     except OutcomeUnknown:
         return UNKNOWN
     except DatabaseTrouble:
@@ -159,6 +167,8 @@ def _outcome(service: OrderService, request: Request) -> str:
     return DONE if answer.status == 201 else NOT_DONE
 
 
-def _present(decision: Decision) -> HttpAnswer:
+class _TellsChanges(AnswerForm):
     """201 for a change: this caller wants to know whether there was one."""
-    return HttpAnswer(201 if isinstance(decision, Change) else 200, b"")
+
+    def answer(self, decision: Decision) -> HttpAnswer:
+        return HttpAnswer(201 if isinstance(decision, Change) else 200, b"")

@@ -7,18 +7,18 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from app.database import batches_sql, lane_lease
-from app.database import statements as sql
+from app.database import orders_sql as sql
 from app.database.floor import last_id_of, writers_of
 from app.database.lanes import EVENTS
+from app.database.refused_accepts import REMEMBER_REFUSAL
 from tests.simulation.database import Rows, Session
 
 Effect = Callable[[Session, Sequence[Any]], Rows]
 
 NOTHING_BEHIND = (None,) * 4
-_VERSION = list(sql.ORDER).index("version")
+_VERSION = list(sql.ORDER_COLUMNS).index("version")
 ACQUIRE = lane_lease._ACQUIRE
 LAST_ID, WRITERS = last_id_of(EVENTS.table), writers_of(EVENTS.table)
-_WRITTEN = [*sql.ORDER, "change_id", "kind", "from_status", "concerned", "door", "correlation_id", "type", "payload"]
 
 
 def _find_offset(session: Session, parameters: Sequence[Any]) -> Rows:
@@ -149,13 +149,23 @@ def _insert_dead_letters(session: Session, parameters: Sequence[Any]) -> Rows:
 
 
 def _write_new(session: Session, parameters: Sequence[Any]) -> Rows:
-    session.insert("orders", parameters[0], tuple(parameters[: len(sql.ORDER)]), "orders_pkey")
-    return announce(session, parameters)
+    written = dict(zip(sql.INSERT_ORDER.parameters, parameters, strict=True))
+    row = tuple(written[column] for column in sql.ORDER_COLUMNS)
+    session.insert("orders", row[0], row, "orders_pkey")
+    return announce(session, written)
+
+
+def changed_row(session: Session, parameters: Sequence[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return the order's row after the change, and all that is written by its name."""
+    written = dict(zip(sql.UPDATE_ORDER.parameters, parameters, strict=True))
+    before = session.find("orders", written["order_id"]) or [None] * len(sql.ORDER_COLUMNS)
+    after = dict(zip(sql.ORDER_COLUMNS, before, strict=True)) | written
+    return tuple(after[column] for column in sql.ORDER_COLUMNS), written
 
 
 def _write_changed(session: Session, parameters: Sequence[Any]) -> Rows:
-    row = tuple(parameters[: len(sql.ORDER)])
-    return announce(session, parameters) if update_order(session, row, row[_VERSION] - 1) else []
+    row, written = changed_row(session, parameters)
+    return announce(session, written) if update_order(session, row, row[_VERSION] - 1) else []
 
 
 def update_free(session: Session, parameters: Sequence[Any], write: Effect = _write_changed) -> Rows:
@@ -164,9 +174,8 @@ def update_free(session: Session, parameters: Sequence[Any], write: Effect = _wr
     return [(row[0],) for row in rows if write(session, row)]
 
 
-def announce(session: Session, parameters: Sequence[Any]) -> Rows:
+def announce(session: Session, written: dict[str, Any]) -> Rows:
     """Write the rest of the chain of an HTTP change: its history line and its event."""
-    written = dict(zip(_WRITTEN, parameters, strict=True))
     history = {"to_status": written["order_status"], "runner_id": written["concerned"]}
     _add_change(session, {column: (written | history).get(column) for column in batches_sql.CHANGE_COLUMNS})
     event = {"event_id": written["change_id"], "aggregateid": written["order_id"]}
@@ -289,11 +298,11 @@ EFFECTS: dict[str, Effect] = {
     batches_sql.INSERT_CHANGES.name: _insert_changes,
     batches_sql.INSERT_EVENTS.name: _insert_events,
     batches_sql.INSERT_DEAD_LETTERS.name: _insert_dead_letters,
-    sql.WRITES[True, True, False].name: _write_new,
-    sql.WRITES[False, True, False].name: _write_changed,
+    sql.INSERT_ORDER.name: _write_new,
+    sql.UPDATE_ORDER.name: _write_changed,
     sql.UPDATE_FREE.name: update_free,
     sql.FIND_CHANGE.name: _find_change,
-    sql.REMEMBER_REFUSAL.name: _remember_refusal,
+    REMEMBER_REFUSAL.name: _remember_refusal,
     "SELECT 1": lambda session, parameters: [(1,)],
     ACQUIRE: _acquire,
     LAST_ID: _last_id,

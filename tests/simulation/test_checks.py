@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from app.database import statements as sql
+from app.database import orders_sql as sql
 from app.models.outgoing import Outgoing
 from tests.simulation.checks import End, check
 from tests.simulation.instances import DONE, NOT_DONE
@@ -102,7 +102,7 @@ def line_lost(end: End) -> End:
 
 
 def another_status(end: End) -> End:
-    status = list(sql.ORDER).index("order_status")
+    status = list(sql.ORDER_COLUMNS).index("order_status")
 
     def spoil(rows: dict[Any, Any]) -> None:
         for order_id, row in rows.items():
@@ -112,7 +112,7 @@ def another_status(end: End) -> End:
 
 
 def second_order(end: End) -> End:
-    saga_id = list(sql.ORDER).index("saga_id")
+    saga_id = list(sql.ORDER_COLUMNS).index("saga_id")
     row = next(row for row in end.tables["orders"].values() if row[saga_id])
     return with_rows(end, "orders", lambda rows: rows.update(another=row))
 

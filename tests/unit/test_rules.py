@@ -110,7 +110,7 @@ SENTENCES = {  # [H14]
 
 def expected(name: str, mark: str, order: OrderState) -> Change | Unchanged | Refusal:
     if mark == "S":
-        return Unchanged(order, forgiven=False)
+        return Unchanged(order, answers_refused_accept=False)
     if mark == "M":
         return Refusal("runner_mismatch", "Order is not held by this runner", order)
     if mark in "NT":
@@ -161,10 +161,10 @@ def test_the_cells_are_the_whole_table() -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-@pytest.mark.parametrize("forgivable", [True, False])
-def test_an_order_that_is_not_there_is_not_found_by_any_operation(name: str, forgivable: bool) -> None:
+@pytest.mark.parametrize("has_refused_accept", [True, False])
+def test_an_order_that_is_not_there_is_not_found_by_any_operation(name: str, has_refused_accept: bool) -> None:
     """[H14]"""
-    assert decide(None, COMMANDS[name], NOW, forgivable=forgivable) is NOT_FOUND
+    assert decide(None, COMMANDS[name], NOW, has_refused_accept=has_refused_accept) is NOT_FOUND
     assert Refusal("order_not_found", "Order not found", None) == NOT_FOUND
 
 
@@ -255,14 +255,16 @@ def test_the_first_reason_of_a_cancelled_order_stays(reason: str) -> None:
 def test_a_bare_clear_after_a_refused_accept_is_forgiven_in_every_status(status: str, holder: str) -> None:
     """[R8]"""
     order = an_order(status, HOLDERS[holder])
-    assert decide(order, COMMANDS["clear"], NOW, forgivable=True) == Unchanged(order, forgiven=True)
+    assert decide(order, COMMANDS["clear"], NOW, has_refused_accept=True) == Unchanged(
+        order, answers_refused_accept=True
+    )
 
 
 @pytest.mark.parametrize("name", ["clear", "clear me"])
 def test_a_free_order_uses_no_remembered_refusal_up(name: str) -> None:
     """[R8] [R4]"""
     order = an_order("CREATED", None)
-    assert decide(order, COMMANDS[name], NOW, forgivable=True) == Unchanged(order, forgiven=False)
+    assert decide(order, COMMANDS[name], NOW, has_refused_accept=True) == Unchanged(order, answers_refused_accept=False)
 
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name != "clear"])
@@ -270,7 +272,7 @@ def test_a_free_order_uses_no_remembered_refusal_up(name: str) -> None:
 def test_a_remembered_refusal_forgives_nothing_but_a_bare_clear(name: str, status: str) -> None:
     """[R8]"""
     order = an_order(status, "them")
-    assert decide(order, COMMANDS[name], NOW, forgivable=True) == decide(order, COMMANDS[name], NOW)
+    assert decide(order, COMMANDS[name], NOW, has_refused_accept=True) == decide(order, COMMANDS[name], NOW)
 
 
 def test_nothing_is_forgiven_unless_a_refusal_is_remembered() -> None:

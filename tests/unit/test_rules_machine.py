@@ -40,11 +40,13 @@ class Story(RuleBasedStateMachine):
         self.status, self.runner, self.payment, self.version = "PENDING", None, "PENDING", 1
         self.accepted: Any = None
 
-    def _expect(self, command: OrderCommand, outcome: str | None, forgivable: bool = False, **payment: str) -> None:
+    def _expect(
+        self, command: OrderCommand, outcome: str | None, has_refused_accept: bool = False, **payment: str
+    ) -> None:
         """`outcome`: the status to move to, "" for no change, None for a refusal."""
         self.now += timedelta(seconds=1)
         before = self.order
-        decision = decide(before, command, self.now, forgivable=forgivable)
+        decision = decide(before, command, self.now, has_refused_accept=has_refused_accept)
         if outcome is None:
             assert isinstance(decision, Refusal)
             assert decision.order is before
@@ -114,13 +116,13 @@ class Story(RuleBasedStateMachine):
         outcome = "" if self._free() else "CREATED" if self.status == "ACCEPTED" else None
         self._expect(CancelAcceptance(order_id="order-1"), outcome)
 
-    @rule(runner=st.none() | RUNNERS, forgivable=st.booleans())
-    def clear(self, runner: str | None, forgivable: bool) -> None:
+    @rule(runner=st.none() | RUNNERS, has_refused_accept=st.booleans())
+    def clear(self, runner: str | None, has_refused_accept: bool) -> None:
         """[H12] [R8]"""
         allowed = self.status == "ACCEPTED" and runner in (None, self.runner)
-        unchanged = self._free() or (runner is None and forgivable)
+        unchanged = self._free() or (runner is None and has_refused_accept)
         outcome = "" if unchanged else "CREATED" if allowed else None
-        self._expect(ClearRunner(order_id="order-1", runner_id=runner), outcome, forgivable)
+        self._expect(ClearRunner(order_id="order-1", runner_id=runner), outcome, has_refused_accept)
 
     @invariant()
     def the_order_is_what_the_model_says(self) -> None:
