@@ -274,5 +274,6 @@ class CommandConsumer:
 
     def _seek(self, partition: int, offset: int) -> None:
         self._positions[partition] = offset
+        self._kept.pop(partition, None)  # the trail may have been cut, even where the position is as before
         self._sought.add(partition)
         self._log.seek(partition, offset)

@@ -59,6 +59,15 @@ def test_a_cut_that_the_client_ran_over_is_noticed_by_older_checkpoints() -> Non
     assert stage.look().handled()[7:] == [3, 4, 5, 6]
 
 
+def test_a_log_that_was_replaced_up_to_the_same_offset_has_its_checkpoint_in_the_trail() -> None:
+    """The position stands where it stood, and the record behind it is another one."""
+    stage = handled_up_to(3, 6)
+    stage.log.replace(0, 3, [3, 4, 5])
+    stage.look().look()
+    assert [checkpoint.offset for checkpoint in stage.store.trails[0]] == [5, 2]
+    assert stage.store.trails[0][0] == stage.store.offsets[0].behind
+
+
 def test_a_new_leader_is_looked_at_before_its_records_are_handled() -> None:
     stage = handled_up_to(3, 6)
     stage.log.epoch = 5
