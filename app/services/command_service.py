@@ -47,7 +47,7 @@ class CommandService:
         `give_up`: why its one command cannot be handled; it is answered with BUG, and its bytes are kept. Raises
         OffsetMoved and CommandFault too; nothing is moved where it raises.
         """
-        with _blame():
+        with _as_service_trouble():
             commands, letters = _parse(batch)
             with self._store.transaction() as transaction:
                 if give_up is None:
@@ -64,7 +64,7 @@ class CommandService:
         """Do all that a create and an update do, and roll it back. Raises DatabaseTrouble where even that fails: no
         command is at fault then."""
         try:
-            with _blame(), self._store.transaction() as transaction:
+            with _as_service_trouble(), self._store.transaction() as transaction:
                 for sample in (A_CREATE, an_update(saga_order_id(A_CREATE.saga_id, A_CREATE.timestamp))):
                     batch = Batch("rehearsal", uuid.UUID(int=0), 0, 0, 1, [sample])
                     commands, letters = _parse(batch)
@@ -170,8 +170,8 @@ def _add(
 
 
 @contextmanager
-def _blame() -> Iterator[None]:
-    """Make ServiceTrouble of whatever the body raises that is not known as another's fault."""
+def _as_service_trouble() -> Iterator[None]:
+    """Raise ServiceTrouble for whatever the body raises, unless its class already says whose fault it is."""
     try:
         yield
     except (OffsetMoved, CommandFault, DatabaseTrouble):

@@ -1,4 +1,4 @@
-"""Two sample commands. They are handled in a transaction that is rolled back, to see whether commands can be at all."""
+"""Two sample commands: handled and rolled back, they show whether the service can handle commands at all."""
 
 import json
 from dataclasses import dataclass
