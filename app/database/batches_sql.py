@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from app.database.columns import arrays, columns, quoted, unnest
 from app.database.orders_sql import CHANGING, ORDER_COLUMNS
 from app.database.statement import Statement
-from app.models.models import dead_letters, given_up_commands, order_changes, outbox
+from app.models.kafka_tables import dead_letters, given_up_commands, outbox
+from app.models.models import order_changes
 
 CHANGE_COLUMNS = columns(order_changes, "created_at")
 EVENT_COLUMNS = columns(outbox, "id", "aggregatetype", "created_at", "refusal")

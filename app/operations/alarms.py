@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, or_, select, update
 
 from app.config.config import Settings
-from app.models.models import alarms
 from app.models.operator_errors import NotFound, NotPossible
+from app.models.service_tables import alarms
 from app.operations.audit import Change, Operator
 from app.operations.transaction import transaction
 from app.utils.alarm import ACKNOWLEDGED, ENDS_BY_ITSELF, EXPIRED, NOBODY

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from app.config.config import Settings
-from app.models.models import operator_actions as actions
+from app.models.service_tables import operator_actions as actions
 from app.operations.transaction import STEP_SECONDS, transaction
 
 

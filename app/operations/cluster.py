@@ -8,7 +8,7 @@ from sqlalchemy import delete, insert, text
 from app.config.config import Settings
 from app.database.cluster_sql import FIND_CLUSTER
 from app.kafka import operator as kafka
-from app.models.models import kafka_cluster
+from app.models.kafka_tables import kafka_cluster
 from app.models.operator_errors import NotPossible
 from app.operations.audit import Operator
 from app.operations.transaction import transaction

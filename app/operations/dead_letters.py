@@ -13,7 +13,7 @@ from app.config.config import Settings
 from app.database.lanes import DEAD_LETTERS
 from app.kafka import operator as kafka
 from app.kafka.operator import Place
-from app.models.models import dead_letters as letters
+from app.models.kafka_tables import dead_letters as letters
 from app.models.operator_errors import NotFound, NotPossible, OperationFailed
 from app.operations import lanes, stored_records
 from app.operations.audit import Operator

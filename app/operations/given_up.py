@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import delete
 
 from app.config.config import Settings
-from app.models.models import given_up_commands as given_up
+from app.models.kafka_tables import given_up_commands as given_up
 from app.models.operator_errors import NotFound
 from app.operations import stored_records
 from app.operations.audit import Operator

@@ -12,7 +12,8 @@ from app.config.config import Settings
 from app.database.orders_sql import ORDER_COLUMNS
 from app.database.rows import to_state
 from app.kafka import operator as kafka
-from app.models.models import Order, known_events, lost_events, order_changes, outbox, taken_out_events
+from app.models.kafka_tables import known_events, lost_events, outbox, taken_out_events
+from app.models.models import Order, order_changes
 from app.models.operator_errors import NotPossible
 from app.operations.audit import Operator
 from app.operations.transaction import select_as, transaction

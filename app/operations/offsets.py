@@ -13,8 +13,8 @@ from app.database.batches import stored_offset
 from app.kafka import operator as kafka
 from app.kafka.log_check import where_to_go_on
 from app.kafka.operator import Partition, Topic
-from app.models.models import consumer_checkpoints
-from app.models.models import consumer_offsets as stored_offsets
+from app.models.kafka_tables import consumer_checkpoints
+from app.models.kafka_tables import consumer_offsets as stored_offsets
 from app.models.operator_errors import NotFound, NotPossible
 from app.models.records import Floor, StoredOffset, is_other_topic
 from app.operations.audit import Operator

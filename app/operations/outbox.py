@@ -12,8 +12,9 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from app.config.config import Settings
 from app.database.lanes import ASIDE_RANGE, EVENTS
-from app.models.models import order_changes, taken_out_events
-from app.models.models import outbox as events
+from app.models.kafka_tables import outbox as events
+from app.models.kafka_tables import taken_out_events
+from app.models.models import order_changes
 from app.models.operator_errors import NotFound, NotPossible
 from app.operations.audit import Operator
 from app.operations.lanes import SECONDS, take_lease

@@ -14,7 +14,7 @@ from sqlalchemy import select
 from app.config.config import Settings
 from app.kafka import operator as kafka
 from app.kafka.operator import Partition
-from app.models.models import command_identities
+from app.models.kafka_tables import command_identities
 from app.models.records import Record, StoredOffset, digest, is_other_topic
 from app.operations.transaction import transaction
 from app.wire.command_reader import DeadLetter, parse_record

@@ -12,7 +12,7 @@ import pytest
 from app.database import lane_lease, lanes
 from app.database.lane_lease import PostgresLease, acquire_lease
 from app.database.lanes import EVENTS
-from app.models.models import outbox
+from app.models.kafka_tables import outbox
 from app.models.outgoing import LeaseLost
 from app.models.records import LogPosition
 from app.utils.limits import IDLE_MS, LEASE_SECONDS

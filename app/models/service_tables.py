@@ -1,0 +1,61 @@
+"""The tables of what the service and its operators tell about themselves. `migrations/` makes them; see models.py."""
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Identity,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    func,
+)
+
+from app.models.metadata import db
+
+operator_actions = Table(
+    "operator_actions",
+    db.metadata,
+    Column("id", BigInteger, Identity(always=True, cache=1), primary_key=True),
+    Column("at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("who", String(255), nullable=False),
+    Column("action", String(40), nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("bytes", LargeBinary),
+    comment="Audit: one line for each change that an operator made by the command line",
+)
+
+alarms = Table(
+    "alarms",
+    db.metadata,
+    Column("name", String(255), nullable=False),
+    Column("holder", String(255), nullable=False),
+    Column("sentence", Text, nullable=False),
+    Column("evidence", Text, nullable=False),
+    Column("since", DateTime(timezone=True), nullable=False),
+    Column("last_at", DateTime(timezone=True), nullable=False),
+    Column("count", BigInteger, nullable=False),
+    Column("ended_at", DateTime(timezone=True)),
+    Column("ending", String(20)),
+    PrimaryKeyConstraint("name", "holder"),
+    CheckConstraint("(ended_at IS NULL) = (ending IS NULL)", "ended"),
+    comment="What a person should look at: conditions, each renewed by the process that holds it, and happenings "
+    "(without a holder), which a person acknowledges",
+)
+
+watch = Table(
+    "watch",
+    db.metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("holder", String(255), nullable=False),
+    Column("held_until", DateTime(timezone=True), nullable=False),
+    Column("seen_at", DateTime(timezone=True)),
+    Column("seen", Text),
+    CheckConstraint("id = 1", "one"),
+    comment="One row: which process watches, and what it saw last, for all to show",
+)
