@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
+from typing import Any
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 PLAIN_UID = 65534  # "nobody": the Dockerfile's user does not exist on this machine
@@ -141,17 +142,18 @@ def _run(image: Image, command: str) -> None:
 
 def start(image: Image) -> subprocess.Popen[bytes]:
     """Start the CMD as a plain user and wait until the HEALTHCHECK passes. Raises Disagreement."""
-    user = {"user": PLAIN_UID, "group": PLAIN_UID, "extra_groups": []} if os.geteuid() == 0 else {}
-    where = {"cwd": image.work, "env": dict(image.run_environment())}
-    process = subprocess.Popen([_program(image, image.command[0]), *image.command[1:]], **where, **user)  # type: ignore[call-overload]
+    options: dict[str, Any] = {"cwd": image.work, "env": image.run_environment()}
+    if os.geteuid() == 0:
+        options |= {"user": PLAIN_UID, "group": PLAIN_UID, "extra_groups": []}
+    process = subprocess.Popen([_program(image, image.command[0]), *image.command[1:]], **options)
     deadline = time.monotonic() + HEALTHY_SECONDS
     check = [_program(image, image.health_check[0]), *image.health_check[1:]]
-    while subprocess.run(check, **where, **user, check=False, timeout=10).returncode != 0:  # type: ignore[call-overload]
+    while subprocess.run(check, **options, check=False, timeout=10).returncode != 0:
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()
             raise Disagreement("the CMD never passed the HEALTHCHECK")
         time.sleep(0.2)
-    return process  # type: ignore[no-any-return]
+    return process
 
 
 def _program(image: Image, name: str) -> str:

@@ -31,7 +31,7 @@ def _one_of(column: str, values: type[OrderStatus] | type[PaymentStatus]) -> str
     return f"{column} IN ({', '.join(repr(value.value) for value in values)})"
 
 
-class Order(db.Model):  # type: ignore[name-defined,misc]
+class Order(db.Model):  # type: ignore[name-defined,misc]  # as Flask-SQLAlchemy says to write it
     """One order as it is now. Times are without zone, in UTC, as in the service that had this table before."""
 
     __tablename__ = "orders"

@@ -8,6 +8,7 @@ from flask import Flask
 
 from app.database import orders_sql as sql
 from app.database.pool import Pool
+from app.database.statement import Statement
 from app.models.errors import DatabaseAway, DatabaseBusy, OutcomeUnknown, ValuesRefused
 from tests.contract.conftest import Tables
 from tests.harness.builders import Caller, at_once_in_tasks, unique
@@ -43,8 +44,8 @@ def grouped(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     groups: list[tuple[int, int]] = []
     run = Pool.run
 
-    def counting(self: Pool, statement: object, parameters: list[list[object]], *more: object) -> Any:
-        rows = run(self, statement, parameters, *more)  # type: ignore[arg-type]
+    def counting(self: Pool, statement: Statement, parameters: list[list[object]], *more: Any) -> Any:
+        rows = run(self, statement, parameters, *more)
         if statement is sql.UPDATE_FREE:
             groups.append((len(parameters[0]), len(rows)))
         return rows
@@ -118,12 +119,12 @@ def test_where_a_group_fails_each_is_tried_alone_and_done_once(
     """[H9] Also where the commit happened, and nobody was told."""
     run = Pool.run
 
-    def failing(self: Pool, statement: object, *more: object) -> object:
+    def failing(self: Pool, statement: Statement, *more: Any) -> object:
         if statement is sql.UPDATE_FREE:
             if after_commit:
-                run(self, statement, *more)  # type: ignore[arg-type]
+                run(self, statement, *more)
             raise trouble
-        return run(self, statement, *more)  # type: ignore[arg-type]
+        return run(self, statement, *more)
 
     monkeypatch.setattr(Pool, "run", failing)
     order_ids, answers = accept_at_once_in_tasks(app)

@@ -1,10 +1,13 @@
 """Orders that are made at the same moment share a commit, and that is all that they share."""
 
+from typing import Any
+
 import pytest
 from flask import Flask
 
 from app.database import orders_sql as sql
 from app.database.pool import Pool
+from app.database.statement import Statement
 from app.models.errors import DatabaseAway, DatabaseBusy, OutcomeUnknown, ValuesRefused
 from tests.contract.conftest import Tables
 from tests.harness.builders import Caller, at_once_in_tasks, create_body, unique
@@ -28,10 +31,10 @@ def grouped(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     sizes: list[int] = []
     run = Pool.run
 
-    def counting(self: Pool, statement: object, parameters: list[list[object]], *more: object) -> object:
+    def counting(self: Pool, statement: Statement, parameters: list[list[object]], *more: Any) -> object:
         if statement is sql.INSERT_NEW:
             sizes.append(len(parameters[0]))
-        return run(self, statement, parameters, *more)  # type: ignore[arg-type]
+        return run(self, statement, parameters, *more)
 
     monkeypatch.setattr(Pool, "run", counting)
     return sizes
@@ -65,11 +68,11 @@ def test_where_a_group_fails_each_is_tried_alone(
     """[H6]"""
     run, failed = Pool.run, []
 
-    def failing(self: Pool, statement: object, *more: object) -> object:
+    def failing(self: Pool, statement: Statement, *more: Any) -> object:
         if statement is sql.INSERT_NEW:
             failed.append(statement)
             raise trouble
-        return run(self, statement, *more)  # type: ignore[arg-type]
+        return run(self, statement, *more)
 
     monkeypatch.setattr(Pool, "run", failing)
     customer, made = unique("customer"), []
@@ -85,8 +88,8 @@ def test_an_order_of_a_group_whose_answer_was_lost_is_not_made_twice(
     """[H6] The commit happened, and nobody was told."""
     run, lost = Pool.run, []
 
-    def losing(self: Pool, statement: object, *more: object) -> object:
-        answer = run(self, statement, *more)  # type: ignore[arg-type]
+    def losing(self: Pool, statement: Statement, *more: Any) -> object:
+        answer = run(self, statement, *more)
         if statement is sql.INSERT_NEW:
             lost.append(statement)
             raise OutcomeUnknown("lost")

@@ -67,7 +67,7 @@ class Crowd:
             for _ in range(min(self._manners.clients - len(self._open), OPENED_AT_ONCE)):
                 self._connect()
             for key, _ in self._selector.select(LOOK_SECONDS):
-                self._hear(key.fileobj)  # type: ignore[arg-type]
+                self._hear(key.data)
             if self._manners.drip:
                 self._drip(time.monotonic())
             elif not self._manners.reads:
@@ -83,7 +83,7 @@ class Crowd:
             self.opened += 1
             self._open[one] = time.monotonic()
             if self._manners.reads:
-                self._selector.register(one, selectors.EVENT_READ)
+                self._selector.register(one, selectors.EVENT_READ, one)
             one.send(self._manners.first)
         except OSError:
             self._drop(one)

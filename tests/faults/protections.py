@@ -33,9 +33,10 @@ def read_back_to_the_end() -> None:
 
     def leader_ends(self: EventReader, partitions: Collection[int]) -> dict[int, LogEnd | str]:
         found = asked(self, partitions)
-        told = [partition for partition, end in found.items() if isinstance(end, LogEnd)]
-        seen = self._watermarks(told) if told else {}
-        return found | {it: replace(end, epoch=found[it].epoch) for it, end in seen.items()}  # type: ignore[type-var,union-attr]
+        ends = {partition: end for partition, end in found.items() if isinstance(end, LogEnd)}
+        seen = self._watermarks([*ends]) if ends else {}
+        known = ((partition, end) for partition, end in seen.items() if isinstance(end, LogEnd))
+        return found | {partition: replace(end, epoch=ends[partition].epoch) for partition, end in known}
 
     EventReader.leader_ends = leader_ends
 

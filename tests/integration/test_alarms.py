@@ -114,12 +114,12 @@ def test_what_happened_survives_a_restart_and_ends_when_a_person_acknowledges_it
 def test_while_the_database_is_away_memory_shows_them_and_the_table_hears_of_them_later(
     untouched: World, workers: list[Flask], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    away = [Database.available.fget]  # type: ignore[attr-defined]
+    available = vars(Database)["available"]
     monkeypatch.setattr(Database, "available", property(lambda _: False))
     alarms_of(workers[0]).ring("relay_events", "Kafka refuses record 1")
     alarms_of(workers[0]).happened("events_lost_0_3", "Events are lost")
     assert alarms_of(workers[0]).all().keys() == {"relay_events", "events_lost_0_3"}
-    monkeypatch.setattr(Database, "available", property(away[0]))
+    monkeypatch.setattr(Database, "available", available)
     everywhere(workers, {"relay_events": "Kafka refuses record 1", "events_lost_0_3": "Events are lost"})
 
 

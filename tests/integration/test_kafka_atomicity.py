@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg2
 import pytest
@@ -14,7 +15,9 @@ from app.database.database import Database
 from app.database.pool import Pool, Session
 from app.database.statement import Statement
 from app.models import rules
+from app.models.commands import OrderCommand
 from app.models.errors import DatabaseBusy, ServiceTrouble
+from app.models.order import OrderState
 from app.models.records import Batch, StoredOffset
 from app.services.command_service import CommandService
 from tests.harness.world import (
@@ -75,9 +78,9 @@ class Books:
         update = an_update(order_id, "PLACED")
         self.commands = [a_create("new"), a_create("old", correlation_id="other"), update, b"garbage"]
 
-    def handle(self, offset: int, *commands: object) -> None:
+    def handle(self, offset: int, *commands: Any) -> None:
         values = [json.dumps(it).encode() if isinstance(it, dict) else it for it in commands]
-        records = [Record(offset + place, value) for place, value in enumerate(values)]  # type: ignore[arg-type]
+        records = [Record(offset + place, value) for place, value in enumerate(values)]
         CommandService(self.store).handle(Batch(TOPIC, TOPIC_ID, 0, offset, offset + len(records), records))
 
     def query(self, statement: str) -> list[str]:
@@ -114,8 +117,8 @@ def test_a_batch_that_fails_after_any_statement_leaves_no_trace_and_works_next_t
     """[K7] [K8]"""
     execute, before = Session.execute, books.all()
 
-    def failing(self: Session, called: Statement, parameters: object = ()) -> object:
-        rows = execute(self, called, parameters)  # type: ignore[arg-type]
+    def failing(self: Session, called: Statement, parameters: Any = ()) -> object:
+        rows = execute(self, called, parameters)
         if called.name == statement:
             raise RuntimeError(statement)
         return rows
@@ -148,8 +151,8 @@ def test_an_order_that_changes_behind_the_lock_undoes_the_batch(books: Books, mo
     """A row count that is not the expected one rolls back. [K3]"""
     before, decide = books.all(), rules.decide
 
-    def older(order: object, *arguments: object, **named: object) -> object:
-        change = decide(order, *arguments, **named)  # type: ignore[arg-type]
+    def older(order: OrderState, *arguments: Any, **named: Any) -> object:
+        change = decide(order, *arguments, **named)
         object.__setattr__(order, "version", 7)
         return change
 
@@ -179,15 +182,16 @@ def test_a_poison_command_gets_its_failure_reply_and_its_neighbours_their_own(
     """[K7] [K10]"""
     decide, order_id = rules.decide, running.create()
 
-    def poisoned(order: object, command: object, *arguments: object, **named: object) -> object:
+    def poisoned(order: OrderState, command: OrderCommand, *arguments: Any, **named: Any) -> object:
         if getattr(command, "order_id", None) == "poison":
             raise RuntimeError("a bug")
-        return decide(order, command, *arguments, **named)  # type: ignore[arg-type]
+        return decide(order, command, *arguments, **named)
 
     monkeypatch.setattr(rules, "decide", poisoned)
-    commands = [a_create(), an_update("poison", "PLACED"), an_update(order_id, "PLACED"), b"garbage", a_create()]
+    lost = an_update("poison", "PLACED")
+    commands = [a_create(), lost, an_update(order_id, "PLACED"), b"garbage", a_create()]
     rows = by_correlation(running.ask(*commands, partition=1))
-    poison = rows.pop(commands[1]["correlation_id"])  # type: ignore[index]
+    poison = rows.pop(lost["correlation_id"])
     assert (poison["body"]["type"], poison["payload"]["code"]) == ("order.status_update_failed", "internal_error")
     assert (poison["payload"]["order_id"], "a bug" in poison["payload"]["error"]) == ("poison", False)
     assert sorted(row["body"]["type"] for row in rows.values()) == ["order.created"] * 2 + ["order.status_updated"]

@@ -26,9 +26,9 @@ def outcome(row: Row) -> tuple[str, str, str]:
     return row["body"]["type"], row["payload"]["code"], row["payload"]["error"]
 
 
-def asked(world: World, **commands: object) -> dict[str, Row]:
+def asked(world: World, **commands: Row) -> dict[str, Row]:
     """Send commands at once, each with its name as correlation id; exactly one reply each."""
-    replies = by_correlation(world.ask(*[it | {"correlation_id": name} for name, it in commands.items()]))  # type: ignore[operator]
+    replies = by_correlation(world.ask(*[it | {"correlation_id": name} for name, it in commands.items()]))
     assert sorted(replies) == sorted(commands)
     return replies
 

@@ -90,7 +90,7 @@ def test_a_leader_that_stops_reading_amid_its_rows_loses_its_lease(
     with (
         acquire_lease(Database(url), DEAD_LETTERS, "topic", 1, threading.Event(), lambda: None) as leader,
         closing(psycopg2.connect(database_url)) as another,
-        socket.socket(fileno=os.dup(leader._connection.fileno())) as wire,  # type: ignore[union-attr]
+        socket.socket(fileno=os.dup(leader._connection.fileno())) as wire,  # type: ignore[union-attr]  # nothing stops it: it leads
     ):
         another.autocommit = True
         query = b"SELECT repeat('x', 200000000)\0"
@@ -102,7 +102,8 @@ def taken(connection: Connection) -> bool:
     """Try to take the lease of the dead letters."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (DEAD_LETTERS.lock,))
-        return bool(cursor.fetchone()[0])  # type: ignore[index]
+        [(is_taken,)] = cursor.fetchall()
+        return bool(is_taken)
 
 
 def test_dead_letters_of_a_partition_that_is_away_are_passed_by_and_come_again(url: str, database_url: str) -> None:

@@ -17,7 +17,7 @@ from tests.harness.waiting import until
 from tests.harness.world import wait_for
 from tests.network.balancers import Balancer, Haproxy, Nginx
 from tests.network.test_requests import ORDER
-from tests.network.wire import HEALTH, POST, client
+from tests.network.wire import HEALTH, POST, Answer, client
 
 KINDS: dict[str, Callable[..., Balancer]] = {
     "nginx": Nginx,
@@ -64,7 +64,7 @@ def test_pages_and_redirects_lead_right_under_a_path_prefix(service: Instance, t
     try:
         with client(nginx.port) as caller:
 
-            def get(path: str):  # type: ignore[no-untyped-def]
+            def get(path: str) -> Answer:
                 accept = "text/html" if path.endswith(("/", "asyncapi")) else "*/*"
                 return caller.ask(f"GET {path} HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\n\r\n".encode())
 

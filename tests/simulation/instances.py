@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 from kafka.errors import KafkaError
 
@@ -100,7 +101,7 @@ class Service:
 
     def _consume(self) -> None:
         """As KafkaService does it."""
-        store = BatchStore(self._pool())  # type: ignore[arg-type]
+        store = BatchStore(self._pool())
         topic = CommandTopic(self._broker)
         consumer = CommandConsumer(topic, store, CommandService(store, self._clock), self._alarms)
         next_recheck = self._scheduler.now + RECHECK_SECONDS
@@ -121,8 +122,8 @@ class Service:
             topic.close()
 
     def _relay(self) -> None:
-        database = Database(self._server, self._effects)
-        acquire = partial(acquire_lease, database, lanes.EVENTS, "order_events", RELAY_BATCH)  # type: ignore[arg-type]
+        database: Any = Database(self._server, self._effects)  # a scripted one
+        acquire = partial(acquire_lease, database, lanes.EVENTS, "order_events", RELAY_BATCH)
         relay = Relay("events", acquire, self._open_events, self._alarms, 0.0, SETTLE_SECONDS, self._seconds)
         relay.run(Stop(self._scheduler), lambda: self._scheduler.sleep(LOOK_SECONDS))
 
@@ -132,10 +133,10 @@ class Service:
 
     def _answer(self, waiting: list[Request]) -> None:
         pool = self._pool()
-        answers = AnswerStore(pool)  # type: ignore[arg-type]  # as the pool of all these
-        orders = OrderStore(pool, answers)  # type: ignore[arg-type]
-        refused = RefusedAccepts(pool, answers, REFUSED_ACCEPT_SECONDS)  # type: ignore[arg-type]
-        pages = PageStore(pool, pool)  # type: ignore[arg-type]
+        answers = AnswerStore(pool)
+        orders = OrderStore(pool, answers)
+        refused = RefusedAccepts(pool, answers, REFUSED_ACCEPT_SECONDS)
+        pages = PageStore(pool, pool)
         service = OrderService(orders, pages, answers, refused, lambda: None, self._clock)
         while waiting:
             self._scheduler.sleep(max(waiting[0].time - self._scheduler.now, 0.0))
@@ -145,7 +146,7 @@ class Service:
             self._scheduler.note(f"{request.correlation_id} ({request.command}) is {outcome}")
         self._scheduler.sleep(FOR_EVER)
 
-    def _pool(self) -> Pool:
+    def _pool(self) -> Any:  # a scripted Pool
         return Pool(self._server, self._effects)
 
     def _seconds(self) -> float:

@@ -58,7 +58,7 @@ class Command:
 class Group:
     """The coordinator: who has which partition, as of which generation."""
 
-    members: dict[object, set[int]] = field(default_factory=dict)
+    members: dict["CommandTopic", set[int]] = field(default_factory=dict)
     committed: dict[int, int] = field(default_factory=dict)
     generation: int = 0
 
@@ -119,14 +119,14 @@ class Broker:
         dealt = ", ".join(f"{member}: {sorted(has)}" for member, has in self.group.members.items())
         self.scheduler.note(f"the group deals out {dealt}")
 
-    def leave(self, member: object) -> None:
+    def leave(self, member: "CommandTopic") -> None:
         """Take a member out, if it is in."""
         if self.group.members.pop(member, None) is not None:
             self.share_out()
 
     def expire(self, instance: Instance) -> None:
         """Take out the members of a process that crashed or froze just now, unless it wakes up before."""
-        members = [member for member in self.group.members if member.instance is instance]  # type: ignore[attr-defined]
+        members = [member for member in self.group.members if member.instance is instance]
         frozen = instance.frozen_until > self.scheduler.now
 
         def look() -> None:

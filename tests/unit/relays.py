@@ -1,6 +1,7 @@
 """Builders of a relay's leader on the scripted ports."""
 
 import uuid
+from typing import Any
 
 from app.kafka.read_back import ReadBack
 from app.kafka.relay import Leader
@@ -11,10 +12,10 @@ from tests.unit.scripted_relay import TOPIC, ScriptedLease, ScriptedTopic, a_row
 LOOKS = 400  # some seconds of the scripted clock
 
 
-def lane(count: int, **other: object) -> ScriptedLease:
+def lane(count: int, **other: Any) -> ScriptedLease:
     """A lane of `count` rows that was relayed before, to two partitions at the most."""
-    given: dict[str, object] = {"stored": {0: LogPosition(TOPIC, 0), 1: LogPosition(TOPIC, 0)}} | other
-    return ScriptedLease([a_row(number) for number in range(1, count + 1)], **given)  # type: ignore[arg-type]
+    given: dict[str, Any] = {"stored": {0: LogPosition(TOPIC, 0), 1: LogPosition(TOPIC, 0)}} | other
+    return ScriptedLease([a_row(number) for number in range(1, count + 1)], **given)
 
 
 def ids(*numbers: int) -> list[uuid.UUID]:

@@ -1,5 +1,7 @@
 """A consumer between its scripted log and store."""
 
+from typing import Any
+
 from app.kafka.consumer import CommandConsumer
 from app.models.errors import DatabaseTrouble
 from app.models.records import StoredOffset
@@ -10,8 +12,8 @@ from tests.unit.scripted_commands import TOPIC, ScriptedLog, ScriptedStore
 class Stage:
     """A consumer between its fakes."""
 
-    def __init__(self, records: dict[int, list[int]], stored: dict[int, int] | None = None, **log: object) -> None:
-        self.log = ScriptedLog(records, **log)  # type: ignore[arg-type]
+    def __init__(self, records: dict[int, list[int]], stored: dict[int, int] | None = None, **log: Any) -> None:
+        self.log = ScriptedLog(records, **log)
         self.store = ScriptedStore({partition: StoredOffset(TOPIC, at) for partition, at in (stored or {}).items()})
         self.alarms = Alarms()
         self.consumer = CommandConsumer(self.log, self.store, self.store, self.alarms)

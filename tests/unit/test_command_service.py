@@ -21,8 +21,8 @@ def a_batch(*values: bytes) -> Batch:
 
 
 def commands_of(batch: Batch) -> list[tuple[Sent, ReceivedCommand]]:
-    found = [(record, parse_record(record.value)) for record in batch.records]
-    return [(record, command) for record, command in found if isinstance(command, ReceivedCommand)]  # type: ignore[misc]
+    found = [(record, parse_record(record.value)) for record in batch.records if isinstance(record, Sent)]
+    return [(record, command) for record, command in found if isinstance(command, ReceivedCommand)]
 
 
 def decided(*values: bytes, orders: Sequence[OrderState] = (), sagas: dict[str, str] | None = None) -> BatchEffects:

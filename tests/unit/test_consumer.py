@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -224,10 +225,10 @@ def test_trouble_in_the_search_for_poison_repeats_nothing() -> None:
     calls = []
     really = stage.store.handle
 
-    def handle(*arguments: object, **options: object) -> int:
+    def handle(*arguments: Any, **options: Any) -> int:
         calls.append(arguments)
         stage.store.away = len(calls) in (6, 7)
-        return really(*arguments, **options)  # type: ignore[arg-type]
+        return really(*arguments, **options)
 
     stage.store.handle = handle
     for _ in range(15):

@@ -60,7 +60,7 @@ class Server:
 
 def a_leader(server: Server, monkeypatch: pytest.MonkeyPatch) -> PostgresLease:
     monkeypatch.setattr(lane_lease, "_boot_time", lambda: server.now)
-    return PostgresLease(server, EVENTS, "order_events", 10)  # type: ignore[arg-type]
+    return PostgresLease(server, EVENTS, "order_events", 10)  # type: ignore[arg-type]  # a fake
 
 
 def test_a_call_proves_life_for_the_length_of_the_lease(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from app.models.commands import CompensateOrder
 from app.models.records import ReceivedCommand
 from app.models.rules import Change, ChangeKind, Decision, Refusal, Unchanged, create, decide
 from app.wire.command_reader import parse_record
@@ -107,7 +108,8 @@ def test_a_repeated_cancel_tells_the_first_reason_else_its_own(first: str | None
 def test_a_compensation_that_comes_too_late_comes_to_an_end(status: str) -> None:
     """[K9]"""
     command = a_received_command("cancel_order").command
-    decision = decide(an_order(status), command, NOW)  # type: ignore[arg-type]
+    assert isinstance(command, CompensateOrder)
+    decision = decide(an_order(status), command, NOW)
     sent = answered("cancel_order", decision)
     assert (sent.type, sent.version, sent.key) == ("order.cancelled", None, "order-1")
     expected = {"order_id": "order-1", "reason": f"Already in final state: {status}", "status": status}

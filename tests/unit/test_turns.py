@@ -30,7 +30,8 @@ def await_length(queue: Turns, name: str, length: int) -> None:
 
 
 def test_turns_are_taken_in_the_order_of_coming() -> None:
-    queue, order = Turns(), []  # type: ignore[var-annotated]
+    queue = Turns()
+    order: list[int] = []
     with ThreadPoolExecutor(8) as threads:
         with queue.take("a", Deadline(20), Late()) as waited:
             assert not waited

@@ -17,6 +17,7 @@ from tests.benchmarks.measure import Processes, cpu_seconds, percentile
 from tests.benchmarks.rounds import ALL, CREATE, get
 from tests.benchmarks.table import Result
 from tests.benchmarks.topics import appended
+from tests.harness.service import Instance
 from tools.sections import markdown_table
 
 COUNTS = (1, 2, 4)
@@ -129,4 +130,5 @@ def _lags(bench: Bench, commands: Commands, a_second: float) -> list[float]:
 
 
 def _handled(worker: Served) -> float:
-    return worker.server.metric("order_commands_total")  # type: ignore[union-attr]
+    assert isinstance(worker.server, Instance)
+    return worker.server.metric("order_commands_total")
