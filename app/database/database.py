@@ -70,9 +70,11 @@ class Database:
         """
         return self._connected(settings, prove=not self._proved)
 
-    def connect_to_lead(self, **settings: int | str) -> Connection:
-        """As `connect`, and proved: two leaders could share a session that is not one's own. Raises DatabaseReadOnly
-        too, because who leads on a standby would not know of the leader elsewhere."""
+    def connect_for_lease(self, **settings: int | str) -> Connection:
+        """As `connect`, and proved to have a session of its own: in a shared one there could be two leaders.
+
+        Raises DatabaseReadOnly too: a leader on a standby would not know of the leader on the primary.
+        """
         connection = self._connected(settings, prove=True)
         try:
             with timed(connection, Deadline(1.0)), connection.cursor() as cursor:

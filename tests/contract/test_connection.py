@@ -215,7 +215,7 @@ def test_a_database_that_turns_read_only_says_so_and_goes_on_when_it_is_over(dat
     app = make_app(database_url)
     check_reads_only(app, order_id)
     with pytest.raises(DatabaseReadOnly):
-        Database(database_url).connect_to_lead()
+        Database(database_url).connect_for_lease()
     run(admin, settings_of(name_of(database_url), default_transaction_read_only="off"))
     await_change(Caller(app.test_client()), order_id)
     app.test_client().get("/readyz")
@@ -231,7 +231,7 @@ def test_a_standby_is_read_and_nobody_leads_there_until_it_is_promoted(primary: 
         assert time.monotonic() < give_up
     check_reads_only(standby, order_id)
     with pytest.raises(DatabaseReadOnly):
-        Database(replica.url()).connect_to_lead()
+        Database(replica.url()).connect_for_lease()
     followers = {"libpq": Caller(both.test_client())}
     sqlalchemys = f"/?host=127.0.0.1:{primary.port}&host=127.0.0.1:{replica.port}&target_session_attrs=read-write"
     url = f"postgresql://postgres:postgres@{sqlalchemys.replace('/?', '/order_db?')}"
@@ -241,5 +241,5 @@ def test_a_standby_is_read_and_nobody_leads_there_until_it_is_promoted(primary: 
     replica.promote()
     for follower in followers.values():
         await_change(follower, order_id)
-    Database(replica.url()).connect_to_lead().close()
+    Database(replica.url()).connect_for_lease().close()
     assert standby.test_client().get("/readyz").get_json()["parts"]["database"] == {"ok": True}

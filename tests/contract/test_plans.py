@@ -94,7 +94,7 @@ def read_whole(pool: Pool, database_url: str) -> dict[str, set[str]]:
 
 
 def relay_connection(url: str) -> Connection:
-    return Database(url).connect_to_lead(**lane_lease.BY_KEY)
+    return Database(url).connect_for_lease(**lane_lease.BY_KEY)
 
 
 def scanned(plan: list[tuple[str]]) -> set[str]:

@@ -46,7 +46,7 @@ def test_in_session_mode_the_service_works_with_its_own_settings(session_mode: P
     assert caller.update(order_id, "PLACED").status_code == 200
     assert caller.get("/orders").json["total"] == 1
     database = Database(url)
-    with closing(database.connect_to_lead(statement_timeout=1234)) as connection, connection.cursor() as cursor:
+    with closing(database.connect_for_lease(statement_timeout=1234)) as connection, connection.cursor() as cursor:
         cursor.execute("SHOW statement_timeout")
         assert cursor.fetchone() == ("1234ms",)
 
@@ -69,7 +69,7 @@ def test_shared_sessions_are_found_out_each_time(
         url = pooler.url(database_url)
         for _ in range(times):
             with pytest.raises(DatabaseAway):
-                Database(url).connect_to_lead()
+                Database(url).connect_for_lease()
 
 
 def test_they_are_found_out_while_others_use_the_pooler(transaction_mode: Pooler, database_url: str) -> None:

@@ -78,7 +78,7 @@ class Database:
         self._server = server
         self._effects = effects
 
-    def connect_to_lead(self, **settings: int | str) -> "Connection":
+    def connect_for_lease(self, **settings: int | str) -> "Connection":
         """Open a connection. Raises DatabaseAway."""
         try:
             return Connection(Client(self._server, self._effects, idle_limit="idle_session_timeout" in settings))

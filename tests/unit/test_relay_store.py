@@ -32,7 +32,7 @@ class Server:
         self._seconds = list(seconds)
         self._rows: list[tuple[Any, ...]] = []
 
-    def connect_to_lead(self, **settings: int | str) -> "Server":
+    def connect_for_lease(self, **settings: int | str) -> "Server":
         self.settings = settings
         return self
 
