@@ -1,7 +1,7 @@
 """The order service. `create_app` is the one place where its parts are wired; importing and wiring open nothing."""
 
-import logging
 import os
+from collections.abc import Callable
 
 from flask import Flask
 
@@ -30,15 +30,13 @@ from app.utils.build import build
 from app.utils.metrics import ANSWER_BYTES, BUILD
 from app.utils.traffic import Traffic
 
-log = logging.getLogger(__name__)
-
 BULK_CONNECTIONS = 2  # for pieces of large pages, a few milliseconds each
 
 
 def create_app(settings: Settings | None = None) -> Flask:
     """Return the app for the settings, those of the environment by default. Raises SettingsError.
 
-    The threads wait in `app.extensions["kafka_service"]`; whoever runs the app starts them after the fork.
+    Its threads do not run yet: the worker starts `app.extensions["kafka_service"]` after the fork.
     """
     settings = settings or Settings.load(os.environ)
     app = Flask("app", static_folder=None)
@@ -50,15 +48,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     look = None if workers_database is database else Pool(database, 1)
     traffic = Traffic()
     kafka_service = KafkaService(settings, workers_database, alarms, traffic, look)
-    pool = Pool(database, settings.database_pool)
-    answers = AnswerStore(pool)
-    service = OrderService(
-        OrderStore(pool, answers),
-        PageStore(pool, Pool(database, BULK_CONNECTIONS)),
-        answers,
-        RefusedAccepts(pool, answers, settings.refused_accept_seconds),
-        kafka_service.wake_events,
-    )
+    service = _order_service(database, settings, kafka_service.wake_events)
     failures = Failures(alarms)
     common = Common(settings.cors_origins, failures, traffic)
     budget = Budget(ANSWERS_BYTES)
@@ -71,12 +61,18 @@ def create_app(settings: Settings | None = None) -> Flask:
         app.register_blueprint(documents)
     flask_adapter.register(app, endpoints, common)
     app.cli.add_command(operator_commands)
-    app.extensions["settings"] = settings
-    app.extensions["alarms"] = alarms
-    app.extensions["kafka_service"] = kafka_service
-    app.extensions["order_service"] = service
-    app.extensions["health"] = health
-    app.extensions["endpoints"] = endpoints
-    app.extensions["common"] = common
-    app.extensions["answers_budget"] = budget
+    app.extensions |= {"settings": settings, "alarms": alarms, "kafka_service": kafka_service, "order_service": service}
+    app.extensions |= {"health": health, "endpoints": endpoints, "common": common, "answers_budget": budget}
     return app
+
+
+def _order_service(database: Database, settings: Settings, wake_events: Callable[[], None]) -> OrderService:
+    pool = Pool(database, settings.database_pool)
+    answers = AnswerStore(pool)
+    return OrderService(
+        OrderStore(pool, answers),
+        PageStore(pool, Pool(database, BULK_CONNECTIONS)),
+        answers,
+        RefusedAccepts(pool, answers, settings.refused_accept_seconds),
+        wake_events,
+    )
