@@ -6,9 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from email.utils import formatdate
 from functools import partial
 from http import HTTPStatus
-from typing import Any
-
-from flask import Flask
+from typing import Any, Protocol
 
 from app.api import requests
 from app.api.common import Common
@@ -35,10 +33,19 @@ _NO_BODY = (204, 304)
 _OF_THE_SERVER = Response(200, b"", headers=(("Allow", "GET, HEAD, OPTIONS, POST"),))
 
 
+class WsgiApp(Protocol):
+    """What `create_app` returns: a WSGI app with its parts in `extensions`."""
+
+    extensions: dict[str, Any]
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        """Answer a request as PEP 3333 has it."""
+
+
 class Bridge:
     """Answers requests. `answer` runs in a task; all it waits for gives the loop back."""
 
-    def __init__(self, app: Flask) -> None:
+    def __init__(self, app: WsgiApp) -> None:
         self._wsgi = app
         self._common: Common = app.extensions["common"]
         self._budget: Budget = app.extensions["answers_budget"]
