@@ -1,4 +1,4 @@
-"""What every response has, whoever received the request: id, CORS, a line in the log, a count."""
+"""What every response has: its headers, a line in the log, a count. Used by the loop server and by Flask."""
 
 import logging
 from collections.abc import Collection
@@ -27,7 +27,7 @@ class Common:
         self.failures = failures
 
     def finish(self, request: Request, endpoint: str | None, status: int) -> list[tuple[str, str]]:
-        """Count the response, and return the headers that each has."""
+        """Count and log the response; return the headers that every response has."""
         self._traffic.calls += 1
         _count(endpoint, status, request.deadline)
         if log.isEnabledFor(logging.DEBUG):

@@ -1,4 +1,4 @@
-"""CORS for the browser front end: an allow-list of origins, on failures too [H1]."""
+"""CORS for the browser front end: an allow-list of origins. Failures have the headers too [H1]."""
 
 from collections.abc import Collection
 
@@ -15,7 +15,7 @@ _FOR_PREFLIGHTS = (
 
 
 def headers(method: str, origin: str | None, allowed_origins: Collection[str]) -> list[tuple[str, str]]:
-    """Return the headers that let the origin read the response, where the list has it."""
+    """Return the headers of a response: they let the origin read it, if the list has that origin."""
     if origin is None or origin not in allowed_origins:
         return [("Vary", "Origin")]
     return [

@@ -1,4 +1,4 @@
-"""Every failure as JSON: one body, one table from code to status [H1]."""
+"""Responses, and every exception as one: a failure is always JSON [H1]."""
 
 import logging
 import time
@@ -19,24 +19,24 @@ QUIET_SECONDS = 3.0
 RETRY_AFTER_SECONDS = "1"
 
 _NEED_A_PERSON = (DatabaseFails, DatabaseFull, ForeignRuleBroken)
-_LASTS = ("531", "532", "42703")  # a full disk, no memory, a column that is missing: it does not pass by itself
+_LASTS = ("531", "532", "42703")  # a full disk, no memory, a missing column: a person must do something
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What goes to the caller, but for the headers that every response has."""
+    """A response without the headers that every response has (common.py)."""
 
     status: int
     body: bytes
     content_type: str = "application/json"
     headers: tuple[tuple[str, str], ...] = ()
     pieces: Iterator[bytes] | None = None
-    """In place of a body, one whose length is not known: what raises in it must not look like its end."""
+    """The body, piece by piece, where its length is not known. An exception in it must not look like its end."""
     share: Share | None = None
-    """What the body holds of the budget until the caller has it."""
+    """The share of the budget that the body holds until the caller has all of it."""
 
     def release(self) -> None:
-        """Give back what it holds."""
+        """Give the share back."""
         if self.share is not None:
             self.share.release()
 
@@ -49,23 +49,23 @@ def respond(answer: HttpAnswer, *headers: tuple[str, str]) -> Response:
 
 
 def of_status(path: str, status: int, *headers: tuple[str, str]) -> Response:
-    """Return the response to what the router refuses."""
+    """Return the response to a request that the router refuses with this status."""
     return respond(failure(path, OF_STATUS.get(status, "bad_request")), *headers)
 
 
 class Failures:
-    """From exceptions to responses: every failure is JSON. Rings while the database fails at what is asked."""
+    """Makes responses of exceptions. Rings an alarm while the database fails in a way that a person must mend."""
 
     def __init__(self, alarms: Alarms) -> None:
         self._alarms = alarms
         self._failed_at: float | None = None
 
     def respond(self, error: Exception, method: str, path: str) -> Response:
-        """Return the response to a request that ended in an exception."""
+        """Return the response to a request that ended in this exception."""
         return respond(self._answer(error, method, path))
 
     def note_success(self) -> None:
-        """Take the alarm back with the first change that is done after a moment without a failure."""
+        """Clear the alarm, with the first change that succeeds QUIET_SECONDS after the last failure."""
         if self._failed_at is not None and time.monotonic() - self._failed_at > QUIET_SECONDS:
             self._failed_at = None
             self._alarms.clear(DATABASE_FAILS)

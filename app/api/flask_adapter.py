@@ -1,4 +1,7 @@
-"""The endpoints as routes of Flask: for `flask run`, test clients, any WSGI server, and what is Flask's alone."""
+"""The endpoints as routes of Flask: for `flask run`, test clients and any WSGI server.
+
+In the loop server Flask serves the documents, and refuses unknown paths and methods.
+"""
 
 from collections.abc import Iterable
 
@@ -17,14 +20,14 @@ from app.wire.decoder import MAX_BYTES
 
 
 class AnyText(BaseConverter):
-    """The rest of a path, whatever is in it: an id may begin with a slash and hold line breaks, `path` may not."""
+    """The rest of a path with any characters. Flask's `path` allows no leading slash and no line break; an id may."""
 
     regex = r"[\s\S]+"
     part_isolating = False
 
 
 def register(app: Flask, endpoints: Iterable[Endpoint], common: Common) -> None:
-    """Make routes of the endpoints, and let all that the app answers have what every response has."""
+    """Make routes of the endpoints, and give all responses of the app what every response has."""
     app.url_map.merge_slashes = False
     app.url_map.converters["any_text"] = AnyText
     for endpoint in endpoints:
@@ -50,13 +53,13 @@ def register(app: Flask, endpoints: Iterable[Endpoint], common: Common) -> None:
 
 
 def refused(error: HTTPException) -> FlaskResponse:
-    """Return the failure that Flask or its router found."""
+    """Return the failure that Flask or its router raised, as JSON."""
     allowed = [header for header in error.get_headers() if header[0] == "Allow"] if error.code == 405 else []
     return to_flask(errors.of_status(request.path, error.code or 500, *allowed))
 
 
 def to_flask(response: Response) -> FlaskResponse:
-    """Return the response as one of Flask's. The server takes a body over, and asks for pieces one at a time."""
+    """Return the response as Flask's own. A whole body needs no share of the budget any more; pieces keep theirs."""
     if response.pieces is None:
         response.release()
     body = response.body if response.pieces is None else response.pieces

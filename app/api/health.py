@@ -1,4 +1,4 @@
-"""What an operator asks: alive, ready, how much. `/health` is the callers' and says only that somebody answers [H2]."""
+"""The operators' endpoints: alive, ready, metrics. `/health` is for callers, and only says that the service answers."""
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
@@ -12,13 +12,13 @@ from app.wire.encoder import encode
 
 
 class Checks:
-    """The endpoints of operators, and `/health` of the callers."""
+    """The endpoints for operators, and `/health` [H2]."""
 
     def __init__(self, health: Health) -> None:
         self._health = health
 
     def endpoints(self) -> list[Endpoint]:
-        """Return them all."""
+        """Return all of them."""
         return [
             Endpoint("checks.health", "GET", "/health", healthy),
             Endpoint("checks.livez", "GET", "/livez", alive),
@@ -27,7 +27,7 @@ class Checks:
         ]
 
     def readyz(self, request: Request) -> Response:
-        """Answer with an entry a part; 503 only when the database is away or its schema not at head."""
+        """One entry for each part; 503 only when the database is away or its schema is not at head."""
         parts = self._health.parts(request.deadline)
         ready = parts["database"]["ok"] and parts["schema"]["ok"]
         body = {"status": "ready" if ready else "not ready", "parts": parts}
@@ -40,12 +40,12 @@ class Checks:
 
 
 def healthy(_: Request) -> Response:
-    """Answer 200 whatever else is away [H2]."""
+    """200, whatever else is away [H2]."""
     return _HEALTHY
 
 
 def alive(_: Request) -> Response:
-    """Answer 200 and what runs, while the process answers; asks nobody."""
+    """200 and the version that runs; asks neither PostgreSQL nor Kafka."""
     return respond(HttpAnswer(200, encode({"status": "alive", **build()})))
 
 

@@ -1,7 +1,7 @@
-"""Pages of lists [H3]: encoded a portion at a time and, where they are large, sent a piece at a time.
+"""Pages of lists [H3]: encoded in portions and, where they are large, sent in pieces.
 
-The loop gets its turn between two portions of all pages, and what pages hold is bounded: each has a share of one budget
-from before its rows are read until its caller has the last of them.
+Between two portions, of whatever page, the loop runs other tasks. The memory of all pages is bounded: each has a share
+of one budget, from before its rows are read until its caller has the last of them.
 """
 
 import contextlib
@@ -20,17 +20,17 @@ from app.utils.tasks import sleep
 from app.utils.turns import Turns
 from app.wire.encoder import encode
 
-ANSWERS_BYTES = 32 * 1024 * 1024  # that all answers of a process hold together
-PORTION = 100  # orders that are encoded in one go, in one or two milliseconds
+ANSWERS_BYTES = 32 * 1024 * 1024  # the budget of all answers of a process
+PORTION = 100  # orders that are encoded in one go, which takes one or two milliseconds
 PIECE_BYTES = 128 * 1024
-PIECE_COST = 8 * PIECE_BYTES  # as it came, as a text of wide characters, in quotes, in the chunk that is sent
-ANSWERING_SECONDS = 1.0  # that are left to a page which had to wait for its share
+PIECE_COST = 8 * PIECE_BYTES  # of a piece: as read, as a text of wide characters, quoted, and in the chunk sent
+ANSWERING_SECONDS = 1.0  # a page that had to wait for its share has so much time left
 BUSY = "The service is making as many large answers as it can; please try again"
 
 _OPENING = b'{"items":['
 
 Part = bytes | Listed
-"""Orders as they are sent, with commas between them; one whose texts are to be loaded."""
+"""Orders as bytes, with commas between them; or one order whose texts are still to be loaded."""
 
 
 class Pages:
@@ -42,9 +42,9 @@ class Pages:
         self._turns = Turns()
 
     def respond(self, filters: dict[str, str], number: int, limit: int, deadline: Deadline) -> Response:
-        """Return a page. Raises Refused where too many others are made, and DatabaseTrouble."""
-        most = max(limit * ROW_BYTES, PIECE_COST)
-        share = self._budget.take(most, deadline.sooner(ANSWERING_SECONDS), _busy())
+        """Return a page. Raises Refused where the budget has no share for it in time, and DatabaseError."""
+        maximum = max(limit * ROW_BYTES, PIECE_COST)
+        share = self._budget.take(maximum, deadline.sooner(ANSWERING_SECONDS), _busy())
         with contextlib.ExitStack() as failed:
             failed.callback(share.release)
             page = self._service.page(filters, number, limit, deadline)
@@ -69,7 +69,7 @@ class Pages:
         return parts
 
     def _stream(self, parts: deque[Part], closing: bytes, share: Share, deadline: Deadline) -> Response:
-        """The first piece is made now: what it fails at is answered like any other failure."""
+        """Return the page in pieces. The first is made now, so that its failure is answered as any other failure."""
         longest = max(_size(part) for part in parts if isinstance(part, Listed))
         held = sum(len(part) for part in parts if isinstance(part, bytes))
         share.resize(held + max(PIECE_COST, longest * (PIECE_COST // PIECE_BYTES)))
@@ -91,14 +91,14 @@ class Pages:
 
     @contextlib.contextmanager
     def _turn(self, deadline: Deadline) -> Iterator[None]:
-        """Run the body after those of other pages, and let the loop have its turn before the next."""
+        """Run a block after those of other pages, and let the loop run other tasks before the next one."""
         with self._turns.take("page", deadline, _busy()):
             yield
             sleep(0)
 
 
 class Stream(Iterator[bytes]):
-    """The pieces of a body. Gives its share back at the end, or when it is closed before."""
+    """The pieces of a body. Gives its share back when a piece fails or the end is reached, or when it is closed."""
 
     def __init__(self, first: bytes, others: Iterator[bytes], share: Share) -> None:
         self._first: bytes | None = first
@@ -129,15 +129,15 @@ def _closing(total: int, number: int, limit: int) -> bytes:
 
 
 def _encoded(portion: list[Listed]) -> Iterator[Part]:
-    for lacks_texts, orders in groupby(portion, key=lambda it: bool(it.left_out)):
+    for lacks_texts, found in groupby(portion, key=lambda listed: bool(listed.left_out)):
         if lacks_texts:
-            yield from orders
+            yield from found
         else:
-            yield encode([it.order.to_wire() for it in orders])[1:-1]
+            yield encode([listed.order.to_wire() for listed in found])[1:-1]
 
 
 def _next_parts(parts: deque[Part]) -> list[Part]:
-    """Take the next parts that go together, PIECE_BYTES of them unless the first alone is larger."""
+    """Take the parts of the next piece: PIECE_BYTES together at most, or one part that is larger."""
     found = [parts.popleft()]
     size = _size(found[0])
     while parts and (size := size + _size(parts[0])) <= PIECE_BYTES:

@@ -1,6 +1,6 @@
-"""What every request has: a correlation id, a deadline, perhaps a key and a body. Refuses what has no usable shape.
+"""A request, and the readers of its parts: key, body, query. They refuse what has no usable shape.
 
-A `Request` is the same whoever received it: the loop (app/server/bridge.py) or Flask (app/api/flask_adapter.py).
+A `Request` is the same from the loop server (app/server/bridge.py) and from Flask (app/api/flask_adapter.py).
 """
 
 import hashlib
@@ -26,7 +26,7 @@ _CORRELATION_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 _JSON_TYPE = re.compile(r"application/(?:[a-z0-9.+-]+\+)?json", re.IGNORECASE)
 _POSITIVE = re.compile(r"0*[1-9][0-9]*")
-_MAX_DIGITS = 18  # so many always fit into the 64 bits of a JSON encoder and of PostgreSQL
+_MAX_DIGITS = 18  # always fit into the 64 bits of the JSON encoder and of PostgreSQL
 
 
 @dataclass(slots=True, frozen=True)
@@ -37,16 +37,16 @@ class Request:
     path: str
     query: str
     header: Callable[[str], Sequence[str]]
-    """The values of a header, by its name in lower case: one for each time that it was sent."""
+    """Returns the values of a header, one for each time that it was sent. Takes the name in lower case."""
     read_body: Callable[[], bytes]
-    """The body, whole. Raises Refused where it is too large, or did not arrive."""
+    """Returns the whole body. Raises Refused where the body is too large or did not arrive."""
     deadline: Deadline
     correlation_id: str
     address: Callable[[], str]
-    """Where it comes from: the client's, where a trusted proxy names it."""
+    """Returns the address of the client, as a trusted proxy names it, or of the connection's other end."""
 
     def first(self, name: str) -> str | None:
-        """Return the first value of a header."""
+        """Return the first value of a header, or None."""
         values = self.header(name)
         return values[0] if values else None
 
@@ -59,7 +59,7 @@ def begin(
     read_body: Callable[[], bytes],
     address: Callable[[], str] = str,
 ) -> Request:
-    """Return the request, which must be answered from now on; what is logged until then has its id."""
+    """Return the request. Its deadline begins now, and log lines have its correlation id until the next request."""
     sent = header("x-correlation-id")
     name = sent[0] if sent and _CORRELATION_ID.fullmatch(sent[0]) else str(uuid_utils.uuid4())
     correlation_id.set(name)
@@ -67,7 +67,7 @@ def begin(
 
 
 def idempotency_key(request: Request, body: bytes) -> IdempotencyKey | None:
-    """Return the request's key, None without one. Raises Refused for a malformed one [H15]."""
+    """Return the request's key, or None [H15]. Raises Refused where the key is malformed."""
     keys = request.header("idempotency-key")
     refusal = _refusal_of_key(keys)
     if refusal is not None:
@@ -76,7 +76,7 @@ def idempotency_key(request: Request, body: bytes) -> IdempotencyKey | None:
 
 
 def refusal_of_head(header: Callable[[str], Sequence[str]]) -> Refused | None:
-    """Return why a request with a body is refused whatever that body is, None where it depends on the body.
+    """Return why a request is refused whatever its body is, None where that depends on the body.
 
     A client that asks before it sends the body (`Expect: 100-continue`) is then told so instead.
     """
@@ -106,8 +106,7 @@ def too_large() -> Refused:
 
 
 def command(request: Request, body: bytes, model: type[Body]) -> Command:
-    """Return the command that the body asks for. Raises Refused where it is no JSON object, or not as the model has
-    it."""
+    """Return the command that the body asks for. Raises Refused."""
     if not body:
         raise Refused("no_data", "No data provided")
     refusal = _refusal_of_type(request.header)
@@ -122,20 +121,20 @@ def command(request: Request, body: bytes, model: type[Body]) -> Command:
 
 
 def query_text(request: Request, name: str) -> str | None:
-    """Return a query parameter, None where it is left out or empty. Raises Refused where it is not UTF-8."""
+    """Return a query parameter, None where it is missing or empty. Raises Refused where it is not UTF-8."""
     if not request.query:
         return None
     return utf8(_parameters(request.query).get(name, ""), name) or None
 
 
-@lru_cache(maxsize=1)  # nothing waits between the parameters of one request: the text is parsed once for all of them
+@lru_cache(maxsize=1)  # a request reads its parameters without waiting, so its query is parsed once for all of them
 def _parameters(query: str) -> dict[str, str]:
     """Return the first value of each parameter."""
     return dict(reversed(parse_qsl(query, keep_blank_values=True, errors="surrogateescape")))
 
 
 def utf8(value: str, name: str) -> str:
-    """Return a text out of the request's target. Raises Refused where it is not UTF-8: somebody's id may be like it."""
+    """Return a text of the request's target. Raises Refused where it is not UTF-8: decoded, it could be another id."""
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -151,7 +150,7 @@ def query_number(request: Request, name: str, default: int, maximum: int | None 
     if not _POSITIVE.fullmatch(value):
         raise Refused(f"invalid_{name}", f"{name} must be a positive whole number")
     digits = value.lstrip("0")
-    number = int(digits) if len(digits) <= _MAX_DIGITS else 10**_MAX_DIGITS  # past every end
+    number = int(digits) if len(digits) <= _MAX_DIGITS else 10**_MAX_DIGITS  # beyond the last page of any list
     if maximum is not None and number > maximum:
         raise Refused(f"invalid_{name}", f"{name} must be at most {maximum}")
     return number

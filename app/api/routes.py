@@ -1,4 +1,4 @@
-"""The eleven endpoints of orders: validate, call, render. What they promise is in docs/contract.md."""
+"""The eleven endpoints of orders: validate, call a use case, respond. docs/contract.md has what they promise."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -72,7 +72,7 @@ CHANGES: tuple[tuple[str, type[bodies.Body], AnswerForm], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """What answers a method of a path; one whose path ends in a slash, those of all longer paths that begin so."""
+    """The function that answers a method of a path. A path that ends in a slash stands for all longer ones too."""
 
     name: str
     method: str
@@ -89,7 +89,7 @@ class Orders:
         self._failures = failures
 
     def endpoints(self) -> list[Endpoint]:
-        """Return them all."""
+        """Return all of them."""
         return [
             Endpoint("orders.list_orders", "GET", "/orders", self.list_orders),
             Endpoint("orders.list_customer_orders", "GET", OF_A_CUSTOMER, self.list_customer_orders),
@@ -122,7 +122,7 @@ class Orders:
         return respond(HttpAnswer(200, encode(order.to_wire())))
 
     def _change(self, body_model: type[bodies.Body], form: AnswerForm) -> Answering:
-        """Return the endpoint of a change: the body is read, done, and committed."""
+        """Return the endpoint of a change."""
 
         def answer(request: Request) -> Response:
             body = request.read_body()

@@ -1,7 +1,7 @@
-"""Arrays as parameters of statements.
+"""Arrays as parameters of statements, each as one constant.
 
 psycopg2 writes an array as an expression with a constant for each element, and PostgreSQL parses, casts and evaluates
-each of them. The text of the whole array is one constant for both.
+every one of them. The text of the whole array is one constant for both.
 """
 
 from collections.abc import Sequence
@@ -9,8 +9,11 @@ from typing import Any
 
 
 def array_literal(values: Sequence[Any]) -> str:
-    """Return the text of a one-dimensional array of text, of bytes, or of what `str()` writes as PostgreSQL reads it:
-    numbers, UUIDs, times. None is NULL."""
+    """Return the text of a one-dimensional array.
+
+    Its elements are text, bytes, None for NULL, or values that `str()` writes as PostgreSQL reads them: numbers, UUIDs,
+    times.
+    """
     return f"{{{','.join(map(_element, values))}}}"
 
 

@@ -1,12 +1,13 @@
-"""The one way to connect to PostgreSQL: the service's parts, its migrations and the command line all come by here.
+"""The one way to connect to PostgreSQL, for the service, its migrations and the command line.
 
-Settings are sent after connecting, in one message: poolers refuse the start-up parameter `options`. They are those on
-which the code depends, because a database or a role may have other defaults (ALTER DATABASE … SET). What only decides
-where and how fast (search_path, work_mem, …) stays as it was set, and so does default_transaction_read_only.
+Settings are sent after connecting, in one message: poolers refuse the start-up parameter `options`. The settings are
+those on which the code depends, because a database or a role may have other defaults (ALTER DATABASE … SET). Settings
+that only decide where and how fast (search_path, work_mem, …) stay as they are, and so does
+default_transaction_read_only.
 
 Advisory locks, prepared statements and settings belong to a session. A pooler that gives each transaction another
-server session breaks all of them in silence: two leaders, each event twice. So a connection is tried out beside
-another one before its session is believed to be its own.
+server session breaks all of them in silence: two leaders send each event twice. So the first connection is tested
+beside a second one: only a session that each of them always meets again is its own.
 """
 
 import uuid
@@ -35,7 +36,7 @@ NETWORK: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
 }
-"""How soon a connection is known to be dead: after 19 s of silence, or 10 s without an acknowledgement."""
+"""A connection is found dead after 19 s of silence, or 10 s without an acknowledgement."""
 PINNED: dict[str, int | str] = {
     "timezone": "UTC",
     "datestyle": "ISO, MDY",
@@ -43,18 +44,19 @@ PINNED: dict[str, int | str] = {
     "array_nulls": "on",
     "default_transaction_isolation": "read committed",
     "default_transaction_deferrable": "off",
-    "jit": "off",  # compiling takes longer than any statement of ours
+    "jit": "off",  # compiling takes longer than any statement of the service
     "statement_timeout": 0,
     "lock_timeout": 0,
     "idle_session_timeout": 0,
     "idle_in_transaction_session_timeout": IDLE_MS,
 }
-"""What every session has, whatever the defaults of server, database and role are.
+"""The settings of every session, whatever the defaults of server, database and role are.
 
-Not standard_conforming_strings: psycopg2 sees it once, when it connects, and would go on quoting for the old value.
+standard_conforming_strings is not among them: psycopg2 reads it once, when it connects, and would go on quoting for the
+old value.
 """
 TRANSACTION_TIMEOUT_SINCE = 170000
-# A server that confirms nothing to the disk is not what a 201 promises; other values are the operator's choice.
+# A 201 promises that the order is on a disk, so `off` is overruled. Other values are the operator's choice.
 _DURABLE = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
 _MARK = "SELECT pg_backend_pid(), set_config('order_service.session', %s, false)"
 _LOOK = "SELECT pg_backend_pid(), current_setting('order_service.session', true)"
@@ -66,7 +68,7 @@ psycopg2.extras.register_uuid()  # type: ignore[no-untyped-call]  # for every co
 
 
 class SharedSession(psycopg2.OperationalError):
-    """A pooler lets this connection's transactions run in sessions that it shares with others."""
+    """A pooler runs this connection's transactions in sessions that other connections use too."""
 
 
 class WrongEncoding(psycopg2.OperationalError):
@@ -83,8 +85,8 @@ def connect(
 ) -> Connection:
     """Return an autocommitting connection with the settings, such as `statement_timeout` in ms, beside PINNED.
 
-    Blocks for CONNECT_SECONDS for each host, and for some seconds more at a server that freezes. Raises psycopg2's
-    errors, with `prove` also SharedSession where the session is not the connection's own.
+    Blocks for CONNECT_SECONDS for each address, and for some seconds more at a server that freezes. Raises psycopg2's
+    errors, among them WrongEncoding and, with `prove`, SharedSession.
     """
     connection = _open(url, name, network)
     try:
@@ -102,7 +104,7 @@ def connect(
 
 
 def engine(url: str) -> Engine:
-    """Return SQLAlchemy's engine over such connections, a new one each time. Opens nothing."""
+    """Return SQLAlchemy's engine over such connections; it opens a new one for each use. Opens nothing by itself."""
 
     def creator() -> Any:
         connection = connect(url)
@@ -145,15 +147,15 @@ def _settings(server_version: int, settings: Mapping[str, int | str]) -> str:
 
 
 def _require_own_sessions(one: Connection, two: Connection) -> None:
-    """Raise SharedSession unless each always meets the session that it met first, while the other holds one too.
+    """Raise SharedSession unless each connection always meets the session that it met first.
 
-    Each in turn holds a session in a transaction, so that a pooler must choose, whatever its rule is.
+    Each in turn holds a session in a transaction while the other asks for one: so a pooler must show its rule.
     """
     places = {one: _ask(one, _MARK, uuid.uuid4().hex), two: _ask(two, _MARK, uuid.uuid4().hex)}
     for holder, asked in ((two, one), (one, two)) * _ROUNDS:
         patience = Deadline(_PATIENCE_SECONDS)
         _ask(holder, "BEGIN; SELECT 1")
-        with timed(holder, patience):  # whoever waits for its session gets it then, and gives itself away
+        with timed(holder, patience):  # a connection that waits for the holder's session gets it at the end of this
             found = _ask(asked, _LOOK)
         if patience.passed or found != places[asked] or _ask(holder, _LOOK) != places[holder]:
             raise SharedSession("the pooler in front gives each transaction another session")

@@ -1,11 +1,10 @@
-"""The connections of a pool: lent one at a time, the last used first; who waits gets one in the order of coming."""
+"""The connections of a pool. The last used is lent first; callers that wait get one in the order of their coming."""
 
 import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import psycopg2
 from psycopg2.extensions import connection as Connection
 
 from app.models.errors import ConnectingTakesLong, DatabaseBusy, DatabaseTrouble
@@ -16,7 +15,7 @@ from app.utils.tasks import Gate
 
 @dataclass(eq=False, slots=True)
 class Lent:
-    """A connection, and what is known of its session."""
+    """A connection and the state of its session: prepared statements by name, its statement_timeout if changed."""
 
     connection: Connection
     generation: int
@@ -37,7 +36,7 @@ class _Waiting:
 
 
 class Connections:
-    """At most `size` connections, opened by threads of their own: each attempt may take its seconds."""
+    """At most `size` connections. Each is opened in a thread of its own, because an attempt may take seconds."""
 
     def __init__(self, connect: Callable[[], Connection], size: int) -> None:
         self._connect = connect
@@ -50,14 +49,15 @@ class Connections:
         self._generation = 0
 
     def take(self, deadline: Deadline, patience_seconds: float) -> Lent:
-        """Return a connection. Waits for one that is opened until `deadline`, for one that others use so long at most.
+        """Return a connection.
 
+        Waits until `deadline` while one is being opened; where all are in use, for `patience_seconds` at the longest.
         Raises DatabaseBusy, and what connecting raises.
         """
-        mine = _Waiting()
         with self._lock:
             if self._idle:
                 return self._idle.pop()
+            mine = _Waiting()
             self._waiting.append(mine)
             self._open_more()
             seconds = deadline.remaining if self._opening else min(deadline.remaining, patience_seconds)
@@ -74,21 +74,21 @@ class Connections:
         return mine.outcome
 
     def give_back(self, lent: Lent) -> None:
-        """Take a connection back; one that is closed, or from before `drop_idle`, is not lent again."""
+        """Take a connection back. One that is closed, or older than the last `drop_idle`, is not lent again."""
         with self._lock:
-            good = not lent.connection.closed and lent.generation == self._generation
-            if good and self._waiting:
+            is_usable = not lent.connection.closed and lent.generation == self._generation
+            if is_usable and self._waiting:
                 self._waiting.popleft().give(lent)
-            elif good:
+            elif is_usable:
                 self._idle.append(lent)
             else:
                 self._open -= 1
                 self._open_more()
-        if not good:
+        if not is_usable:
             lent.connection.close()
 
     def drop_idle(self) -> None:
-        """Close the idle connections; those in use close when they come back."""
+        """Close the idle connections. Those in use are closed when they are given back."""
         with self._lock:
             dropped, self._idle = self._idle, []
             self._open -= len(dropped)
@@ -98,7 +98,7 @@ class Connections:
             lent.connection.close()
 
     def _open_more(self) -> None:
-        """Begin to open what those need who wait; called with the lock."""
+        """Start to open a connection for each caller that waits. The calling thread holds the lock."""
         while self._opening < len(self._waiting) and self._open < self._size:
             try:
                 threading.Thread(target=self._open_one, name="database-connector", daemon=True).start()
@@ -113,7 +113,7 @@ class Connections:
         outcome: Lent | Exception = DatabaseBusy("The database could not be connected to")
         try:
             outcome = Lent(self._connect(), generation)
-        except (DatabaseTrouble, psycopg2.Error) as error:
+        except DatabaseTrouble as error:
             outcome = error
         finally:
             with self._lock:
@@ -127,11 +127,11 @@ class Connections:
                     self._idle.append(outcome)
 
     def _fail(self, error: Exception) -> None:
-        """Tell all who wait for nothing but new connections; called with the lock."""
+        """Fail one waiting caller, or all where no connection is in use that could come back. With the lock held."""
         if self._open > self._opening:
             waiting = [self._waiting.popleft()] if self._waiting else []
         else:
             waiting = list(self._waiting)
             self._waiting.clear()
-        for it in waiting:
-            it.give(error)
+        for caller in waiting:
+            caller.give(error)

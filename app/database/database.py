@@ -1,6 +1,6 @@
-"""One PostgreSQL server: connections to it, and one opinion on whether it is there.
+"""One PostgreSQL server: connections to it, and one judgement for the process whether it is available.
 
-While the server is away nobody but one prober connects, and calls fail at once instead of waiting in a row.
+While the server is away only one thread tries to connect, the prober. All calls fail at once instead of queueing.
 """
 
 import logging
@@ -19,13 +19,13 @@ from app.utils.deadline import Deadline
 
 log = logging.getLogger(__name__)
 
-PROBE_SECONDS = 0.6  # two connection attempts a second at most, as long as the server is away
-REFUSED_SECONDS = 3.0  # between attempts that a person must mend first: too many lock an account
+PROBE_SECONDS = 0.6  # between two attempts to connect
+REFUSED_SECONDS = 3.0  # … where a person must mend something first: too many refused attempts lock an account
 LATELY_SECONDS = 1.0
 
 
 class Database:
-    """One server: whether it is there, and why not. Opens nothing by itself."""
+    """One server: whether it is available, and if not, why. Constructing it opens nothing."""
 
     def __init__(self, url: str) -> None:
         """`url`: a SQLAlchemy URL of psycopg2."""
@@ -40,33 +40,33 @@ class Database:
 
     @property
     def available(self) -> bool:
-        """Whether the last contact was a good one."""
+        """Whether the last attempt to reach the server succeeded."""
         return self._there.is_set()
 
     @property
     def reason(self) -> str | None:
-        """Why the database is away, in a sentence without secrets; None while it is there."""
+        """Why the database is away, in a sentence without secrets; None while it answers."""
         reason = self._reason
         return None if self.available or reason is None else reason.sentence
 
     @property
     def answered_lately(self) -> bool:
-        """Whether any call had its answer within the last second."""
+        """Whether any call was answered within the last second."""
         return time.monotonic() - self._answered_at < LATELY_SECONDS
 
     def answered(self) -> None:
-        """Note that a call has had its answer."""
+        """Note that a call has been answered."""
         self._answered_at = time.monotonic()
 
     def add_pool(self, drop_idle: Callable[[], None]) -> None:
-        """Have the pool drop its idle connections when one connection is found dead."""
+        """Register a pool: its `drop_idle` is called when one connection was found dead."""
         self._pools.append(drop_idle)
 
     def connect(self, **settings: int | str) -> Connection:
-        """Open a connection of its own with server settings such as `statement_timeout` (ms).
+        """Open a connection with server settings such as `statement_timeout` (ms).
 
-        The first one after the database was away is proved to have a session of its own. Raises DatabaseAway, and
-        DatabaseBusy where the server has no connection to spare.
+        The first connection after the database was away is proved to have a session of its own. Raises DatabaseAway,
+        and DatabaseFull where the server has no connection to spare.
         """
         return self._connected(settings, prove=not self._proved)
 
@@ -88,7 +88,7 @@ class Database:
         raise DatabaseReadOnly("The database takes no changes now")
 
     def wait(self, stop: threading.Event, seconds: float) -> bool:
-        """Wait until the database is there; false when `seconds` passed or `stop` was set first."""
+        """Wait until the database is available; false when `seconds` passed or `stop` was set first."""
         deadline = Deadline(seconds)
         while not stop.is_set() and not deadline.passed:
             if self._there.wait(0.1):
@@ -96,9 +96,10 @@ class Database:
         return False
 
     def mark_unavailable(self, error: Exception) -> None:
-        """Note why the server is away, and let one prober find out when it is back.
+        """Note why the server is away, and start the prober, which finds out when it is back.
 
-        Where it only has no connection to spare, and says so in another language, ours that are idle make room.
+        Idle connections are closed. Where the server only has no connection to spare, and says so in another language,
+        that makes room for the prober.
         """
         self._there.clear()
         if self._prober.acquire(blocking=False):
@@ -113,7 +114,7 @@ class Database:
             self.drop_idle()
 
     def drop_idle(self) -> None:
-        """Close the idle connections: what one dead connection suffered, they most likely did too."""
+        """Close the idle connections of all pools: what ended one connection has most likely ended these too."""
         for drop_idle in self._pools:
             drop_idle()
 
@@ -139,7 +140,7 @@ class Database:
         while not self._answers():
             pause.wait(REFUSED_SECONDS if self._reason and self._reason.lasts else PROBE_SECONDS)
         self.drop_idle()
-        self._prober.release()  # before the flag: who sees it away again must find the place of the prober free
+        self._prober.release()  # before the flag: a call that finds the server away again must find no prober
         self._reason = None
         self._there.set()
         log.info("database back")

@@ -1,7 +1,8 @@
-"""Groups: what several tasks ask of the database at the same time goes into one statement, and one commit.
+"""Groups: calls that arrive at the same time share one statement and one commit.
 
-There is no artificial delay: what is asked while a statement of its kind runs is the next group. So a lone caller pays
-nothing, and the busier it gets the larger the groups become. Threads ask alone.
+No dispatcher thread and no artificial delay: the first caller's statement runs at once, and callers that arrive
+meanwhile form the next group. So a lone caller pays nothing, and with more load the groups grow. Calls from threads
+form no groups.
 """
 
 import asyncio
@@ -17,8 +18,8 @@ from app.utils.tasks import Gate, Task, call_after, current_task
 
 MOST_AT_ONCE = 64
 MOST_BYTES = 2 * 1024 * 1024  # a statement needs several times the memory of the data that it writes
-HURRIED_SECONDS = 0.5  # whoever has less left would cut short the others of the group
-PATIENCE_SECONDS = 0.25  # a group that takes longer, on a dead connection or a slow disk, is not waited for
+HURRIED_SECONDS = 0.5  # a call with less time left goes alone
+PATIENCE_SECONDS = 0.25  # the next group does not wait longer for one on a dead connection or a slow disk
 LATE_SECONDS = 0.2  # a group's statement ends at its deadline, or a little later
 
 T = TypeVar("T")
@@ -38,24 +39,24 @@ class _Member(Generic[T, R]):
 
 
 class Groups(Generic[T, R]):
-    """Asks for items in groups."""
+    """Calls of one kind."""
 
     def __init__(self, kind: str, ask: Callable[[Sequence[T], Deadline], Sequence[R]]) -> None:
-        """`kind`: how the metrics call them.
+        """`kind`: the label in the metrics.
 
-        `ask` is one statement, of all the items or of none, and returns what became of each; it blocks until the
-        deadline at the longest, and raises DatabaseTrouble and psycopg2's errors.
+        `ask` runs one statement for all the items and returns the result of each. It blocks until the deadline at the
+        longest. Where it raises DatabaseError, it raises it for the whole group.
         """
         self._sizes = GROUP_SIZE.labels(kind)
         self._ask = ask
         self._waiting: deque[_Member[T, R]] = deque()
-        self._running: dict[object, float] = {}  # since when each of the tasks has been asking
+        self._running: dict[object, float] = {}  # by task, when its statement began
 
     def submit(self, item: T, size: int, deadline: Deadline) -> R:
-        """Return what became of the item, of `size` bytes, in its group; waits until `deadline` at the longest.
+        """Return the result of an item of `size` bytes. Waits until `deadline`, and LATE_SECONDS more, at the longest.
 
-        Raises what `ask` raised, the same for the whole group; DatabaseBusy where there was no time to begin, and
-        OutcomeUnknown where the group did not end in time.
+        Raises what `ask` raised for the group, DatabaseBusy where the item did not get into a group in time, and
+        OutcomeUnknown where its group did not end in time.
         """
         task = current_task()
         if task is None or deadline.remaining < HURRIED_SECONDS:
@@ -73,7 +74,7 @@ class Groups(Generic[T, R]):
         return mine.result
 
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Let a task ask for those that wait, unless one does that may soon come back."""
+        """Start a task for the calls that wait, unless a statement is running that may soon end."""
         now = time.monotonic()
         if self._waiting and all(now - since > PATIENCE_SECONDS for since in self._running.values()):
             task = Task(loop, lambda: self._run(task))
@@ -88,13 +89,14 @@ class Groups(Generic[T, R]):
                 self._ask_for(self._next_group())
                 timer.cancel()
                 if len(self._running) > 1:
-                    return  # another has taken over meanwhile
+                    return  # another task has taken over meanwhile
         finally:
             self._running.pop(task, None)
-            self._start(task.loop)  # whoever has come since, beside one that is stuck
+            self._start(task.loop)  # for calls that came since, beside a task that is stuck
 
     def _ask_for(self, group: list[_Member[T, R]]) -> None:
-        deadline = max((member.deadline for member in group), key=lambda it: it.at)  # others give up by themselves
+        # Members with less time give up by themselves, in `submit`.
+        deadline = max((member.deadline for member in group), key=lambda deadline: deadline.at)
         self._sizes.observe(len(group))
         try:
             results = self._ask([member.item for member in group], deadline)

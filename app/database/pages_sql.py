@@ -1,8 +1,8 @@
 """The statements of lists: a page of orders with the exact number of all that match, in one snapshot.
 
-Nothing is counted that is not new: triggers keep signed rows (migration 0004), and a total is a stored number plus the
-few rows that are not folded into it yet. A deep page does not walk to its place: days, hours and minutes are counted
-too, so it begins in the right minute. One of a runner or a customer, who have few orders, walks over the index alone.
+A total is a stored number plus the few signed rows that triggers have written since (migration 0004). A deep page does
+not walk to its place: the orders of days, hours and minutes are counted too, so it begins in the right minute. A deep
+page of a runner or a customer, which have few orders, walks over the index alone.
 """
 
 from collections.abc import Collection
@@ -12,14 +12,14 @@ from app.database.orders_sql import ORDER_COLUMNS, ORDER_LIST
 from app.database.statement import Statement
 from app.models.pages import LISTED_BYTES
 
-DEEP = 1000  # offsets below are walked: 0.3 ms, less than the look-up of a minute
+DEEP = 1000  # a smaller offset is walked to: 0.3 ms, less than the look-up of a minute
 LARGE_TEXTS = ("order_description", "cancel_reason")  # each other text has 255 characters at most
 
 ARE_PLACED = "EXISTS (SELECT FROM order_count_marks WHERE mark = 'statuses')"
-"""Whether the minutes of each status are counted: before, only what came since migration 0016 is."""
+"""Whether the minutes of each status are counted. Before, only those of changes since migration 0016 are."""
 
 _PLACELESS = ("created_at >= '10000-01-01'", "created_at < '0001-01-01'", "created_at IS NULL")
-"""No minute has an order of such a time (infinity too), or its name sorts elsewhere; three looks into an index."""
+"""Times that no minute has, or whose minute sorts elsewhere (infinity too). Finding one is a look into an index."""
 _KINDS = {"order_status": "status", "cust_id": "customer", "runner_id": "runner"}
 _PLACE = {"limit": "bigint", "offset": "bigint"}
 _NEWEST_FIRST = "ORDER BY created_at DESC, order_id DESC"
@@ -53,7 +53,7 @@ _FILTERS = ((), ("order_status",), ("runner_id",), ("cust_id",), ("order_status"
 
 
 def _matches(filters: tuple[str, ...]) -> str:
-    """Return the condition. Beside a runner the status is no index's: all there are in a status would be walked."""
+    """Return the condition. Beside a runner the status must not use its index, which would walk the whole status."""
     if filters == ("order_status", "runner_id"):
         return "runner_id = $runner_id AND order_status || '' = $order_status"
     return " AND ".join(f"{column} = ${column}" for column in filters) or "true"
@@ -96,10 +96,10 @@ _FORMS = {"day": "YYYY-MM-DD", "hour": "YYYY-MM-DD HH24", "minute": "YYYY-MM-DD 
 
 
 def _bucket(kind: str, status: str | None, offset: str, larger: str | None = None) -> str:
-    """Return the query for the bucket that holds the order at the offset, and how many orders newer buckets hold.
+    """Return the query for the bucket that has the order at the offset, and for the number of orders in newer ones.
 
-    With `larger` only buckets inside of that one, whose names its own name begins with. Those of a status are kept as
-    kinds of their own, by the status, a space, and the bucket. Counts are summed as integers: the window's sum over
+    With `larger` only for buckets inside that one: their names begin with its name. The buckets of a status are kinds
+    of their own, named by the status, a space, and the bucket. Counts are summed as integers: the window's sum over
     numeric takes four times as long.
     """
     name, first, new = "value::text", "", "true"
@@ -124,7 +124,7 @@ def _bucket(kind: str, status: str | None, offset: str, larger: str | None = Non
 
 
 def _within(larger: str, kind: str, status: str | None) -> str:
-    """Return the query for the bucket inside of a larger one."""
+    """Return the query for the bucket inside a larger one."""
     return f"""
     SELECT found.value, {larger}.newer + found.newer AS newer
     FROM {larger}, LATERAL ({_bucket(kind, status, f"($offset - {larger}.newer)", larger)}) AS found"""
@@ -133,7 +133,7 @@ def _within(larger: str, kind: str, status: str | None) -> str:
 def _deep(*filters: str) -> Statement:
     """Return the statement for a page that begins in its minute.
 
-    It walks while an order is in no minute and, under a status, until housekeeping has counted these minutes
+    It walks instead while an order has no minute and, under a status, until housekeeping has counted the minutes
     (database/retention.py).
     """
     status, condition = ("$order_status", "order_status = $order_status AND ") if filters else (None, "")

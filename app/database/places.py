@@ -1,4 +1,4 @@
-"""Where a PostgreSQL URL leads: each host and address by itself, so that each can have its own time to connect in."""
+"""The addresses of a PostgreSQL URL, one by one: each attempt to connect has a time limit of its own."""
 
 import random
 import socket
@@ -12,11 +12,11 @@ DEFAULT_PORT = "5432"
 def places(url: str) -> Iterator[str]:
     """Yield a connection string for each address, in the order in which libpq would try them.
 
-    Blocks while a host's name is looked up. A service file's hosts are libpq's business: those are one place.
+    Blocks while a host's name is looked up. The hosts of a service file are left to libpq, as one place.
     """
     parameters = parse_dsn(url)
     wanted = parameters.get("target_session_attrs")
-    # Standbys first, then anything: libpq goes through all hosts twice too.
+    # First a standby, then any server: libpq too goes through all hosts twice.
     for attribute in ("standby", "any") if wanted == "prefer-standby" else (wanted,):
         for place in _addresses(parameters):
             chosen = {} if attribute is None else {"target_session_attrs": attribute}
@@ -25,8 +25,8 @@ def places(url: str) -> Iterator[str]:
 
 def _addresses(parameters: Mapping[str, str]) -> Iterator[dict[str, str]]:
     hosts, addresses, ports = (_list(parameters, name) for name in ("host", "hostaddr", "port"))
-    lengths = {len(it) for it in (hosts, addresses) if it}
-    if len(lengths) != 1 or len(ports) not in (0, 1, *lengths):  # libpq says itself what does not fit together
+    lengths = {len(given) for given in (hosts, addresses) if given}
+    if len(lengths) != 1 or len(ports) not in (0, 1, *lengths):  # libpq itself says what does not fit together
         yield {}
         return
     count = max(len(hosts), len(addresses))
@@ -43,7 +43,7 @@ def _addresses(parameters: Mapping[str, str]) -> Iterator[dict[str, str]]:
             yield place
         else:
             found = _looked_up(host, port)
-            # Without an address libpq looks for one itself, and says why there is none.
+            # Where no address was found, libpq looks itself, and says why there is none.
             yield from ({**place, "hostaddr": address} for address in found) if found else (place,)
 
 

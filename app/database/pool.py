@@ -1,8 +1,8 @@
 """Connections for one kind of work: server-side prepared statements, and a deadline on every call.
 
-SQLAlchemy keeps the schema; the statements of the hot path go straight to psycopg2, because a prepared statement sent
-as one message is 2.2 times as fast as the default way. A frozen backend ignores every time-out that the server or
-libpq knows, so every wait has a deadline of ours (timed.py).
+Prepared statements go straight to psycopg2: sent as one message they are 2.2 times as fast as its default way
+(decision 5). A frozen backend ignores every time-out that the server or libpq knows, so every wait has a deadline of
+the service's own (timed.py).
 """
 
 import contextlib
@@ -33,7 +33,10 @@ class Session:
         self.connection = lent.connection
 
     def execute(self, statement: Statement, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Return the rows (none where the statement yields none); lists are arrays. Raises psycopg2's errors."""
+        """Return the rows, an empty list for a statement that yields none. A list as a value is an array.
+
+        Raises psycopg2's errors, which the pool translates at the end of its block.
+        """
         values = [array_literal(value) if isinstance(value, list) else value for value in parameters]
         prepared = self._lent.prepared
         with self.connection.cursor() as cursor:
@@ -44,18 +47,20 @@ class Session:
             return cursor.fetchall() if cursor.description else []
 
     def limit(self, deadline: Deadline) -> None:
-        """Let the server end what the transaction waits for from here on before `deadline`: the limit of its beginning
-        is one of each statement."""
+        """Have the server end the following statements of the transaction before `deadline`.
+
+        The limit that the transaction began with is one of each statement, not of all together.
+        """
         with self.connection.cursor() as cursor:
             cursor.execute(f"SET LOCAL statement_timeout = {_statement_ms(deadline, STATEMENT_MS)}")
 
     def set_autocommit(self, wanted: bool) -> None:
-        """Begin transactions or not; psycopg2 lets other threads go first even where it is so already."""
+        """Switch autocommit on or off. psycopg2 lets other threads run at each assignment, so none is needless."""
         if self.connection.autocommit is not wanted:
             self.connection.autocommit = wanted
 
     def forget_plans(self) -> None:
-        """Drop every prepared statement: the schema moved under them."""
+        """Drop every prepared statement: the schema has changed since they were planned."""
         with self.connection.cursor() as cursor:
             cursor.execute("DEALLOCATE ALL")
         self._lent.prepared.clear()
@@ -64,13 +69,13 @@ class Session:
 class Pool:
     """Connections for one kind of work, and the two ways to use one.
 
-    Each statement is planned once a connection: all go by an index whatever their values, and planning a page each time
-    took longer than reading it. On a table that is still empty, the planner would choose to read all of it, and stay
-    with that until the table is analyzed: so it must take an index where there is one.
+    A statement is planned once for each connection: every plan uses an index whatever the values are, and planning a
+    page each time took longer than reading it. For an empty table the planner would choose to read all of it, and keep
+    that plan until the table is analyzed: so sequential scans are off.
     """
 
     def __init__(self, database: Database, size: int, statement_ms: int = STATEMENT_MS) -> None:
-        """At most `size` connections, whose statements may take `statement_ms`. Opens none yet."""
+        """At most `size` connections, whose statements may each take `statement_ms`. Opens none yet."""
         self._database = database
         self._statement_ms = statement_ms
 
@@ -87,14 +92,14 @@ class Pool:
 
     @property
     def away(self) -> str | None:
-        """Why the database is away; None while it is there."""
+        """Why the database is away, in a sentence without secrets; None while it answers."""
         return self._database.reason
 
     def run(self, statement: Statement, parameters: Sequence[Any], deadline: Deadline) -> list[tuple[Any, ...]]:
-        """Run one autocommitted statement and return its rows.
+        """Run one statement, commit, and return its rows.
 
-        Blocks until `deadline` at the longest. Raises DatabaseError, and only where it is OutcomeUnknown may the
-        statement have been carried out.
+        Blocks until `deadline` at the longest. Raises DatabaseError: only after OutcomeUnknown may the statement have
+        been committed.
         """
         with self._borrowed(deadline) as session:
             session.set_autocommit(True)
@@ -110,7 +115,7 @@ class Pool:
 
     @contextlib.contextmanager
     def transaction(self, deadline: Deadline) -> Iterator[Session]:
-        """Commit the body's statements together at its end, or roll back when it raises. Raises as `run`."""
+        """Run a block in a transaction: commit at its end, roll back when it raises. Blocks and raises as `run`."""
         with self._borrowed(deadline) as session:
             session.set_autocommit(False)
             try:
@@ -127,7 +132,7 @@ class Pool:
         return self.run(_READ_ONLY, (), deadline) == [("on",)]
 
     def drop_idle(self) -> None:
-        """Close the idle connections; those in use close when they come back."""
+        """Close the idle connections. Those in use are closed when they are given back."""
         self._connections.drop_idle()
 
     @contextlib.contextmanager
@@ -144,7 +149,7 @@ class Pool:
             self._connections.give_back(lent)
 
     def _limit(self, session: Session, lent: Lent, deadline: Deadline) -> None:
-        """Let the server end the statement of a late request: one that we must end ourselves loses its connection."""
+        """Have the server end the statement of a late request: when the pool must end it, the connection is lost."""
         limit = _statement_ms(deadline, self._statement_ms)
         if limit != (lent.statement_ms or self._statement_ms):
             session.set_autocommit(True)
@@ -164,14 +169,14 @@ class Pool:
         found = translated(error, is_lost=bool(lent.connection.closed))
         if isinstance(found, DatabaseReadOnly):
             lent.connection.close()
-            self._database.drop_idle()  # a server that has been promoted meanwhile is found by a new connection
+            self._database.drop_idle()  # a new connection finds a server that has been promoted meanwhile
         elif isinstance(found, OutcomeUnknown):
             lent.connection.close()
             if not deadline.passed:
                 self._database.drop_idle()
             elif not self._database.answered_lately:
-                self._database.mark_unavailable(error)  # late alone may be one that waited for others
-        elif found.sqlstate:  # a server that refuses is there
+                self._database.mark_unavailable(error)  # one late call alone may have waited for another's lock
+        elif found.sqlstate:  # a server that refuses is not away
             self._database.answered()
             if found.sqlstate.startswith(STALE_PLAN):
                 lent.connection.close()
@@ -179,12 +184,12 @@ class Pool:
 
 
 def read(pool: Pool, statement: Statement, parameters: Sequence[Any], deadline: Deadline) -> list[tuple[Any, ...]]:
-    """As `Pool.run`, for what may be done twice: a connection that was dead already costs one more try."""
+    """As `Pool.run`, for a statement that may run twice: where the connection was dead, it runs once more."""
     try:
         return pool.run(statement, parameters, deadline)
     except OutcomeUnknown:
         return pool.run(statement, parameters, deadline)
 
 
-def _statement_ms(deadline: Deadline, most: int) -> int:
-    return min(most, max(int(deadline.remaining * 1000) - LEEWAY_MS, 1))
+def _statement_ms(deadline: Deadline, maximum: int) -> int:
+    return min(maximum, max(int(deadline.remaining * 1000) - LEEWAY_MS, 1))

@@ -1,7 +1,7 @@
-"""Why PostgreSQL is away, in a sentence of ours: libpq's may hold what the URL holds.
+"""Why PostgreSQL is away, in a sentence of the service's own: libpq's may hold parts of the URL.
 
-A connection that is refused has no SQLSTATE in psycopg2, so libpq's English text tells the reasons apart. A server that
-speaks another language is told of without one.
+A refused connection has no SQLSTATE in psycopg2, so libpq's English text tells the reasons apart. For a server that
+speaks another language the sentence has no reason.
 """
 
 import re
@@ -15,7 +15,7 @@ from app.models.errors import DatabaseError
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """`lasts`: it stays until a person mends it. `full`: the server has only no connection to spare."""
+    """`lasts`: until a person mends it. `full`: the server answers, and only has no connection to spare."""
 
     sentence: str
     lasts: bool = False
@@ -64,7 +64,7 @@ _TEXTS: tuple[tuple[str, Reason], ...] = (
         "server closed the connection|Connection reset|terminating connection|SSL SYSCALL|connection has been closed",
         Reason("it closes the connection"),
     ),
-    # Last: what is said of other troubles names the way that they came.
+    # Last: the texts of other troubles may name TLS too.
     (
         "support SSL|support TLS|SSL error|certificate|sslmode|require SSL",
         Reason("TLS could not be agreed on: see sslmode and the certificates", lasts=True),
@@ -84,7 +84,7 @@ _CODES = {
 
 
 def reason_of(error: BaseException) -> Reason:
-    """Return why. An error from elsewhere is told by its class alone."""
+    """Return the reason that an error of psycopg2 or SQLAlchemy shows; of other errors the class alone."""
     if isinstance(error, SharedSession):
         return _SHARED
     if isinstance(error, WrongEncoding):
@@ -98,7 +98,7 @@ def reason_of(error: BaseException) -> Reason:
     if code:
         return _CODES.get(code) or Reason(f"it refuses (SQLSTATE {code})")
     if isinstance(error, psycopg2.Error):
-        told = _NAMES.sub('""', str(error))  # of users, databases and hosts, which may be called anything
+        told = _NAMES.sub('""', str(error))  # users, databases and hosts may have any name
         for pattern, reason in _TEXTS:
             if re.search(pattern, told):
                 return reason

@@ -1,6 +1,6 @@
-"""Whether two addresses lead to the same tables: what one locks must be locked for the other.
+"""Whether two addresses lead to the same tables: a lock that is taken through one must be held for the other.
 
-A value that is stored once would not tell a copy of the database from the database.
+A value stored in the database would be in a copy of the database too.
 """
 
 import secrets
@@ -10,7 +10,7 @@ from app.database.statement import Statement
 from app.models.errors import DatabaseAway
 from app.utils.deadline import Deadline
 
-SECONDS = 5.0  # that a look takes at the longest
+SECONDS = 5.0
 
 _HOLD = Statement(
     "hold_place",
@@ -25,9 +25,9 @@ class AnotherDatabase(Exception):
 
 
 def require_same(workers: Pool, callers: Pool) -> None:
-    """Return where both meet the same database and the same table of orders, or none yet.
+    """Return if both pools meet the same database and the same table of orders, or none yet.
 
-    Blocks for SECONDS at the longest. Raises AnotherDatabase, and DatabaseTrouble where it cannot be known now.
+    Blocks for SECONDS at the longest. Raises AnotherDatabase, and DatabaseError where it cannot be known now.
     """
     deadline, place = Deadline(SECONDS), secrets.randbits(63)
     with workers.transaction(deadline) as session:

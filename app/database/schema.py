@@ -1,4 +1,4 @@
-"""Brings the database to head, or tells why it is not there. One migrator at a time, however many start."""
+"""Brings the schema to head, or says why that cannot be done. Of several processes one migrates at a time."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from app.database.reasons import reason_of
 from app.models.errors import DatabaseAway
 
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
-VERSION_TABLE = "order_service_schema"  # not Alembic's default: the service before this one may have used that
+VERSION_TABLE = "order_service_schema"  # not Alembic's default, which the service before this one may have used
 LOCK_MS = 5000
 _ONE_MIGRATOR = 0x6F726465  # "orde": the advisory lock that every starting process takes first
 
@@ -25,17 +25,17 @@ _HIDDEN = (
 
 
 class SchemaRefused(Exception):
-    """The server is there, but the schema cannot be looked at or brought to head; the sentence says why."""
+    """The server answers, but the schema cannot be read or brought to head; the sentence says why."""
 
 
 def is_at_head(url: str) -> bool:
-    """Tell whether the schema is at this code's head. Raises SchemaRefused, and DatabaseAway."""
+    """Tell whether the schema is at this code's head. Raises SchemaRefused and DatabaseAway."""
     with _refusals(), engine(url).connect() as connection:
         return _is_at_head(connection)
 
 
 def require_head(url: str) -> None:
-    """Return where the schema is at this code's head. Raises SchemaRefused where it is not, and as `is_at_head`."""
+    """Return if the schema is at this code's head. Raises SchemaRefused where it is not, and as `is_at_head`."""
     with _refusals(), engine(url).connect() as connection:
         if _is_at_head(connection):
             return
@@ -47,19 +47,19 @@ def require_head(url: str) -> None:
 
 
 def migrate(url: str) -> None:
-    """Bring the schema to head in one transaction, after any other process that is at it.
+    """Bring the schema to head in one transaction. Waits for any other process that is migrating.
 
-    Blocks without a limit: a migration of a large table takes its time; but it waits only LOCK_MS for a lock, because
-    everybody else who wants the table waits behind it. Raises as `is_at_head`; nothing was changed then.
+    Blocks without a limit, because migrating a large table takes its time. It waits only LOCK_MS for a lock, because
+    all other users of the table wait behind it. Raises as `is_at_head`; nothing was changed then.
     """
     with _refusals(), engine(url).begin() as connection:
-        if _is_at_head(connection):  # nobody waits for another one's migration without need
+        if _is_at_head(connection):  # without waiting for the lock
             return
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _ONE_MIGRATOR})
         if _is_at_head(connection):
             return
         connection.execute(text(f"SET LOCAL lock_timeout = {LOCK_MS}"))
-        # What a policy hides would not be taken over: better an error.
+        # Rows that a policy hides would not be migrated: better an error.
         connection.execute(text("SET LOCAL row_security = off"))
         # Most starts find the schema at head and need not pay for the import of Alembic: 0.15 s and 12 MiB.
         from alembic import command
@@ -67,9 +67,8 @@ def migrate(url: str) -> None:
 
         config = Config(attributes={"connection": connection})
         config.set_main_option("script_location", str(MIGRATIONS))
-        command.upgrade(
-            config, KNOWN[-1]
-        )  # what came onto the disk since this process began belongs to another release
+        # To the head that this process knows: newer files on the disk belong to another release.
+        command.upgrade(config, KNOWN[-1])
 
 
 def revisions() -> list[str]:

@@ -1,8 +1,8 @@
 """A deadline on every wait for PostgreSQL: a frozen backend ignores every time-out that the server or libpq knows.
 
-psycopg2 lets us wait in its place (`set_wait_callback`): a thread waits in `poll`, a task on its loop. A call that
-outlives its deadline ends with an OperationalError, and its connection is closed. COPY and large objects do not work in
-that mode; names are looked up by libpq, without a deadline, so connections are opened by threads.
+psycopg2 lets the program wait in its place (`set_wait_callback`): a thread waits in `poll`, a task on its loop. A call
+that is not over by its deadline ends with an OperationalError, and its connection is closed. COPY and large objects do
+not work in this mode. libpq looks names up without a deadline, so connections are opened in threads of their own.
 """
 
 from collections.abc import Iterator
@@ -15,16 +15,16 @@ from psycopg2 import extensions
 from app.utils.deadline import Deadline
 from app.utils.tasks import wait_for_socket
 
-LONGEST_SECONDS = 86_400.0  # where nobody set a deadline
+LONGEST_SECONDS = 86_400.0  # of a call without a deadline
 
 
 class TimedConnection(extensions.connection):
-    """A connection whose calls must end by `deadline`, where there is one."""
+    """A connection whose calls must end by its `deadline`, if it has one."""
 
     deadline: Deadline | None = None
 
     def __init__(self, dsn: str, *arguments: Any, connect_seconds: float = LONGEST_SECONDS, **options: Any) -> None:
-        """Connect, within so many seconds. Raises OperationalError."""
+        """Connect. Raises OperationalError, at the latest after `connect_seconds`."""
         self.deadline = Deadline(connect_seconds)
         super().__init__(dsn, *arguments, **options)
         self.deadline = None
@@ -32,7 +32,10 @@ class TimedConnection(extensions.connection):
 
 @contextmanager
 def timed(connection: extensions.connection, deadline: Deadline) -> Iterator[None]:
-    """Run the body; a call of the connection that outlives `deadline` raises OperationalError and closes it."""
+    """Run a block in which a call of the connection that is not over by `deadline` raises OperationalError.
+
+    The connection is closed then.
+    """
     held = cast(TimedConnection, connection)  # every connection of the service is one
     before, held.deadline = held.deadline, deadline
     try:
@@ -42,14 +45,17 @@ def timed(connection: extensions.connection, deadline: Deadline) -> Iterator[Non
 
 
 def _wait(connection: Any) -> None:
-    deadline: Deadline = getattr(connection, "deadline", None) or Deadline(_seconds_of_others(connection))
+    deadline: Deadline = getattr(connection, "deadline", None) or Deadline(_default_seconds(connection))
     while (state := connection.poll()) != extensions.POLL_OK:
         if not wait_for_socket(connection.fileno(), deadline, to_write=state == extensions.POLL_WRITE):
             raise psycopg2.OperationalError("the call took too long")
 
 
-def _seconds_of_others(connection: Any) -> float:
-    """A connection that others opened has no deadline, but libpq's `connect_timeout`, which is ours to keep here."""
+def _default_seconds(connection: Any) -> float:
+    """Return the limit of a connection without a deadline: while it connects, libpq's `connect_timeout`.
+
+    In this mode libpq does not keep that limit itself.
+    """
     if connection.status in (extensions.STATUS_READY, extensions.STATUS_BEGIN):
         return LONGEST_SECONDS
     seconds = extensions.parse_dsn(connection.dsn).get("connect_timeout", "0")

@@ -1,8 +1,8 @@
-"""DATABASE_URL as libpq and SQLAlchemy write it, made one form that both read alike.
+"""DATABASE_URL in libpq's form or in SQLAlchemy's, brought into one form that both read alike.
 
-libpq puts several hosts before the path (`h1:1,h2:2`), SQLAlchemy each into a parameter (`?host=h1:1&host=h2:2`);
-SQLAlchemy refuses the former, and libpq takes the last host of the latter with its port for a name. What would only
-fail at every connection is refused here: the service would start and never be ready.
+libpq puts several hosts before the path (`h1:1,h2:2`), SQLAlchemy puts each into a parameter (`?host=h1:1&host=h2:2`).
+SQLAlchemy refuses the former. Of the latter libpq takes the last host, with its port, for a name. An address that would
+fail at every connection is refused here: with it the service would start and never be ready.
 """
 
 import re
@@ -21,7 +21,7 @@ _CHOICES = {
     "load_balance_hosts": ("disable", "random"),
 }
 _NOWHERE = {"host": "/nonexistent/order-service", "hostaddr": "", "port": "5432", "gssencmode": "disable"}
-"""A socket in a folder that is not there, over which Kerberos cannot be had; for a service of libpq's file, too."""
+"""A socket in a folder that does not exist: no attempt to connect gets anywhere. It overrides libpq's service file."""
 _TRIED = "connection to server|could not connect to server"
 _PLACE = ("user", "password", "host", "port", "dbname")
 
@@ -36,7 +36,7 @@ def normalized(value: str) -> str:
     base, query = found[1], found[2] or ""
     pairs = [_pair(pair) for pair in query.split("&") if pair]
     hosts = [host for name, value in pairs if name == "host" for host in value.split(",")]
-    # The last of several counts, as libpq has it.
+    # Of several values the last one counts, as for libpq.
     given = {name: value for name, value in pairs if name != "host"}
     parameters = _parsed(base, given, named="@" not in query)
     if hosts:
@@ -47,18 +47,18 @@ def normalized(value: str) -> str:
 
 
 def without_secrets(url: str) -> str:
-    """Return a normalized address as it may be shown: only the place, several hosts too."""
+    """Return a normalized address that may be shown: hosts, ports, user and database; the password as `***`."""
     shown = parse_dsn(libpq_url(url))
     return _rendered({name: "***" if name == "password" else shown[name] for name in _PLACE if name in shown})
 
 
 def libpq_url(url: str) -> str:
-    """Return a normalized address as libpq takes it."""
+    """Return a normalized address in libpq's form."""
     return url.replace("postgresql+psycopg2://", "postgresql://", 1)
 
 
 def place_of(url: str) -> tuple[str, str, str]:
-    """Return database, host:port of each host, and user of a normalized address, to be told."""
+    """Return the database, the hosts as a comma list of host:port, and the user of a normalized address."""
     given = parse_dsn(libpq_url(url))
     hosts = (given.get("host") or "localhost").split(",")
     ports = given.get("port", "5432").split(",")
@@ -75,7 +75,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _parsed(base: str, given: Mapping[str, str], *, named: bool) -> dict[str, str]:
-    """Return libpq's parameters. `named`: a parameter may be told by its name, which is no part of a password."""
+    """Return libpq's parameters. `named`: a parameter may be named in an error, for it is no part of a password."""
     query = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in given.items())
     try:
         return dict(parse_dsn(f"postgresql://{base}?{query}"))
@@ -89,7 +89,7 @@ def _parsed(base: str, given: Mapping[str, str], *, named: bool) -> dict[str, st
 
 
 def _places(hosts: list[str], ports: str) -> dict[str, str]:
-    """Return hosts and ports as libpq takes them; a port stands behind its host or in a list of its own."""
+    """Return hosts and ports as libpq takes them. A port stands behind its host or in a list of its own."""
     pairs = [re.fullmatch(r"(/.*|\[[^]]*\]|[^:]*|[^:]*:[^:]*:.*?)(?::([0-9]+))?", host) for host in hosts]
     if not all(pairs):
         raise ValueError("must have a port number behind each host's colon")
@@ -118,7 +118,7 @@ def _check(parameters: Mapping[str, str]) -> None:
 
 
 def _ask_libpq(parameters: Mapping[str, str]) -> None:
-    """Raise ValueError where libpq refuses a value: it looks at all before it tries a place, here an empty one."""
+    """Raise ValueError where libpq refuses a value. It checks all values before it tries a place, here an empty one."""
     try:
         psycopg2.connect(make_dsn(**{**parameters, **_NOWHERE}))
     except psycopg2.Error as error:

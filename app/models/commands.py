@@ -1,4 +1,4 @@
-"""What a caller may ask for, whichever door it came through. Built from checked input only."""
+"""The commands of both doors. They are built from checked input only."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -8,7 +8,7 @@ from app.models.order import OrderStatus, PaymentStatus
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateOrder:
-    """Make a new order; `announce` is false for `testCreateOrder`, which publishes no event [H7]."""
+    """Make a new order. `announce` is false for `testCreateOrder`, which publishes no event [H7]."""
 
     customer_id: str
     order_description: str
@@ -61,7 +61,7 @@ class CancelAcceptance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClearRunner:
-    """Take the order from its runner; without `runner_id` from whoever holds it (but see R8)."""
+    """Take the order from its runner; without `runner_id` from any runner (but see R8)."""
 
     order_id: str
     runner_id: str | None = None
@@ -77,6 +77,6 @@ class CompleteOrder:
 OrderCommand = (
     UpdateStatus | AcceptOrder | CancelOrder | CompensateOrder | CancelAcceptance | ClearRunner | CompleteOrder
 )
-"""Everything that is asked of an order that exists."""
+"""The commands about an order that exists."""
 
 Command = CreateOrder | OrderCommand

@@ -1,7 +1,7 @@
 """Every exception that a caller can meet, with the code of the contract [H1] that each is answered with.
 
     ServiceError
-    ├── Refused                      its own code     the request or the command says what the service does not take
+    ├── Refused                      its own code     the service does not take what the request or command says
     ├── KeyReused                    idempotency_key_reused
     ├── KeyInUse                     idempotency_key_in_use
     └── DatabaseError
@@ -97,7 +97,7 @@ class DatabaseBusy(DatabaseTrouble):
 
 
 class ConnectingTakesLong(DatabaseBusy):
-    """A new connection was not there in time: nobody else has taken it; nothing was done."""
+    """A new connection was not open in time, though the pool had room for it; nothing was done."""
 
 
 class DatabaseFull(DatabaseBusy):

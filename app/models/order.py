@@ -1,4 +1,4 @@
-"""The order as a value: what the rules decide about and what the wire shows. No database in here."""
+"""The order as a value, without a database: the rules decide about it, the wire shows it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ TIME_OF_STATUS: Mapping[OrderStatus, str] = MappingProxyType(
         OrderStatus.CANCELLED: "cancelled_at",
     }
 )
-"""The time that entering a status sets [R3]; PENDING and CREATED have none."""
+"""The time that entering a status sets [R3]. PENDING and CREATED set none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """The rules of the contract (R1-R8, K9) as pure functions: an order and a command in, a decision out.
 
-No database, no Flask, no Kafka, no clock: `now` is an argument. One function per move; HTTP and Kafka call the
-same one. TABLE below is the whole from x to table; the functions add only what depends on the runner.
+No database, no Flask, no Kafka, no clock: `now` is an argument. Each move has one function, which HTTP and Kafka both
+call. TABLE says what each command does to an order in each status; the functions add what depends on the runner.
 """
 
 from collections.abc import Callable, Mapping
@@ -47,7 +47,7 @@ class ChangeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """The order moves: `order` is the whole of it afterwards, `runner_id` the runner concerned [K12]."""
+    """The order changes: `order` is the order afterwards, `runner_id` the runner concerned [K12]."""
 
     kind: ChangeKind
     before: OrderState | None
@@ -58,7 +58,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Unchanged:
-    """Success without a change. `answers_refused_accept`: it answers a refused accept, which is used up by it [R8]."""
+    """Success without a change. `answers_refused_accept`: a remembered refusal of an accept is used up by it [R8]."""
 
     order: OrderState
     answers_refused_accept: bool = False
@@ -95,7 +95,7 @@ NOT_FOUND = Refusal("order_not_found", "Order not found")
 
 
 def create(command: CreateOrder, order_id: str, now: datetime) -> Change:
-    """A new order is PENDING, whoever asks for it [R1]."""
+    """A new order is PENDING, over both doors [R1]."""
     order = OrderState(
         order_id=order_id,
         cust_id=command.customer_id,
@@ -126,7 +126,7 @@ def decide(
 
 
 def update_status(order: OrderState, command: UpdateStatus, now: datetime) -> Decision:
-    """Any status to any status, but out of a final one [R2, R3]; a new payment status is a change of its own [R4]."""
+    """From any status but a final one to any status [R2, R3]. A new payment status alone is a change too [R4]."""
     payment = command.payment_status or order.payment_status
     if command.status is order.order_status:
         if payment is order.payment_status:
@@ -139,7 +139,7 @@ def update_status(order: OrderState, command: UpdateStatus, now: datetime) -> De
 
 
 def accept(order: OrderState, command: AcceptOrder, now: datetime) -> Decision:
-    """Only from CREATED; again by the runner that holds it is success [R4, R5]."""
+    """Only from CREATED. A repeat by the runner that holds the order is success [R4, R5]."""
     verdict = _verdict(order, command)
     if verdict is GO:
         after = _entered(OrderStatus.ACCEPTED, now)
@@ -161,7 +161,7 @@ def cancel(order: OrderState, command: CancelOrder, now: datetime) -> Decision:
 
 
 def compensate(order: OrderState, command: CompensateOrder, now: datetime) -> Decision:
-    """The saga's cancel: from everywhere but DELIVERED and COMPLETED, and never refused [K9]."""
+    """The saga's cancel: from every status but DELIVERED and COMPLETED, and never refused [K9]."""
     if _verdict(order, command) is SAME:
         return Unchanged(order)
     after = _entered(OrderStatus.CANCELLED, now)
@@ -176,7 +176,7 @@ def cancel_acceptance(order: OrderState, command: CancelAcceptance, now: datetim
 def clear_runner(
     order: OrderState, command: ClearRunner, now: datetime, *, has_refused_accept: bool = False
 ) -> Decision:
-    """Back to CREATED [H12], unless the call is a refused runner's compensation [R8] or names another runner."""
+    """Back to CREATED [H12], unless the command is a refused runner's compensation [R8] or names another runner."""
     if _is_free(order):
         return Unchanged(order)
     if command.runner_id is None and has_refused_accept:
@@ -187,7 +187,7 @@ def clear_runner(
 
 
 def complete(order: OrderState, command: CompleteOrder, now: datetime) -> Decision:
-    """From everywhere but CANCELLED [H13]."""
+    """From every status but CANCELLED [H13]."""
     verdict = _verdict(order, command)
     if verdict is NO:
         return _refused(order, "completed")
@@ -224,7 +224,7 @@ def _verdict(order: OrderState, command: OrderCommand) -> Verdict:
 
 
 def _entered(status: OrderStatus, now: datetime) -> dict[str, Any]:
-    """What entering a status sets: the status, its time, and no runner where the order is free again [R3]."""
+    """Return what entering a status sets: the status, its time, and no runner where the order is free again [R3]."""
     entered: dict[str, Any] = {"order_status": status}
     if status in TIME_OF_STATUS:
         entered[TIME_OF_STATUS[status]] = now

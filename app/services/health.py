@@ -14,12 +14,12 @@ from app.utils.deadline import Deadline
 
 STALE_SECONDS = 30.0
 UNKNOWN = {"ok": False, "reason": "no process of the service watches"}
-HAVE_THEIR_OWN = ("schema", "alarms")  # threads that are shown by what they do
+HAVE_THEIR_OWN = ("schema", "alarms")  # threads whose work is a part of its own
 
 
 @dataclass(frozen=True)
 class Health:
-    """Looks at the parts of one process. `pool`: a connection of its own, as callers may have taken all others."""
+    """The parts of one process. `pool` has a connection for health alone: requests may use all others."""
 
     settings: Settings
     pool: Pool
@@ -27,7 +27,7 @@ class Health:
     alarms: Alarms
 
     def parts(self, deadline: Deadline) -> dict[str, dict[str, Any]]:
-        """Return one entry a part, each with `ok`. Blocks until `deadline` at the longest."""
+        """Return an entry for each part, with `ok`. Blocks until `deadline` at the longest."""
         return {
             "database": self._database(deadline),
             "schema": self._schema(),
@@ -42,18 +42,18 @@ class Health:
         }
 
     def measure(self, deadline: Deadline) -> None:
-        """Set the gauges of what waits to what the watch saw last, and to NaN where that is not known."""
+        """Set the gauges of waiting work to what the watch saw last, to NaN where it is unknown. Blocks as `parts`."""
         gauges.show(LastLook(self.pool).seen(deadline))
 
     def _kafka(self, deadline: Deadline) -> dict[str, dict[str, Any]]:
-        """Return the parts about Kafka: as this process sees it where it speaks to it, else as the watch does."""
+        """Return the parts about Kafka: as this process sees it if it speaks to Kafka, else as the watch sees it."""
         seen = LastLook(self.pool).seen(deadline) or {}
         watch = self.kafka_service.watch
         own = self.settings.consumes
         broker = watch.broker if own else seen.get("broker", UNKNOWN)
         topics = watch.topics if own else seen.get("topics", UNKNOWN)
-        commands = seen.get("commands") or {}
-        return {"broker": broker, "topics": {**topics, "lag": {name: it["lag"] for name, it in commands.items()}}}
+        lag = {partition: waiting["lag"] for partition, waiting in (seen.get("commands") or {}).items()}
+        return {"broker": broker, "topics": {**topics, "lag": lag}}
 
     def _open_alarms(self) -> dict[str, Any]:
         """Return the alarms of the service; `seconds_old`: when those of other processes were read, None before."""
@@ -66,17 +66,17 @@ class Health:
         }
 
     def _database(self, deadline: Deadline) -> dict[str, Any]:
-        """One that takes no changes is not ready either; `reason` says what a person must know, without secrets."""
+        """A database that takes no changes is not ready either. `reason` is for a person, without secrets."""
         try:
             read_only = self.pool.is_read_only(deadline)
         except (ConnectingTakesLong, DatabaseFull) as trouble:
             return {"ok": False, "reason": str(trouble)}
-        except DatabaseBusy:  # by others: that is not away
+        except DatabaseBusy:  # with other work, so it is not away
             read_only = False
         except DatabaseTrouble as trouble:
             return {"ok": False, "reason": self.pool.away or str(trouble)}
         if read_only:
-            self.pool.drop_idle()  # the next look is at the server that a new connection finds, with its defaults
+            self.pool.drop_idle()  # a new connection may find another server, or other defaults
             return {"ok": False, "reason": "it is read-only: orders are read, changes are refused"}
         if (reason := self.kafka_service.database_away) is not None:
             return {"ok": True, "worker_reason": reason}

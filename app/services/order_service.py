@@ -38,7 +38,7 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """A request beside its command: who asks, until when, under which key, and how the answer is worded."""
+    """A request beside its command: its source, deadline and key, and the wording of its answer."""
 
     source: ChangeSource
     deadline: Deadline
@@ -107,8 +107,8 @@ class OrderService:
     def execute(self, command: Command, context: RequestContext) -> HttpAnswer:
         """Do what the command asks for; return the answer, whose change is committed. Raises KeyTaken, KeyInUse too.
 
-        At first without a lock: where the order was changed since it was read, the command is decided again. On a busy
-        order that may happen again and again (19 times were seen with 50 writers), so later tries hold the order.
+        The first tries hold no lock: where another change came between reading and commit, the command is decided
+        again. On a busy order that may happen many times (19 were seen with 50 writers), so later tries hold the order.
         """
         tries = 0
         while True:

@@ -1,4 +1,4 @@
-"""The bodies of the POST endpoints: what is checked, what the OpenAPI document says, which command it means."""
+"""The bodies of the POST endpoints. Each is checked, is documented in OpenAPI, and means one command."""
 
 from decimal import Decimal
 from typing import Annotated, Any

@@ -1,10 +1,10 @@
 """The one JSON reader of both doors: strict, bounded, exact.
 
-It refuses, with one sentence each, what would otherwise surface later as a driver error: NUL and lone surrogates
-(PostgreSQL has no such text), duplicate keys, NaN and Infinity, numbers no reader can hold, deep nesting.
+Input that would fail later, in a driver, is refused with a sentence: NUL and lone surrogates (PostgreSQL has no such
+text), duplicate keys, NaN and Infinity, numbers that no reader can hold, deep nesting.
 
-The number of values in a body has no bound of its own, as items and their extra keys have none, and the event loop
-waits meanwhile: whatever is done for each bracket or number is done by C code where that is possible.
+A body may have any number of values, because items and their extra keys have no limit. The event loop waits meanwhile,
+so C code does the work for each bracket and number where that is possible.
 """
 
 import json
@@ -30,7 +30,7 @@ _INFINITE = float("inf")
 
 
 class Number(Decimal):
-    """A JSON number with the text it had: what is passed on keeps the digits as they were sent."""
+    """A JSON number with its text: items are passed on with the digits that were sent."""
 
     __slots__ = ("text",)
     text: str
@@ -53,7 +53,7 @@ def decode(body: bytes) -> Any:
 
 
 def decode_leniently(body: bytes) -> Any:
-    """Return what a forgiving reader sees (duplicate keys, NaN), None where even that one sees nothing.
+    """Return the value as a lenient reader has it (duplicate keys, NaN), None where that fails too.
 
     The caller has checked the size and `too_deep`.
     """
@@ -82,7 +82,7 @@ def is_storable(text: str) -> bool:
 
 
 def _may_be_unstorable(text: str) -> bool:
-    """Tell whether JSON, valid but for that, may have NUL or lone surrogates: those orjson does not read."""
+    """Tell whether JSON that is valid otherwise may have NUL or lone surrogates: orjson refuses lone surrogates."""
     try:
         orjson.loads(text)
     except orjson.JSONDecodeError:

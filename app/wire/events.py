@@ -19,7 +19,7 @@ EVENT_TYPES = {
     ChangeKind.RUNNER_CLEARED: "ORDER_RUNNER_CLEARED",
     ChangeKind.COMPLETED: "ORDER_COMPLETED",
 }
-"""What an HTTP change is announced as; a Kafka change is announced by its reply alone [K7]."""
+"""The event of each HTTP change. A Kafka change is announced by its reply alone [K7]."""
 
 
 def http_event(change: Change, change_id: uuid.UUID, correlation_id: str) -> Event:

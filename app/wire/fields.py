@@ -187,7 +187,7 @@ _ABOUT_A_FIELD = {"title", "description", "default"}
 
 
 def _as_sent(field: JsonSchemaValue, *, may_be_empty: bool) -> JsonSchemaValue:
-    """Return the JSON schema of an optional field with all that means the same as leaving it out [R7]."""
+    """Return the JSON schema of an optional field that also allows what means the same as leaving it out [R7]."""
     about = {key: field[key] for key in field.keys() & _ABOUT_A_FIELD if field[key] is not None}
     ways = field.get("anyOf") or [{key: field[key] for key in field.keys() - _ABOUT_A_FIELD}]
     if not any(way in ({}, {"type": "null"}) for way in ways):
@@ -255,7 +255,7 @@ class OrderDetails(Input):
 
 
 def parse_body(model: type[Model], fields: Any) -> Model:
-    """Return `fields` as `model`. Raises Refused: one sentence, on what is missing or else on the first wrong."""
+    """Return `fields` as `model`. Raises Refused with a sentence about all missing fields, else the first wrong one."""
     try:
         return model.model_validate(fields)
     except ValidationError as error:
