@@ -27,7 +27,7 @@ class AnswerStore:
 
     def find(self, key: IdempotencyKey, deadline: Deadline) -> tuple[bytes, HttpAnswer] | None:
         """Return the hash of the body and the answer stored under the key, or None."""
-        rows = read(self._pool, sql.FIND_ANSWER, (key.path, key.key), deadline)
+        rows = read(self._pool, sql.FIND_ANSWER, sql.key_values(key), deadline)
         if not rows:
             return None
         ((body_hash, status, body),) = rows
@@ -60,7 +60,7 @@ class AnswerStore:
 
     def raise_if_in_use(self, key: IdempotencyKey | None, deadline: Deadline) -> None:
         """Raise KeyInUse where another request holds the key: a statement under the key has just waited too long."""
-        if key is not None and read(self._pool, sql.TRY_CLAIM_KEY, (key.path, key.key), deadline) == [(False,)]:
+        if key is not None and read(self._pool, sql.TRY_CLAIM_KEY, sql.key_values(key), deadline) == [(False,)]:
             raise KeyInUse
 
     def _commit(self, key: IdempotencyKey | None, answer: HttpAnswer, deadline: Deadline, effect: Effect) -> bool:
@@ -68,7 +68,9 @@ class AnswerStore:
         try:
             with self._pool.transaction(until) as session:
                 if key is not None:
-                    session.execute(sql.KEEP_ANSWER, (key.path, key.key, key.body_hash, answer.status, answer.body))
+                    stored = {"body_hash": key.body_hash, "answer_status": answer.status, "answer": answer.body}
+                    values = sql.KEEP_ANSWER.in_order({"path": key.path, "key": key.key, **stored})
+                    session.execute(sql.KEEP_ANSWER, values)
                     session.limit(until)  # it may have waited for the key
                 if not effect(session):
                     session.connection.rollback()

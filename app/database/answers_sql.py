@@ -31,6 +31,8 @@ FIND_ANSWER = Statement(
     KEY_TYPES,
     "SELECT body_hash, status, body FROM idempotency_keys WHERE path = $path AND key = $key",
 )
+key_values = FIND_ANSWER.values_by({"path": "path", "key": "key"})
+"""Takes the values of KEY_TYPES from an IdempotencyKey."""
 KEEP_ANSWER = Statement("keep_answer", ANSWER_TYPES, f"WITH {CLAIM} {storing('claim')}")
 CLAIM_KEY = Statement("claim_key", KEY_TYPES, f"SELECT {_LOCK}")
 TRY_CLAIM_KEY = Statement(

@@ -6,7 +6,7 @@ from typing import Any
 
 from app.database import orders_sql as sql
 from app.database.answers import MOST_BEHIND_STUCK, AnswerStore, raise_if_taken, waiting
-from app.database.answers_sql import CLAIM_KEY
+from app.database.answers_sql import CLAIM_KEY, key_values
 from app.database.groups import Groups
 from app.database.pool import Pool, Session, read
 from app.database.rows import to_state
@@ -44,6 +44,7 @@ _ALONE = {
     )
 }
 _new_values, _changed_values = sql.INSERT_NEW.values_by(_PATHS), sql.UPDATE_FREE.values_by(_PATHS)
+_history_values = sql.FIND_CHANGE.values_by(_PATHS)
 
 
 class LockedOrder:
@@ -126,7 +127,7 @@ class OrderStore:
             try:
                 with self._pool.transaction(until) as session:
                     if key is not None:
-                        session.execute(CLAIM_KEY, (key.path, key.key))
+                        session.execute(CLAIM_KEY, key_values(key))
                         session.limit(until)  # two waits, one deadline
                     rows = session.execute(sql.LOCK_ORDERS, ([order_id],))
                     held = LockedOrder(to_state(rows[0]) if rows else None, session, until)
@@ -193,8 +194,7 @@ class OrderStore:
 
     def _is_committed(self, write: OrderWrite, deadline: Deadline) -> bool:
         """Tell whether the history has the change."""
-        order = write.change.order
-        return bool(read(self._pool, sql.FIND_CHANGE, (order.order_id, order.version, write.change_id), deadline))
+        return bool(read(self._pool, sql.FIND_CHANGE, _history_values(write), deadline))
 
     def _is_known_to_be_committed(self, write: OrderWrite, deadline: Deadline) -> bool:
         try:

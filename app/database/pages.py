@@ -27,7 +27,7 @@ class PageStore:
     def page(self, filters: Mapping[str, str], limit: int, offset: int, deadline: Deadline) -> Page:
         """Return one page of the orders that match, newest first, without large texts."""
         statement, values = pages_sql.page(filters, offset), {**filters, "limit": limit, "offset": offset}
-        rows = read(self._pool, statement, [values[name] for name in statement.parameters], deadline)
+        rows = read(self._pool, statement, statement.in_order(values), deadline)
         total = rows[0][0]  # past the end there is one row, without an order
         return Page(total, [row[1:] for row in rows if row[1] is not None], _to_listed)
 

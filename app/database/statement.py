@@ -32,6 +32,10 @@ class Statement:
         ("order.version"). Raises KeyError, and so at import, for a parameter without a path."""
         return attrgetter(*(paths[name] for name in self.parameters))
 
+    def in_order(self, values: Mapping[str, Any]) -> list[Any]:
+        """Return the values of the parameters, which are given by name. Raises KeyError where one is missing."""
+        return [values[name] for name in self.parameters]
+
     @cached_property
     def sql(self) -> str:
         """The SQL with PostgreSQL's numbers in place of the names."""
