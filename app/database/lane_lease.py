@@ -52,7 +52,10 @@ _Call = tuple[str, tuple[Any, ...]]
 
 
 class PostgresLease:
-    """The lease over one lane. Methods block for LEASE_CALL_SECONDS at most; any trouble raises LeaseLost."""
+    """The relay's port LaneLease, which describes its methods (kafka/ports.py).
+
+    Each blocks for LEASE_CALL_SECONDS at most; any trouble raises LeaseLost.
+    """
 
     def __init__(self, connection: Connection, lane: Lane, topic: str, limit: int) -> None:
         self._connection = connection
@@ -71,7 +74,7 @@ class PostgresLease:
         return bool(self._call((_ACQUIRE, (self._lane.lock,)))[0][0])
 
     def next_batch(self) -> Sequence[Outgoing]:
-        """Return the oldest rows that are not set aside: the limit and BATCH_BYTES at most, but always one."""
+        """Return the limit and BATCH_BYTES at most, but always one."""
         if _boot_time() - self._looked_at >= FLOOR_SECONDS:
             self._look_for_floor()
         begin = max(self._floor.id, self._passed_by)
@@ -85,7 +88,6 @@ class PostgresLease:
         return [self._outgoing(row) for row in rows]
 
     def set_aside(self, partition: int, ids: Collection[int]) -> Mapping[int, int]:
-        """Take rows out of the way until their partition can be written to; return their new ids by the old ones."""
         if not self._lane.set_aside:
             self._passed_by = max(self._passed_by, *ids)
             return {}
@@ -96,54 +98,46 @@ class PostgresLease:
         return {row_id: row_id - distance for row_id in new}
 
     def aside(self, partition: int) -> Sequence[Outgoing]:
-        """Return the oldest rows that were set aside for the partition, as many as `next_batch` would."""
         if not self._lane.select_aside:
             self._passed_by = 0
             return []
         begin = -(partition + 1) * ASIDE_RANGE
-        bounds = (begin, begin + ASIDE_RANGE, self._limit, BATCH_BYTES)
-        rows = self._call((self._lane.select_aside, bounds))
+        rows = self._call((self._lane.select_aside, (begin, begin + ASIDE_RANGE, self._limit, BATCH_BYTES)))
         self.renew()
         return [self._outgoing(row) for row in rows]
 
     def known(self, event_ids: Collection[uuid.UUID]) -> Collection[uuid.UUID]:
-        """Return which of these event ids a read-back has found in the log."""
         if self._any_known is None:
             self._any_known = self._call((_ANY_KNOWN, ()))[0][0]
         return {row[0] for row in self._call((_KNOWN, (list(event_ids),)))} if self._any_known else set()
 
     def note(self, event_ids: Collection[uuid.UUID], positions: Positions) -> None:
-        """Remember event ids that are in the log, and store the positions after them, in one transaction."""
         self._call((_NOTE, (list(event_ids),)), *self._position_calls(_SET, positions))
         self._any_known = None
 
     def confirm_sent(self, ids: Collection[int], positions: Positions) -> None:
-        """Drop exactly these rows and advance the positions, in one transaction that does not wait for the disk."""
+        """Does not wait for the disk."""
         self._call((self._lane.drop_sent, (list(ids),)), *self._position_calls(_ADVANCE, positions))
 
     def pass_by(self, event_id: uuid.UUID, refusal: str) -> bool:
-        """Store why the topic refuses the row; tell whether the lane leaves the row out, or keeps its order."""
         if self._lane.refuse:
             self._call((self._lane.refuse, (refusal, event_id)))
         return self._lane.passes_by
 
     def positions(self) -> Positions:
-        """Return the stored positions."""
         rows = self._call((_POSITIONS, (self._topic,)))
         return {partition: LogPosition(topic_id, offset) for partition, topic_id, offset in rows}
 
     def store_positions(self, positions: Positions) -> None:
-        """Store the positions, also where they go back (a log that was cut), and wait until they are on the disk."""
+        """Waits until they are on the disk."""
         if positions:
             self._call((_DURABLY, ()), *self._position_calls(_SET, positions))
 
     def renew(self) -> None:
-        """Prove that the leader lives, unless that was done in the last LEASE_RENEW_SECONDS."""
         if _boot_time() - self._alive_at > LEASE_RENEW_SECONDS:
             self._call(("SELECT 1", ()))
 
     def require_valid(self) -> None:
-        """Raise LeaseLost when the last proof of life is too old; that clock also runs while the machine sleeps."""
         if _boot_time() - self._alive_at > LEASE_SECONDS:
             raise LeaseLost("the lease ran out")
 
@@ -151,7 +145,7 @@ class PostgresLease:
         """In calls of their own: each sees what was committed before it, whatever the isolation is."""
         drawn = self._call((last_id_of(self._lane.table), ()))[0][0]
         writers = self._call((writers_of(self._lane.table), ()))
-        self._floor.look(self._last_seen if drawn is None else drawn, [(name, prepared) for name, prepared in writers])
+        self._floor.look(self._last_seen if drawn is None else drawn, writers)
         self._looked_at = _boot_time()
 
     def _position_calls(self, statement: str, positions: Positions) -> list[_Call]:
@@ -172,10 +166,7 @@ class PostgresLease:
         message = "; ".join(statement for statement, _ in statements)
         parameters = [value for _, values in statements for value in values]
         try:
-            with (
-                timed(self._connection, Deadline(LEASE_CALL_SECONDS)),
-                self._connection.cursor() as cursor,
-            ):
+            with timed(self._connection, Deadline(LEASE_CALL_SECONDS)), self._connection.cursor() as cursor:
                 cursor.execute(message, parameters)
                 rows = cursor.fetchall() if cursor.description else []
         except psycopg2.Error as error:
@@ -230,6 +221,7 @@ def _connect(database: Database) -> Connection:
 
 
 def _boot_time() -> float:
+    """Return seconds by a clock that also runs while the machine sleeps."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 

@@ -14,7 +14,7 @@ from app.database.pool import Pool
 from app.database.statement import Statement
 from app.models.errors import DatabaseTrouble
 from app.utils.deadline import Deadline
-from app.utils.limits import WATCH_LEASE_SECONDS
+from app.utils.limits import WATCH_LEASE_SECONDS, WATCH_STALE_SECONDS
 
 CALL_SECONDS = 2.5
 COUNTED = 10_000  # rows of a lane that are counted; the number of more is estimated from their ids
@@ -39,7 +39,7 @@ TELL = Statement(
 SEEN = Statement(
     "seen_by_watch",
     {},
-    "SELECT seen, extract(epoch FROM now() - seen_at)::float8 FROM watch WHERE seen IS NOT NULL",
+    f"SELECT seen FROM watch WHERE seen IS NOT NULL AND seen_at > now() - make_interval(secs => {WATCH_STALE_SECONDS})",
 )
 STORED = Statement(
     "stored_offsets",
@@ -115,7 +115,7 @@ class LaneLook:
 
     def _look(self, pool: Pool, floor: Floor) -> QueuedRows:
         drawn = _run(pool, self._drawn)[0][0]
-        floor.look(drawn or self._last_seen, [(name, prepared) for name, prepared in _run(pool, self._writers)])
+        floor.look(drawn or self._last_seen, _run(pool, self._writers))
         found = _run(pool, self._oldest, floor.id)
         floor.rise(found[0][0] if found else None)
         self._floor = floor
@@ -163,10 +163,15 @@ class WatchTable:
         return {name: look.look(self._pool) for name, look in self._lanes.items()}
 
 
-def read_seen(pool: Pool, deadline: Deadline) -> tuple[Seen, float] | None:
-    """Return what the watch saw last and how many seconds ago, None before the first time. Raises DatabaseTrouble."""
+def read_seen(pool: Pool, deadline: Deadline) -> Seen | None:
+    """Return what the watch saw in the last WATCH_STALE_SECONDS, in whichever process. Raises DatabaseTrouble."""
     rows = pool.run(SEEN, (), deadline)
-    return (json.loads(rows[0][0]), rows[0][1]) if rows else None
+    return json.loads(rows[0][0]) if rows else None
+
+
+def is_watched(pool: Pool) -> bool:
+    """Tell whether any process watches. Raises DatabaseTrouble."""
+    return bool(_run(pool, SEEN))
 
 
 def _run(pool: Pool, statement: Statement, *parameters: Any) -> list[tuple[Any, ...]]:

@@ -41,20 +41,15 @@ def producer(settings: Settings) -> KafkaProducer:
 
 def group_consumer(settings: Settings) -> KafkaConsumer:
     """Return a member of the commands' group. Blocks up to 5 s; raises KafkaError."""
-    consumer = _open(
-        KafkaConsumer,
+    consumer = _consumer(
         settings,
         settings.commands_topic,
-        allow_auto_create_topics=False,
         group_id=settings.group_id,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
         max_poll_records=settings.consumer_batch,
         session_timeout_ms=settings.session_timeout_ms,
         metadata_max_age_ms=GROUP_METADATA_MS,
         heartbeat_interval_ms=max(settings.session_timeout_ms // 4, 300),
         isolation_level="read_committed",
-        metrics_enabled=False,
     )
     get_past_any_record(consumer)
     return consumer
@@ -62,31 +57,14 @@ def group_consumer(settings: Settings) -> KafkaConsumer:
 
 def reader(settings: Settings) -> KafkaConsumer:
     """Return a consumer without a group, for read-back. Blocks up to 5 s; raises KafkaError."""
-    consumer = _open(
-        KafkaConsumer,
-        settings,
-        allow_auto_create_topics=False,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        max_partition_fetch_bytes=READ_BACK_BYTES,
-        metrics_enabled=False,
-    )
+    consumer = _consumer(settings, max_partition_fetch_bytes=READ_BACK_BYTES)
     get_past_any_record(consumer)
     return consumer
 
 
 def committed_reader(settings: Settings) -> KafkaConsumer:
     """Return a consumer without a group that reads one committed record. Blocks up to 5 s; raises KafkaError."""
-    return _open(
-        KafkaConsumer,
-        settings,
-        allow_auto_create_topics=False,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        isolation_level="read_committed",
-        max_poll_records=1,
-        metrics_enabled=False,
-    )
+    return _consumer(settings, isolation_level="read_committed", max_poll_records=1)
 
 
 def admin(settings: Settings, ask_ms: int | None = None) -> KafkaAdminClient:
@@ -94,6 +72,19 @@ def admin(settings: Settings, ask_ms: int | None = None) -> KafkaAdminClient:
     clients. Blocks as long; raises KafkaError."""
     limits = {} if ask_ms is None else {"bootstrap_timeout_ms": ask_ms, "request_timeout_ms": ask_ms}
     return _open(KafkaAdminClient, settings, **limits)
+
+
+def _consumer(settings: Settings, *topics: str, **options: Any) -> KafkaConsumer:
+    return _open(
+        KafkaConsumer,
+        settings,
+        *topics,
+        allow_auto_create_topics=False,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        metrics_enabled=False,
+        **options,
+    )
 
 
 def _open(make: Callable[..., Client], settings: Settings, *topics: str, **options: Any) -> Client:

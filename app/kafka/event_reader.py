@@ -10,6 +10,7 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from kafka import TopicPartition
@@ -37,13 +38,13 @@ _Partition = _Topic.OffsetForLeaderPartition
 _TOO_OLD = (IncompatibleBrokerVersion, UnsupportedVersionError)
 
 
+@dataclass
 class _Asked:
     """A request that is with a broker: the future of its answer, and the epochs that it asks about, by partition."""
 
-    def __init__(self, answer: Any, epochs: Mapping[int, int]) -> None:
-        self.answer = answer
-        self.epochs = epochs
-        self.at = time.monotonic()
+    answer: Any
+    epochs: Mapping[int, int]
+    at: float = field(default_factory=time.monotonic)
 
 
 class EventReader:

@@ -14,7 +14,7 @@ from kafka.partitioner.default import murmur2
 from app.config.config import Settings
 from app.kafka import clients
 from app.kafka.event_reader import EventReader
-from app.kafka.ports import SendFailed
+from app.kafka.ports import EventLog, SendFailed
 from app.kafka.quirks.producer import LONGEST_KEY, GatedProducer, failure_of
 from app.kafka.topics import accept_any, ensure_topics
 from app.models.outgoing import LogEnd, Outgoing, Portion, Sent
@@ -32,8 +32,8 @@ _Appended = tuple[int, Outgoing, Any]
 """A record that is with the producer: its partition, the record, the future of its place."""
 
 
-class KafkaEventLog:
-    """The topic of one lane: one producer, and a reader while something is read back."""
+class KafkaEventLog(EventLog):
+    """One producer, and a reader while something is read back. The port EventLog describes the methods."""
 
     def __init__(self, settings: Settings, topic: str, topic_id: uuid.UUID, producer: GatedProducer) -> None:
         self.topic_id = topic_id
@@ -46,7 +46,7 @@ class KafkaEventLog:
         self._late_since = 0.0
 
     def require_topic(self) -> None:
-        """Raise SendFailed where the topic is gone or another one: opening it makes it anew, or reads it back.
+        """Opening a topic that is gone makes it anew; opening another one reads it back.
 
         The producer would wait for its own time-out with each record, and with those behind it.
         """
@@ -60,7 +60,6 @@ class KafkaEventLog:
             raise SendFailed(f"topic {self._topic} was made anew")
 
     def partitions(self) -> int:
-        """Return how many partitions the topic has, as last heard."""
         return self._producer.partitions() or 0
 
     def partition(self, record: Outgoing, count: int) -> int:
@@ -71,19 +70,16 @@ class KafkaEventLog:
         return (_hash(key) if len(key) <= LONGEST_KEY else _hash.__wrapped__(key)) % count
 
     def epochs(self) -> Mapping[int, int]:
-        """Return the epoch of each partition's leader as the producer last heard of it; -1 where there is none."""
         return {partition: self._producer.epoch(partition) for partition in range(self.partitions())}
 
     def leader_ends(self, partitions: Collection[int]) -> Mapping[int, LogEnd | str]:
-        """Return where the logs of these partitions' leaders end, or why a leader does not say. Raises KafkaError."""
         return self._open_reader().leader_ends(partitions)
 
     def read(self, places: Mapping[int, int]) -> Mapping[int, Portion]:
-        """Return some records from these offsets on, as far as consumers can read. Raises KafkaError."""
         return self._open_reader().read(places)
 
     def done_reading(self) -> None:
-        """Close the reader; the producer may know less of the cluster than the reader did, so it asks anew."""
+        """The producer may know less of the cluster than the reader did, so it asks anew."""
         if self._reader is not None:
             self._reader.close()
             self._reader = None
@@ -92,7 +88,7 @@ class KafkaEventLog:
     def send(
         self, records: Sequence[tuple[int, Outgoing]], require_valid: Callable[[], None], renew: Callable[[], None]
     ) -> Sent:
-        """Send all together and wait for all, but for LATE_SECONDS only. Raises SendFailed and RecordRefused.
+        """All leave together. The wait for slow partitions takes LATE_SECONDS.
 
         The producer's thread calls `require_valid` before each request that leaves, repetitions included.
         """
@@ -116,7 +112,6 @@ class KafkaEventLog:
         return self.late()
 
     def late(self) -> Sent:
-        """Return what became of the records that were late. Raises SendFailed and RecordRefused."""
         if self._producer.failure is not None:
             raise self._producer.failure
         self.require_topic()

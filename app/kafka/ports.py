@@ -29,22 +29,22 @@ class LaneLease(Protocol):
         """Take rows out of the way until their partition can be written to; return their new ids by the old ones."""
 
     def aside(self, partition: int) -> Sequence[Outgoing]:
-        """Return the oldest rows that were set aside for the partition."""
+        """Return the oldest rows that were set aside for the partition, as many as `next_batch` would."""
 
     def known(self, event_ids: Collection[uuid.UUID]) -> Collection[uuid.UUID]:
-        """Return which of these event ids are in the log already."""
+        """Return which of these event ids a read-back has found in the log."""
 
     def confirm_sent(self, ids: Collection[int], positions: Positions) -> None:
-        """Drop the rows, which are in the log, and advance the positions. Commits."""
+        """Drop exactly these rows, which are in the log, and advance the positions, in one transaction."""
 
     def note(self, event_ids: Collection[uuid.UUID], positions: Positions) -> None:
-        """Remember that these event ids are in the log, and store the positions after them. Commits."""
+        """Remember that these event ids are in the log, and store the positions after them, in one transaction."""
 
     def positions(self) -> Positions:
         """Return the stored positions."""
 
     def store_positions(self, positions: Positions) -> None:
-        """Store the positions, also where they go back. Commits."""
+        """Store the positions, also where they go back (a log that was cut). Commits."""
 
     def pass_by(self, event_id: uuid.UUID, refusal: str) -> bool:
         """Store why the topic refuses the record; tell whether the lane leaves the record out from now on. Commits."""
@@ -71,7 +71,7 @@ class EventLog(Protocol):
         """Return the record's partition in a topic of `count` partitions."""
 
     def epochs(self) -> Mapping[int, int]:
-        """Return the epoch of each partition's leader, as last heard."""
+        """Return the epoch of each partition's leader, as last heard; -1 where there is none."""
 
     def leader_ends(self, partitions: Collection[int]) -> Mapping[int, LogEnd | str]:
         """Return where the logs of these partitions' leaders end, or why a leader does not say. Blocks for a moment."""

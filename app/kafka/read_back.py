@@ -66,29 +66,24 @@ class _Partition:
         self.reason = reason
 
 
+@dataclass
 class ReadBack:
     """The partitions of one lane's topic, for as long as one leader has one producer."""
 
-    def __init__(
-        self,
-        lane: str,
-        lease: LaneLease,
-        events: EventLog,
-        alarms: Alarms,
-        settle_seconds: float,
-        now: Callable[[], float],
-    ) -> None:
-        self._lane = lane
-        self._lease = lease
-        self._events = events
-        self._alarms = alarms
-        self._now = now
-        self._stored = dict(lease.positions())
+    lane: str
+    lease: LaneLease
+    events: EventLog
+    alarms: Alarms
+    settle_seconds: float
+    now: Callable[[], float]
+
+    def __post_init__(self) -> None:
+        self._stored = dict(self.lease.positions())
         self._first = not self._stored
-        # An empty outbox has nothing on its way.
-        self._settle_seconds = settle_seconds if lease.next_batch() else 0.0
+        if not self.lease.next_batch():
+            self.settle_seconds = 0.0  # an empty outbox has nothing on its way
         self._partitions: dict[int, _Partition] = {}
-        self._looked_at = now()
+        self._looked_at = self.now()
         self.count = 0
         """How many partitions keys are distributed over. It follows the topic's number once nothing older is on its
         way."""
@@ -105,10 +100,8 @@ class ReadBack:
         """Whether some partitions are open, and those that are not read back have had their time."""
         if not any(partition.open for partition in self._partitions.values()):
             return False
-        patience = self._settle_seconds + GRACE_SECONDS
-        return all(
-            partition.read or self._now() > partition.since + patience for partition in self._partitions.values()
-        )
+        patience = self.settle_seconds + GRACE_SECONDS
+        return all(partition.read or self.now() > partition.since + patience for partition in self._partitions.values())
 
     def is_open(self, number: int) -> bool:
         """Whether rows of the partition may leave as they come."""
@@ -118,11 +111,11 @@ class ReadBack:
         """Return a draining partition and the rows that were set aside for it. Opens those without such rows."""
         for number, partition in self._partitions.items():
             if partition.is_draining:
-                rows = self._lease.aside(number)
+                rows = self.lease.aside(number)
                 if rows:
                     return number, rows
                 partition.open = True
-                self._alarms.clear(self._alarm(number))
+                self.alarms.clear(self._alarm(number))
         if self.all_open and self.count != len(self._partitions):
             self._grow()
         return 0, []
@@ -143,7 +136,7 @@ class ReadBack:
         """Note whether acknowledgements of the partition are outstanding."""
         partition = self._partitions[number]
         if is_late and not partition.late:
-            partition.since, partition.open = self._now(), False
+            partition.since, partition.open = self.now(), False
         partition.late, partition.reason = is_late, "does not acknowledge what is sent"
 
     # For the relay's loop
@@ -158,37 +151,37 @@ class ReadBack:
         closed = [number for number, partition in self._partitions.items() if partition.is_closed]
         advanced = False
         if closed:
-            for number, end in self._events.leader_ends(closed).items():
+            for number, end in self.events.leader_ends(closed).items():
                 self._take_answer(number, end)
             advanced = self._read()
             if all(partition.read for partition in self._partitions.values()):
-                self._events.done_reading()
+                self.events.done_reading()
                 self._first = False
         self._ring()
         return advanced or any(partition.is_draining for partition in self._partitions.values())
 
     def _discount_sleep(self) -> None:
         """Move all times on by a sleep of this process (frozen, or busy): it was no time of waiting."""
-        slept = self._now() - self._looked_at
-        self._looked_at = self._now()
+        slept = self.now() - self._looked_at
+        self._looked_at = self.now()
         if slept > ASLEEP_SECONDS:
             for partition in self._partitions.values():
                 partition.since += slept
 
     def _follow_topic(self) -> None:
-        self._events.require_topic()
-        for number in range(len(self._partitions), self._events.partitions()):
-            self._partitions[number] = _Partition(self._now())
+        self.events.require_topic()
+        for number in range(len(self._partitions), self.events.partitions()):
+            self._partitions[number] = _Partition(self.now())
         if not self.count:
             self.count = self._count_before()
-        for number, epoch in self._events.epochs().items():
+        for number, epoch in self.events.epochs().items():
             partition = self._partitions.get(number)
             if partition is not None and partition.read and not partition.late and epoch > partition.epoch >= 0:
-                partition.close("has another leader", self._now())
+                partition.close("has another leader", self.now())
 
     def _count_before(self) -> int:
         """Return over how many partitions the last leader distributed keys; all, where the topic is new."""
-        topic_id = self._events.topic_id
+        topic_id = self.events.topic_id
         stored = [number for number, known in self._stored.items() if not is_other_topic(known.topic_id, topic_id)]
         return min(max(stored, default=len(self._partitions) - 1) + 1, len(self._partitions))
 
@@ -197,8 +190,8 @@ class ReadBack:
         old, self.count = self.count, len(self._partitions)
         new = {number: self._partitions[number].position for number in range(old, self.count)}
         self._store({number: position for number, position in new.items() if position is not None})
-        self._alarms.happened(
-            f"{self._lane}_partitions_{old}_{self.count}",
+        self.alarms.happened(
+            f"{self.lane}_partitions_{old}_{self.count}",
             f"The topic of the {self._words} has {self.count} partitions instead of {old}: the records of an order can "
             f"be in two of them from now on, the later ones in the new one",
         )
@@ -207,10 +200,10 @@ class ReadBack:
         """Take a leader's answer: where its log ends, or why it does not say."""
         partition = self._partitions[number]
         if isinstance(end, str):
-            partition.close(end, self._now())
+            partition.close(end, self.now())
             return
         if partition.answered_at is None:
-            partition.answered_at = self._now()
+            partition.answered_at = self.now()
         if partition.position is None or partition.position.topic_id != end.position.topic_id:
             partition.position = self._first_position(number, end)
         missing = end.position.next_offset - partition.position.next_offset
@@ -220,14 +213,14 @@ class ReadBack:
             self._report_lost(number, end.position.next_offset, partition.position, end.position)
             partition.position = end.position
         if partition.settled_end is None or end.epoch != partition.epoch:
-            settled = end.asked_at >= partition.answered_at + self._settle_seconds
+            settled = end.asked_at >= partition.answered_at + self.settle_seconds
             partition.settled_end = end.position.next_offset if settled else None
         partition.epoch, partition.reason = end.epoch, "is read back"
         partition.end = end.position.next_offset if partition.settled_end is None else partition.settled_end
         if missing > 0 and not partition.reading:
             partition.reading = True
-            READ_BACKS.labels(self._lane).inc()
-            log.info("relay %s reads back: %s records of partition %s", self._lane, missing, number)
+            READ_BACKS.labels(self.lane).inc()
+            log.info("relay %s reads back: %s records of partition %s", self.lane, missing, number)
         settled_end = partition.settled_end
         partition.read = settled_end is not None and partition.position.next_offset >= settled_end
 
@@ -255,7 +248,7 @@ class ReadBack:
             for number, partition in self._partitions.items()
             if partition.reading and partition.position is not None and partition.position.next_offset < partition.end
         }
-        portions = self._events.read(places) if places else {}
+        portions = self.events.read(places) if places else {}
         if not portions:
             return False
         positions = {}
@@ -263,37 +256,37 @@ class ReadBack:
             partition = self._partitions[number]
             if partition.position is not None:
                 positions[number] = LogPosition(partition.position.topic_id, portion.next_offset)
-                partition.position, partition.read_at = positions[number], self._now()
-        self._lease.note([event_id for portion in portions.values() for event_id in portion.event_ids], positions)
+                partition.position, partition.read_at = positions[number], self.now()
+        self.lease.note([event_id for portion in portions.values() for event_id in portion.event_ids], positions)
         return True
 
     def _report_lost(self, number: int, first: int, stored: LogPosition, end: LogPosition) -> None:
         """Ring that the log was cut; the stored position must not stay where nothing is."""
         last = stored.next_offset - 1
-        self._alarms.happened(
-            f"{self._lane}_lost_{number}_{first}_{last}",
+        self.alarms.happened(
+            f"{self.lane}_lost_{number}_{first}_{last}",
             f"Kafka has lost {self._words} that it had acknowledged: partition {number} of their topic ends at "
             f"offset {first}, and records up to {last} were written",
         )
         self._store({number: end})
 
     def _store(self, positions: Positions) -> None:
-        self._lease.store_positions(positions)
+        self.lease.store_positions(positions)
         self._stored |= positions
 
     def _ring(self) -> None:
         self._discount_sleep()
         for number, partition in self._partitions.items():
             waits = partition.late or not partition.read
-            if waits and self._now() > partition.since + self._settle_seconds + RING_SECONDS:
-                self._alarms.ring(
+            if waits and self.now() > partition.since + self.settle_seconds + RING_SECONDS:
+                self.alarms.ring(
                     self._alarm(number),
                     f"Partition {number} of the topic of the {self._words} {partition.reason}: what goes there waits",
                 )
 
     def _alarm(self, number: int) -> str:
-        return f"{self._lane}_partition_{number}"
+        return f"{self.lane}_partition_{number}"
 
     @property
     def _words(self) -> str:
-        return self._lane.replace("_", " ")
+        return self.lane.replace("_", " ")

@@ -19,6 +19,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 
 from app.kafka.ports import EventLog, LaneLease, RecordRefused, SendFailed
 from app.kafka.read_back import ReadBack
@@ -36,32 +37,25 @@ CYCLE_SECONDS = 0.022
 RECHECK_SECONDS = 0.2  # between two attempts to open partitions that are not open
 
 
+@dataclass
 class Relay:
-    """Relays one lane. `run` is the work of one thread; `wake` may be called from any."""
+    """Relays one lane. `run` is the work of one thread; `wake` may be called from any.
 
-    def __init__(
-        self,
-        lane: str,
-        acquire_lease: Callable[[threading.Event, Beat], AbstractContextManager[LaneLease | None]],
-        open_log: Callable[[], AbstractContextManager[EventLog]],
-        alarms: Alarms,
-        poll_seconds: float,
-        settle_seconds: float,
-        now: Callable[[], float] = time.monotonic,
-        *,
-        full: int = 0,
-    ) -> None:
-        """`full`: the most rows of a batch; 0 switches the pause after a smaller batch off."""
-        self.lane = lane
-        self._acquire_lease = acquire_lease
-        self._open_log = open_log
-        self._alarms = alarms
-        self._poll_seconds = poll_seconds
-        self._settle_seconds = settle_seconds
-        self._now = now
-        self._full = full
-        self._wake = threading.Event()
+    `full`: the most rows of a batch; 0 switches the pause after a smaller batch off.
+    """
+
+    lane: str
+    acquire_lease: Callable[[threading.Event, Beat], AbstractContextManager[LaneLease | None]]
+    open_log: Callable[[], AbstractContextManager[EventLog]]
+    alarms: Alarms
+    poll_seconds: float
+    settle_seconds: float
+    now: Callable[[], float] = time.monotonic
+    full: int = 0
+
+    def __post_init__(self) -> None:
         self.leading = False
+        self._wake = threading.Event()
 
     def wake(self) -> None:
         """Say that there is something to send; returns at once."""
@@ -80,9 +74,9 @@ class Relay:
         def stand_by() -> None:
             beat()
             if standing_by.passed:
-                self._alarms.clear(f"relay_{self.lane}")
+                self.alarms.clear(f"relay_{self.lane}")
 
-        with self._acquire_lease(stop, stand_by) as lease:
+        with self.acquire_lease(stop, stand_by) as lease:
             if lease is None:
                 return
             self._show_leading(True)
@@ -97,25 +91,19 @@ class Relay:
 
         A refusal ends the producer, and the fate of its other records is not known: the next call reads back first.
         """
-        with self._open_log() as events:
-            patience = _Patience(stop)
-
-            def keep_on() -> None:
-                beat()
-                patience.check()
-
-            partitions = ReadBack(self.lane, lease, events, self._alarms, self._settle_seconds, self._now)
-            leader = Leader(self.lane, lease, events, partitions, keep_on)
+        with self.open_log() as events:
+            partitions = ReadBack(self.lane, lease, events, self.alarms, self.settle_seconds, self.now)
+            leader = Leader(self.lane, lease, events, partitions, _until_too_late(stop, beat))
             while not stop.is_set():
                 beat()
                 self._wake.clear()
-                began = self._now()
+                began = self.now()
                 advanced = partitions.advance()
                 done = self._step(leader)
                 if done is None:
                     return
                 if not done and not advanced:
-                    seconds = self._poll_seconds if partitions.all_open else min(self._poll_seconds, RECHECK_SECONDS)
+                    seconds = self.poll_seconds if partitions.all_open else min(self.poll_seconds, RECHECK_SECONDS)
                     self._wake.wait(seconds)
                 else:
                     self._pace(done, began, stop)
@@ -127,8 +115,8 @@ class Relay:
         What it bought: without it the relay took 0.3 of the 0.63 ms of CPU of a create, in decision 17's prototype.
         Fails without it: test_a_batch_that_could_have_been_larger_is_followed_by_a_pause.
         """
-        if 1 < done < self._full:
-            stop.wait(max(0.0, began + CYCLE_SECONDS - self._now()))
+        if 1 < done < self.full:
+            stop.wait(max(0.0, began + CYCLE_SECONDS - self.now()))
 
     def _step(self, leader: "Leader") -> int | None:
         """Return how many rows the leader dealt with, None where it passed one by."""
@@ -137,15 +125,15 @@ class Relay:
         except RecordRefused as error:
             RELAY_FAILURES.labels(self.lane).inc()
             if leader.pass_by(error):
-                self._alarms.happened(f"{self.lane}_refused", str(error))
+                self.alarms.happened(f"{self.lane}_refused", str(error))
                 return None
-            self._alarms.ring(f"relay_{self.lane}", str(error))
+            self.alarms.ring(f"relay_{self.lane}", str(error))
             raise
         except SendFailed:
             RELAY_FAILURES.labels(self.lane).inc()
             raise
         if done:
-            self._alarms.clear(f"relay_{self.lane}")
+            self.alarms.clear(f"relay_{self.lane}")
         return done
 
     def _show_leading(self, leading: bool) -> None:
@@ -154,39 +142,38 @@ class Relay:
         log.info("relay %s %s", self.lane, "leads" if leading else "no longer leads")
 
 
-class _Patience:
-    """How long a relay that is to stop still waits for acknowledgements; the next leader reads the rest back."""
+def _until_too_late(stop: threading.Event, beat: Beat) -> Callable[[], None]:
+    """Return a beat that raises SendFailed RELAY_STOP_SECONDS after the first one that found the relay asked to stop.
 
-    def __init__(self, stop: threading.Event) -> None:
-        self._stop = stop
-        self._until: Deadline | None = None
+    The next leader reads back what is not acknowledged by then.
+    """
+    late: Deadline | None = None
 
-    def check(self) -> None:
-        """Raise SendFailed STOP_PATIENCE_SECONDS after the first call that found the relay asked to stop."""
-        if not self._stop.is_set():
-            return
-        self._until = self._until or Deadline(RELAY_STOP_SECONDS)
-        if self._until.passed:
-            raise SendFailed("stopped while waiting for acknowledgements")
+    def keep_on() -> None:
+        nonlocal late
+        beat()
+        if stop.is_set():
+            late = late or Deadline(RELAY_STOP_SECONDS)
+            if late.passed:
+                raise SendFailed("stopped while waiting for acknowledgements")
+
+    return keep_on
 
 
+@dataclass
 class Leader:
-    """Takes rows into the log with one producer, until that or the lease is lost."""
+    """Takes rows into the log with one producer, until that or the lease is lost.
 
-    def __init__(
-        self,
-        lane: str,
-        lease: LaneLease,
-        events: EventLog,
-        partitions: ReadBack,
-        keep_on: Callable[[], None] = lambda: None,
-    ) -> None:
-        """`keep_on` is called every second of a wait and may raise to end it."""
-        self._lane = lane
-        self._lease = lease
-        self._events = events
-        self._partitions = partitions
-        self._keep_on = keep_on
+    `keep_on` is called every second of a wait and may raise to end it.
+    """
+
+    lane: str
+    lease: LaneLease
+    events: EventLog
+    partitions: ReadBack
+    keep_on: Callable[[], None] = lambda: None
+
+    def __post_init__(self) -> None:
         self._late: dict[uuid.UUID, int] = {}  # by event id, the row ids of late records after they were set aside
         self._in_log = 0
 
@@ -196,59 +183,59 @@ class Leader:
         Sets rows of partitions that are not open aside. Returns how many rows were dropped or set aside. Raises
         SendFailed, RecordRefused and LeaseLost.
         """
-        done = self._confirm(self._events.late()) if self._late else 0
-        partition, aside = self._partitions.drain()
-        fresh = self._lease.next_batch() if self._partitions.may_send else []
+        done = self._confirm(self.events.late()) if self._late else 0
+        partition, aside = self.partitions.drain()
+        fresh = self.lease.next_batch() if self.partitions.may_send else []
         in_log = self._known([*aside, *fresh])
         send = [(partition, row) for row in aside if row.event_id not in in_log]
         wait = defaultdict(list)
         for row in fresh:
             if row.event_id not in in_log:
-                place = self._events.partition(row, self._partitions.count)
-                if self._partitions.is_open(place):
+                place = self.events.partition(row, self.partitions.count)
+                if self.partitions.is_open(place):
                     send.append((place, row))
                 else:
                     wait[place].append(row.id)
         for place, ids in wait.items():
-            self._lease.set_aside(place, ids)
-        sent = self._events.send(send, self._lease.require_valid, self._renew) if send else Sent()
+            self.lease.set_aside(place, ids)
+        sent = self.events.send(send, self.lease.require_valid, self._renew) if send else Sent()
         done += self._confirm(sent, [row for row in (*aside, *fresh) if row.event_id in in_log])
         return done + sum(map(len, wait.values()))
 
     def pass_by(self, refused: RecordRefused) -> bool:
         """Store why the record was refused; tell whether the lane leaves it out from now on."""
-        return refused.event_id is not None and self._lease.pass_by(refused.event_id, str(refused))
+        return refused.event_id is not None and self.lease.pass_by(refused.event_id, str(refused))
 
     def _renew(self) -> None:
-        self._lease.renew()
-        self._keep_on()
+        self.lease.renew()
+        self.keep_on()
 
     def _known(self, rows: Sequence[Outgoing]) -> Collection[uuid.UUID]:
         if not rows:
-            self._lease.renew()
+            self.lease.renew()
             self._log_removed()
             return ()
-        return self._lease.known([row.event_id for row in rows])
+        return self.lease.known([row.event_id for row in rows])
 
     def _confirm(self, sent: Sent, in_log: Sequence[Outgoing] = ()) -> int:
         """Drop the rows that are acknowledged and those that were in the log; set the late ones aside."""
         gone = [*sent.acknowledged, *in_log]
         if gone:
-            self._lease.confirm_sent([self._late.pop(row.event_id, row.id) for row in gone], sent.positions)
-            self._partitions.note_acknowledged(sent.begins, sent.positions)
-        RELAYED.labels(self._lane).inc(len(sent.acknowledged))
+            self.lease.confirm_sent([self._late.pop(row.event_id, row.id) for row in gone], sent.positions)
+            self.partitions.note_acknowledged(sent.begins, sent.positions)
+        RELAYED.labels(self.lane).inc(len(sent.acknowledged))
         self._in_log += len(in_log)
         if not in_log:
             self._log_removed()
         for partition, rows in sent.late.items():
             new = [row for row in rows if row.event_id not in self._late]
-            ids = self._lease.set_aside(partition, [row.id for row in new]) if new else {}
+            ids = self.lease.set_aside(partition, [row.id for row in new]) if new else {}
             self._late |= {row.event_id: ids.get(row.id, row.id) for row in new}
-            self._partitions.note_late(partition, bool(rows))
+            self.partitions.note_late(partition, bool(rows))
         return len(gone)
 
     def _log_removed(self) -> None:
         if self._in_log:
-            READ_BACK_REMOVED.labels(self._lane).inc(self._in_log)
-            log.info("relay %s read back: %s records were in the log already", self._lane, self._in_log)
+            READ_BACK_REMOVED.labels(self.lane).inc(self._in_log)
+            log.info("relay %s read back: %s records were in the log already", self.lane, self._in_log)
             self._in_log = 0

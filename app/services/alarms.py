@@ -14,18 +14,18 @@ from app.utils.supervisor import Beat
 log = logging.getLogger(__name__)
 
 TIDY_SECONDS = 10.0
+START_SECONDS = 60.0  # in which some process should have begun to watch
 
 
 class AlarmKeeper:
     """Keeps memory and table alike; the work of one thread."""
 
-    def __init__(
-        self, alarms: Alarms, table: AlarmTable, now_and_then: Callable[[Alarms], None] = lambda _: None
-    ) -> None:
-        """`now_and_then`: called every TIDY_SECONDS; may ring, and raise DatabaseTrouble."""
+    def __init__(self, alarms: Alarms, table: AlarmTable, is_watched: Callable[[], bool] = lambda: True) -> None:
+        """`is_watched`: whether any process watches; raises DatabaseTrouble."""
         self._alarms = alarms
         self._table = table
-        self._now_and_then = now_and_then
+        self._is_watched = is_watched
+        self._start = Deadline(START_SECONDS)
         self._trouble: str | None = None
 
     def run(self, stop: threading.Event, beat: Beat, ready: Callable[[], bool]) -> None:
@@ -45,7 +45,7 @@ class AlarmKeeper:
             self._synchronise()
             if tidy:
                 self._table.tidy()
-                self._now_and_then(self._alarms)
+                self._ring_if_nobody_watches()
         except DatabaseError as error:
             reason = str(error).partition("\n")[0]
             if reason != self._trouble:
@@ -54,6 +54,12 @@ class AlarmKeeper:
             return False
         self._trouble = None
         return True
+
+    def _ring_if_nobody_watches(self) -> None:
+        if self._is_watched():
+            self._alarms.clear("watch_missing")
+        elif self._start.passed:
+            self._alarms.ring("watch_missing", "No process of the service watches: none with ROLES=all or worker runs")
 
     def _synchronise(self) -> None:
         """Tell the table what is new, and learn what the others ring, which works where telling fails."""

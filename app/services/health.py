@@ -1,20 +1,26 @@
 """The parts of the service, as one process finds them: what is ready, and what waits."""
 
+import math
+import threading
 from dataclasses import dataclass
 from typing import Any
 
 from app.config.config import Settings
 from app.database.pool import Pool
+from app.database.watched import Seen, read_seen
 from app.models.errors import ConnectingTakesLong, DatabaseBusy, DatabaseFull, DatabaseTrouble
-from app.services import gauges
 from app.services.kafka_service import KafkaService
-from app.services.last_look import LastLook
 from app.utils.alarms import Alarms
 from app.utils.deadline import Deadline
+from app.utils.metrics import COMMANDS_AGE, DEAD_LETTERS_AGE, DEAD_LETTERS_UNSENT, LAG, OUTBOX_AGE, OUTBOX_DEPTH
+from app.utils.supervisor import SupervisedThread
 
 STALE_SECONDS = 30.0
 UNKNOWN = {"ok": False, "reason": "no process of the service watches"}
 HAVE_THEIR_OWN = ("schema", "alarms")  # threads whose work is a part of its own
+
+_lock = threading.Lock()
+_partitions: set[str] = set()  # of the commands, whose gauges this process shows
 
 
 @dataclass(frozen=True)
@@ -43,17 +49,24 @@ class Health:
 
     def measure(self, deadline: Deadline) -> None:
         """Set the gauges of waiting work to what the watch saw last, to NaN where it is unknown. Blocks as `parts`."""
-        gauges.show(LastLook(self.pool).seen(deadline))
+        _show(self._seen(deadline))
 
     def _kafka(self, deadline: Deadline) -> dict[str, dict[str, Any]]:
         """Return the parts about Kafka: as this process sees it if it speaks to Kafka, else as the watch sees it."""
-        seen = LastLook(self.pool).seen(deadline) or {}
+        seen = self._seen(deadline)
         watch = self.kafka_service.watch
         own = self.settings.consumes
         broker = watch.broker if own else seen.get("broker", UNKNOWN)
         topics = watch.topics if own else seen.get("topics", UNKNOWN)
         lag = {partition: waiting["lag"] for partition, waiting in (seen.get("commands") or {}).items()}
         return {"broker": broker, "topics": {**topics, "lag": lag}}
+
+    def _seen(self, deadline: Deadline) -> Seen:
+        """Return what the watch saw last; nothing where that is not known."""
+        try:
+            return read_seen(self.pool, deadline) or {}
+        except DatabaseTrouble:
+            return {}
 
     def _open_alarms(self) -> dict[str, Any]:
         """Return the alarms of the service; `seconds_old`: when those of other processes were read, None before."""
@@ -88,7 +101,7 @@ class Health:
         return part | ({"reason": refusal} if refusal else {})
 
 
-def _thread(thread: Any) -> dict[str, Any]:
+def _thread(thread: SupervisedThread) -> dict[str, Any]:
     age = thread.seconds_since_beat
     return {
         "ok": age is not None and age < STALE_SECONDS,
@@ -96,3 +109,26 @@ def _thread(thread: Any) -> dict[str, Any]:
         "restarts": thread.restarts,
         "last_error": thread.last_error,
     }
+
+
+def _show(seen: Seen) -> None:
+    """Set the gauges; what is not known is NaN, because a stale number would say that all is well."""
+    for name, depth, age in (
+        ("events", OUTBOX_DEPTH, OUTBOX_AGE),
+        ("dead_letters", DEAD_LETTERS_UNSENT, DEAD_LETTERS_AGE),
+    ):
+        lane = seen.get("lanes", {}).get(name, {})
+        depth.set(lane.get("depth", math.nan))
+        age.set(lane.get("oldest_seconds", math.nan))
+    commands = seen.get("commands") or {}
+    with _lock:
+        if commands:
+            for gone in _partitions - commands.keys():
+                LAG.remove(gone)
+                COMMANDS_AGE.remove(gone)
+            _partitions.clear()
+            _partitions.update(commands)
+        for partition in _partitions:
+            lag = commands.get(partition, {}).get("lag")
+            LAG.labels(partition).set(math.nan if lag is None else lag)
+            COMMANDS_AGE.labels(partition).set(math.nan if lag is None else commands[partition]["oldest_seconds"])

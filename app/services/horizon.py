@@ -6,8 +6,8 @@ The relay and lists do not walk over such rows (database/floor.py), but the tabl
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from app.database.horizon import HORIZON
 from app.database.pool import Pool
+from app.database.retention import HORIZON
 from app.utils.alarms import Alarms
 from app.utils.deadline import Deadline
 

@@ -12,25 +12,15 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from app.config.config import Settings
+from app.database import retention as sql
+from app.database.floor import DeltaFloor
 from app.database.pool import Pool
-from app.database.retention import (
-    ARE_PLACED,
-    FOLD_COUNTS,
-    FORGET_PLACES,
-    GIVE_TIMES,
-    LONG,
-    MARK_STATUSES,
-    ONE_AT_A_TIME,
-    PLACE_SECONDS,
-    PLACE_STATUSES,
-    PRUNE,
-)
 from app.database.statement import Statement
 from app.kafka.topics import retention_seconds
 from app.models.errors import DatabaseAway, DatabaseError
-from app.services.delta_floor import DeltaFloor
 from app.services.horizon import Horizon
 from app.utils.alarms import Alarms
 from app.utils.deadline import Deadline
@@ -51,27 +41,29 @@ PAUSE_SECONDS = 1.0
 FAILING_SECONDS = 60.0  # before anybody hears of it: what passes by itself is over by then
 RETRY_SECONDS = 20.0  # of work that is done seldom, while its alarm rings
 PAUSES = 20  # the counting of places rests so many times as long as an attempt took: counts are folded meanwhile
-SELDOM = {GIVE_TIMES.name, PLACE_STATUSES.name, *(statement.name for statement in PRUNE.values())}
+SELDOM = {sql.GIVE_TIMES.name, sql.PLACE_STATUSES.name, *(statement.name for statement in sql.PRUNE.values())}
 HOUR, DAY = 3600.0, 86400.0
 
-Ages = Callable[[], dict[str, float | None]]
 
-
+@dataclass
 class Housekeeping:
-    """The work of one thread. However many processes have one, one at a time does something."""
+    """The work of one thread. However many processes have one, one at a time does something.
 
-    def __init__(self, pool: Pool, ages: Ages, alarms: Alarms) -> None:
-        """`ages`: seconds after which rows of a table go, None where none may; asked before each pruning."""
-        self._pool = pool
-        self._ages = ages
-        self._alarms = alarms
+    `ages`: seconds after which rows of a table go, None where none may; asked before each pruning.
+    """
+
+    pool: Pool
+    ages: Callable[[], dict[str, float | None]]
+    alarms: Alarms
+
+    def __post_init__(self) -> None:
         self._failing: dict[str, Deadline] = {}  # by piece of work: when its failing becomes an alarm
         self._ringing: dict[str, str] = {}
         self._next_pruning = Deadline(PRUNE_SECONDS)
         self._placed = False
         self._next_placing = Deadline(0)
-        self._floor = DeltaFloor(pool)
-        self._horizon = Horizon(pool, alarms)
+        self._floor = DeltaFloor(self.pool)
+        self._horizon = Horizon(self.pool, self.alarms)
         self._next_horizon = Deadline(HORIZON_SECONDS)
         self._repeats = Repeats()
 
@@ -101,19 +93,19 @@ class Housekeeping:
                 self._next_pruning = Deadline(PRUNE_SECONDS)
                 self._retry_soon()
             for name, sentence in self._ringing.items():  # an alarm that nobody renews is over
-                self._alarms.ring(name, sentence)
+                self.alarms.ring(name, sentence)
 
     def fold(self, stop: threading.Event, beat: Beat) -> int:
         """Fold the counts until few rows are left; return how many were folded."""
         self._attempt("delta_floor", self._floor.step)
-        folded = self._run_batches(FOLD_COUNTS, (), FOLD_LIMIT, stop, beat)
+        folded = self._run_batches(sql.FOLD_COUNTS, FOLD_LIMIT, stop, beat)
         if folded:
             self._attempt("delta_floor", self._floor.step)
         return folded
 
     def give_times(self, stop: threading.Event, beat: Beat) -> int:
         """Give a time of creation to the orders that were taken over without one; return how many were given one."""
-        given = self._run_batches(GIVE_TIMES, (), PRUNE_LIMIT, stop, beat)
+        given = self._run_batches(sql.GIVE_TIMES, PRUNE_LIMIT, stop, beat)
         if given:
             log.info("%s orders had no time of creation and were given one", given)
         return given
@@ -126,20 +118,20 @@ class Housekeeping:
         """
 
         def place() -> int | None:
-            with self._pool.transaction(Deadline(PLACE_SECONDS)) as session:
-                if not session.execute(ONE_AT_A_TIME)[0][0]:
+            with self.pool.transaction(Deadline(sql.PLACE_SECONDS)) as session:
+                if not session.execute(sql.ONE_AT_A_TIME)[0][0]:
                     return None
-                if session.execute(ARE_PLACED):
+                if session.execute(sql.ARE_PLACED):
                     return 0
-                session.execute(LONG)
-                session.execute(FORGET_PLACES)
-                session.execute(MARK_STATUSES)
-                return len(session.execute(PLACE_STATUSES))
+                session.execute(sql.LONG)
+                session.execute(sql.FORGET_PLACES)
+                session.execute(sql.MARK_STATUSES)
+                return len(session.execute(sql.PLACE_STATUSES))
 
         began = time.monotonic()
-        done = self._attempt(PLACE_STATUSES.name, place)
+        done = self._attempt(sql.PLACE_STATUSES.name, place)
         self._placed = done is not None
-        if PLACE_STATUSES.name in self._failing:
+        if sql.PLACE_STATUSES.name in self._failing:
             self._next_placing = Deadline(max(RETRY_SECONDS, PAUSES * (time.monotonic() - began)))
         if done:
             log.info("the minutes of each status are counted: %s rows", done)
@@ -147,9 +139,9 @@ class Housekeeping:
     def prune(self, stop: threading.Event, beat: Beat) -> dict[str, int]:
         """Delete what is past its time; return how many rows of each table."""
         gone = {}
-        for table, seconds in self._ages().items():
+        for table, seconds in self.ages().items():
             if seconds is not None:
-                gone[table] = self._run_batches(PRUNE[table], (int(seconds),), PRUNE_LIMIT, stop, beat)
+                gone[table] = self._run_batches(sql.PRUNE[table], PRUNE_LIMIT, stop, beat, int(seconds))
                 PRUNED.labels(table).inc(gone[table])
         if any(gone.values()):
             log.info("pruned %s", ", ".join(f"{count} of {table}" for table, count in gone.items()))
@@ -160,28 +152,27 @@ class Housekeeping:
             self._next_pruning = Deadline(RETRY_SECONDS)
 
     def _run_batches(
-        self, statement: Statement, parameters: tuple[int, ...], limit: int, stop: threading.Event, beat: Beat
+        self, statement: Statement, limit: int, stop: threading.Event, beat: Beat, *parameters: int
     ) -> int:
-        """Run the statement on `limit` rows at a time until it finds fewer; return how many rows it took."""
+        """Run the statement on `limit` rows at a time until it finds fewer; return how many rows it took.
+
+        It takes none where another process is at work, or where it fails.
+        """
+
+        def take() -> int | None:
+            with self.pool.transaction(Deadline(STEP_SECONDS)) as session:
+                if not session.execute(sql.ONE_AT_A_TIME)[0][0]:
+                    return None
+                done: int = session.execute(statement, (*parameters, limit))[0][0]
+                return done
+
         total = 0
         while True:
-            done = self._run_batch(statement, (*parameters, limit))
+            done = self._attempt(statement.name, take) or 0
             total += done
             beat()
             if done < limit or stop.wait(BREATH_SECONDS):
                 return total
-
-    def _run_batch(self, statement: Statement, parameters: tuple[int, ...]) -> int:
-        """Return how many rows the statement took: none where another process is at work, or where it failed."""
-
-        def take() -> int | None:
-            with self._pool.transaction(Deadline(STEP_SECONDS)) as session:
-                if not session.execute(ONE_AT_A_TIME)[0][0]:
-                    return None
-                done: int = session.execute(statement, parameters)[0][0]
-                return done
-
-        return self._attempt(statement.name, take) or 0
 
     def _attempt(self, name: str, work: Callable[[], int | None]) -> int | None:
         """Return what the work returns, None where it failed: then an alarm of that name rings, sooner or later.
@@ -199,7 +190,7 @@ class Housekeeping:
         if done is not None:
             self._failing.pop(name, None)
             self._ringing.pop(name, None)
-            self._alarms.clear(name)
+            self.alarms.clear(name)
         return done
 
     def _note_failure(self, name: str, error: Exception) -> None:
@@ -210,7 +201,7 @@ class Housekeeping:
         patience = 0 if name in SELDOM else FAILING_SECONDS
         if self._failing.setdefault(name, Deadline(patience)).passed:
             self._ringing[name] = sentence
-            self._alarms.ring(name, sentence)
+            self.alarms.ring(name, sentence)
 
 
 def ages(settings: Settings) -> dict[str, float | None]:

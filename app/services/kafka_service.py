@@ -1,6 +1,7 @@
 """KafkaService: the background work of a process, each piece with a thread of its own."""
 
 import logging
+import threading
 from collections.abc import Sequence
 from functools import partial
 
@@ -10,27 +11,28 @@ from app.database.alarms import AlarmTable
 from app.database.database import Database
 from app.database.lane_lease import acquire_lease
 from app.database.pool import Pool
-from app.database.watched import WatchTable
+from app.database.watched import WatchTable, is_watched
 from app.kafka.event_topic import open_events
 from app.kafka.relay import Relay
+from app.models.errors import DatabaseReadOnly
 from app.services.alarms import AlarmKeeper
 from app.services.consumer_thread import ConsumerThread
 from app.services.housekeeping import Housekeeping, ages
 from app.services.known_cluster import KnownCluster
-from app.services.last_look import LastLook
-from app.services.relay_thread import RelayThread
 from app.services.schema_thread import SchemaThread
 from app.services.watch import Watch
 from app.utils.alarms import Alarms
 from app.utils.deadline import Deadline
 from app.utils.limits import THREADS_STOP_SECONDS, WORKER_STATEMENT_MS
-from app.utils.supervisor import SupervisedThread
+from app.utils.supervisor import Beat, SupervisedThread
 from app.utils.traffic import Traffic
 
 log = logging.getLogger(__name__)
 
 DEAD_LETTER_POLL_SECONDS = 0.5  # nobody waits for one
 ALARMS_STOP_SECONDS = 1.0
+READ_ONLY = "database_read_only"
+READ_ONLY_SECONDS = 1.0  # between two attempts
 
 
 class KafkaService:
@@ -45,7 +47,7 @@ class KafkaService:
         self._alarms = alarms
         books, commands = Pool(database, 1), Pool(database, 2, WORKER_STATEMENT_MS)
         self.schema = SchemaThread(settings, database, books, callers, alarms)
-        self._alarm_keeper = AlarmKeeper(alarms, AlarmTable(books), LastLook(books).ring_if_missing)
+        self._alarm_keeper = AlarmKeeper(alarms, AlarmTable(books), partial(is_watched, books))
         self._cluster = KnownCluster(settings, commands, alarms)
         self._consumer = ConsumerThread(settings, database, commands, self._cluster, alarms, traffic, self.wake)
         self._housekeeping = Housekeeping(Pool(database, 1, WORKER_STATEMENT_MS), partial(ages, settings), alarms)
@@ -65,13 +67,15 @@ class KafkaService:
         ]
         if not self._settings.consumes:
             return threads
-        relays = {relay.lane: RelayThread(relay, self._cluster, self._alarms) for relay in self.relays}
         return [
             *threads,
             SupervisedThread("consumer", whenever_ready(self._consumer.run)),
             SupervisedThread("housekeeping", whenever_ready(self._housekeeping.run)),
             SupervisedThread("watch", partial(self.watch.run, ready=is_ready)),
-            *(SupervisedThread(f"relay-{lane}", whenever_ready(relay.run)) for lane, relay in relays.items()),
+            *(
+                SupervisedThread(f"relay-{relay.lane}", whenever_ready(partial(self._run_relay, relay)))
+                for relay in self.relays
+            ),
         ]
 
     def _relay(self, lane: lanes.Lane, topic: str, poll_seconds: float) -> Relay:
@@ -84,6 +88,19 @@ class KafkaService:
             self._settings.relay_settle_ms / 1000,
             full=self._settings.relay_batch,
         )
+
+    def _run_relay(self, relay: Relay, stop: threading.Event, beat: Beat) -> None:
+        """Relay until `stop`, or wait a moment for a database that takes changes; any other trouble raises."""
+
+        def beat_while_writable() -> None:
+            beat()
+            self._alarms.clear(READ_ONLY)
+
+        try:
+            self._cluster.run_or_ring(relay.run, stop, beat_while_writable)
+        except DatabaseReadOnly:
+            self._alarms.ring(READ_ONLY, "The database is read-only: changes and commands wait, no event leaves")
+            stop.wait(READ_ONLY_SECONDS)
 
     @property
     def database_away(self) -> str | None:

@@ -9,10 +9,9 @@ import pytest
 from psycopg2.extensions import ISOLATION_LEVEL_REPEATABLE_READ
 from psycopg2.extensions import connection as Connection
 
-from app.database import pages_sql
+from app.database import floor, pages_sql
 from app.database.floor import ABOVE_DELTA_FLOOR
 from app.database.pool import Pool
-from app.services import delta_floor
 from app.services.housekeeping import Housekeeping
 from app.utils.alarms import Alarms
 
@@ -88,7 +87,7 @@ def test_a_delta_whose_lower_id_commits_later_is_counted(
     connect: Callable[[], Connection], fold: Fold, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """[H3] And by whoever folds next."""
-    monkeypatch.setattr(delta_floor, "RISE", 1)
+    monkeypatch.setattr(floor, "RISE", 1)
     slow, fast = connect(), connect()
     slow.autocommit = False
     do(fast, DELTA)
@@ -111,7 +110,7 @@ def test_a_floor_that_a_restore_put_above_rows_is_dropped(
     do(connection, f"{DELTA}; INSERT INTO order_count_floors VALUES (100)")
     fold()
     assert one(connection, READ) == 1
-    assert delta_floor.DeltaFloor(pool).begin() == 1
+    assert floor.DeltaFloor(pool).begin() == 1
     fold()
     assert one(connection, READ) == 0
 

@@ -9,8 +9,8 @@ import pytest
 from psycopg2.extensions import ISOLATION_LEVEL_REPEATABLE_READ
 from psycopg2.extensions import connection as Connection
 
-from app.database.horizon import HORIZON
 from app.database.pool import Pool
+from app.database.retention import HORIZON
 from app.services import horizon
 from app.services.horizon import ALARM, Horizon
 from app.utils.alarms import Alarms

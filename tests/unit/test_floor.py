@@ -1,6 +1,8 @@
 """The floor rises only over ids that can come no more: what `look` and `rise` make of what they are told."""
 
-from app.database.floor import Floor, Writer
+from app.database.floor import Floor
+
+Writer = tuple[str, bool]
 
 NOBODY: list[Writer] = []
 LATE: list[Writer] = [("3/17", False)]
