@@ -9,8 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
-from kafka.errors import CorruptRecordError, KafkaError, UnsupportedCodecError, for_code
+from kafka import KafkaAdminClient, TopicPartition
+from kafka.errors import CorruptRecordError, KafkaError, UnknownTopicOrPartitionError, UnsupportedCodecError, for_code
 from kafka.protocol.consumer import OffsetSpec
 
 from app.config.config import Settings
@@ -20,7 +20,6 @@ from app.kafka.quirks.connections import cluster_of
 ASK_MS = 3_000
 PEEK_MS = 1_000
 NO_LEADER = -1
-UNKNOWN_TOPIC = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +36,7 @@ class TopicView:
     @property
     def missing(self) -> bool:
         """Whether the topic is not there."""
-        return self.error == _error(UNKNOWN_TOPIC)
+        return bool(self.error == UnknownTopicOrPartitionError.__name__)
 
     @property
     def leaderless(self) -> Sequence[int]:
@@ -105,9 +104,10 @@ class KafkaView:
             led = [partition for partition, led_by in topic.leaders.items() if led_by == leader]
             places = [TopicPartition(name, partition) for partition in led]
             with suppress(KafkaError):
-                begins = self._offsets(places, OffsetSpec.EARLIEST)
-                ends = self._offsets(places, OffsetSpec.LATEST, "read_uncommitted")
-                committed = self._offsets(places, OffsetSpec.LATEST)  # last: what came meanwhile is no transaction
+                begins = offsets(self._client(), places, OffsetSpec.EARLIEST, ASK_MS)
+                ends = offsets(self._client(), places, OffsetSpec.LATEST, ASK_MS)
+                # Last: what came meanwhile is no transaction.
+                committed = offsets(self._client(), places, OffsetSpec.LATEST, ASK_MS, isolation="read_committed")
                 found |= {
                     place.partition: Bounds(begins[place], committed[place], max(ends[place], committed[place]))
                     for place in places
@@ -138,7 +138,8 @@ class KafkaView:
             reader.seek(place, offset)
             for (record,) in reader.poll(timeout_ms=PEEK_MS).values():
                 return FirstRecord(record.offset, record.timestamp, record.offset)
-            return FirstRecord(None, None, _position(reader, place, offset))
+            position = reader.position(place, timeout_ms=PEEK_MS)
+            return FirstRecord(None, None, offset if position is None else position)
         except (CorruptRecordError, UnsupportedCodecError):
             return FirstRecord(offset, None, offset)  # something is there, whatever it is
         finally:
@@ -156,23 +157,23 @@ class KafkaView:
             self._admin = clients.admin(self._settings, ASK_MS)
         return self._admin
 
-    def _offsets(
-        self, places: Sequence[TopicPartition], spec: OffsetSpec, isolation: str = "read_committed"
-    ) -> dict[TopicPartition, int]:
-        found = self._client().list_partition_offsets(
-            dict.fromkeys(places, spec), isolation_level=isolation, timeout_ms=ASK_MS
-        )
-        return {place: known.offset for place, known in found.items()}
 
-
-def _error(code: int) -> str:
-    return str(for_code(code).__name__)
+def offsets(
+    admin: KafkaAdminClient,
+    places: Iterable[TopicPartition],
+    spec: OffsetSpec,
+    timeout_ms: int,
+    isolation: str = "read_uncommitted",
+) -> dict[TopicPartition, int]:
+    """Return where these partitions begin, or end. Blocks up to `timeout_ms` per leader; raises KafkaError."""
+    found = admin.list_partition_offsets(dict.fromkeys(places, spec), isolation_level=isolation, timeout_ms=timeout_ms)
+    return {place: known.offset for place, known in found.items()}
 
 
 def _topic(described: Mapping[str, Any]) -> TopicView:
     topic_id = uuid.UUID(str(described.get("topic_id") or uuid.UUID(int=0)))
     if described["error_code"]:
-        return TopicView(topic_id, {}, error=_error(described["error_code"]))
+        return TopicView(topic_id, {}, error=for_code(described["error_code"]).__name__)
     partitions = described["partitions"]
     leaders = {partition["partition_index"]: partition["leader_id"] for partition in partitions}
     replicas = min((len(partition["replica_nodes"]) for partition in partitions), default=0)
@@ -186,8 +187,3 @@ def _member(described: Mapping[str, Any], name: str) -> Member:
     topics = assigned.get("assigned_partitions", ()) if isinstance(assigned, dict) else ()
     partitions = frozenset(number for topic in topics if topic["topic"] == name for number in topic["partitions"])
     return Member(str(described["client_id"]), str(described["client_host"]).lstrip("/"), partitions)
-
-
-def _position(reader: KafkaConsumer, place: TopicPartition, offset: int) -> int:
-    found: int | None = reader.position(place, timeout_ms=PEEK_MS)
-    return offset if found is None else found

@@ -4,7 +4,8 @@ import logging
 import re
 import threading
 import time
-from types import TracebackType
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 RECENT_SECONDS = 10.0
 MOST_REMEMBERED = 50
@@ -30,21 +31,22 @@ HINTS = {
 
 
 class KafkaReasons(logging.Handler):
-    """Listens to the client's warnings between `with` and its end."""
+    """Listens to the client's warnings."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self._lock = threading.Lock()
         self._heard: dict[str, tuple[float, str]] = {}
 
-    def __enter__(self) -> "KafkaReasons":
-        logging.getLogger("kafka").addHandler(self)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        logging.getLogger("kafka").removeHandler(self)
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Listen while the body runs."""
+        logger = logging.getLogger("kafka")
+        logger.addHandler(self)
+        try:
+            yield
+        finally:
+            logger.removeHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Remember the errors that a line names."""

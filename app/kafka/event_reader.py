@@ -107,7 +107,7 @@ class EventReader:
             for partition, offset in places.items()
         }
         return {
-            partition: Portion(_event_ids(polled.get(self._place(partition), ())), place)
+            partition: Portion(event_ids_of(polled.get(self._place(partition), ())), place)
             for partition, place in self._places.items()
             if place != places[partition]
         }
@@ -181,7 +181,7 @@ class EventReader:
         return LogEnd(LogPosition(self._topic_id, answer.end_offset), asked.epochs[answer.partition], asked.at)
 
 
-def _event_ids(records: Sequence[Any]) -> list[uuid.UUID]:
+def event_ids_of(records: Sequence[Any]) -> list[uuid.UUID]:
     """Return the ids of our own records; a topic is open to others."""
     found = (_event_id(getattr(record, "headers", ())) for record in records)
     return [event_id for event_id in found if event_id is not None]

@@ -18,7 +18,9 @@ from kafka.protocol.consumer import OffsetSpec
 
 from app.config.config import Settings
 from app.kafka import clients, event_topic
+from app.kafka.broker_view import offsets
 from app.kafka.cluster import holds_only_younger
+from app.kafka.event_reader import event_ids_of
 from app.kafka.ports import RecordRefused, SendFailed
 from app.kafka.quirks.connections import cluster_of
 from app.kafka.topics import accept_any
@@ -73,9 +75,9 @@ def commands_topic(settings: Settings) -> Topic:
         cluster = cluster_of(admin).get("cluster_id") or ""
         described = _describe(admin, settings, name)
         places = sorted(TopicPartition(name, partition["partition_index"]) for partition in described["partitions"])
-        begins = _offsets(admin, places, OffsetSpec.EARLIEST)
-        ends = _offsets(admin, places, OffsetSpec.LATEST)
-        readable = _offsets(admin, places, OffsetSpec.LATEST, isolation_level="read_committed")
+        begins = offsets(admin, places, OffsetSpec.EARLIEST, REQUEST_MS)
+        ends = offsets(admin, places, OffsetSpec.LATEST, REQUEST_MS)
+        readable = offsets(admin, places, OffsetSpec.LATEST, REQUEST_MS, isolation="read_committed")
         found = admin.list_group_offsets({group: places}).get(group, {})
     committed = {place: known.offset for place, known in found.items() if known.offset >= 0}
     partitions = {
@@ -109,13 +111,13 @@ def records(settings: Settings, topic: str, partition: int, begin: int, end: int
 
 
 def event_ids(settings: Settings, topic: str, since: datetime) -> Iterator[Sequence[uuid.UUID]]:
-    """Yield the event ids on the topic since then, up to its end as of now. Raises NotPossible, too, where retention
+    """Yield our event ids on the topic since then, up to its end as of now. Raises NotPossible, too, where retention
     has deleted records since then."""
     try:
         with closing(clients.reader(settings)) as reader:
             ends = _seek(reader, topic, since)
             for polled in _read(reader, ends, f"The topic {topic} cannot be read to its end."):
-                yield [_event_id(record.headers) for record in polled]
+                yield event_ids_of(polled)
     except KafkaError as error:
         raise KafkaUnusable(f"The topic {topic} cannot be read ({type(error).__name__}).") from None
 
@@ -195,14 +197,6 @@ def _seek(reader: KafkaConsumer, topic: str, since: datetime) -> dict[TopicParti
     return ends
 
 
-def _event_id(headers: Sequence[tuple[str, bytes | None]]) -> uuid.UUID:
-    value = next((value for name, value in headers if name == "event_id"), None) or b""
-    try:
-        return uuid.UUID(value.decode())
-    except ValueError:
-        return uuid.UUID(int=0)  # another program's record
-
-
 @contextmanager
 def _admin(settings: Settings) -> Iterator[KafkaAdminClient]:
     with _answering(settings), closing(clients.admin(settings, REQUEST_MS)) as admin:
@@ -225,10 +219,3 @@ def _describe(admin: KafkaAdminClient, settings: Settings, topic: str) -> dict[s
             found: dict[str, Any] = described
             return found
     raise KafkaUnusable(f"There is no topic {topic} at {', '.join(settings.bootstrap_servers)}.")
-
-
-def _offsets(
-    admin: KafkaAdminClient, places: Sequence[TopicPartition], spec: OffsetSpec, **options: str
-) -> dict[TopicPartition, int]:
-    found = admin.list_partition_offsets(dict.fromkeys(places, spec), timeout_ms=REQUEST_MS, **options)
-    return {place: known.offset for place, known in found.items()}

@@ -1,6 +1,6 @@
 """What is wrong with our topics and the commands' group, as the broker tells it: decisions without input and output."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from app.config.config import Settings
@@ -52,27 +52,25 @@ def judge(settings: Settings, topics: Mapping[str, TopicView]) -> TopicsCheck:
     )
 
 
-def few_partitions(topics: Mapping[str, TopicView], wanted: int) -> str | None:
-    """Return a sentence about topics that have fewer partitions than the service makes; an operator can mend it."""
+def shape(topics: Mapping[str, TopicView], wanted: int, brokers: Callable[[], int]) -> dict[str, str]:
+    """Return a sentence by the name of each alarm about topics that the service would have made in another shape.
+
+    `wanted`: partitions; `brokers`: how many there are, asked where a topic has one replica.
+    """
+    found = {}
     few = [f"{name} has {len(topic.leaders)}" for name, topic in topics.items() if 0 < len(topic.leaders) < wanted]
-    if not few:
-        return None
-    return f"Topics with fewer partitions than KAFKA_TOPIC_PARTITIONS ({wanted}), made by something else: {listed(few)}"
-
-
-def single_replicas(topics: Mapping[str, TopicView]) -> list[str]:
-    """Return the topics whose partitions have one replica."""
-    return [name for name, topic in topics.items() if topic.replicas == 1]
-
-
-def few_replicas(names: Iterable[str], brokers: int) -> str | None:
-    """Return a sentence about topics of one replica in a cluster of more than one broker."""
-    if brokers < 2:
-        return None
-    return (
-        f"Topics with one replica on {brokers} brokers: {listed(names)}; its broker gone a partition stops, its disk "
-        "gone it is lost (KAFKA_TOPIC_REPLICATION is for topics made from now on)"
-    )
+    if few:
+        found["topic_partitions"] = (
+            f"Topics with fewer partitions than KAFKA_TOPIC_PARTITIONS ({wanted}), made by something else: "
+            f"{listed(few)}"
+        )
+    single = [name for name, topic in topics.items() if topic.replicas == 1]
+    if single and (count := brokers()) > 1:
+        found["topic_replication"] = (
+            f"Topics with one replica on {count} brokers: {listed(single)}; its broker gone a partition stops, its "
+            "disk gone it is lost (KAFKA_TOPIC_REPLICATION is for topics made from now on)"
+        )
+    return found
 
 
 def strangers(members: Iterable[Member]) -> str | None:
@@ -82,8 +80,6 @@ def strangers(members: Iterable[Member]) -> str | None:
         for member in members
         if not member.is_ours and member.partitions
     ]
-    return (
-        f"Partitions of the commands are with a member that is not this service: {'; '.join(foreign)}"
-        if foreign
-        else None
-    )
+    if not foreign:
+        return None
+    return f"Partitions of the commands are with a member that is not this service: {'; '.join(foreign)}"

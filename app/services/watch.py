@@ -9,7 +9,7 @@ and rings when something has waited for 30 s. An alarm lasts as long as the look
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from app.config.config import Settings
@@ -37,23 +37,18 @@ Found = dict[str, tuple[str, str]]
 """What a look rings for: sentence and evidence by the name of the alarm."""
 
 
+@dataclass
 class Watch:
     """The work of one thread. `threads`: those of this process; `leads`: the lanes that this process relays."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        table: WatchTable,
-        alarms: Alarms,
-        threads: Callable[[], Sequence[SupervisedThread]],
-        leads: Callable[[], Sequence[str]],
-    ) -> None:
-        self._settings = settings
-        self._table = table
-        self._alarms = alarms
-        self._threads = threads
-        self._leads = leads
-        self._kafka = BrokerWatch(settings)
+    settings: Settings
+    table: WatchTable
+    alarms: Alarms
+    threads: Callable[[], Sequence[SupervisedThread]]
+    leads: Callable[[], Sequence[str]]
+
+    def __post_init__(self) -> None:
+        self._kafka = BrokerWatch(self.settings)
         self._progress: dict[str, Progress] = {}
         self._lanes: dict[str, QueuedRows] = {}
         self._lanes_before: dict[str, QueuedRows] = {}
@@ -66,7 +61,7 @@ class Watch:
 
     def run(self, stop: threading.Event, beat: Beat, ready: Callable[[], bool]) -> None:
         """Look until `stop`; `ready` tells whether the database can be asked."""
-        with self._kafka:
+        with self._kafka.asking():
             try:
                 while not stop.is_set():
                     beat()
@@ -79,14 +74,20 @@ class Watch:
         """Look once, ring for what is found, and clear what is over. Blocks for some seconds where nobody answers."""
         found: Found = {}
         topics = self._ask_broker(found)
-        known = ready and self._try_database(topics, found)
+        known = False
+        if ready:
+            try:
+                self._look_at_database(topics, found)
+                known = True
+            except DatabaseError as trouble:
+                log.debug("nothing is known of what waits: %s", trouble)
         self._look_at_threads(found)
         for name, (sentence, evidence) in found.items():
-            self._alarms.ring(name, sentence, evidence)
+            self.alarms.ring(name, sentence, evidence)
         # While the database cannot be asked nothing is known of what waits: such alarms are not renewed, nor cleared.
         gone = {name for name in self._rung - found.keys() if known or "_stalled" not in name}
         for name in gone:
-            self._alarms.clear(name)
+            self.alarms.clear(name)
         self._rung = (self._rung | found.keys()) - gone
 
     # Kafka, in each process
@@ -97,7 +98,7 @@ class Watch:
             self.broker = {"ok": False, "reason": topics}
             kafka_is_away.set()
             self.topics = {"ok": False, "missing": None, "without_leader": None}
-            found["broker_away"] = f"No Kafka broker of {listed(self._settings.bootstrap_servers)} answers", topics
+            found["broker_away"] = f"No Kafka broker of {listed(self.settings.bootstrap_servers)} answers", topics
             return None
         self.broker = {"ok": True, "reason": None}
         kafka_is_away.clear()
@@ -106,7 +107,7 @@ class Watch:
 
     def _judge_topics(self, topics: Mapping[str, TopicView], found: Found) -> None:
         """Ring for what two looks find: an election, or a topic that the service is making, is over by then."""
-        wrong = judge(self._settings, topics)
+        wrong = judge(self.settings, topics)
         alarms = wrong.alarms()
         found |= {name: (sentence, "") for name, sentence in alarms.items() if name in self._suspected}
         self._suspected = set(alarms)
@@ -115,38 +116,31 @@ class Watch:
 
     # What waits, in one process at a time
 
-    def _try_database(self, topics: Mapping[str, TopicView] | None, found: Found) -> bool:
-        try:
-            self._ask_database(topics, found)
-        except DatabaseError as trouble:
-            log.debug("nothing is known of what waits: %s", trouble)
-            return False
-        return True
-
-    def _ask_database(self, topics: Mapping[str, TopicView] | None, found: Found) -> None:
-        watches = self._table.acquire()
+    def _look_at_database(self, topics: Mapping[str, TopicView] | None, found: Found) -> None:
+        watches = self.table.acquire()
         self._lanes_before = self._lanes
-        self._lanes = self._table.lanes() if watches or self._in_trouble() else {}
+        self._lanes = self.table.lanes() if watches or self._in_trouble() else {}
         if not watches:
             self._progress.clear()
-            self._kafka.forget_waiting()
+            self._kafka.lag.reset()  # another process has watched meanwhile
             return
         seen: dict[str, Any] = {"lanes": {}, "broker": self.broker, "topics": self.topics}
         for name, lane in self._lanes.items():
             seen["lanes"][name] = {"depth": lane.depth, "oldest_seconds": lane.age}
-            if self._stalls(name, lane.oldest_id, lane.depth, lane.age):
-                self._ring_lane(name, found)
+            if self._stalls(name, lane.oldest_id, lane.depth, lane.age) and not self._others_ring(f"{name}_stalled"):
+                reason = self._known_reason(found, f"relay_{name}", f"{name}_partition_")
+                self._find_stalled(name, reason, found)
         seen["commands"] = self._look_at_commands(topics, found)
-        self._table.store_seen(seen)
+        self.table.store_seen(seen)
 
     def _look_at_commands(self, topics: Mapping[str, TopicView] | None, found: Found) -> dict[str, Any] | None:
-        topic = None if topics is None else topics.get(self._settings.commands_topic)
+        topic = None if topics is None else topics.get(self.settings.commands_topic)
         if topic is None or not topic.leaders:
             return None
         members = self._kafka.members()
         if (foreign := strangers(members)) is not None:
             found["foreign_member"] = foreign, ""
-        queues = self._kafka.waiting(topic, self._table.stored_offsets(self._settings.commands_topic))
+        queues = self._kafka.lag.look(topic, self.table.stored_offsets(self.settings.commands_topic))
         for partition, queue in queues.items():
             if self._stalls(f"commands {partition}", queue.first, queue.lag or 0, queue.seconds):
                 self._ring_commands(partition, queue, topic, members, found)
@@ -158,20 +152,17 @@ class Watch:
     def _stalls(self, place: str, first: int | None, depth: int, age: float) -> bool:
         return self._progress.setdefault(place, Progress()).look(first, depth, age)
 
-    def _ring_lane(self, lane: str, found: Found) -> None:
-        name = f"{lane}_stalled"
-        if self._others_ring(name):
-            return  # with the reason
-        reason = self._known_reason(found, f"relay_{lane}", f"{lane}_partition_")
-        found[name] = f"{_what(lane)} wait for Kafka: {reason}", self._evidence(lane)
+    def _others_ring(self, name: str) -> bool:
+        """Tell whether another process rings: it knows the reason."""
+        return any(alarm.name == name and alarm.holder != self.alarms.holder for alarm in self.alarms.open())
+
+    def _find_stalled(self, lane: str, reason: str, found: Found) -> None:
+        waits = self._lanes[lane]
+        sentence = f"{lane.replace('_', ' ').capitalize()} wait for Kafka: {reason}"
+        found[f"{lane}_stalled"] = sentence, f"{waits.depth} wait, the oldest for {waits.age:.0f} s"
 
     def _ring_commands(
-        self,
-        partition: int,
-        waiting: Waiting,
-        topic: TopicView,
-        members: Sequence[Member],
-        found: Found,
+        self, partition: int, waiting: Waiting, topic: TopicView, members: Sequence[Member], found: Found
     ) -> None:
         owners = [member for member in members if partition in member.partitions]
         reason = self._known_reason(
@@ -193,7 +184,7 @@ class Watch:
 
         Common causes come first, then `names` in their order; a name that ends with `_` stands for all that begin so.
         """
-        shown = self._alarms.all() | {name: sentence for name, (sentence, _) in found.items()}
+        shown = self.alarms.all() | {name: sentence for name, (sentence, _) in found.items()}
         causes = ("broker_away", "topics_missing", "kafka_rights", "partitions_without_leader", *names)
         named = (
             name for cause in causes for name in shown if name == cause or (cause[-1] == "_" and name.startswith(cause))
@@ -206,17 +197,16 @@ class Watch:
         """Ring for a thread that fails, once something waits for it; while no broker answers, that is the reason."""
         if "broker_away" in found:
             return
-        for thread in self._threads():
+        for thread in self.threads():
             failed = thread.failures_within(RELAY_FAILING_SECONDS)
             if thread.name == "consumer" and failed >= FAILURES and thread.failures_within(RETRY_SECONDS):
                 found["consumer_fails"] = f"The consumer of commands fails: {_reason(thread)}", thread.last_error or ""
             lane = thread.name.removeprefix("relay-")
             if lane == thread.name:
                 continue
-            complaints = self._kafka.complaints(self._topic_of(lane)) if lane in self._leads() else []
+            complaints = self._kafka.reasons.latest(self._topic_of(lane)) if lane in self.leads() else []
             if self._stands(lane) and (failed or complaints):
-                reason = explained(listed(complaints)) if complaints else _reason(thread)
-                found[f"{lane}_stalled"] = f"{_what(lane)} wait for Kafka: {reason}", self._evidence(lane)
+                self._find_stalled(lane, explained(listed(complaints)) if complaints else _reason(thread), found)
 
     def _stands(self, lane: str) -> bool:
         """Tell whether the lane's oldest row waits, and is the same as at the last look."""
@@ -226,35 +216,24 @@ class Watch:
         return now.age >= EARLY_SECONDS and now.oldest_id == before.oldest_id
 
     def _topic_of(self, lane: str) -> str:
-        return self._settings.events_topic if lane == "events" else self._settings.dead_letter_topic
-
-    def _others_ring(self, name: str) -> bool:
-        return any(alarm.name == name and alarm.holder != self._alarms.holder for alarm in self._alarms.open())
+        return self.settings.events_topic if lane == "events" else self.settings.dead_letter_topic
 
     def _in_trouble(self) -> bool:
         return any(
             thread.name.startswith("relay-") and thread.failures_within(RELAY_FAILING_SECONDS)
-            for thread in self._threads()
-        ) or bool(self._leads() and self._kafka.complaints())
-
-    def _evidence(self, lane: str) -> str:
-        waits = self._lanes[lane]
-        return f"{waits.depth} wait, the oldest for {waits.age:.0f} s"
+            for thread in self.threads()
+        ) or bool(self.leads() and self._kafka.reasons.latest())
 
     def _leave(self, ready: bool) -> None:
         """Clear this process's alarms and let another one watch, because this one ends."""
         kafka_is_away.clear()
         for name in self._rung:
-            self._alarms.clear(name)
+            self.alarms.clear(name)
         if ready:
             try:
-                self._table.release()
+                self.table.release()
             except DatabaseError as trouble:
                 log.debug("the watch is not given back: %s", trouble)
-
-
-def _what(lane: str) -> str:
-    return lane.replace("_", " ").capitalize()
 
 
 def _reason(thread: SupervisedThread) -> str:

@@ -31,7 +31,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def reasons() -> Iterator[KafkaReasons]:
-    with KafkaReasons() as made:
+    made = KafkaReasons()
+    with made.listening():
         yield made
 
 
