@@ -48,37 +48,6 @@ STORED = Statement(
 )
 
 
-def _oldest(table: str, condition: str) -> Statement:
-    return Statement(
-        f"oldest_of_{table}",
-        {"id": "bigint"},
-        f"SELECT id, extract(epoch FROM now() - created_at)::float8 FROM {table} "
-        f"WHERE {condition}id > $id ORDER BY id LIMIT 1",
-    )
-
-
-def _few(table: str, condition: str) -> Statement:
-    return Statement(
-        f"few_of_{table}",
-        {"id": "bigint"},
-        f"SELECT count(*) FROM (SELECT FROM {table} WHERE {condition}id > $id ORDER BY id LIMIT {COUNTED + 1}) AS few",
-    )
-
-
-def _aside(table: str, condition: str) -> Statement:
-    """Rows that are set aside for their partition (lanes.py): their ids are below every floor."""
-    return Statement(
-        f"aside_of_{table}",
-        {},
-        "SELECT count(*), min(id), extract(epoch FROM now() - min(created_at))::float8 FROM "
-        f"(SELECT id, created_at FROM {table} WHERE {condition}id < 0 ORDER BY id LIMIT {COUNTED}) AS few",
-    )
-
-
-def _newest(table: str, condition: str) -> Statement:
-    return Statement(f"newest_of_{table}", {}, f"SELECT id FROM {table} WHERE {condition}true ORDER BY id DESC LIMIT 1")
-
-
 @dataclass(frozen=True, slots=True)
 class QueuedRows:
     """How many rows of a lane wait, and how old the oldest one is, in seconds."""
@@ -98,8 +67,25 @@ class LaneLook:
     def __init__(self, table: str, condition: str = "") -> None:
         self._writers = Statement(f"writers_of_{table}", {}, writers_of(table))
         self._drawn = Statement(f"last_id_of_{table}", {}, last_id_of(table))
-        self._oldest, self._few = _oldest(table, condition), _few(table, condition)
-        self._newest, self._aside = _newest(table, condition), _aside(table, condition)
+        rows = f"FROM {table} WHERE {condition}"
+        self._oldest = Statement(
+            f"oldest_of_{table}",
+            {"id": "bigint"},
+            f"SELECT id, extract(epoch FROM now() - created_at)::float8 {rows}id > $id ORDER BY id LIMIT 1",
+        )
+        self._few = Statement(
+            f"few_of_{table}",
+            {"id": "bigint"},
+            f"SELECT count(*) FROM (SELECT {rows}id > $id ORDER BY id LIMIT {COUNTED + 1}) AS few",
+        )
+        # Rows that are set aside for their partition (lanes.py): their ids are below every floor.
+        self._aside = Statement(
+            f"aside_of_{table}",
+            {},
+            "SELECT count(*), min(id), extract(epoch FROM now() - min(created_at))::float8 "
+            f"FROM (SELECT id, created_at {rows}id < 0 ORDER BY id LIMIT {COUNTED}) AS few",
+        )
+        self._newest = Statement(f"newest_of_{table}", {}, f"SELECT id {rows}true ORDER BY id DESC LIMIT 1")
         self._floor, self._walk = Floor(), Deadline(WALK_SECONDS)
         self._last_seen: int | None = None  # for users that may not ask the sequence
 

@@ -65,7 +65,7 @@ class KafkaCommandLog:
 
     def ask_topic_id(self) -> uuid.UUID:
         """Return the topic's id as the broker has it now. Blocks for seconds; raises KafkaError and TopicsMissing."""
-        return topics.ensure_topics(self._settings, [self.topic])[self.topic]
+        return topics.ensure_topic(self._settings, self.topic)
 
     def bounds(self, partition: int) -> tuple[int, int]:
         """Return the first offset in the log and the one after the last. Blocks for seconds; raises PartitionAway."""
@@ -132,7 +132,7 @@ def open_commands(
 ) -> Iterator[KafkaCommandLog]:
     """Join the group, and leave it at the end. Raises KafkaError, TopicsMissing, and what `require` raises."""
     topic = settings.commands_topic
-    topic_id = topics.ensure_topics(settings, [topic], require)[topic]
+    topic_id = topics.ensure_topic(settings, topic, require)
     commands = KafkaCommandLog(settings, clients.group_consumer(settings), topic_id)
     try:
         yield commands

@@ -84,10 +84,11 @@ class EventReader:
             else:
                 by_leader[leader].append(partition)
         for leader, led in by_leader.items():
-            if not self._has_epochs(led):
+            epochs = {each: self._cluster.leader_epoch_for_partition(self._place(each)) for each in led}
+            if self._too_old or any(epoch is None or epoch < 0 for epoch in epochs.values()):
                 found |= self._watermarks(led)
             elif leader not in self._asked:
-                self._ask(leader, led)
+                self._ask(leader, epochs)
         self._await()
         for leader in list(self._asked):
             found |= self._take_answer(leader, partitions)
@@ -115,18 +116,13 @@ class EventReader:
     def _place(self, partition: int) -> TopicPartition:
         return TopicPartition(self._topic, partition)
 
-    def _ask(self, leader: int, partitions: Sequence[int]) -> None:
-        epochs = {each: self._cluster.leader_epoch_for_partition(self._place(each)) for each in partitions}
+    def _ask(self, leader: int, epochs: Mapping[int, int]) -> None:
         wanted = [
             _Partition(partition=partition, current_leader_epoch=epoch, leader_epoch=epoch)
             for partition, epoch in epochs.items()
         ]
         request = OffsetForLeaderEpochRequest(replica_id=-1, topics=[(self._topic, wanted)])
         self._asked[leader] = _Asked(ask(self._consumer, leader, request), epochs)
-
-    def _has_epochs(self, partitions: Sequence[int]) -> bool:
-        epochs = (self._cluster.leader_epoch_for_partition(self._place(each)) for each in partitions)
-        return not self._too_old and all(epoch is not None and epoch >= 0 for epoch in epochs)
 
     def _watermarks(self, partitions: Sequence[int]) -> dict[int, LogEnd | str]:
         """Return the ends that consumers are told, where brokers know no epochs. Blocks up to LOOK_UP_MS."""
@@ -153,26 +149,17 @@ class EventReader:
             self._too_old = isinstance(asked.answer.exception, _TOO_OLD)
             why = f"has a leader that cannot be asked, broker {leader}: {type(asked.answer.exception).__name__}"
             return dict.fromkeys(asked.epochs.keys() & partitions, why)
-        answers = {
-            answer.partition: answer
-            for topic in asked.answer.value.topics
-            for answer in topic.partitions
-            if answer.partition in partitions and self._is_led_by(leader, answer.partition)
-        }
-        # A leader keeps no epochs where a topic's records have an old format.
-        unknown = [
-            answer.partition
-            for answer in answers.values()
-            if answer.error_code == NoError.errno and answer.end_offset < 0
-        ]
-        told = {
-            partition: self._end(answer, asked) for partition, answer in answers.items() if partition not in unknown
-        }
+        told: dict[int, LogEnd | str] = {}
+        unknown = []
+        for answer in (answer for topic in asked.answer.value.topics for answer in topic.partitions):
+            number = answer.partition
+            if number not in partitions or self._cluster.leader_for_partition(self._place(number)) != leader:
+                continue  # a leader that was frozen may answer when another one leads
+            if answer.error_code == NoError.errno and answer.end_offset < 0:
+                unknown.append(number)  # a leader keeps no epochs where a topic's records have an old format
+            else:
+                told[number] = self._end(answer, asked)
         return told | self._watermarks(unknown) if unknown else told
-
-    def _is_led_by(self, leader: int, partition: int) -> bool:
-        """A leader that was frozen may answer when another one leads."""
-        return bool(self._cluster.leader_for_partition(self._place(partition)) == leader)
 
     def _end(self, answer: Any, asked: _Asked) -> LogEnd | str:
         error = for_code(answer.error_code)

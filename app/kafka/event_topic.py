@@ -16,7 +16,7 @@ from app.kafka import clients
 from app.kafka.event_reader import EventReader
 from app.kafka.ports import EventLog, SendFailed
 from app.kafka.quirks.producer import LONGEST_KEY, GatedProducer, failure_of
-from app.kafka.topics import accept_any, ensure_topics
+from app.kafka.topics import accept_any, ensure_topic
 from app.models.outgoing import LogEnd, Outgoing, Portion, Sent
 from app.models.records import NO_ID, LogPosition, is_other_topic
 from app.utils.limits import ACKNOWLEDGE_SECONDS, LEASE_RENEW_SECONDS
@@ -163,7 +163,7 @@ def open_events(
     settings: Settings, topic: str, require: Callable[[str | None], None] = accept_any
 ) -> Iterator[KafkaEventLog]:
     """Open a producer for the topic, and discard it at the end. Raises KafkaError, TopicsMissing, and as `require`."""
-    topic_id = ensure_topics(settings, [topic], require)[topic]
+    topic_id = ensure_topic(settings, topic, require)
     producer = GatedProducer(clients.producer(settings), topic)
     try:
         producer.follow_topic()

@@ -8,8 +8,8 @@ from kafka.errors import KafkaError
 
 from app.config.config import Settings
 from app.kafka.broker_view import KafkaView
+from app.kafka.broker_watch import judge, our_topics, strangers
 from app.kafka.commands_lag import CommandsLag, Stored
-from app.kafka.topics_check import judge, our_topics, strangers
 from app.models.operator_errors import KafkaUnusable
 
 

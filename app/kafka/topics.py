@@ -4,7 +4,7 @@ Each function opens its own admin client, blocks for some seconds at the longest
 """
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
@@ -32,21 +32,18 @@ def accept_any(cluster_id: str | None) -> None:
     """Say of no cluster that it is not ours."""
 
 
-def ensure_topics(
-    settings: Settings, topics: Sequence[str], require: Callable[[str | None], None] = accept_any
-) -> dict[str, uuid.UUID]:
-    """Create the topics that are missing and return the id of each (nil where the broker has none).
+def ensure_topic(settings: Settings, topic: str, require: Callable[[str | None], None] = accept_any) -> uuid.UUID:
+    """Create the topic if it is missing, and return its id (nil where the broker has none).
 
     `require` is called with the cluster's id before anything is made, and may raise. Raises TopicsMissing where
     creating is not allowed.
     """
     with closing(clients.admin(settings)) as admin:
         require(cluster_of(admin).get("cluster_id"))
-        missing = sorted(set(topics) - set(admin.list_topics()))
-        for topic in missing:
+        if topic not in admin.list_topics():
             _create(admin, topic, settings)
-        described = {topic["name"]: topic for topic in admin.describe_topics(list(topics))}
-        return {topic: uuid.UUID(str(described[topic].get("topic_id") or NO_ID)) for topic in topics}
+        (described,) = admin.describe_topics([topic])
+        return uuid.UUID(str(described.get("topic_id") or NO_ID))
 
 
 def retention_seconds(settings: Settings, topic: str) -> float | None:

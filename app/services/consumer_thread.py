@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from app.config.config import Settings
 from app.database.batches import BatchStore
@@ -27,47 +28,39 @@ RECHECK_SECONDS = 5.0
 PAUSE_SECONDS = 1.0
 
 
+@dataclass
 class ConsumerThread:
     """Consumes commands. `wake` is called after each batch: it may have left replies and dead letters to send."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        database: Database,
-        pool: Pool,
-        cluster: KnownCluster,
-        alarms: Alarms,
-        traffic: Traffic,
-        wake: Callable[[], None],
-    ) -> None:
-        self._settings = settings
-        self._database = database
-        self._cluster = cluster
-        self._alarms = alarms
-        self._traffic = traffic
-        self._wake = wake
-        self._store = BatchStore(pool, settings.command_identity_days)
+    settings: Settings
+    database: Database
+    pool: Pool
+    cluster: KnownCluster
+    alarms: Alarms
+    traffic: Traffic
+    wake: Callable[[], None]
+
+    def __post_init__(self) -> None:
+        self._store = BatchStore(self.pool, self.settings.command_identity_days)
         self._breaker = Breaker()
         self._repeats = Repeats()
 
     def run(self, stop: threading.Event, beat: Beat) -> None:
         """Consume until `stop`. Any trouble of Kafka raises: the next run begins with a new client."""
-        self._cluster.run_or_ring(self._consume, stop, beat)
+        self.cluster.run_or_ring(self._consume, stop, beat)
 
     def _consume(self, stop: threading.Event, beat: Beat) -> None:
-        days = self._settings.command_identity_days
-        with open_commands(self._settings, self._cluster.require) as commands:
-            consumer = CommandConsumer(
-                commands, self._store, CommandService(self._store), self._alarms, self._breaker, days
-            )
+        with open_commands(self.settings, self.cluster.require) as commands:
+            service, days = CommandService(self._store), self.settings.command_identity_days
+            consumer = CommandConsumer(commands, self._store, service, self.alarms, self._breaker, days)
             next_recheck = Deadline(RECHECK_SECONDS)
             while not stop.is_set():
                 beat()
-                began, calls = time.monotonic(), self._traffic.calls
+                began, calls = time.monotonic(), self.traffic.calls
                 try:
                     if consumer.step():
-                        self._wake()
-                        stop.wait(self._traffic.pause_after(time.monotonic() - began, calls))
+                        self.wake()
+                        stop.wait(self.traffic.pause_after(time.monotonic() - began, calls))
                     if next_recheck.passed:
                         try:
                             consumer.recheck_offsets()
@@ -77,4 +70,4 @@ class ConsumerThread:
                     # Nothing was moved. The member stays in the group, and the records come again.
                     self._repeats.say(log, logging.WARNING, f"commands wait: {trouble.reason}")
                     stop.wait(PAUSE_SECONDS)
-                    self._database.wait(stop, PAUSE_SECONDS)
+                    self.database.wait(stop, PAUSE_SECONDS)

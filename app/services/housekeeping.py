@@ -12,7 +12,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from app.config.config import Settings
 from app.database import retention as sql
@@ -45,25 +44,21 @@ SELDOM = {sql.GIVE_TIMES.name, sql.PLACE_STATUSES.name, *(statement.name for sta
 HOUR, DAY = 3600.0, 86400.0
 
 
-@dataclass
 class Housekeeping:
-    """The work of one thread. However many processes have one, one at a time does something.
+    """The work of one thread. However many processes have one, one at a time does something."""
 
-    `ages`: seconds after which rows of a table go, None where none may; asked before each pruning.
-    """
-
-    pool: Pool
-    ages: Callable[[], dict[str, float | None]]
-    alarms: Alarms
-
-    def __post_init__(self) -> None:
+    def __init__(self, pool: Pool, ages: Callable[[], dict[str, float | None]], alarms: Alarms) -> None:
+        """`ages`: seconds after which rows of a table go, None where none may; asked before each pruning."""
+        self._pool = pool
+        self._ages = ages
+        self._alarms = alarms
         self._failing: dict[str, Deadline] = {}  # by piece of work: when its failing becomes an alarm
         self._ringing: dict[str, str] = {}
         self._next_pruning = Deadline(PRUNE_SECONDS)
         self._placed = False
         self._next_placing = Deadline(0)
-        self._floor = DeltaFloor(self.pool)
-        self._horizon = Horizon(self.pool, self.alarms)
+        self._floor = DeltaFloor(pool)
+        self._horizon = Horizon(pool, alarms)
         self._next_horizon = Deadline(HORIZON_SECONDS)
         self._repeats = Repeats()
 
@@ -93,7 +88,7 @@ class Housekeeping:
                 self._next_pruning = Deadline(PRUNE_SECONDS)
                 self._retry_soon()
             for name, sentence in self._ringing.items():  # an alarm that nobody renews is over
-                self.alarms.ring(name, sentence)
+                self._alarms.ring(name, sentence)
 
     def fold(self, stop: threading.Event, beat: Beat) -> int:
         """Fold the counts until few rows are left; return how many were folded."""
@@ -118,7 +113,7 @@ class Housekeeping:
         """
 
         def place() -> int | None:
-            with self.pool.transaction(Deadline(sql.PLACE_SECONDS)) as session:
+            with self._pool.transaction(Deadline(sql.PLACE_SECONDS)) as session:
                 if not session.execute(sql.ONE_AT_A_TIME)[0][0]:
                     return None
                 if session.execute(sql.ARE_PLACED):
@@ -139,7 +134,7 @@ class Housekeeping:
     def prune(self, stop: threading.Event, beat: Beat) -> dict[str, int]:
         """Delete what is past its time; return how many rows of each table."""
         gone = {}
-        for table, seconds in self.ages().items():
+        for table, seconds in self._ages().items():
             if seconds is not None:
                 gone[table] = self._run_batches(sql.PRUNE[table], PRUNE_LIMIT, stop, beat, int(seconds))
                 PRUNED.labels(table).inc(gone[table])
@@ -160,7 +155,7 @@ class Housekeeping:
         """
 
         def take() -> int | None:
-            with self.pool.transaction(Deadline(STEP_SECONDS)) as session:
+            with self._pool.transaction(Deadline(STEP_SECONDS)) as session:
                 if not session.execute(sql.ONE_AT_A_TIME)[0][0]:
                     return None
                 done: int = session.execute(statement, (*parameters, limit))[0][0]
@@ -190,7 +185,7 @@ class Housekeeping:
         if done is not None:
             self._failing.pop(name, None)
             self._ringing.pop(name, None)
-            self.alarms.clear(name)
+            self._alarms.clear(name)
         return done
 
     def _note_failure(self, name: str, error: Exception) -> None:
@@ -201,7 +196,7 @@ class Housekeeping:
         patience = 0 if name in SELDOM else FAILING_SECONDS
         if self._failing.setdefault(name, Deadline(patience)).passed:
             self._ringing[name] = sentence
-            self.alarms.ring(name, sentence)
+            self._alarms.ring(name, sentence)
 
 
 def ages(settings: Settings) -> dict[str, float | None]:

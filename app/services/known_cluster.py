@@ -7,7 +7,7 @@ two clusters, and a name may lead elsewhere. Any other cluster is a mistake unti
 
 import threading
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import dataclass
 
 from app.config.config import Settings
 from app.database import cluster_sql as sql
@@ -26,54 +26,51 @@ class AnotherCluster(Exception):
     """The addresses are another cluster's; the sentence says what to do."""
 
 
+@dataclass(frozen=True)
 class KnownCluster:
     """The row of the cluster. Methods block for some seconds at the longest and raise DatabaseTrouble, KafkaError."""
 
-    def __init__(self, settings: Settings, pool: Pool, alarms: Alarms) -> None:
-        self._settings = settings
-        self._addresses = settings.bootstrap_servers
-        self._pool = pool
-        self._alarms = alarms
+    settings: Settings
+    pool: Pool
+    alarms: Alarms
 
     def require(self, cluster_id: str | None) -> None:
         """Return where this is the cluster of the stored offsets, or the first one. Raises AnotherCluster."""
         if not cluster_id:
             return  # brokers before 0.10.1 have none
-        rows = self._pool.run(sql.FIND_CLUSTER, (), Deadline(CALL_SECONDS))
+        ours = self.settings.bootstrap_servers
+        rows = self.pool.run(sql.FIND_CLUSTER, (), Deadline(CALL_SECONDS))
         if not rows:
             self._store(None, cluster_id)
-            self._alarms.clear(ALARM)
+            self.alarms.clear(ALARM)
             return
         known, addresses, seen_at = rows[0]
         if known != cluster_id:
-            if not self._is_made_anew(addresses, seen_at):
-                raise AnotherCluster(other_cluster(known, addresses, cluster_id, self._addresses))
+            topic = self.settings.commands_topic
+            if not (share_an_address(addresses, ours) and holds_only_younger(self.settings, topic, seen_at)):
+                raise AnotherCluster(other_cluster(known, addresses, cluster_id, ours))
             self._store(known, cluster_id)
-            self._alarms.happened(
+            self.alarms.happened(
                 f"cluster_made_anew_{cluster_id[:8]}",
-                f"Kafka at {','.join(self._addresses)} is another cluster than before ({cluster_id}, not {known}): "
+                f"Kafka at {','.join(ours)} is another cluster than before ({cluster_id}, not {known}): "
                 "what was in the old one is gone; the service goes on with this one",
             )
-        elif set(addresses.split(",")) != set(self._addresses):
+        elif set(addresses.split(",")) != set(ours):
             self._store(cluster_id, cluster_id)
-        self._alarms.clear(ALARM)
+        self.alarms.clear(ALARM)
 
     def run_or_ring(self, work: Work, stop: threading.Event, beat: Beat) -> None:
         """Do the work. Where it finds that the cluster is another one, ring and wait for a while instead."""
         try:
             work(stop, beat)
         except AnotherCluster as error:
-            self._alarms.ring(ALARM, str(error))
+            self.alarms.ring(ALARM, str(error))
             beat()
             stop.wait(ANOTHER_CLUSTER_SECONDS)
 
-    def _is_made_anew(self, addresses: str, seen_at: datetime) -> bool:
-        topic = self._settings.commands_topic
-        return share_an_address(addresses, self._addresses) and holds_only_younger(self._settings, topic, seen_at)
-
     def _store(self, known: str | None, cluster_id: str) -> None:
-        row = (known, cluster_id, ",".join(self._addresses))
-        self._pool.run(sql.KEEP_CLUSTER, row, Deadline(CALL_SECONDS))
+        row = (known, cluster_id, ",".join(self.settings.bootstrap_servers))
+        self.pool.run(sql.KEEP_CLUSTER, row, Deadline(CALL_SECONDS))
 
 
 def share_an_address(known: str, addresses: Sequence[str]) -> bool:

@@ -8,6 +8,8 @@ and rings when something has waited for 30 s. An alarm lasts as long as the look
 
 import logging
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -15,12 +17,10 @@ from typing import Any
 from app.config.config import Settings
 from app.database.watched import QueuedRows, WatchTable
 from app.kafka.broker_view import Member, TopicView
-from app.kafka.broker_watch import BrokerWatch
+from app.kafka.broker_watch import BrokerWatch, judge, strangers
 from app.kafka.client_errors import explained
 from app.kafka.commands_lag import Waiting
-from app.kafka.topics_check import judge, strangers
 from app.models.errors import DatabaseError
-from app.services.waiting import Progress
 from app.utils.alarms import Alarms
 from app.utils.limits import RELAY_FAILING_SECONDS, WATCH_LOOK_SECONDS
 from app.utils.logging import kafka_is_away
@@ -32,6 +32,10 @@ log = logging.getLogger(__name__)
 EARLY_SECONDS = 4.0  # a row that has waited for so long while a thread fails waits for the thread's reason
 FAILURES = 2
 RETRY_SECONDS = 12.0  # a thread that has not failed for so long works again
+WAITING_SECONDS = 30.0
+GROWING_SECONDS = 25.0  # what began between two looks has been seen for so long when its first waits for 30 s
+LATELY_SECONDS = 8.0
+STILL_SECONDS = 2.0  # less than between two looks: what has not moved between two looks stands
 
 Found = dict[str, tuple[str, str]]
 """What a look rings for: sentence and evidence by the name of the alarm."""
@@ -238,3 +242,33 @@ class Watch:
 
 def _reason(thread: SupervisedThread) -> str:
     return explained(thread.last_error or "no reason is known")
+
+
+class Progress:
+    """Whether the queue in one place moves. Call `look` once for each look of the watch."""
+
+    def __init__(self) -> None:
+        self._samples: deque[tuple[float, int, int]] = deque()  # when, what is first, how many
+
+    def look(self, first: int | None, depth: int, age: float) -> bool:
+        """Tell whether the first has waited too long: over WAITING_SECONDS, while the queue stands or does not shrink.
+
+        A long queue that is worked off does not ring, however old its first is. Looks at younger queues count too, or a
+        queue that only grows would ring twice as late; but the queue must have grown of late as well.
+        """
+        now = time.monotonic()
+        if first is None:
+            self._samples.clear()
+            return False
+        before, lately, long_ago = map(self._sample, (STILL_SECONDS, LATELY_SECONDS, GROWING_SECONDS))
+        self._samples.append((now, first, depth))
+        while len(self._samples) > 1 and now - self._samples[1][0] > GROWING_SECONDS:
+            self._samples.popleft()
+        stands = before is not None and before[1] == first
+        grows = all(sample is not None and sample[2] <= depth for sample in (lately, long_ago))
+        return age >= WAITING_SECONDS and (stands or grows)
+
+    def _sample(self, seconds: float) -> tuple[float, int, int] | None:
+        """Return the newest sample that is so old."""
+        now = time.monotonic()
+        return next((sample for sample in reversed(self._samples) if now - sample[0] >= seconds), None)

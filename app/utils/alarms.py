@@ -40,10 +40,6 @@ class _Raised:
     saved_as: tuple[str, str] | None = None
 
     @property
-    def is_over(self) -> bool:
-        return time.monotonic() - self.last > ALARM_LEASE_SECONDS
-
-    @property
     def is_due(self) -> bool:
         """Whether the table should hear of the alarm."""
         new = self.saved_at is None or self.saved_as != (self.sentence, self.evidence)
@@ -131,8 +127,12 @@ class Alarms:
         with self._lock:
             self._open()  # conditions that were not renewed are over
             ended = frozenset(self._ended)
+            now = time.monotonic()
             due = [
-                (raised, Change(name, holder, raised.sentence, raised.evidence, _age(raised), raised.unsaved))
+                (
+                    raised,
+                    Change(name, holder, raised.sentence, raised.evidence, int(now - raised.since), raised.unsaved),
+                )
                 for holder, kept in ((self.holder, self._conditions), (NOBODY, self._happenings))
                 for name, raised in kept.items()
                 if raised.is_due
@@ -180,23 +180,21 @@ class Alarms:
             known.sentence, known.evidence, known.last = sentence, evidence, now
             known.count, known.unsaved = known.count + 1, known.unsaved + 1
             if raised is self._happenings:
-                self._remember(name, sentence)
+                self._told[name] = sentence
+                while len(self._told) > MOST_KEPT:
+                    del self._told[next(iter(self._told))]
             else:
                 self._ended.discard(name)
             if new:
                 self._show()
-
-    def _remember(self, name: str, sentence: str) -> None:
-        self._told[name] = sentence
-        while len(self._told) > MOST_KEPT:
-            del self._told[next(iter(self._told))]
 
     def _note_over(self, name: str, words: str) -> None:
         log.info("alarm %s %s", name, words)
         self._ended.add(name)
 
     def _open(self) -> list[Alarm]:
-        for name in [name for name, raised in self._conditions.items() if raised.is_over]:
+        now = time.monotonic()
+        for name in [name for name, raised in self._conditions.items() if now - raised.last > ALARM_LEASE_SECONDS]:
             del self._conditions[name]
             self._note_over(name, f"is over: it was not renewed for {ALARM_LEASE_SECONDS} s")
         ours = [_alarm(name, self.holder, raised, raised.count) for name, raised in self._conditions.items()]
@@ -218,11 +216,6 @@ class Alarms:
 
 
 def _alarm(name: str, holder: str, raised: _Raised, count: int) -> Alarm:
-    def moment(at: float) -> datetime:
-        return datetime.now(UTC) - timedelta(seconds=time.monotonic() - at)
-
-    return Alarm(name, holder, raised.sentence, raised.evidence, moment(raised.since), moment(raised.last), count)
-
-
-def _age(raised: _Raised) -> int:
-    return int(time.monotonic() - raised.since)
+    zero = datetime.now(UTC) - timedelta(seconds=time.monotonic())  # of the monotonic clock
+    since, last = (zero + timedelta(seconds=at) for at in (raised.since, raised.last))
+    return Alarm(name, holder, raised.sentence, raised.evidence, since, last, count)

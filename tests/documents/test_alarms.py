@@ -15,7 +15,7 @@ def rung() -> set[str]:
     found = [match for file in sorted(app.rglob("*.py")) for match in CALLED.findall(file.read_text())]
     found += [
         match
-        for name in ("services/watch", "kafka/topics_check", "kafka/broker_watch")
+        for name in ("services/watch", "kafka/broker_watch")
         for match in WATCHED.findall((app / f"{name}.py").read_text())
     ]
     return {name.rstrip("_") for match in found for name in match if name}

@@ -46,7 +46,7 @@ def left_by(make: Open) -> set[str]:
         clients.group_consumer,
         clients.producer,
         clients.reader,
-        partial(topics.ensure_topics, topics=["order_events"]),
+        partial(topics.ensure_topic, topic="order_events"),
     ],
 )
 def test_an_attempt_without_a_broker_leaves_no_thread_and_no_descriptor(make: Open) -> None:

@@ -149,6 +149,6 @@ def test_brokers_that_describe_their_cluster_in_an_older_way_are_understood(
 
     monkeypatch.setattr(KafkaAdminClient, "describe_cluster", older)
     seen: list[str | None] = []
-    topics.ensure_topics(world.settings(), [world.commands], seen.append)
+    topics.ensure_topic(world.settings(), world.commands, seen.append)
     assert seen == [operator.cluster_id(world.settings())]
     assert seen[0]

@@ -14,7 +14,7 @@ from kafka.admin import ACL, ACLFilter, ACLOperation, ACLPermissionType, Resourc
 from kafka.record.default_records import DefaultRecordBatchBuilder
 
 from app.kafka.broker_view import KafkaView
-from app.services import waiting, watch
+from app.services import watch
 from tests.harness.stack import FaultBroker
 from tests.harness.world import World, a_create, wait_for
 
@@ -24,8 +24,8 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """The watch looks more often, and what waits rings sooner: the tests would wait for it."""
     monkeypatch.setattr(watch, "WATCH_LOOK_SECONDS", 0.5)
     monkeypatch.setattr(watch, "EARLY_SECONDS", 0.5)
-    monkeypatch.setattr(waiting, "WAITING_SECONDS", 3.0)
-    monkeypatch.setattr(waiting, "STILL_SECONDS", 0.2)
+    monkeypatch.setattr(watch, "WAITING_SECONDS", 3.0)
+    monkeypatch.setattr(watch, "STILL_SECONDS", 0.2)
 
 
 def part(app: Flask, name: str) -> dict[str, Any]:

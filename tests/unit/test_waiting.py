@@ -8,8 +8,8 @@ import pytest
 from app.kafka import client_errors, commands_lag
 from app.kafka.client_errors import KafkaReasons, explained
 from app.kafka.commands_lag import Ends
-from app.services import waiting
-from app.services.waiting import WAITING_SECONDS, Progress
+from app.services import watch
+from app.services.watch import WAITING_SECONDS, Progress
 
 
 class Clock:
@@ -23,7 +23,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(waiting, "time", made)
+    monkeypatch.setattr(watch, "time", made)
     monkeypatch.setattr(client_errors, "time", made)
     monkeypatch.setattr(commands_lag, "time", made)
     return made
