@@ -19,11 +19,10 @@ from kafka.protocol.consumer import OffsetSpec
 from app.config.config import Settings
 from app.kafka import clients, event_topic
 from app.kafka.broker_view import offsets
-from app.kafka.cluster import holds_only_younger
 from app.kafka.event_reader import event_ids_of
 from app.kafka.ports import RecordRefused, SendFailed
 from app.kafka.quirks.connections import cluster_of
-from app.kafka.topics import accept_any
+from app.kafka.topics import described_topic, holds_only_younger
 from app.models.operator_errors import KafkaUnusable, NotPossible
 from app.models.outgoing import Outgoing
 from app.models.records import Record
@@ -123,11 +122,7 @@ def event_ids(settings: Settings, topic: str, since: datetime) -> Iterator[Seque
 
 
 def send(
-    settings: Settings,
-    topic: str,
-    key: bytes | None,
-    value: bytes | None,
-    require: Callable[[str | None], None] = accept_any,
+    settings: Settings, topic: str, key: bytes | None, value: bytes | None, require: Callable[[str | None], None]
 ) -> Place:
     """Send one record to an existing topic, wait for all acknowledgements (acks=all) and return its place.
 
@@ -212,10 +207,8 @@ def _answering(settings: Settings) -> Iterator[None]:
         raise KafkaUnusable(f"The broker at {servers} does not answer (KAFKA_BOOTSTRAP_SERVERS, {reason}).") from None
 
 
-def _describe(admin: KafkaAdminClient, settings: Settings, topic: str) -> dict[str, Any]:
-    # All topics are asked for: a question about one may create it.
-    for described in admin.describe_topics():
-        if described["name"] == topic:
-            found: dict[str, Any] = described
-            return found
-    raise KafkaUnusable(f"There is no topic {topic} at {', '.join(settings.bootstrap_servers)}.")
+def _describe(admin: KafkaAdminClient, settings: Settings, topic: str) -> Mapping[str, Any]:
+    described = described_topic(admin, topic)
+    if described is None:
+        raise KafkaUnusable(f"There is no topic {topic} at {', '.join(settings.bootstrap_servers)}.")
+    return described

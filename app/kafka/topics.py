@@ -1,16 +1,18 @@
-"""The topics: those that are missing are created, and a broker is asked for their settings.
+"""The topics: those that are missing are created, and a broker is asked for their settings and age.
 
 Each function opens its own admin client, blocks for some seconds at the longest and raises KafkaError.
 """
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
+from datetime import datetime
 from typing import Any
 
-from kafka import KafkaAdminClient
+from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import KafkaError, TopicAlreadyExistsError
+from kafka.protocol.consumer import OffsetSpec
 
 from app.config.config import Settings
 from app.kafka import clients
@@ -18,6 +20,7 @@ from app.kafka.quirks.connections import cluster_of
 from app.models.records import NO_ID
 
 CLUSTERS_DEFAULT = -1
+YOUNGER_MS = 3_000
 
 
 class TopicsMissing(Exception):
@@ -63,6 +66,32 @@ def retention_seconds(settings: Settings, topic: str) -> float | None:
 def is_compacted(settings: Settings, topic: str) -> bool:
     """Return whether the topic is compacted. Raises SettingsNotTold too, a KafkaError."""
     return "compact" in _configs(settings, topic, ["cleanup.policy"]).get("cleanup.policy", "")
+
+
+def holds_only_younger(settings: Settings, topic: str, since: datetime) -> bool:
+    """Tell whether the topic is missing, or no record that it ever had is older: then its cluster can be one that was
+    known before and was made anew.
+
+    In each partition the offset 0 is the next one, or is that of such a record: where records were deleted nothing is
+    known of them.
+    """
+    with closing(clients.admin(settings, YOUNGER_MS)) as admin:
+        described = described_topic(admin, topic)
+        if described is None:
+            return True
+        places = [TopicPartition(topic, partition["partition_index"]) for partition in described["partitions"]]
+        since_ms = int(since.timestamp() * 1000)
+        ends, younger = (
+            admin.list_partition_offsets(dict.fromkeys(places, spec), timeout_ms=YOUNGER_MS)
+            for spec in (OffsetSpec.LATEST, since_ms)
+        )
+    return all(ends[place].offset == 0 or (place in younger and younger[place].offset == 0) for place in places)
+
+
+def described_topic(admin: KafkaAdminClient, topic: str) -> Mapping[str, Any] | None:
+    """Return what the broker says of a topic, None where there is none. A question about one topic may create it, so
+    all are asked for."""
+    return next((described for described in admin.describe_topics() if described["name"] == topic), None)
 
 
 def _configs(settings: Settings, topic: str, names: list[str]) -> dict[str, str]:

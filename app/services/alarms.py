@@ -68,7 +68,7 @@ class AlarmKeeper:
             if unsaved.ended:
                 self._table.end(self._alarms.holder, unsaved.ended)
             if unsaved.due:
-                self._table.keep(unsaved.changes)
+                self._table.keep([change for _, change in unsaved.due])
             self._alarms.saved(unsaved)
         finally:
             self._alarms.learn(self._table.open())

@@ -42,7 +42,7 @@ class Health:
                 for thread in self.kafka_service.threads
                 if thread.name not in HAVE_THEIR_OWN
             },
-            "relay": {"ok": True, "leads": [relay.lane for relay in self.kafka_service.relays if relay.leading]},
+            "relay": {"ok": True, "leads": self.kafka_service.leads()},
             **self._kafka(deadline),
             "alarms": self._open_alarms(),
         }

@@ -65,30 +65,27 @@ class Housekeeping:
     def run(self, stop: threading.Event, beat: Beat) -> None:
         """Keep house until `stop`, or until the database is away."""
         try:
-            self._keep_house(stop, beat)
+            self.give_times(stop, beat)
+            self._retry_soon()
+            self._attempt("delta_floor", self._floor.begin)
+            while not stop.wait(FOLD_SECONDS):
+                beat()
+                self.fold(stop, beat)
+                if not self._placed and self._next_placing.passed:
+                    self.place_statuses()
+                if self._next_horizon.passed:
+                    self._attempt("horizon", self._horizon.look)
+                    self._next_horizon = Deadline(HORIZON_SECONDS)
+                if self._next_pruning.passed:
+                    self.prune(stop, beat)
+                    self.give_times(stop, beat)
+                    self._next_pruning = Deadline(PRUNE_SECONDS)
+                    self._retry_soon()
+                for name, sentence in self._ringing.items():  # an alarm that nobody renews is over
+                    self._alarms.ring(name, sentence)
         except DatabaseAway as trouble:
             self._repeats.say(log, logging.INFO, f"housekeeping waits: {trouble}")
             stop.wait(PAUSE_SECONDS)
-
-    def _keep_house(self, stop: threading.Event, beat: Beat) -> None:
-        self.give_times(stop, beat)
-        self._retry_soon()
-        self._attempt("delta_floor", self._floor.begin)
-        while not stop.wait(FOLD_SECONDS):
-            beat()
-            self.fold(stop, beat)
-            if not self._placed and self._next_placing.passed:
-                self.place_statuses()
-            if self._next_horizon.passed:
-                self._attempt("horizon", self._horizon.look)
-                self._next_horizon = Deadline(HORIZON_SECONDS)
-            if self._next_pruning.passed:
-                self.prune(stop, beat)
-                self.give_times(stop, beat)
-                self._next_pruning = Deadline(PRUNE_SECONDS)
-                self._retry_soon()
-            for name, sentence in self._ringing.items():  # an alarm that nobody renews is over
-                self._alarms.ring(name, sentence)
 
     def fold(self, stop: threading.Event, beat: Beat) -> int:
         """Fold the counts until few rows are left; return how many were folded."""

@@ -52,7 +52,7 @@ class KafkaService:
         self._consumer = ConsumerThread(settings, database, commands, self._cluster, alarms, traffic, self.wake)
         self._housekeeping = Housekeeping(Pool(database, 1, WORKER_STATEMENT_MS), partial(ages, settings), alarms)
         watched = WatchTable(Pool(database, 1), alarms.holder)
-        self.watch = Watch(settings, watched, alarms, lambda: self.threads, self._leads)
+        self.watch = Watch(settings, watched, alarms, lambda: self.threads, self.leads)
         self.relays = [
             self._relay(lanes.EVENTS, settings.events_topic, settings.relay_poll_ms / 1000),
             self._relay(lanes.DEAD_LETTERS, settings.dead_letter_topic, DEAD_LETTER_POLL_SECONDS),
@@ -140,5 +140,6 @@ class KafkaService:
         self._alarms.wake()
         return [thread.name for thread in threads if not thread.join(max(deadline.remaining, 0))]
 
-    def _leads(self) -> list[str]:
+    def leads(self) -> list[str]:
+        """Return the lanes that this process relays."""
         return [relay.lane for relay in self.relays if relay.leading]

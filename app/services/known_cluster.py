@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from app.config.config import Settings
 from app.database import cluster_sql as sql
 from app.database.pool import Pool
-from app.kafka.cluster import holds_only_younger
+from app.kafka.topics import holds_only_younger
 from app.utils.alarms import Alarms
 from app.utils.deadline import Deadline
 from app.utils.supervisor import Beat, Work

@@ -106,17 +106,14 @@ class Watch:
             return None
         self.broker = {"ok": True, "reason": None}
         kafka_is_away.clear()
-        self._judge_topics(topics, found)
-        return topics
-
-    def _judge_topics(self, topics: Mapping[str, TopicView], found: Found) -> None:
-        """Ring for what two looks find: an election, or a topic that the service is making, is over by then."""
         wrong = judge(self.settings, topics)
         alarms = wrong.alarms()
+        # Two looks must find it: an election, or a topic that the service is making, is over by then.
         found |= {name: (sentence, "") for name, sentence in alarms.items() if name in self._suspected}
         self._suspected = set(alarms)
         found |= {name: (sentence, "") for name, sentence in self._kafka.shape(topics).items()}
         self.topics = {"ok": not alarms, **asdict(wrong)}
+        return topics
 
     # What waits, in one process at a time
 
@@ -208,7 +205,8 @@ class Watch:
             lane = thread.name.removeprefix("relay-")
             if lane == thread.name:
                 continue
-            complaints = self._kafka.reasons.latest(self._topic_of(lane)) if lane in self.leads() else []
+            topic = self.settings.events_topic if lane == "events" else self.settings.dead_letter_topic
+            complaints = self._kafka.reasons.latest(topic) if lane in self.leads() else []
             if self._stands(lane) and (failed or complaints):
                 self._find_stalled(lane, explained(listed(complaints)) if complaints else _reason(thread), found)
 
@@ -218,9 +216,6 @@ class Watch:
         if now is None or before is None or now.oldest_id is None:
             return False
         return now.age >= EARLY_SECONDS and now.oldest_id == before.oldest_id
-
-    def _topic_of(self, lane: str) -> str:
-        return self.settings.events_topic if lane == "events" else self.settings.dead_letter_topic
 
     def _in_trouble(self) -> bool:
         return any(

@@ -36,14 +36,14 @@ class _Raised:
     last: float
     count: int = 0
     unsaved: int = 0
-    saved_at: float | None = None
+    saved_at: float = 0.0
     saved_as: tuple[str, str] | None = None
 
     @property
     def is_due(self) -> bool:
         """Whether the table should hear of the alarm."""
-        new = self.saved_at is None or self.saved_as != (self.sentence, self.evidence)
-        return new or (self.unsaved > 0 and time.monotonic() - (self.saved_at or 0) > ALARM_RENEW_SECONDS)
+        is_new = self.saved_as != (self.sentence, self.evidence)
+        return is_new or (self.unsaved > 0 and time.monotonic() - self.saved_at > ALARM_RENEW_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +52,6 @@ class Unsaved:
 
     ended: frozenset[str]
     due: Sequence[tuple[_Raised, Change]]
-
-    @property
-    def changes(self) -> list[Change]:
-        """The changes, for the table."""
-        return [change for _, change in self.due]
 
 
 class Alarms:

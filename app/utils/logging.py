@@ -55,12 +55,7 @@ class Repeats:
         """Log the line, unless it was said in the last seconds."""
         left_out = self.admit(line)
         if left_out is not None:
-            log.log(level, "%s%s", line, again(left_out))
-
-
-def again(left_out: int) -> str:
-    """Return the end of a line that stands for others which were left out."""
-    return f" ({left_out} more like this meanwhile)" if left_out else ""
+            log.log(level, "%s%s", line, f" ({left_out} more like this meanwhile)" if left_out else "")
 
 
 class Libraries(logging.Filter):
