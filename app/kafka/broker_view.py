@@ -121,7 +121,6 @@ class KafkaView:
         return {place.partition: known.offset for place, known in found.items() if known.offset >= 0}
 
     def members(self, name: str) -> list[Member]:
-        """Return the members of the commands' group."""
         group = self._settings.group_id
         described = self._client().describe_groups([group]).get(group, {})
         return [_member(member, name) for member in described.get("members", ())]

@@ -62,7 +62,6 @@ class EventReader:
         self._too_old = False
 
     def close(self) -> None:
-        """Close the consumer."""
         try:
             self._consumer.close(autocommit=False, timeout_ms=CLOSE_MS)
         except KafkaError as error:

@@ -87,7 +87,6 @@ def commands_topic(settings: Settings) -> Topic:
 
 
 def cluster_id(settings: Settings) -> str:
-    """Return the id of the cluster at our addresses."""
     with _admin(settings) as admin:
         found: str = cluster_of(admin).get("cluster_id") or ""
     return found

@@ -14,7 +14,7 @@ class SendFailed(Exception):
 class RecordRefused(SendFailed):
     """The broker will never take this record; a person must decide."""
 
-    def __init__(self, sentence: str, event_id: uuid.UUID | None = None) -> None:
+    def __init__(self, sentence: str, event_id: uuid.UUID) -> None:
         super().__init__(sentence)
         self.event_id = event_id
 

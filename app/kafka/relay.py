@@ -124,7 +124,7 @@ class Relay:
             done = leader.step()
         except RecordRefused as error:
             RELAY_FAILURES.labels(self.lane).inc()
-            if leader.pass_by(error):
+            if leader.lease.pass_by(error.event_id, str(error)):
                 self.alarms.happened(f"{self.lane}_refused", str(error))
                 return None
             self.alarms.ring(f"relay_{self.lane}", str(error))
@@ -201,10 +201,6 @@ class Leader:
         sent = self.events.send(send, self.lease.require_valid, self._renew) if send else Sent()
         done += self._confirm(sent, [row for row in (*aside, *fresh) if row.event_id in in_log])
         return done + sum(map(len, wait.values()))
-
-    def pass_by(self, refused: RecordRefused) -> bool:
-        """Store why the record was refused; tell whether the lane leaves it out from now on."""
-        return refused.event_id is not None and self.lease.pass_by(refused.event_id, str(refused))
 
     def _renew(self) -> None:
         self.lease.renew()

@@ -64,11 +64,11 @@ class AlarmKeeper:
     def _synchronise(self) -> None:
         """Tell the table what is new, and learn what the others ring, which works where telling fails."""
         try:
-            unsaved = self._alarms.unsaved()
-            if unsaved.ended:
-                self._table.end(self._alarms.holder, unsaved.ended)
-            if unsaved.due:
-                self._table.keep([change for _, change in unsaved.due])
-            self._alarms.saved(unsaved)
+            ended, due = self._alarms.unsaved()
+            if ended:
+                self._table.end(self._alarms.holder, ended)
+            if due:
+                self._table.keep([change for _, change in due])
+            self._alarms.saved((ended, due))
         finally:
             self._alarms.learn(self._table.open())

@@ -24,7 +24,7 @@ from app.services.watch import Watch
 from app.utils.alarms import Alarms
 from app.utils.deadline import Deadline
 from app.utils.limits import THREADS_STOP_SECONDS, WORKER_STATEMENT_MS
-from app.utils.supervisor import Beat, SupervisedThread
+from app.utils.supervisor import Beat, SupervisedThread, Work
 from app.utils.traffic import Traffic
 
 log = logging.getLogger(__name__)
@@ -61,22 +61,18 @@ class KafkaService:
 
     def _threads(self) -> list[SupervisedThread]:
         is_ready, whenever_ready = self.schema.is_ready, self.schema.whenever_ready
-        threads = [
-            SupervisedThread("schema", self.schema.run),
-            SupervisedThread("alarms", partial(self._alarm_keeper.run, ready=is_ready)),
-        ]
-        if not self._settings.consumes:
-            return threads
-        return [
-            *threads,
-            SupervisedThread("consumer", whenever_ready(self._consumer.run)),
-            SupervisedThread("housekeeping", whenever_ready(self._housekeeping.run)),
-            SupervisedThread("watch", partial(self.watch.run, ready=is_ready)),
-            *(
-                SupervisedThread(f"relay-{relay.lane}", whenever_ready(partial(self._run_relay, relay)))
-                for relay in self.relays
-            ),
-        ]
+        works: dict[str, Work] = {
+            "schema": self.schema.run,
+            "alarms": partial(self._alarm_keeper.run, ready=is_ready),
+        }
+        if self._settings.consumes:
+            works |= {
+                "consumer": whenever_ready(self._consumer.run),
+                "housekeeping": whenever_ready(self._housekeeping.run),
+                "watch": partial(self.watch.run, ready=is_ready),
+                **{f"relay-{relay.lane}": whenever_ready(partial(self._run_relay, relay)) for relay in self.relays},
+            }
+        return [SupervisedThread(name, work) for name, work in works.items()]
 
     def _relay(self, lane: lanes.Lane, topic: str, poll_seconds: float) -> Relay:
         return Relay(

@@ -1,6 +1,7 @@
 """One alarm as a value: what the memory of a process, the table of alarms and `/readyz` say of it."""
 
 import functools
+import itertools
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -64,23 +65,16 @@ def merged(alarms: Iterable[Alarm]) -> dict[str, Alarm]:
     """Return one alarm per name, where several processes hold it: the latest sentence, the first begin, all counts."""
     found: dict[str, Alarm] = {}
     for alarm in sorted(alarms, key=lambda alarm: alarm.last):
-        before = found.get(alarm.name)
-        since = alarm.since if before is None else min(before.since, alarm.since)
-        count = alarm.count + (before.count if before is not None else 0)
-        found[alarm.name] = replace(alarm, since=since, count=count)
+        before = found.get(alarm.name, replace(alarm, count=0))
+        found[alarm.name] = replace(alarm, since=min(before.since, alarm.since), count=before.count + alarm.count)
     return dict(sorted(found.items()))
 
 
 @functools.lru_cache(maxsize=2 * MOST_KEPT)
 def kind_of(name: str) -> str:
     """Return the part of the name before its first number, which all alarms of a kind have in common."""
-    words = name.split("_")
-    kind = words[:1]
-    for word in words[1:]:
-        if re.search("[0-9]", word):
-            break
-        kind.append(word)
-    return "_".join(kind)
+    first, *others = name.split("_")
+    return "_".join([first, *itertools.takewhile(lambda word: not re.search("[0-9]", word), others)])
 
 
 def clean(text: str, longest: int = LONGEST_TEXT) -> str:

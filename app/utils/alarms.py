@@ -46,12 +46,8 @@ class _Raised:
         return is_new or (self.unsaved > 0 and time.monotonic() - self.saved_at > ALARM_RENEW_SECONDS)
 
 
-@dataclass(frozen=True, slots=True)
-class Unsaved:
-    """What the table does not know: the names of conditions that are over, and alarms with what is new of them."""
-
-    ended: frozenset[str]
-    due: Sequence[tuple[_Raised, Change]]
+Unsaved = tuple[frozenset[str], Sequence[tuple[_Raised, Change]]]
+"""What the table does not know: the names of conditions that are over, and alarms with what is new of them."""
 
 
 class Alarms:
@@ -132,13 +128,14 @@ class Alarms:
                 for name, raised in kept.items()
                 if raised.is_due
             ]
-        return Unsaved(ended, due)
+        return ended, due
 
     def saved(self, unsaved: Unsaved) -> None:
         """Note that the table has what `unsaved` returned; a happening that it has is kept there alone."""
+        ended, due = unsaved
         with self._lock:
-            self._ended -= unsaved.ended - self._conditions.keys()
-            for raised, change in unsaved.due:
+            self._ended -= ended - self._conditions.keys()
+            for raised, change in due:
                 raised.unsaved -= change.count
                 raised.saved_at, raised.saved_as = time.monotonic(), (change.sentence, change.evidence)
                 if change.holder == NOBODY and not raised.unsaved:

@@ -93,7 +93,6 @@ class TextFormatter(logging.Formatter):
     """One line per message: control characters are escaped, so a caller's line break begins no line."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        """Return the line."""
         record.message = _CONTROL.sub(lambda found: repr(found[0])[1:-1], record.message)
         return super().formatMessage(record)
 
@@ -102,7 +101,6 @@ class JsonFormatter(logging.Formatter):
     """One JSON object per line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line."""
         line: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
             "level": record.levelname,

@@ -38,7 +38,6 @@ class SupervisedThread:
         self.last_error: str | None = None
 
     def start(self) -> None:
-        """Start the thread."""
         self._thread.start()
 
     def ask_to_stop(self) -> None:
