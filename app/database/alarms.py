@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 
 from app.database.pool import Pool
 from app.database.statement import Statement
-from app.utils.alarm import EXPIRED, NOBODY, OVER, Alarm, Change
+from app.utils.alarms import EXPIRED, NOBODY, OVER, Alarm, Change
 from app.utils.deadline import Deadline
 from app.utils.limits import ALARM_LEASE_SECONDS
 

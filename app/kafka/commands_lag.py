@@ -7,6 +7,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from kafka.errors import KafkaError
@@ -73,7 +74,10 @@ class CommandsLag:
             self._id = topic.id
         self._peeks = PEEKS
         bounds = self._view.bounds(self._topic, topic)
-        committed = self._committed([partition for partition in bounds if partition not in stored])
+        committed: dict[int, int] = {}
+        if new := [partition for partition in bounds if partition not in stored]:
+            with suppress(KafkaError):
+                committed = self._view.committed(self._topic, new)
         found = {}
         for partition in sorted(topic.leaders):
             if partition not in bounds:
@@ -98,14 +102,6 @@ class CommandsLag:
         seconds = self._ends.setdefault(partition, Ends()).look(first, end)
         held = bounds.committed <= first < end
         return Waiting(first if first < end else None, max(end - first, 0), seconds, held)
-
-    def _committed(self, partitions: list[int]) -> dict[int, int]:
-        if not partitions:
-            return {}
-        try:
-            return self._view.committed(self._topic, partitions)
-        except KafkaError:
-            return {}
 
     def _peek(self, partition: int, first: int, end: int) -> int:
         """Return the first offset that waits: a marker at the end of a transaction has an offset, and is no record."""

@@ -12,7 +12,7 @@ from app.models.operator_errors import NotFound, NotPossible
 from app.models.service_tables import alarms
 from app.operations.audit import Change, Operator
 from app.operations.transaction import transaction
-from app.utils.alarm import ACKNOWLEDGED, ENDS_BY_ITSELF, EXPIRED, NOBODY
+from app.utils.alarms import ACKNOWLEDGED, ENDS_BY_ITSELF, EXPIRED, NOBODY
 from app.utils.limits import ALARM_LEASE_SECONDS
 
 BY_PERSON = "when a person acknowledges it"

@@ -3,7 +3,7 @@
 The relay and lists do not walk over such rows (database/floor.py), but the tables grow, and a new leader walks once.
 """
 
-from dataclasses import dataclass
+import time
 from datetime import UTC, datetime
 
 from app.database.pool import Pool
@@ -20,26 +20,13 @@ MOVED_ON = 1000  # transactions since then: a replica or slot has no time, and s
 STEP_SECONDS = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
-    """Since when we see what a session, slot or prepared transaction holds."""
-
-    seen: str
-    harmful: Deadline
-    long: Deadline
-
-    @classmethod
-    def from_now(cls) -> "_Held":
-        return cls(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}", Deadline(HARMFUL_SECONDS), Deadline(HELD_SECONDS))
-
-
 class Horizon:
     """The snapshots that are held, as one process saw them look by look."""
 
     def __init__(self, pool: Pool, alarms: Alarms) -> None:
         self._pool = pool
         self._alarms = alarms
-        self._held: dict[tuple[str, str], _Held] = {}  # by holder and oldest transaction
+        self._held: dict[tuple[str, str], tuple[float, str]] = {}  # first look, by holder and oldest transaction
 
     def look(self) -> int:
         """Ring for the oldest snapshot that is held for too long, or end the alarm; return how many there are.
@@ -47,13 +34,14 @@ class Horizon:
         Raises as Pool.run does.
         """
         rows = self._pool.run(HORIZON, (), Deadline(STEP_SECONDS))
-        before = self._held
-        self._held = {(row[0], row[2]): before.get((row[0], row[2])) or _Held.from_now() for row in rows}
+        this_look, before = (time.monotonic(), f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}"), self._held
+        self._held = {(row[0], row[2]): before.get((row[0], row[2]), this_look) for row in rows}
         for holder, remedy, xmin, began, seconds, idle, age, dead in rows:
-            held = self._held[holder, xmin]
-            is_long = held.long.passed and age >= MOVED_ON if seconds is None else seconds >= HELD_SECONDS
-            if held.harmful.passed and (is_long or idle >= FORGOTTEN_SECONDS or dead >= MANY):
-                self._ring(holder, began or held.seen, remedy)
+            first_look, seen = self._held[holder, xmin]
+            held = this_look[0] - first_look
+            is_long = held >= HELD_SECONDS and age >= MOVED_ON if seconds is None else seconds >= HELD_SECONDS
+            if held >= HARMFUL_SECONDS and (is_long or idle >= FORGOTTEN_SECONDS or dead >= MANY):
+                self._ring(holder, began or seen, remedy)
                 return len(rows)
         self._alarms.clear(ALARM)
         return len(rows)

@@ -7,6 +7,7 @@ The thread starts with the first line of a process. gunicorn's master logs befor
 neither its parent's thread nor its parent's lines to write. The master loads this file by its path.
 """
 
+import contextlib
 import logging
 import os
 import select
@@ -87,11 +88,9 @@ class LogWriter(logging.Handler):
         if self._thread is not None and self._thread.is_alive():
             return
         thread = threading.Thread(target=self._write_on, name="log", daemon=True)
-        try:
+        with contextlib.suppress(RuntimeError):  # the system has no thread left: the next line tries again
             thread.start()
-        except RuntimeError:  # the system has no thread left: the next line tries again
-            return
-        self._thread = thread
+            self._thread = thread
 
     def _write_on(self) -> None:
         # A signal that this thread received would not wake gunicorn's master.

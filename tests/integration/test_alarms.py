@@ -9,8 +9,7 @@ from app.database.alarms import AlarmTable
 from app.database.database import Database
 from app.database.pool import Pool
 from app.services import alarms as subject
-from app.utils.alarm import MOST_KEPT
-from app.utils.alarms import OVERFLOW, Alarms
+from app.utils.alarms import MOST_KEPT, OVERFLOW, Alarms
 from tests.harness.terminal import Terminal
 from tests.harness.world import World, service_of, wait_for
 

@@ -5,8 +5,7 @@ import time
 
 import pytest
 
-from app.utils import alarm
-from app.utils.alarms import Alarms
+from app.utils.alarms import Alarms, kind_of
 from app.utils.limits import ALARM_LEASE_SECONDS
 from app.utils.metrics import ALARMS
 
@@ -88,7 +87,7 @@ def test_what_no_table_can_hold_is_shown_too() -> None:
     ],
 )
 def test_the_kind_of_an_alarm_is_what_stands_before_its_numbers(name: str, kind: str) -> None:
-    assert alarm.kind_of(name) == kind
+    assert kind_of(name) == kind
 
 
 def test_the_metric_counts_by_kind_and_goes_back_to_nothing() -> None:
