@@ -54,7 +54,7 @@ def test_of_twenty_runners_exactly_one_wins(new_caller: NewCaller, tables: Table
     """[R5] [R8]: the nineteen others are refused cleanly, and remembered."""
     order_id = new_caller().new("CREATED")
     names = [f"runner-{number}" for number in range(RUNNERS)]
-    answers = zip(names, at_once([partial(new_caller().accept, order_id, name) for name in names]), strict=True)
+    answers = list(zip(names, at_once([partial(new_caller().accept, order_id, name) for name in names]), strict=True))
     winners = [name for name, answer in answers if answer.status_code == 200]
     refusals = {(answer.status_code, answer.json.get("code")) for name, answer in answers if name not in winners}
     assert (len(winners), refusals) == (1, {(400, "order_taken")})
