@@ -47,7 +47,7 @@ class AlarmKeeper:
                 self._table.tidy()
                 self._ring_if_nobody_watches()
         except DatabaseError as error:
-            reason = str(error).partition("\n")[0]
+            reason = error.reason
             if reason != self._trouble:
                 log.warning("alarms stay with this process: %s", reason)
             self._trouble = reason

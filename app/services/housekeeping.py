@@ -185,9 +185,8 @@ class Housekeeping:
             self._alarms.clear(name)
         return done
 
-    def _note_failure(self, name: str, error: Exception) -> None:
-        reason = str(error).partition("\n")[0]
-        sentence = f"Housekeeping fails: {reason}"
+    def _note_failure(self, name: str, error: DatabaseError) -> None:
+        sentence = f"Housekeeping fails: {error.reason}"
         if name not in self._failing:
             log.warning("%s: %s", name, sentence)
         patience = 0 if name in SELDOM else FAILING_SECONDS

@@ -50,7 +50,7 @@ def retire(monkeypatch: pytest.MonkeyPatch, relay: Relay) -> None:
     def never(*_: object) -> None:
         raise LeaseLost("retired")
 
-    monkeypatch.setattr(relay, "_acquire_lease", never)
+    monkeypatch.setattr(relay, "acquire_lease", never)
 
 
 def assert_no_twin(world: World, records: int) -> None:

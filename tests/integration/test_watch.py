@@ -190,7 +190,8 @@ def test_nothing_is_known_of_what_waits_while_nobody_watches(untouched: World) -
 
 def test_a_broker_that_is_away_is_shown_in_one_sentence_and_keeps_http_ready(world: World, broker: FaultBroker) -> None:
     app = world.start()
-    wait_for(lambda: part(app, "broker")["ok"], "the broker")
+    wait_for(lambda: lag(app) == NOTHING_WAITS, "no lag")
+    assert metric(app, 'order_commands_lag{partition="0"}') == 0
     try:
         broker.kill()
         sentence = alarm(world, "broker_away", 15)
