@@ -45,23 +45,6 @@ class KafkaEventLog(EventLog):
         self._late: list[_Appended] = []
         self._late_since = 0.0
 
-    def require_topic(self) -> None:
-        """Opening a topic that is gone makes it anew; opening another one reads it back.
-
-        The producer would wait for its own time-out with each record, and with those behind it.
-        """
-        if self._producer.partitions() is None:
-            self._gone_since = self._gone_since or time.monotonic()
-            if time.monotonic() > self._gone_since + GONE_SECONDS:
-                raise SendFailed(f"topic {self._topic} is not there any more")
-            return
-        self._gone_since = None
-        if is_other_topic(self._producer.topic_id() or NO_ID, self.topic_id):
-            raise SendFailed(f"topic {self._topic} was made anew")
-
-    def partitions(self) -> int:
-        return self._producer.partitions() or 0
-
     def partition(self, record: Outgoing, count: int) -> int:
         """Return the default partitioner's choice [K2]; a record without a key has one too, and always the same."""
         key = record.key
@@ -70,7 +53,8 @@ class KafkaEventLog(EventLog):
         return (_hash(key) if len(key) <= LONGEST_KEY else _hash.__wrapped__(key)) % count
 
     def epochs(self) -> Mapping[int, int]:
-        return {partition: self._producer.epoch(partition) for partition in range(self.partitions())}
+        self._require_topic()
+        return {partition: self._producer.epoch(partition) for partition in range(self._producer.partitions() or 0)}
 
     def leader_ends(self, partitions: Collection[int]) -> Mapping[int, LogEnd | str]:
         return self._open_reader().leader_ends(partitions)
@@ -114,7 +98,7 @@ class KafkaEventLog(EventLog):
     def late(self) -> Sent:
         if self._producer.failure is not None:
             raise self._producer.failure
-        self.require_topic()
+        self._require_topic()
         done: list[_Appended] = []
         late: list[_Appended] = []
         left: dict[int, list[Outgoing]] = {partition: [] for partition, _, _ in self._late}
@@ -137,6 +121,20 @@ class KafkaEventLog(EventLog):
         """Close what is open for reading; the producer belongs to `open_events`."""
         if self._reader is not None:
             self._reader.close()
+
+    def _require_topic(self) -> None:
+        """Raise SendFailed where the topic is gone or another one: opening it makes it anew, or reads it back.
+
+        The producer would wait for its own time-out with each record, and with those behind it.
+        """
+        if self._producer.partitions() is None:
+            self._gone_since = self._gone_since or time.monotonic()
+            if time.monotonic() > self._gone_since + GONE_SECONDS:
+                raise SendFailed(f"topic {self._topic} is not there any more")
+            return
+        self._gone_since = None
+        if is_other_topic(self._producer.topic_id() or NO_ID, self.topic_id):
+            raise SendFailed(f"topic {self._topic} was made anew")
 
     def _offsets(self, done: Sequence[_Appended]) -> dict[int, list[int]]:
         """Return the offsets of the records, as far as they are known, by partition. Raises SendFailed."""

@@ -148,7 +148,7 @@ def _send(settings: Settings, topic: str, record: Outgoing, require: Callable[[s
             raise SendFailed
 
     with event_topic.open_events(settings, topic, require) as log:
-        sent = log.send([(log.partition(record, log.partitions()), record)], lambda: None, hold)
+        sent = log.send([(log.partition(record, len(log.epochs())), record)], lambda: None, hold)
         while not sent.positions:
             hold()
             time.sleep(LOOK_SECONDS)

@@ -61,17 +61,12 @@ class EventLog(Protocol):
 
     topic_id: uuid.UUID
 
-    def require_topic(self) -> None:
-        """Return where the topic that was opened is still there, as last heard. Raises SendFailed."""
-
-    def partitions(self) -> int:
-        """Return how many partitions the topic has, as last heard."""
-
     def partition(self, record: Outgoing, count: int) -> int:
         """Return the record's partition in a topic of `count` partitions."""
 
     def epochs(self) -> Mapping[int, int]:
-        """Return the epoch of each partition's leader, as last heard; -1 where there is none."""
+        """Return the epoch of each partition's leader, as last heard; -1 where there is none. Raises SendFailed where
+        the topic that was opened is gone."""
 
     def leader_ends(self, partitions: Collection[int]) -> Mapping[int, LogEnd | str]:
         """Return where the logs of these partitions' leaders end, or why a leader does not say. Blocks for a moment."""

@@ -169,14 +169,14 @@ class ReadBack:
                 partition.since += slept
 
     def _follow_topic(self) -> None:
-        self.events.require_topic()
-        for number in range(len(self._partitions), self.events.partitions()):
+        epochs = self.events.epochs()
+        for number in range(len(self._partitions), len(epochs)):
             self._partitions[number] = _Partition(self.now())
         if not self.count:
             self.count = self._count_before()
-        for number, epoch in self.events.epochs().items():
-            partition = self._partitions.get(number)
-            if partition is not None and partition.read and not partition.late and epoch > partition.epoch >= 0:
+        for number, epoch in epochs.items():
+            partition = self._partitions[number]
+            if partition.read and not partition.late and epoch > partition.epoch >= 0:
                 partition.close("has another leader", self.now())
 
     def _count_before(self) -> int:

@@ -61,10 +61,7 @@ class KafkaService:
 
     def _threads(self) -> list[SupervisedThread]:
         is_ready, whenever_ready = self.schema.is_ready, self.schema.whenever_ready
-        works: dict[str, Work] = {
-            "schema": self.schema.run,
-            "alarms": partial(self._alarm_keeper.run, ready=is_ready),
-        }
+        works: dict[str, Work] = {"schema": self.schema.run}
         if self._settings.consumes:
             works |= {
                 "consumer": whenever_ready(self._consumer.run),
@@ -72,6 +69,7 @@ class KafkaService:
                 "watch": partial(self.watch.run, ready=is_ready),
                 **{f"relay-{relay.lane}": whenever_ready(partial(self._run_relay, relay)) for relay in self.relays},
             }
+        works["alarms"] = partial(self._alarm_keeper.run, ready=is_ready)  # stops last: it stores what the others ring
         return [SupervisedThread(name, work) for name, work in works.items()]
 
     def _relay(self, lane: lanes.Lane, topic: str, poll_seconds: float) -> Relay:
@@ -111,10 +109,9 @@ class KafkaService:
 
     def stop(self) -> None:
         """Ask every thread to stop and wait for all, THREADS_STOP_SECONDS at the longest."""
-        last = [thread for thread in self.threads if thread.name == "alarms"]  # it stores what the others ring
         deadline = Deadline(THREADS_STOP_SECONDS)
-        late = self._stop([thread for thread in self.threads if thread not in last], deadline)
-        late += self._stop(last, Deadline(max(deadline.remaining, ALARMS_STOP_SECONDS)))
+        late = self._stop(self.threads[:-1], deadline)
+        late += self._stop(self.threads[-1:], Deadline(max(deadline.remaining, ALARMS_STOP_SECONDS)))
         if late:
             log.error("did not stop in %s s: %s", THREADS_STOP_SECONDS, ", ".join(late))
         log.info("stopped")

@@ -250,13 +250,6 @@ class EventTopic:
         self._broken: set[int] = set()  # and takes none after one that it misses
         self._late: list[tuple[int, Outgoing, Fate, float]] = []
 
-    def require_topic(self) -> None:
-        """Return: the topic is always there."""
-
-    def partitions(self) -> int:
-        """Return how many there are."""
-        return len(PARTITIONS)
-
     def partition(self, record: Outgoing, count: int) -> int:
         """Return the partition of a key."""
         return zlib.crc32(record.key or b"") % count

@@ -61,17 +61,12 @@ class ScriptedTopic:
     def log(self) -> list[uuid.UUID]:
         return self.logs[0]
 
-    def require_topic(self) -> None:
-        if self.gone is not None:
-            raise self.gone
-
-    def partitions(self) -> int:
-        return len(self.logs)
-
     def partition(self, record: Outgoing, count: int) -> int:
         return number_of(record) % count
 
     def epochs(self) -> Mapping[int, int]:
+        if self.gone is not None:
+            raise self.gone
         return {partition: self.leaders.get(partition, 0) for partition in self.logs}
 
     def leader_ends(self, partitions: Collection[int]) -> Mapping[int, LogEnd | str]:
