@@ -4,9 +4,8 @@ When the leader's session dies, PostgreSQL gives the lock to the next relay. Whe
 acknowledges for it; so the server ends a session that is silent for IDLE_MS, and the leader does not send when its last
 proof of life is older than LEASE_SECONDS, which is less.
 
-Rows are looked for above a floor (floor.py): while somebody else holds a snapshot, a look from the beginning would walk
-over every row that was dropped since. Each leader proves a floor of its own, because a person may put a row back below
-an older one.
+Rows are looked for above a floor (floor.py). Each leader proves a floor of its own, because a person may put a row back
+below an older one.
 """
 
 import contextlib

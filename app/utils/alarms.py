@@ -95,6 +95,9 @@ class _Raised:
         is_new = self.saved_as != (self.sentence, self.evidence)
         return is_new or (self.unsaved > 0 and time.monotonic() - self.saved_at > ALARM_RENEW_SECONDS)
 
+    def change(self, name: str, holder: str) -> Change:
+        return Change(name, holder, self.sentence, self.evidence, int(time.monotonic() - self.since), self.unsaved)
+
 
 Unsaved = tuple[frozenset[str], Sequence[tuple[_Raised, Change]]]
 """What the table does not know: the names of conditions that are over, and alarms with what is new of them."""
@@ -168,12 +171,8 @@ class Alarms:
         with self._lock:
             self._open()  # conditions that were not renewed are over
             ended = frozenset(self._ended)
-            now = time.monotonic()
             due = [
-                (
-                    raised,
-                    Change(name, holder, raised.sentence, raised.evidence, int(now - raised.since), raised.unsaved),
-                )
+                (raised, raised.change(name, holder))
                 for holder, kept in ((self.holder, self._conditions), (NOBODY, self._happenings))
                 for name, raised in kept.items()
                 if raised.is_due
