@@ -7,14 +7,13 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import Field, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from dotenv import dotenv_values
 
 from app.config.groups import HttpSettings, KafkaSettings, PostgresSettings, ProcessSettings, RetentionSettings
-from app.database.url import without_secrets
 
 ENV_FILE = Path(__file__).resolve().parents[2] / ".env"
 """The only `.env` that is read: those of the folders above belong to other programs."""
@@ -66,9 +65,12 @@ class Settings(RetentionSettings, ProcessSettings, HttpSettings, KafkaSettings, 
 
     def __repr__(self) -> str:
         """Show the settings without secrets, for the log."""
-        values = {setting.name: getattr(self, setting.name) for setting in fields(self)}
-        values |= {name: without_secrets(url) for name, url in values.items() if name.endswith("database_url") and url}
-        return f"Settings({', '.join(f'{name}={value!r}' for name, value in values.items())})"
+        shown = (f"{setting.name}={self._shown(setting)!r}" for setting in fields(self))
+        return f"Settings({', '.join(shown)})"
+
+    def _shown(self, setting: Field[Any]) -> Any:
+        value, redact = getattr(self, setting.name), setting.metadata["redact"]
+        return redact(value) if redact else value
 
 
 def _parsed(metadata: Mapping[str, Any], environment: Mapping[str, str]) -> Any:
@@ -77,7 +79,7 @@ def _parsed(metadata: Mapping[str, Any], environment: Mapping[str, str]) -> Any:
     try:
         return metadata["parse"](value)
     except ValueError as error:
-        shown = "" if variable.endswith("DATABASE_URL") else f" (it is {value[:100]!r})"
+        shown = "" if metadata["redact"] else f" (it is {value[:100]!r})"
         raise SettingsError(f"{variable} {error}{shown}") from None
 
 

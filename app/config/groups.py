@@ -6,11 +6,24 @@ from typing import Any
 
 from app.config import parsers
 from app.config.parsers import Network, choice, number, topic
-from app.database.url import normalized
+from app.database.url import normalized, without_secrets
 
 
-def _setting(variable: str, default: str, parse: Callable[[str], Any], meaning: str) -> Any:
-    return field(metadata={"variable": variable, "default": default, "parse": parse, "meaning": meaning})
+def setting(
+    variable: str,
+    default: str,
+    parse: Callable[[str], Any],
+    meaning: str,
+    *,
+    redact: Callable[[Any], str] | None = None,
+) -> Any:
+    """Declare a setting. `redact`: it holds a secret; returns what the log may show of its value."""
+    declared = {"variable": variable, "default": default, "parse": parse, "meaning": meaning, "redact": redact}
+    return field(metadata=declared)
+
+
+def _redacted_url(url: str) -> str:
+    return url and without_secrets(url)
 
 
 def _other_database_url(value: str) -> str:
@@ -21,22 +34,24 @@ def _other_database_url(value: str) -> str:
 class PostgresSettings:
     """PostgreSQL."""
 
-    database_url: str = _setting(
+    database_url: str = setting(
         "DATABASE_URL",
         "postgresql://postgres:postgres@localhost:5432/order_db",
         normalized,
         "PostgreSQL 14 or newer; several hosts in libpq's form or in SQLAlchemy's",
+        redact=_redacted_url,
     )
-    worker_database_url: str = _setting(
+    worker_database_url: str = setting(
         "WORKER_DATABASE_URL",
         "",
         _other_database_url,
         "another address of the same database without a pooler, for the Kafka threads, migrations and `flask orders`",
+        redact=_redacted_url,
     )
-    database_pool: int = _setting(
+    database_pool: int = setting(
         "DATABASE_POOL", "16", number(1, 200), "maximum database connections for the requests of one process"
     )
-    schema: str = _setting(
+    schema: str = setting(
         "SCHEMA",
         "ensure",
         choice("ensure", "check"),
@@ -48,39 +63,37 @@ class PostgresSettings:
 class KafkaSettings:
     """Kafka."""
 
-    bootstrap_servers: tuple[str, ...] = _setting(
+    bootstrap_servers: tuple[str, ...] = setting(
         "KAFKA_BOOTSTRAP_SERVERS", "localhost:9092", parsers.servers, "Kafka brokers, a comma list of host:port"
     )
-    commands_topic: str = _setting("KAFKA_COMMANDS_TOPIC", "order_commands", topic, "topic of the commands")
-    events_topic: str = _setting("KAFKA_EVENTS_TOPIC", "order_events", topic, "topic of events and replies")
-    dead_letter_topic: str = _setting(
+    commands_topic: str = setting("KAFKA_COMMANDS_TOPIC", "order_commands", topic, "topic of the commands")
+    events_topic: str = setting("KAFKA_EVENTS_TOPIC", "order_events", topic, "topic of events and replies")
+    dead_letter_topic: str = setting(
         "KAFKA_DEAD_LETTER_TOPIC", "order_commands.dlq", topic, "topic of unreadable commands"
     )
-    topic_partitions: int = _setting(
+    topic_partitions: int = setting(
         "KAFKA_TOPIC_PARTITIONS", "3", number(1, 1000), "partitions of a topic that the service creates"
     )
-    topic_replication: int = _setting(
+    topic_replication: int = setting(
         "KAFKA_TOPIC_REPLICATION",
         "0",
         number(0, 100),
         "replicas of a topic that the service creates; `0`: the cluster's default",
     )
-    group_id: str = _setting(
-        "KAFKA_GROUP_ID", "order-service-group", parsers.group_id, "consumer group of the commands"
-    )
-    session_timeout_ms: int = _setting(
+    group_id: str = setting("KAFKA_GROUP_ID", "order-service-group", parsers.group_id, "consumer group of the commands")
+    session_timeout_ms: int = setting(
         "KAFKA_SESSION_TIMEOUT_MS",
         "10000",
         number(1000, 300_000),
         "silence after which the group gives a consumer's partitions to another consumer; brokers allow no less than "
         "their `group.min.session.timeout.ms`, usually 6000",
     )
-    consumer_batch: int = _setting("CONSUMER_BATCH", "500", number(1, 10_000), "maximum commands per transaction")
-    relay_batch: int = _setting("RELAY_BATCH", "500", number(1, 10_000), "maximum events per relay batch")
-    relay_poll_ms: int = _setting(
+    consumer_batch: int = setting("CONSUMER_BATCH", "500", number(1, 10_000), "maximum commands per transaction")
+    relay_batch: int = setting("RELAY_BATCH", "500", number(1, 10_000), "maximum events per relay batch")
+    relay_poll_ms: int = setting(
         "RELAY_POLL_MS", "20", number(5, 2000), "interval at which the relay looks for events of other processes"
     )
-    relay_settle_ms: int = _setting(
+    relay_settle_ms: int = setting(
         "RELAY_SETTLE_MS",
         "500",
         number(0, 10_000),
@@ -92,28 +105,28 @@ class KafkaSettings:
 class HttpSettings:
     """HTTP."""
 
-    host: tuple[str, ...] = _setting(
+    host: tuple[str, ...] = setting(
         "HOST",
         "*",
         parsers.hosts,
         "addresses that the HTTP server listens on: `*` is every address, IPv4 and IPv6 where the machine has it; "
         "`localhost`; or a comma list such as `127.0.0.1,::1`",
     )
-    port: int = _setting("PORT", "3000", number(1, 65535), "port of the HTTP server")
-    keep_alive_seconds: int = _setting(
+    port: int = setting("PORT", "3000", number(1, 65535), "port of the HTTP server")
+    keep_alive_seconds: int = setting(
         "KEEP_ALIVE_SECONDS",
         "620",
         number(1, 86_400),
         "how long a connection may be idle; must be longer than a load balancer in front keeps it, which is 60 to 600",
     )
-    forwarded_allow_ips: tuple[Network, ...] = _setting(
+    forwarded_allow_ips: tuple[Network, ...] = setting(
         "FORWARDED_ALLOW_IPS",
         "",
         parsers.networks,
         "proxies whose `X-Forwarded-For`, `-Proto`, `-Host` and `-Prefix` are believed: a comma list of addresses and "
         "networks, `*` for all, empty for none",
     )
-    cors_origins: tuple[str, ...] = _setting(
+    cors_origins: tuple[str, ...] = setting(
         "CORS_ORIGINS", "http://localhost:5173", parsers.origins, "browser origins that may call, a comma list"
     )
 
@@ -122,45 +135,45 @@ class HttpSettings:
 class ProcessSettings:
     """Processes."""
 
-    roles: str = _setting(
+    roles: str = setting(
         "ROLES",
         "all",
         choice("all", "api", "worker"),
         "`all`: HTTP and the Kafka threads; `api`: HTTP only; `worker`: Kafka threads, health and metrics only",
     )
-    web_concurrency: int = _setting("WEB_CONCURRENCY", "1", number(1, 200), "gunicorn worker processes")
-    graceful_timeout: int = _setting(
+    web_concurrency: int = setting("WEB_CONCURRENCY", "1", number(1, 200), "gunicorn worker processes")
+    graceful_timeout: int = setting(
         "GRACEFUL_TIMEOUT", "20", number(1, 300), "seconds that a stopping worker has for its unfinished requests"
     )
-    log_level: str = _setting(
+    log_level: str = setting(
         "LOG_LEVEL",
         "info",
         choice("debug", "info", "warning", "error"),
         "least severe level that is logged; `debug` adds a line per request, command and record sent",
     )
-    log_format: str = _setting("LOG_FORMAT", "text", choice("text", "json"), "format of a log line: `text` or `json`")
+    log_format: str = setting("LOG_FORMAT", "text", choice("text", "json"), "format of a log line: `text` or `json`")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RetentionSettings:
     """How long data is kept."""
 
-    refused_accept_seconds: int = _setting(
+    refused_accept_seconds: int = setting(
         "REFUSED_ACCEPT_SECONDS",
         "15",
         number(0, 3600),
         "how long a refused accept is remembered for the bare `/clearRunner` that follows it",
     )
-    idempotency_key_hours: int = _setting(
+    idempotency_key_hours: int = setting(
         "IDEMPOTENCY_KEY_HOURS", "48", number(24, 8760), "how long the answer to an `Idempotency-Key` is kept"
     )
-    command_identity_days: int = _setting(
+    command_identity_days: int = setting(
         "COMMAND_IDENTITY_DAYS",
         "30",
         number(1, 3650),
         "how long a command is recognised by its bytes; longer where Kafka keeps its topic longer",
     )
-    dead_letter_days: int = _setting(
+    dead_letter_days: int = setting(
         "DEAD_LETTER_DAYS",
         "30",
         number(1, 3650),

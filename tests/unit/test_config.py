@@ -1,8 +1,13 @@
 """Settings: what each variable takes, and the sentence with its name for what it does not take."""
 
+import re
+from dataclasses import dataclass, fields
+
 import pytest
 
 from app.config.config import Settings, SettingsError, gone
+from app.config.groups import setting
+from app.config.parsers import choice
 from tools import settings_page
 
 BAD = [
@@ -181,6 +186,24 @@ def test_the_password_is_not_in_the_sentence_about_a_bad_url(url: str) -> None:
     sentence = refusal("DATABASE_URL", url)
     assert "hidden" not in sentence
     assert sentence.startswith("DATABASE_URL must ")
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class SettingsWithPassword(Settings):
+    password: str = setting("SASL_PASSWORD", "", choice("hidden"), "a password", redact=lambda _: "***")
+
+
+def test_a_setting_that_is_declared_secret_is_shown_nowhere() -> None:
+    assert "password='***'" in repr(SettingsWithPassword.load({"SASL_PASSWORD": "hidden"}))
+    with pytest.raises(SettingsError) as refused:
+        SettingsWithPassword.load({"SASL_PASSWORD": "secret"})
+    assert str(refused.value) == "SASL_PASSWORD must be one of hidden"
+
+
+def test_a_setting_whose_name_speaks_of_a_secret_is_declared_secret() -> None:
+    secret = {one.metadata["variable"] for one in fields(Settings) if one.metadata["redact"]}
+    named = re.compile("URL|PASSWORD|SECRET|TOKEN|CREDENTIAL")
+    assert secret == {one.metadata["variable"] for one in fields(Settings) if named.search(one.metadata["variable"])}
 
 
 @pytest.mark.parametrize(
