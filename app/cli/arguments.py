@@ -25,7 +25,9 @@ ID = Id()
 ROW_ID = click.IntRange(1, 2**63 - 1)
 SECONDS = click.IntRange(1, 86_400)
 
-row_ids = click.argument("ids", metavar="ID...", type=ROW_ID, nargs=-1, required=True)
+row_ids = click.argument(
+    "ids", metavar="ID...", type=ROW_ID, nargs=-1, required=True, callback=lambda _, __, ids: tuple(sorted(set(ids)))
+)
 limit_option = click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="Most rows.")
 bytes_option = click.option(
     "--bytes", "only_bytes", is_flag=True, help="Print nothing but the record's bytes, as they are."

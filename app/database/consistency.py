@@ -97,7 +97,7 @@ CHECKS = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that is wrong, in one sentence with some examples."""
+    """Something that is wrong, in one sentence with EXAMPLES examples at most."""
 
     check: str
     count: int

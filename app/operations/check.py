@@ -7,7 +7,7 @@ from sqlalchemy import func, select
 
 from app.config.config import Settings
 from app.database import consistency
-from app.database.consistency import Finding
+from app.database.consistency import EXAMPLES, Finding
 from app.database.database import Database
 from app.database.pool import Pool
 from app.database.same_database import AnotherDatabase, require_same
@@ -97,5 +97,5 @@ def _of_log(settings: Settings, stored: Stored, late_seconds: int) -> tuple[list
     found += [Finding(alarm, 1, sentence, ()) for alarm, sentence in look.alarms.items()]
     if look.late:
         sentence = f"A command has waited to be handled for over {late_seconds} s, by its own time"
-        found.append(Finding("late_command", len(look.late), sentence, tuple(look.late)))
+        found.append(Finding("late_command", len(look.late), sentence, tuple(look.late[:EXAMPLES])))
     return found, []

@@ -45,10 +45,15 @@ def compare(settings: Settings) -> ClusterChange:
 
 
 def accept(operator: Operator, change: ClusterChange) -> None:
-    """Make the cluster the one to work with from now on. Running instances follow within 5 s."""
+    """Make the cluster the one to work with from now on. Running instances follow within 5 s.
+
+    Raises NotPossible if the known cluster is no longer the one that `compare` has returned.
+    """
     row = {"cluster_id": change.found, "addresses": change.addresses}
     with operator.change("accept-cluster") as made:
-        made.connection.execute(delete(kafka_cluster))
+        gone = made.connection.scalars(delete(kafka_cluster).returning(kafka_cluster.c.cluster_id)).all()
+        if change.known not in (gone or [None]):
+            raise NotPossible("The known cluster changed meanwhile: look again.")
         made.connection.execute(insert(kafka_cluster).values(row))
         made.record(f"cluster {change.found}", f"{change.known} → {change.found}, {change.addresses}")
 

@@ -86,7 +86,7 @@ def set_offset(operator: Operator, plan: OffsetPlan) -> None:
     name, old, new = operator.settings.commands_topic, plan.before, plan.after
     with operator.change("offsets set") as change:
         if not _write(change.connection, name, plan):
-            raise NotPossible(f"The service moved the offset of {name}/{plan.partition} meanwhile: look again.")
+            raise _moved_meanwhile(name, plan.partition)
         moved = f"{old and old.next_offset} → {new.next_offset}, topic id {new.topic_id}"
         change.record(f"offset {name}/{plan.partition}", moved)
 
@@ -104,12 +104,14 @@ def forgettable(settings: Settings, partition: int) -> StoredOffset:
 
 
 def forget(operator: Operator, partition: int, stored: StoredOffset) -> None:
-    """Delete the stored offset of a partition, which `forgettable` has returned."""
-    place = {"topic": operator.settings.commands_topic, "partition": partition}
+    """Delete the stored offset of a partition, which `forgettable` has returned. Raises NotPossible if it has moved."""
+    name = operator.settings.commands_topic
     with operator.change("offsets forget") as change:
-        change.connection.execute(delete(stored_offsets).filter_by(**place))
-        change.connection.execute(delete(consumer_checkpoints).filter_by(**place))
-        change.record(f"offset {place['topic']}/{partition}", f"{stored.next_offset}, topic id {stored.topic_id}")
+        shown = _place(name, partition) | _position(stored)
+        if not change.connection.execute(delete(stored_offsets).filter_by(**shown)).rowcount:
+            raise _moved_meanwhile(name, partition)
+        change.connection.execute(delete(consumer_checkpoints).filter_by(**_place(name, partition)))
+        change.record(f"offset {name}/{partition}", f"{stored.next_offset}, topic id {stored.topic_id}")
 
 
 def read_stored(connection: Connection, topic: str) -> Stored:
@@ -175,9 +177,8 @@ def _consequence(place: str, old: StoredOffset | None, new: StoredOffset) -> str
 def _write(connection: Connection, name: str, plan: OffsetPlan) -> bool:
     """Replace the offset that the plan found; tell whether it was still there."""
     old, new = plan.before, plan.after
-    place = {"topic": name, "partition": plan.partition}
-    values: dict[str, Any] = {"topic_id": new.topic_id, "next_offset": new.next_offset, "updated_at": func.now()}
-    values |= dict.fromkeys(_LAST)
+    place = _place(name, plan.partition)
+    values = _position(new) | {"updated_at": func.now()} | dict.fromkeys(_LAST)
     connection.execute(delete(consumer_checkpoints).filter_by(**place))  # they may be of another log
     if old is None:
         if new.floor is not None:
@@ -186,6 +187,17 @@ def _write(connection: Connection, name: str, plan: OffsetPlan) -> bool:
     else:
         if is_other_topic(old.topic_id, new.topic_id):
             values["floor_offset"] = None
-        shown = {**place, "topic_id": old.topic_id, "next_offset": old.next_offset}
-        written = connection.execute(update(stored_offsets).filter_by(**shown).values(values))
+        written = connection.execute(update(stored_offsets).filter_by(**place, **_position(old)).values(values))
     return bool(written.rowcount)
+
+
+def _place(name: str, partition: int) -> dict[str, Any]:
+    return {"topic": name, "partition": partition}
+
+
+def _position(offset: StoredOffset) -> dict[str, Any]:
+    return {"topic_id": offset.topic_id, "next_offset": offset.next_offset}
+
+
+def _moved_meanwhile(name: str, partition: int) -> NotPossible:
+    return NotPossible(f"The service moved the offset of {name}/{partition} meanwhile: look again.")

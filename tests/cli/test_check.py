@@ -91,6 +91,15 @@ def test_without_a_topic_the_rest_is_compared_and_that_is_said(untouched: World,
     assert "Nothing is wrong." in printed
 
 
+def test_of_many_late_commands_three_are_named(untouched: World, terminal: Make) -> None:
+    wire, commands = untouched.wire, untouched.commands
+    wire.create_topics(commands, untouched.events, untouched.letters, partitions=5)
+    for partition in range(5):
+        wire.producer.send(commands, b"{}", partition=partition, timestamp_ms=1_700_000_000_000).get(20)
+    [late] = json.loads(terminal(untouched).run("check", "--json").stdout)["findings"]
+    assert (late["check"], late["count"], len(late["examples"])) == ("late_command", 5, 3)
+
+
 def test_what_keeps_commands_waiting_is_found(world: World, terminal: Make) -> None:
     """Open alarms of conditions, and commands that are late by their own time; what happened once is a note."""
     an_alarm(world, "kafka_rights", "host:1", "Kafka's ACLs do not let the service WRITE order_events")

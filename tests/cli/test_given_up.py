@@ -31,6 +31,13 @@ def test_what_was_given_up_is_listed_and_shown_with_its_bytes(untouched: World, 
     assert json.loads(terminal(untouched).prints("given-up", "show", first, "--json"))["error"] == "no"
 
 
+def test_a_command_that_is_named_twice_is_one_command(untouched: World, terminal: Make) -> None:
+    command = a_command(untouched)
+    result = terminal(untouched).run("given-up", "discard", command, command, stdin="y\n")
+    assert "The bytes of 1 commands will be gone. Go on?" in result.stderr
+    assert "1 discarded." in result.stdout
+
+
 def test_a_discard_deletes_all_that_are_named_or_none(untouched: World, terminal: Make) -> None:
     first, second = a_command(untouched), a_command(untouched)
     assert "Nothing was changed" in terminal(untouched).refusal("given-up", "discard", first, 99, "--yes")

@@ -2,6 +2,9 @@
 
 from collections.abc import Callable
 
+import pytest
+
+from app.cli import offsets
 from tests.harness.terminal import Terminal
 from tests.harness.world import World, wait_for
 from tests.integration.test_kafka_offsets import commit, creates
@@ -68,6 +71,26 @@ def test_a_row_of_a_partition_that_is_no_more_is_found_and_can_be_forgotten(runn
     terminal(running).prints("offsets", "forget", "--partition", 7, "--yes", "--as", "alice")
     assert terminal(running).audit() == [("alice", "offsets forget", f"offset {running.commands}/7", None)]
     assert "Nothing is wrong" in terminal(running).prints("check")
+
+
+def test_what_changed_since_it_was_shown_is_neither_forgotten_nor_replaced(
+    running: World, terminal: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running.ask(*creates(1), partition=0)
+    running.stop()
+    running.query("INSERT INTO consumer_offsets SELECT topic, 7, topic_id, 4 FROM consumer_offsets LIMIT 1")
+    running.query("UPDATE kafka_cluster SET cluster_id = 'ours'")
+
+    def others_go_on(question: str, *, yes: bool) -> None:
+        running.query("UPDATE consumer_offsets SET next_offset = next_offset + 1 WHERE partition = 7")
+        running.query("UPDATE kafka_cluster SET cluster_id = 'theirs'")
+
+    monkeypatch.setattr(offsets, "confirm", others_go_on)
+    assert terminal(running).refusal("offsets", "accept-cluster") == "The known cluster changed meanwhile: look again."
+    running.query("DELETE FROM kafka_cluster")
+    assert "/7 meanwhile: look again" in terminal(running).refusal("offsets", "forget", "--partition", 7)
+    assert running.query("SELECT next_offset FROM consumer_offsets WHERE partition = 7") == [(6,)]
+    assert terminal(running).audit() == []
 
 
 def test_another_cluster_is_refused_until_it_is_accepted(running: World, terminal: Make) -> None:
