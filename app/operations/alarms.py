@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, func, or_, select, update
 from app.config.config import Settings
 from app.models.operator_errors import NotFound, NotPossible
 from app.models.service_tables import alarms
-from app.operations.audit import Change, Operator
+from app.operations.audit import AuditedChange, Operator
 from app.operations.transaction import transaction
 from app.utils.alarms import ACKNOWLEDGED, ENDS_BY_ITSELF, EXPIRED, NOBODY
 from app.utils.limits import ALARM_LEASE_SECONDS
@@ -75,7 +75,7 @@ def read(connection: Connection, *, ended: bool, name: str | None = None) -> lis
     return list(reversed(found.values()))
 
 
-def _acknowledge(change: Change, name: str) -> None:
+def _acknowledge(change: AuditedChange, name: str) -> None:
     happened = update(alarms).where(alarms.c.name == name, alarms.c.holder == NOBODY, alarms.c.ended_at.is_(None))
     ended = happened.values(ended_at=func.now(), ending=ACKNOWLEDGED).returning(alarms.c.sentence)
     done = change.connection.execute(ended).first()

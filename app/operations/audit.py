@@ -12,8 +12,8 @@ from app.operations.transaction import STEP_SECONDS, transaction
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """What an operator does in one transaction."""
+class AuditedChange:
+    """The transaction in which an operator changes something, and its audit lines."""
 
     connection: Connection
     who: str
@@ -25,6 +25,10 @@ class Change:
         written = self.connection.execute(actions.insert().values(line).returning(actions.c.id))
         return int(written.scalar_one())
 
+    def complete(self, line: int, detail: str) -> None:
+        """Write into an audit line how an action outside the database ended."""
+        _complete(self.connection, line, detail)
+
 
 @dataclass(frozen=True, slots=True)
 class Operator:
@@ -34,12 +38,16 @@ class Operator:
     name: str
 
     @contextmanager
-    def change(self, action: str, seconds: int = STEP_SECONDS) -> Iterator[Change]:
+    def change(self, action: str, seconds: int = STEP_SECONDS) -> Iterator[AuditedChange]:
         """Commit the body's statements and audit lines together, as `transaction` does, under the name `action`."""
         with transaction(self.settings, seconds) as connection:
-            yield Change(connection, self.name, action)
+            yield AuditedChange(connection, self.name, action)
 
     def complete(self, line: int, detail: str) -> None:
-        """Write into an audit line how an action outside the database ended. Commits."""
+        """As `AuditedChange.complete`, in a transaction of its own."""
         with transaction(self.settings) as connection:
-            connection.execute(actions.update().where(actions.c.id == line).values(detail=detail))
+            _complete(connection, line, detail)
+
+
+def _complete(connection: Connection, line: int, detail: str) -> None:
+    connection.execute(actions.update().where(actions.c.id == line).values(detail=detail))

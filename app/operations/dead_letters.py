@@ -4,24 +4,21 @@ import base64
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, select, update
 
 from app.config.config import Settings
 from app.database.lanes import DEAD_LETTERS
-from app.kafka import operator as kafka
 from app.kafka.operator import Place
 from app.models.kafka_tables import dead_letters as letters
-from app.models.operator_errors import NotFound, NotPossible, OperationFailed
+from app.models.operator_errors import DatabaseUnusable, NotFound, NotPossible, OperationFailed
 from app.operations import lanes, stored_records
 from app.operations.audit import Operator
-from app.operations.cluster import require_ours
+from app.operations.send_command import BEGUN, send_begun
 from app.operations.stored_records import StoredRecord, WithBytes
 from app.operations.transaction import transaction
 
-REPLAY_SECONDS = 60  # the row is locked until Kafka has answered
 _RENEWED = [column.name for column in letters.columns if column.name not in ("id", "refusal")]
 
 
@@ -80,18 +77,29 @@ def replay(operator: Operator, ids: Iterable[int]) -> list[Replayed]:
 
 
 def _replay(operator: Operator, letter_id: int) -> Place:
-    settings = operator.settings
-    with operator.change("replay", REPLAY_SECONDS) as change:
-        (letter,) = _letters(change.connection, [letter_id], lock=True)
-        if letter.resolution is not None:
-            decided = f"{letter.resolution} at {letter.resolved_at:%Y-%m-%d %H:%M:%S} UTC"
-            raise NotPossible(f"Dead letter {letter_id} was {decided}.")
-        if letter.sha256 is not None:
-            raise NotPossible(f"Of dead letter {letter_id} only the beginning was kept: ask its sender for all of it.")
-        _resolve(change.connection, letter_id, resolution="replayed")
-        place = kafka.send(settings, letter.topic, letter.key, letter.value, partial(require_ours, settings))
-        change.record(f"dead letter {letter_id}", f"sent again as {place}")
+    """Send one letter between two transactions. If the second one fails, the letter stays undecided: a second replay
+    does no harm, but a letter that is marked and was not sent would be lost."""
+    with operator.change("replay") as change:
+        (letter,) = _letters(change.connection, [letter_id])
+        _require_replayable(letter)
+        line = change.record(f"dead letter {letter_id}", BEGUN)
+    place = send_begun(operator, line, letter.topic, letter.key, letter.value)
+    try:
+        with operator.change("replay") as change:
+            _resolve(change.connection, letter_id, resolution="replayed")
+            change.complete(line, f"sent again as {place}")
+    except DatabaseUnusable as failure:
+        sent = f"Dead letter {letter_id} was sent again as {place}, but"
+        raise DatabaseUnusable(f"{sent} is not marked so: {failure}") from None
     return place
+
+
+def _require_replayable(letter: Row[Any]) -> None:
+    if letter.resolution is not None:
+        decided = f"{letter.resolution} at {letter.resolved_at:%Y-%m-%d %H:%M:%S} UTC"
+        raise NotPossible(f"Dead letter {letter.id} was {decided}.")
+    if letter.sha256 is not None:
+        raise NotPossible(f"Of dead letter {letter.id} only the beginning was kept: ask its sender for all of it.")
 
 
 def retry(operator: Operator, ids: Iterable[int]) -> list[int]:

@@ -15,6 +15,8 @@ from app.operations.cluster import require_ours
 from app.wire.decoder import decode
 from app.wire.encoder import encode
 
+BEGUN = "begun, its end is not known"
+
 
 @dataclass(frozen=True, slots=True)
 class Sent:
@@ -45,22 +47,29 @@ def send_raw(operator: Operator, data: bytes, *, key: str | None = None) -> Sent
 
 
 def _send(operator: Operator, what: str, key: str | None, data: bytes) -> Place:
-    """Send the record between two transactions: however this program ends, a record that may be sent has its line."""
-    settings = operator.settings
+    topic = operator.settings.commands_topic
     with operator.change("send-command") as change:
-        line = change.record(f"{what} to {settings.commands_topic}", "begun, its end is not known", data)
-    encoded = None if key is None else key.encode()
-    try:
-        place = kafka.send(settings, settings.commands_topic, encoded, data, partial(require_ours, settings))
-    except OperationFailed as failure:
-        operator.complete(line, str(failure))
-        raise
+        line = change.record(f"{what} to {topic}", BEGUN, data)
+    place = send_begun(operator, line, topic, None if key is None else key.encode(), data)
     try:
         operator.complete(line, f"sent as {place}")
     except DatabaseUnusable as failure:
         sent = f"The command was sent as {place}, but its audit line"
         raise DatabaseUnusable(f"{sent} does not say so: {failure}") from None
     return place
+
+
+def send_begun(operator: Operator, line: int, topic: str, key: bytes | None, value: bytes | None) -> Place:
+    """Send a record whose audit line is committed and says BEGUN; return its place. The caller completes the line.
+
+    So a record that may be on the topic has a line, however this program ends. Raises OperationFailed if the record was
+    not sent, or may not have been; then the line says why.
+    """
+    try:
+        return kafka.send(operator.settings, topic, key, value, partial(require_ours, operator.settings))
+    except OperationFailed as failure:
+        operator.complete(line, str(failure))
+        raise
 
 
 def _payload(data: bytes) -> dict[str, Any]:

@@ -5,8 +5,11 @@ from collections.abc import Callable
 
 import pytest
 
+from app.models.operator_errors import DatabaseUnusable
+from app.operations.audit import AuditedChange
+from app.operations.send_command import BEGUN
 from tests.harness.terminal import Terminal
-from tests.harness.world import World
+from tests.harness.world import World, raising_once
 
 Make = Callable[[World], Terminal]
 
@@ -62,11 +65,27 @@ def test_a_letter_is_replayed_once(world: World, terminal: Make) -> None:
     assert len(world.wire.read(world.commands)) == 1
 
 
-def test_a_replay_that_cannot_be_sent_changes_nothing(untouched: World, terminal: Make) -> None:
+def test_a_letter_that_cannot_be_sent_stays_undecided_and_its_audit_line_says_why(
+    untouched: World, terminal: Make
+) -> None:
     letter = a_letter(untouched, b"{")
-    assert "There is no topic" in terminal(untouched).refusal("dead-letters", "replay", letter)
+    refusal = terminal(untouched).refusal("dead-letters", "replay", letter)
+    assert "There is no topic" in refusal
     assert resolution(untouched, letter) is None
-    assert terminal(untouched).audit() == []
+    assert untouched.query("SELECT subject, detail FROM operator_actions") == [(f"dead letter {letter}", refusal)]
+
+
+def test_a_letter_that_was_sent_but_could_not_be_marked_stays_undecided_and_has_an_audit_line(
+    world: World, terminal: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    letter = a_letter(world, b"{")
+    with raising_once(monkeypatch, AuditedChange, "complete", DatabaseUnusable("The database is away.")):
+        refusal = terminal(world).refusal("dead-letters", "replay", letter)
+    assert refusal.startswith(f"Dead letter {letter} was sent again as {world.commands}/")
+    assert refusal.endswith(", but is not marked so: The database is away.")
+    assert resolution(world, letter) is None
+    assert world.query("SELECT subject, detail FROM operator_actions") == [(f"dead letter {letter}", BEGUN)]
+    assert [record["value"] for record in world.wire.read(world.commands)] == [b"{"]
 
 
 def test_a_replayed_letter_is_judged_again(running: World, terminal: Make) -> None:
