@@ -1,4 +1,5 @@
-"""From HTTP to the endpoints and back. What is no endpoint (documents, unknown paths, other methods) is Flask's."""
+"""Calls the endpoint of each request and sends its response. Flask answers what has no endpoint: documents, unknown
+paths and methods."""
 
 import logging
 import time
@@ -26,11 +27,14 @@ from app.wire.decoder import MAX_BYTES
 log = logging.getLogger(__name__)
 
 REFUSED_LINE_SECONDS = 10.0
-"""Between two lines in the log about what was no request, however much of it there is."""
+"""Malformed requests are logged at most once in so many seconds."""
 
-_STATUS_LINES = {it.value: f"HTTP/1.1 {it.value} {it.phrase}\r\n" for it in HTTPStatus}
+_PATH_OF_MALFORMED = "/createOrder"
+"""The path of a malformed request is not known. This one's failures have every field that failures can have [H1]."""
+
+_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
 _NO_BODY = (204, 304)
-_OF_THE_SERVER = Response(200, b"", headers=(("Allow", "GET, HEAD, OPTIONS, POST"),))
+_OPTIONS_ASTERISK_RESPONSE = Response(200, b"", headers=(("Allow", "GET, HEAD, OPTIONS, POST"),))
 
 
 class WsgiApp(Protocol):
@@ -50,22 +54,23 @@ class Bridge:
         self._common: Common = app.extensions["common"]
         self._budget: Budget = app.extensions["answers_budget"]
         endpoints: Iterable[Endpoint] = app.extensions["endpoints"]
-        self._endpoints = {(it.method, it.path): it for it in endpoints if not it.path.endswith("/")}
-        self._prefixes = [it for it in endpoints if it.path.endswith("/")]
+        self._prefixes = [endpoint for endpoint in endpoints if endpoint.path.endswith("/")]
+        whole = (endpoint for endpoint in endpoints if not endpoint.path.endswith("/"))
+        self._endpoints = {(endpoint.method, endpoint.path): endpoint for endpoint in whole}
         self._proxies = Proxies(app.extensions["settings"].forwarded_allow_ips)
-        self._said = Repeats(REFUSED_LINE_SECONDS)
+        self._repeats = Repeats(REFUSED_LINE_SECONDS)
         self._date = ""
         self._date_until = 0.0
 
     def waits_for_body(self, incoming: Incoming) -> bool:
-        """Tell whether an endpoint will read it: not where the head alone is refused."""
+        """Tell whether an endpoint will read the request's body: none does when the head alone is refused."""
         is_read = incoming.method == "POST" and self._endpoint("POST", _text(incoming.path)) is not None
         return is_read and refusal_of_head(incoming.values) is None
 
     def answer(self, incoming: Incoming, connection: Connection, may_keep: Callable[[], bool]) -> bool:
-        """Answer; return whether the connection can take another request: `may_keep` is asked when the answer is there.
+        """Answer the request; return whether the connection can take another one.
 
-        Waits, where the answer is a file, as long as the client takes it slowly.
+        `may_keep` is called once the response is made. Blocks the task until the client has most of a large response.
         """
         path = _text(incoming.path)
         endpoint = self._endpoint(incoming.method, path)
@@ -81,20 +86,20 @@ class Bridge:
             if endpoint is not None:
                 response = endpoint.answer(request)
             elif (incoming.method, path) == ("OPTIONS", "*"):
-                response = _OF_THE_SERVER
+                response = _OPTIONS_ASTERISK_RESPONSE
             else:
                 found = self._ask_flask(incoming, connection)
-                return self._pass_on(*found, incoming, connection, may_keep())
+                return self._pass_on(*found, incoming, connection, keeps=may_keep())
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an answer and the log a line
             response = self._common.failures.respond(error, request.method, request.path)
         try:
-            return self._send(request, endpoint, response, incoming, connection, may_keep())
+            return self._send(request, endpoint, response, incoming, connection, keeps=may_keep())
         finally:
             response.release()
 
     def refuse(self, refusal: Malformed, connection: Connection) -> bytes:
-        """Return the whole answer to what is no request. Which call it was meant to be is not known."""
-        answer = failure("/createOrder", "bad_request", str(refusal))
+        """Return the whole response to a malformed request, as bytes."""
+        answer = failure(_PATH_OF_MALFORMED, "bad_request", str(refusal))
         request = requests.begin("", "", "", partial(values_of, refusal.headers), bytes, lambda: connection.peer or "")
         self._log_refused(refusal, connection)
         headers = self._common.finish(request, None, answer.status)
@@ -103,8 +108,8 @@ class Bridge:
         return head + answer.body
 
     def _log_refused(self, refusal: Malformed, connection: Connection) -> None:
-        """One line for many: whoever sends nonsense does not write our log."""
-        left_out = self._said.admit("no HTTP")
+        """Log at most one line per REFUSED_LINE_SECONDS: a flood of malformed requests must not fill the log."""
+        left_out = self._repeats.admit("no HTTP")
         if left_out is not None:
             log.warning("%s requests were no HTTP; the last from %s: %s", left_out + 1, connection.peer, refusal)
 
@@ -112,7 +117,9 @@ class Bridge:
         found = self._endpoints.get((method, path))
         if found is None:
             longer = (
-                it for it in self._prefixes if it.method == method and path.startswith(it.path) and path != it.path
+                endpoint
+                for endpoint in self._prefixes
+                if endpoint.method == method and path.startswith(endpoint.path) and path != endpoint.path
             )
             return next(longer, None)
         return found
@@ -124,16 +131,17 @@ class Bridge:
         response: Response,
         incoming: Incoming,
         connection: Connection,
+        *,
         keeps: bool,
     ) -> bool:
-        """Send it; return whether the connection can take another request."""
+        """Send the response; return whether the connection can take another request."""
         name = endpoint.name if endpoint else None
         headers = [*response.headers, *self._common.finish(request, name, response.status)]
         kind, length, version = response.content_type, len(response.body), incoming.version
         if response.pieces is None:
             head = self._head(response.status, headers, kind, length, version, keeps=keeps)
             return self._deliver(connection, head, response.body, response.share) and keeps
-        keeps = keeps and version == "1.1"  # to HTTP/1.0 the end of such a body is that of the connection
+        keeps = keeps and version == "1.1"  # in HTTP/1.0 the end of the connection ends the body
         head = self._head(response.status, headers, kind, None, version, keeps=keeps)
         framed = _chunks(response.pieces) if version == "1.1" else response.pieces
         return self._deliver_pieces(connection, head, framed, name or "", response.share) and keeps
@@ -141,9 +149,9 @@ class Bridge:
     def _deliver_pieces(
         self, connection: Connection, head: bytes, pieces: Iterator[bytes], name: str, share: Share | None
     ) -> bool:
-        """Send piece after piece, each when the client has most of the one before; false: it has not got all.
+        """Send each piece once the client has most of the one before; return whether all were sent.
 
-        Where it cannot have all, the connection is reset: half an answer must not look like a whole one.
+        If not, the connection is reset: half a response must not look like a whole one.
         """
         sent = 0
         try:
@@ -160,12 +168,12 @@ class Bridge:
         return True
 
     def _deliver(self, connection: Connection, head: bytes, body: bytes, share: Share | None) -> bool:
-        """Send it, and if it is large wait until the client has most of it; false where the client has gone."""
+        """Send head and body; wait until the client has most of a large body. Return false if the client is gone."""
         if len(body) <= SEND_BUFFER:
             connection.send(head + body)
             return True
         connection.send(head)
-        connection.send(body)  # by itself: a copy would be held as long
+        connection.send(body)  # not joined to the head: the copy would be held as long as the body
         held = share or self._budget.overdraw(len(body))
         try:
             with held.waiting(lambda: _cut(connection, "slow client")):
@@ -183,7 +191,7 @@ class Bridge:
             started[:] = [status, headers]
 
         body = self._wsgi(environ(incoming, connection.peer, self._proxies), start_response)
-        fields = [field for field in started[1] if field[0].lower() != "date"]  # ours is there already
+        fields = [field for field in started[1] if field[0].lower() != "date"]  # `_head` adds its own
         return int(started[0][:3]), fields, body
 
     def _pass_on(
@@ -193,9 +201,10 @@ class Bridge:
         body: Iterable[bytes],
         incoming: Incoming,
         connection: Connection,
+        *,
         keeps: bool,
     ) -> bool:
-        """Send Flask's answer as the client takes it; return whether the connection can take another request."""
+        """Send Flask's response as the client takes it; return whether the connection can take another request."""
         head = self._head(status, fields, None, None, incoming.version, keeps=keeps)
         rest = iter(() if _is_bare(incoming, status) else body)
         piece: bytes | None = next(rest, b"")
@@ -245,10 +254,10 @@ class Bridge:
 
 
 def _chunks(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield the pieces in the chunked transfer coding, whose last chunk tells that this is all."""
+    """Yield the pieces in the chunked transfer coding. The empty last chunk says that the body is whole."""
     for piece in pieces:
         framed = b"%x\r\n%b\r\n" % (len(piece), piece)
-        del piece  # only one of them is held while the client is waited for
+        del piece  # while the task waits for the client, only the framed copy is held
         yield framed
     yield b"0\r\n\r\n"
 
