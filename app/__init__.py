@@ -8,7 +8,7 @@ from flask import Flask
 from app.api import flask_adapter
 from app.api.common import Common
 from app.api.documents import documents
-from app.api.errors import Failures
+from app.api.errors import FailureResponses
 from app.api.health import Checks
 from app.api.pages import ANSWERS_BYTES, Pages
 from app.api.routes import Orders
@@ -49,7 +49,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     traffic = Traffic()
     kafka_service = KafkaService(settings, workers_database, alarms, traffic, look)
     service = _order_service(database, settings, kafka_service.wake_events)
-    failures = Failures(alarms)
+    failures = FailureResponses(alarms)
     common = Common(settings.cors_origins, failures, traffic)
     budget = Budget(ANSWERS_BYTES)
     ANSWER_BYTES.set_function(lambda: budget.held)

@@ -7,7 +7,7 @@ from functools import lru_cache
 from prometheus_client import Counter, Histogram
 
 from app.api import cors
-from app.api.errors import Failures
+from app.api.errors import FailureResponses
 from app.api.requests import Request
 from app.utils.deadline import Deadline
 from app.utils.limits import REQUEST_SECONDS
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 class Common:
     """Finishes responses."""
 
-    def __init__(self, cors_origins: Collection[str], failures: Failures, traffic: Traffic) -> None:
+    def __init__(self, cors_origins: Collection[str], failures: FailureResponses, traffic: Traffic) -> None:
         self._origins = cors_origins
         self._traffic = traffic
         self.failures = failures

@@ -10,10 +10,11 @@ from flask import Response as FlaskResponse
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BaseConverter
 
-from app.api import errors, requests
+from app.api import requests
 from app.api.common import Common
-from app.api.errors import Response
+from app.api.errors import router_failure
 from app.api.requests import Request, too_large
+from app.api.responses import Response
 from app.api.routes import Endpoint
 from app.models.errors import Refused
 from app.wire.decoder import MAX_BYTES
@@ -44,7 +45,7 @@ def register(app: Flask, endpoints: Iterable[Endpoint], common: Common) -> None:
 
     @app.errorhandler(Exception)
     def fail(error: Exception) -> FlaskResponse:
-        return to_flask(common.failures.respond(error, request.method, request.path))
+        return to_flask(common.failures.of_exception(error, request.method, request.path))
 
     @app.after_request
     def finish(response: FlaskResponse) -> FlaskResponse:
@@ -55,7 +56,7 @@ def register(app: Flask, endpoints: Iterable[Endpoint], common: Common) -> None:
 def refused(error: HTTPException) -> FlaskResponse:
     """Return the failure that Flask or its router raised, as JSON."""
     allowed = [header for header in error.get_headers() if header[0] == "Allow"] if error.code == 405 else []
-    return to_flask(errors.of_status(request.path, error.code or 500, *allowed))
+    return to_flask(router_failure(request.path, error.code or 500, *allowed))
 
 
 def to_flask(response: Response) -> FlaskResponse:

@@ -2,8 +2,8 @@
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from app.api.errors import Response, respond
 from app.api.requests import Request
+from app.api.responses import Response, to_response
 from app.api.routes import Endpoint
 from app.models.writes import HttpAnswer
 from app.services.health import Health
@@ -31,7 +31,7 @@ class Checks:
         parts = self._health.parts(request.deadline)
         ready = parts["database"]["ok"] and parts["schema"]["ok"]
         body = {"status": "ready" if ready else "not ready", "parts": parts}
-        return respond(HttpAnswer(200 if ready else 503, encode(body)))
+        return to_response(HttpAnswer(200 if ready else 503, encode(body)))
 
     def metrics(self, request: Request) -> Response:
         """The metrics of this process in Prometheus' text format."""
@@ -46,7 +46,7 @@ def healthy(_: Request) -> Response:
 
 def alive(_: Request) -> Response:
     """200 and the version that runs; asks neither PostgreSQL nor Kafka."""
-    return respond(HttpAnswer(200, encode({"status": "alive", **build()})))
+    return to_response(HttpAnswer(200, encode({"status": "alive", **build()})))
 
 
-_HEALTHY = respond(HttpAnswer(200, encode({"status": "healthy"})))
+_HEALTHY = to_response(HttpAnswer(200, encode({"status": "healthy"})))

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterator
 from itertools import groupby
 
-from app.api.errors import Response
+from app.api.responses import Response
 from app.models.errors import Refused
 from app.models.pages import ROW_BYTES, Listed, Page
 from app.services.order_service import OrderService
@@ -41,8 +41,8 @@ class Pages:
         self._budget = budget
         self._turns = Turns()
 
-    def respond(self, filters: dict[str, str], number: int, limit: int, deadline: Deadline) -> Response:
-        """Return a page. Raises Refused where the budget has no share for it in time, and DatabaseError."""
+    def page(self, filters: dict[str, str], number: int, limit: int, deadline: Deadline) -> Response:
+        """Return a page. Raises Refused if the budget has no share for it in time, and DatabaseError."""
         maximum = max(limit * ROW_BYTES, PIECE_COST)
         share = self._budget.take(maximum, deadline.sooner(ANSWERING_SECONDS), _busy())
         with contextlib.ExitStack() as failed:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from functools import partial
 
 from app.api import requests
-from app.api.errors import Failures, Response, respond
+from app.api.errors import FailureResponses
 from app.api.pages import Pages
 from app.api.requests import Request
+from app.api.responses import Response, to_response
 from app.models.errors import Refused
 from app.models.order import OrderStatus
 from app.models.rules import NOT_FOUND
@@ -83,7 +84,7 @@ class Endpoint:
 class Orders:
     """The endpoints of orders."""
 
-    def __init__(self, service: OrderService, pages: Pages, failures: Failures) -> None:
+    def __init__(self, service: OrderService, pages: Pages, failures: FailureResponses) -> None:
         self._service = service
         self._pages = pages
         self._failures = failures
@@ -118,8 +119,8 @@ class Orders:
             raise Refused("missing_fields", "Missing orderId parameter")
         order = self._service.get(order_id, request.deadline)
         if order is None:
-            return respond(failure(request.path, NOT_FOUND.code, NOT_FOUND.message))
-        return respond(HttpAnswer(200, encode(order.to_wire())))
+            return to_response(failure(request.path, NOT_FOUND.code, NOT_FOUND.message))
+        return to_response(HttpAnswer(200, encode(order.to_wire())))
 
     def _change(self, body_model: type[bodies.Body], form: AnswerForm) -> Answering:
         """Return the endpoint of a change."""
@@ -136,14 +137,14 @@ class Orders:
                 answered = self._service.execute_once(read_command, context)
             if answered.status < 300:
                 self._failures.note_success()
-            return respond(answered)
+            return to_response(answered)
 
         return answer
 
     def _page(self, request: Request, filters: dict[str, str]) -> Response:
         number = requests.query_number(request, "page", 1)
         limit = requests.query_number(request, "limit", DEFAULT_LIMIT, MAX_LIMIT)
-        return self._pages.respond(filters, number, limit, request.deadline)
+        return self._pages.page(filters, number, limit, request.deadline)
 
 
 def _status_filter(request: Request) -> str | None:

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 
 from app.api import requests
 from app.api.common import Common
-from app.api.errors import Response
 from app.api.requests import Request, refusal_of_head, too_large
+from app.api.responses import Response
 from app.api.routes import Endpoint
 from app.models.errors import DatabaseTrouble, Refused
 from app.server.connection import SEND_BUFFER, Connection
@@ -91,7 +91,7 @@ class Bridge:
                 found = self._ask_flask(incoming, connection)
                 return self._pass_on(*found, incoming, connection, keeps=may_keep())
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an answer and the log a line
-            response = self._common.failures.respond(error, request.method, request.path)
+            response = self._common.failures.of_exception(error, request.method, request.path)
         try:
             return self._send(request, endpoint, response, incoming, connection, keeps=may_keep())
         finally:
