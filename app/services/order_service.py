@@ -10,7 +10,7 @@ from app.database.orders import LockedOrder, OrderStore
 from app.database.pages import PageStore
 from app.database.refused_accepts import RefusedAccepts
 from app.models import rules
-from app.models.commands import AcceptOrder, ClearRunner, Command, CreateOrder, OrderCommand
+from app.models.commands import AcceptOrder, ClearRunner, Command, CreateOrder
 from app.models.errors import KeyInUse, KeyReused, KeyTaken
 from app.models.order import OrderState
 from app.models.pages import Listed, Page
@@ -21,11 +21,10 @@ from app.utils.ids import new_id
 from app.utils.limits import ASKING_SECONDS, KEY_SECONDS
 from app.utils.metrics import LOST_RACES
 from app.utils.turns import Turns
-from app.wire.answers import AnswerForm
+from app.wire.answers import AnswerForm, code_of
 from app.wire.events import http_event
 
 TRIES_WITHOUT_LOCK = 3
-_ORDER_TAKEN = b'"code":"%s"' % rules.ORDER_TAKEN.encode()  # in a stored answer: its text is ours
 
 Access = AbstractContextManager[OrderStore | LockedOrder]
 Clock = Callable[[], datetime]
@@ -38,7 +37,7 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """A request beside its command: its source, deadline and key, and the wording of its answer."""
+    """What a use case needs of a request besides the command. `form` makes the answer."""
 
     source: ChangeSource
     deadline: Deadline
@@ -59,8 +58,8 @@ class OrderService:
         clock: Clock = utc_now,
     ) -> None:
         """`on_event` is called after each commit that put an event into the outbox; it must not block."""
-        self._orders = nullcontext(orders)
-        self._store = orders
+        self._orders = orders
+        self._unlocked = nullcontext(orders)
         self._pages = pages
         self._answers = answers
         self._refused_accepts = refused_accepts
@@ -70,7 +69,7 @@ class OrderService:
 
     def get(self, order_id: str, deadline: Deadline) -> OrderState | None:
         """Return the order as it is now, or None."""
-        return self._store.load(order_id, deadline)
+        return self._orders.load(order_id, deadline)
 
     def page(self, filters: dict[str, str], page: int, limit: int, deadline: Deadline) -> Page:
         """Return a page of the orders that match, newest first, without large texts."""
@@ -84,9 +83,9 @@ class OrderService:
     def execute_once(self, read_command: Callable[[], Command], context: RequestContext) -> HttpAnswer:
         """Return the answer stored under the request's key, else do what the command asks for [H15].
 
-        A stored answer is found before the command is read: a repeat is answered whatever its body would be refused
-        for. Duplicates in one process wait for each other here, without a connection. Raises what `read_command`
-        raises, KeyReused and KeyInUse too.
+        The stored answer is looked up before the body is parsed: another body under the key is KeyReused, whatever else
+        is wrong with it. Duplicates in one process wait for each other here, without a connection. Raises what
+        `read_command` raises, KeyReused and KeyInUse too.
         """
         key = context.key
         assert key is not None
@@ -96,8 +95,12 @@ class OrderService:
         command = read_command()
         patience = context.deadline.sooner(ASKING_SECONDS, KEY_SECONDS)
         with self._turns.take((key.path, key.key), patience, KeyInUse()) as has_waited:
+            if has_waited:
+                answer = self._stored(context, lambda: command)
+                if answer is not None:
+                    return answer
             try:
-                return (has_waited and self._stored(context, lambda: command)) or self.execute(command, context)
+                return self.execute(command, context)
             except KeyTaken:
                 answer = self._stored(context, lambda: command)
         if answer is None:
@@ -107,39 +110,41 @@ class OrderService:
     def execute(self, command: Command, context: RequestContext) -> HttpAnswer:
         """Do what the command asks for; return the answer, whose change is committed. Raises KeyTaken, KeyInUse too.
 
-        The first tries hold no lock: where another change came between reading and commit, the command is decided
+        The first tries hold no lock: if another change was committed between reading and commit, the command is decided
         again. On a busy order that may happen many times (19 were seen with 50 writers), so later tries hold the order.
         """
         tries = 0
         while True:
-            if isinstance(command, CreateOrder) or tries < TRIES_WITHOUT_LOCK:
-                access: Access = self._orders
-            else:
-                access = self._store.hold(command.order_id, context.key, context.deadline)
-            with access as orders:
-                if isinstance(command, CreateOrder):
-                    decision: Decision = rules.create(command, str(new_id()), self._clock())
-                else:
-                    decision = self._decide(command, orders, context.deadline)
-                answer = context.form.answer(decision)
-                if isinstance(decision, Change):
-                    change_id = new_id()
-                    event = http_event(decision, change_id, context.source.correlation_id)
-                    write = OrderWrite(decision, change_id, context.source, event, context.key, answer)
-                    outcome = orders.commit(write, context.deadline)
-            if not isinstance(decision, Change):
-                outcome = self._settle(decision, answer, command, context)
-            elif outcome is Outcome.DONE and decision.announce:
-                self._on_event()
-            if outcome is Outcome.DONE:
+            access: Access = self._unlocked
+            if tries >= TRIES_WITHOUT_LOCK and not isinstance(command, CreateOrder):
+                access = self._orders.hold(command.order_id, context.key, context.deadline)
+            answer = self._attempt(command, context, access)
+            if answer is not None:
                 return answer
             LOST_RACES.inc()
             tries += 1
 
+    def _attempt(self, command: Command, context: RequestContext, access: Access) -> HttpAnswer | None:
+        """Decide and commit once. Return the answer, None if another change was committed first."""
+        with access as orders:
+            decision = self._decide(command, orders, context.deadline)
+            answer = context.form.answer(decision)
+            if isinstance(decision, Change):
+                change_id = new_id()
+                event = http_event(decision, change_id, context.source.correlation_id)
+                write = OrderWrite(decision, change_id, context.source, event, context.key, answer)
+                outcome = orders.commit(write, context.deadline)
+        # A held order is committed by now, so its event can be read, and its key is free again.
+        if not isinstance(decision, Change):
+            outcome = self._settle(decision, answer, command, context)
+        elif outcome is Outcome.DONE and decision.announce:
+            self._on_event()
+        return answer if outcome is Outcome.DONE else None
+
     def _stored(self, context: RequestContext, read_command: Callable[[], Command]) -> HttpAnswer | None:
         """Return the answer stored under the request's key, or None [H15]. Raises KeyReused too.
 
-        Where the answer refuses an accept, that is remembered again: its runner clears after this answer too [R8].
+        If the answer refuses an accept, the refusal is remembered anew: its runner clears after this answer too [R8].
         """
         assert context.key is not None
         stored = self._answers.find(context.key, context.deadline)
@@ -148,11 +153,13 @@ class OrderService:
         body_hash, answer = stored
         if body_hash != context.key.body_hash:
             raise KeyReused
-        if _ORDER_TAKEN in answer.body and isinstance(command := read_command(), AcceptOrder):
+        if code_of(answer) == rules.ORDER_TAKEN and isinstance(command := read_command(), AcceptOrder):
             self._refused_accepts.remember(command.order_id, command.runner_id, context.deadline)
         return answer
 
-    def _decide(self, command: OrderCommand, orders: OrderStore | LockedOrder, deadline: Deadline) -> Decision:
+    def _decide(self, command: Command, orders: OrderStore | LockedOrder, deadline: Deadline) -> Decision:
+        if isinstance(command, CreateOrder):
+            return rules.create(command, str(new_id()), self._clock())
         order = orders.load(command.order_id, deadline)
         is_bare_clear = isinstance(command, ClearRunner) and command.runner_id is None
         has_refused_accept = (
@@ -163,7 +170,7 @@ class OrderService:
     def _settle(
         self, decision: Unchanged | Refusal, answer: HttpAnswer, command: Command, context: RequestContext
     ) -> Outcome:
-        """Store the answer to what changes nothing. MOVED_ON: another request used the refused accept up meanwhile."""
+        """Store the answer to what changes nothing. MOVED_ON: another request has used up the refused accept."""
         key, deadline = context.key, context.deadline
         if isinstance(decision, Unchanged) and decision.answers_refused_accept:
             return self._refused_accepts.use_up(decision.order.order_id, new_id(), key, answer, deadline)

@@ -7,6 +7,7 @@ from app.models.rules import Decision, Refusal, Unchanged
 from app.models.writes import HttpAnswer
 from app.utils.text import clip
 from app.wire.codes import CODES
+from app.wire.decoder import decode
 from app.wire.encoder import encode
 
 SAYS_SUCCESS = frozenset({"/createOrder", "/testCreateOrder", "/verifyAndAcceptOrder"})
@@ -20,6 +21,14 @@ def failure(path: str, code: str, sentence: str = "") -> HttpAnswer:
     if path in SAYS_SUCCESS:
         body["success"] = False
     return HttpAnswer(status, encode(body))
+
+
+def code_of(answer: HttpAnswer) -> str | None:
+    """Return the code of a failure, None of a success."""
+    if answer.status < 400:
+        return None
+    code: str = decode(answer.body)["code"]
+    return code
 
 
 @dataclass(frozen=True, slots=True)
