@@ -5,6 +5,8 @@ holds the key may wait longer for the order's row than a duplicate waits for the
 is answered "key in use".
 """
 
+from operator import attrgetter
+
 from app.database.statement import Statement
 
 KEY_TYPES = {"path": "text", "key": "text"}
@@ -31,7 +33,7 @@ FIND_ANSWER = Statement(
     KEY_TYPES,
     "SELECT body_hash, status, body FROM idempotency_keys WHERE path = $path AND key = $key",
 )
-key_values = FIND_ANSWER.values_by({"path": "path", "key": "key"})
+key_values = attrgetter(*KEY_TYPES)
 """Takes the values of KEY_TYPES from an IdempotencyKey."""
 KEEP_ANSWER = Statement("keep_answer", ANSWER_TYPES, f"WITH {CLAIM} {storing('claim')}")
 CLAIM_KEY = Statement("claim_key", KEY_TYPES, f"SELECT {_LOCK}")

@@ -4,7 +4,7 @@ psycopg2 writes an array as an expression with a constant for each element, and 
 every one of them. The text of the whole array is one constant for both.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 
@@ -15,6 +15,11 @@ def array_literal(values: Sequence[Any]) -> str:
     times.
     """
     return f"{{{','.join(map(_element, values))}}}"
+
+
+def as_columns(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
+    """Return the columns of the rows: the arrays for a statement that writes many rows."""
+    return [list(column) for column in zip(*rows, strict=True)]
 
 
 def _element(value: Any) -> str:

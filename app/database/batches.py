@@ -14,6 +14,7 @@ from operator import attrgetter, itemgetter
 from typing import Any
 
 from app.database import batches_sql as sql
+from app.database.arrays import as_columns
 from app.database.orders_sql import LOCK_ORDERS
 from app.database.pool import Pool, Session
 from app.database.rows import to_row, to_state
@@ -183,7 +184,7 @@ class BatchTransaction:
 
     def _write(self, statement: Statement, rows: Sequence[Sequence[Any]]) -> None:
         if rows:
-            written = self._session.execute(statement, [list(column) for column in zip(*rows, strict=True)])
+            written = self._session.execute(statement, as_columns(rows))
             if len(written) != len(rows):
                 raise ServiceTrouble(f"{statement.name} wrote {len(written)} rows instead of {len(rows)}")
 

@@ -2,53 +2,58 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from operator import attrgetter
 from typing import Any
 
 from app.database import orders_sql as sql
 from app.database.answers import MOST_BEHIND_STUCK, AnswerStore, raise_if_taken, waiting
 from app.database.answers_sql import CLAIM_KEY, key_values
+from app.database.arrays import as_columns
 from app.database.groups import Groups
 from app.database.pool import Pool, Session, read
 from app.database.rows import to_state
+from app.database.statement import Statement
 from app.models.errors import DatabaseAway, DatabaseBusy, DatabaseTrouble, OutcomeUnknown, ValuesRefused
 from app.models.order import OrderState
 from app.models.writes import IdempotencyKey, OrderWrite, Outcome
 from app.utils.deadline import Deadline
 from app.utils.turns import Turns
 
-_PATHS = {
-    **{column: f"change.order.{column}" for column in sql.ORDER_COLUMNS},
-    "change_id": "change_id",
-    "kind": "change.kind",
-    "from_status": "change.before.order_status",
-    "concerned": "change.runner_id",
-    "door": "source.door",
-    "correlation_id": "source.correlation_id",
-    "type": "event.type",
-    "payload": "event.payload",
-    "path": "key.path",
-    "key": "key.key",
-    "body_hash": "key.body_hash",
-    "answer_status": "answer.status",
-    "answer": "answer.body",
-}
-"""Where an OrderWrite has the value of each parameter."""
+_order_values = attrgetter(*sql.ORDER_COLUMNS)
+_changed_order_values = attrgetter(*(column for column in sql.ORDER_COLUMNS if column != "created_at"))
 
-_ALONE = {
-    (is_new, has_key): (statement, statement.values_by(_PATHS))
-    for is_new, has_key, statement in (
-        (True, False, sql.INSERT_ORDER),
-        (True, True, sql.INSERT_ORDER_UNDER_KEY),
-        (False, False, sql.UPDATE_ORDER),
-        (False, True, sql.UPDATE_ORDER_UNDER_KEY),
-    )
-}
-_new_values, _changed_values = sql.INSERT_NEW.values_by(_PATHS), sql.UPDATE_FREE.values_by(_PATHS)
-_history_values = sql.FIND_CHANGE.values_by(_PATHS)
+
+def new_row(write: OrderWrite) -> tuple[Any, ...]:
+    """Return the values of INSERT_ORDER's parameters, in their order. INSERT_NEW takes a list of each."""
+    change, source, event = write.change, write.source, write.event
+    history = write.change_id, change.kind, change.runner_id, source.door, source.correlation_id
+    return *_order_values(change.order), *history, event.type, event.payload
+
+
+def changed_row(write: OrderWrite) -> tuple[Any, ...]:
+    """Return the values of UPDATE_ORDER's parameters, in their order. UPDATE_FREE takes a list of each."""
+    change, source, event = write.change, write.source, write.event
+    assert change.before is not None
+    history = write.change_id, change.kind, change.before.order_status, change.runner_id
+    values = _changed_order_values(change.order)
+    return *values, *history, source.door, source.correlation_id, event.type, event.payload
+
+
+def single_statement(write: OrderWrite) -> tuple[Statement, tuple[Any, ...]]:
+    """Return the statement that commits the write by itself, and its values."""
+    is_new = write.change.before is None
+    row = new_row(write) if is_new else changed_row(write)
+    if write.key is None:
+        return sql.INSERT_ORDER if is_new else sql.UPDATE_ORDER, row
+    statement = sql.INSERT_ORDER_UNDER_KEY if is_new else sql.UPDATE_ORDER_UNDER_KEY
+    return statement, (*row, *key_values(write.key), write.key.body_hash, write.answer.status, write.answer.body)
 
 
 class LockedOrder:
-    """An order whose row is held by a transaction. The transaction commits when the block of `OrderStore.hold` ends."""
+    """An order whose row is held by a transaction, which commits when the block of `OrderStore.hold` ends.
+
+    A use case takes it in place of the OrderStore: hence the arguments, which were settled when the row was locked.
+    """
 
     def __init__(self, order: OrderState | None, session: Session, until: Deadline) -> None:
         self._order = order
@@ -57,14 +62,13 @@ class LockedOrder:
         self.written: OrderWrite | None = None
 
     def load(self, order_id: str, deadline: Deadline) -> OrderState | None:
-        """Return the order, or None where there is none of this id."""
+        """Return the held order, None if there is none."""
         return self._order
 
     def commit(self, write: OrderWrite, deadline: Deadline) -> Outcome:
         """Write a change; it is committed with the transaction."""
         self.session.limit(self._until)
-        statement, values = _ALONE[False, write.key is not None]
-        self.session.execute(statement, values(write))
+        self.session.execute(*single_statement(write))
         self.written = write
         return Outcome.DONE
 
@@ -93,20 +97,23 @@ class OrderStore:
     def commit(self, write: OrderWrite, deadline: Deadline) -> Outcome:
         """Commit a change with its history, event and stored answer.
 
-        Without a key it shares a statement with the changes of other requests. It goes alone where that failed, for
-        another change may be at fault, and where another transaction holds the order. When the connection dies, the
-        statement is sent once more, which its guard and its key make harmless; where there is nothing left to do, the
-        history tells whether the first one was committed. Raises KeyTaken and KeyInUse too.
+        - Without a key, the change shares a statement with the changes of other requests.
+        - It goes alone if the shared statement failed, for another change may be at fault, or did not apply it, for
+          another transaction holds the order.
+        - If the connection dies, the change is sent alone once more: its guard and its key make that harmless. If
+          nothing is left to do then, the history tells whether the first try was committed.
+
+        Raises KeyTaken and KeyInUse too.
         """
         try:
-            outcome = Outcome.HELD
+            outcome = None
             if write.key is None:
                 try:
                     group = self._creates if write.change.before is None else self._changes
                     outcome = group.submit(write, write.size, deadline)
                 except (ValuesRefused, DatabaseBusy):
                     pass
-            return self._commit_alone(write, deadline) if outcome is Outcome.HELD else outcome
+            return outcome or self._commit_alone(write, deadline)
         except OutcomeUnknown as lost:
             try:
                 outcome = self._commit_alone(write, deadline)
@@ -143,30 +150,33 @@ class OrderStore:
                 raise
 
     def _load_all(self, order_ids: Sequence[str], deadline: Deadline) -> Sequence[OrderState | None]:
-        """An order that several requests ask for is read once: what is handed out does not change."""
+        """Read each order once, however many requests ask for it: an OrderState never changes."""
         rows = self._pool.run(sql.LOAD_ORDERS, (sorted(set(order_ids)),), deadline)
         found = {order.order_id: order for order in map(to_state, rows)}
         return [found.get(order_id) for order_id in order_ids]
 
-    def _insert_all(self, writes: Sequence[OrderWrite], deadline: Deadline) -> Sequence[Outcome]:
+    def _insert_all(self, writes: Sequence[OrderWrite], deadline: Deadline) -> Sequence[Outcome | None]:
         if len(writes) == 1:  # arrays of one value take longer
-            self._pool.run(sql.INSERT_ORDER, _new_values(writes[0]), deadline)
+            self._pool.run(sql.INSERT_ORDER, new_row(writes[0]), deadline)
         else:
-            self._pool.run(sql.INSERT_NEW, _columns(map(_new_values, writes)), deadline)
+            self._pool.run(sql.INSERT_NEW, as_columns(map(new_row, writes)), deadline)
         return [Outcome.DONE] * len(writes)
 
-    def _update_free(self, writes: Sequence[OrderWrite], deadline: Deadline) -> Sequence[Outcome]:
-        """Commit the changes that need not wait: of several changes of one order the first, of a held order none."""
+    def _update_free(self, writes: Sequence[OrderWrite], deadline: Deadline) -> Sequence[Outcome | None]:
+        """Commit the changes that need not wait: of several changes of one order the first, of a held order none.
+
+        None: the statement did not apply the change, which must go alone.
+        """
         first: dict[str, OrderWrite] = {}
         for write in writes:
             first.setdefault(write.change.order.order_id, write)
-        rows = self._pool.run(sql.UPDATE_FREE, _columns(map(_changed_values, first.values())), deadline)
+        rows = self._pool.run(sql.UPDATE_FREE, as_columns(map(changed_row, first.values())), deadline)
         changed = {order_id for (order_id,) in rows}
 
-        def outcome(write: OrderWrite) -> Outcome:
+        def outcome(write: OrderWrite) -> Outcome | None:
             order_id = write.change.order.order_id
             if order_id not in changed:
-                return Outcome.HELD
+                return None
             return Outcome.DONE if first[order_id] is write else Outcome.MOVED_ON
 
         return [outcome(write) for write in writes]
@@ -179,9 +189,9 @@ class OrderStore:
             return self._run_alone(write, deadline, until)
 
     def _run_alone(self, write: OrderWrite, deadline: Deadline, until: Deadline) -> Outcome:
-        statement, values = _ALONE[write.change.before is None, write.key is not None]
+        statement, values = single_statement(write)
         try:
-            rows = self._pool.run(statement, values(write), until)
+            rows = self._pool.run(statement, values, until)
         except ValuesRefused as error:
             if error.constraint == "orders_pkey":
                 return Outcome.DONE  # a new order's id is random: only a first try of this very write can have made it
@@ -194,14 +204,11 @@ class OrderStore:
 
     def _is_committed(self, write: OrderWrite, deadline: Deadline) -> bool:
         """Tell whether the history has the change."""
-        return bool(read(self._pool, sql.FIND_CHANGE, _history_values(write), deadline))
+        order = write.change.order
+        return bool(read(self._pool, sql.FIND_CHANGE, (order.order_id, order.version, write.change_id), deadline))
 
     def _is_known_to_be_committed(self, write: OrderWrite, deadline: Deadline) -> bool:
         try:
             return self._is_committed(write, deadline)
         except DatabaseTrouble:
             return False
-
-
-def _columns(rows: Iterator[tuple[Any, ...]]) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)]

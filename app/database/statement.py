@@ -1,10 +1,9 @@
 """A statement of the service: SQL with named parameters, prepared once on each connection."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from operator import attrgetter
 from typing import Any
 
 _PARAMETER = re.compile(r"\$([a-z_][a-z0-9_]*)")
@@ -26,11 +25,6 @@ class Statement:
         wrong = self.parameters.keys() ^ set(_PARAMETER.findall(self.text))
         if wrong:
             raise ValueError(f"statement {self.name} and its SQL do not agree on {', '.join(sorted(wrong))}")
-
-    def values_by(self, paths: Mapping[str, str]) -> Callable[[Any], tuple[Any, ...]]:
-        """Return the function that takes the values of two or more parameters from an object, each by its path
-        ("order.version"). Raises KeyError, and so at import, for a parameter without a path."""
-        return attrgetter(*(paths[name] for name in self.parameters))
 
     def in_order(self, values: Mapping[str, Any]) -> list[Any]:
         """Return the values of the parameters, which are given by name. Raises KeyError where one is missing."""

@@ -65,4 +65,3 @@ class Outcome(Enum):
 
     DONE = "committed"
     MOVED_ON = "nothing was done: the order is no longer as it was read"
-    HELD = "nothing was done: another transaction holds the order"

@@ -1,7 +1,5 @@
 """A statement names its parameters: PostgreSQL gets numbers, and a wrong name fails where the statement is made."""
 
-from types import SimpleNamespace
-
 import pytest
 
 from app.database.statement import Statement
@@ -26,16 +24,6 @@ def test_a_statement_without_parameters_has_no_parentheses() -> None:
 def test_a_name_that_only_one_side_has_is_refused(parameters: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=r"^statement find and its SQL do not agree on "):
         Statement("find", parameters, STATEMENT.text)
-
-
-def test_values_are_found_by_their_paths() -> None:
-    values = STATEMENT.values_by({"version": "order.version", "order_id": "order.order_id", "other": "other"})
-    assert values(SimpleNamespace(order=SimpleNamespace(order_id="o", version=7))) == ("o", 7)
-
-
-def test_a_parameter_without_a_path_is_refused() -> None:
-    with pytest.raises(KeyError, match="version"):
-        STATEMENT.values_by({"order_id": "order_id"})
 
 
 def test_values_by_name_are_put_into_order() -> None:
