@@ -51,7 +51,7 @@ _Call = tuple[str, tuple[Any, ...]]
 
 
 class PostgresLease:
-    """The relay's port LaneLease, which describes its methods (kafka/ports.py).
+    """The relay's port LaneLease, which describes its methods (kafka/relay_ports.py).
 
     Each blocks for LEASE_CALL_SECONDS at most; any trouble raises LeaseLost.
     """

@@ -14,8 +14,8 @@ from kafka.partitioner.default import murmur2
 from app.config.config import Settings
 from app.kafka import clients
 from app.kafka.event_reader import EventReader
-from app.kafka.ports import EventLog, SendFailed
 from app.kafka.quirks.producer import LONGEST_KEY, GatedProducer, failure_of
+from app.kafka.relay_ports import EventLog, SendFailed
 from app.kafka.topics import accept_any, ensure_topic
 from app.models.outgoing import LogEnd, Outgoing, Portion, Sent
 from app.models.records import NO_ID, LogPosition, is_other_topic

@@ -20,8 +20,8 @@ from app.config.config import Settings
 from app.kafka import clients, event_topic
 from app.kafka.broker_view import offsets
 from app.kafka.event_reader import event_ids_of
-from app.kafka.ports import RecordRefused, SendFailed
 from app.kafka.quirks.connections import cluster_of
+from app.kafka.relay_ports import RecordRefused, SendFailed
 from app.kafka.topics import described_topic, holds_only_younger
 from app.models.operator_errors import KafkaUnusable, NotPossible
 from app.models.outgoing import Outgoing

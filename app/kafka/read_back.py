@@ -20,7 +20,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from app.kafka.ports import EventLog, LaneLease
+from app.kafka.relay_ports import EventLog, LaneLease
 from app.models.outgoing import LogEnd, Outgoing, Positions
 from app.models.records import LogPosition, is_other_topic
 from app.utils.alarms import Alarms

@@ -21,8 +21,8 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from app.kafka.ports import EventLog, LaneLease, RecordRefused, SendFailed
 from app.kafka.read_back import ReadBack
+from app.kafka.relay_ports import EventLog, LaneLease, RecordRefused, SendFailed
 from app.models.outgoing import Outgoing, Sent
 from app.utils.alarms import Alarms
 from app.utils.deadline import Deadline
@@ -32,7 +32,7 @@ from app.utils.supervisor import Beat
 
 log = logging.getLogger(__name__)
 
-STUCK_SECONDS = 20.0  # a relay whose record is refused leads for a few seconds only: longer, and nothing is stuck
+STUCK_SECONDS = 20.0  # a leader stuck at a refused record gives up the lease every few seconds; a longer one is past it
 CYCLE_SECONDS = 0.022
 RECHECK_SECONDS = 0.2  # between two attempts to open partitions that are not open
 
@@ -41,7 +41,7 @@ RECHECK_SECONDS = 0.2  # between two attempts to open partitions that are not op
 class Relay:
     """Relays one lane. `run` is the work of one thread; `wake` may be called from any.
 
-    `full`: the most rows of a batch; 0 switches the pause after a smaller batch off.
+    `batch_limit`: the most rows of a batch; 0 switches the pause after a smaller batch off.
     """
 
     lane: str
@@ -50,8 +50,8 @@ class Relay:
     alarms: Alarms
     poll_seconds: float
     settle_seconds: float
+    batch_limit: int
     now: Callable[[], float] = time.monotonic
-    full: int = 0
 
     def __post_init__(self) -> None:
         self.leading = False
@@ -65,9 +65,8 @@ class Relay:
     def run(self, stop: threading.Event, beat: Beat) -> None:
         """Stand by until the lease is free, lead until `stop`. Any trouble raises: the next run reads back first.
 
-        A record that is refused and left out from then on ends neither the lease nor the run.
-
-        A relay that stands by for long clears its own alarm: the leader got past the record, or rings for it.
+        A refused record that the lane leaves out ends neither the lease nor the run. A relay that has stood by for
+        STUCK_SECONDS clears its own alarm: the leader got past the record, or rings for it.
         """
         standing_by = Deadline(STUCK_SECONDS)
 
@@ -87,9 +86,9 @@ class Relay:
                 self._show_leading(False)
 
     def _run_leading(self, lease: LaneLease, stop: threading.Event, beat: Beat) -> None:
-        """Relay until `stop`, or until a record was passed by.
+        """Relay until `stop`, or until a refused record was left out.
 
-        A refusal ends the producer, and the fate of its other records is not known: the next call reads back first.
+        A refusal ends the producer, and what became of its other records is not known: the next call reads back first.
         """
         with self.open_log() as events:
             partitions = ReadBack(self.lane, lease, events, self.alarms, self.settle_seconds, self.now)
@@ -109,17 +108,17 @@ class Relay:
                     self._pace(done, began, stop)
 
     def _pace(self, done: int, began: float, stop: threading.Event) -> None:
-        """Pause after a small batch until CYCLE_SECONDS have passed since it began, so that the next one is larger.
+        """Pause after a small batch until CYCLE_SECONDS have passed since it began: the next one is larger, and costs
+        the same. A single row is no load; after a full batch others wait already.
 
-        A batch costs the same however small it is. A single row is no load; after a full batch others wait already.
-        What it bought: without it the relay took 0.3 of the 0.63 ms of CPU of a create, in decision 17's prototype.
+        What it bought: without it the relay took 0.3 of the 0.63 ms of CPU of a create (decision 17's prototype).
         Fails without it: test_a_batch_that_could_have_been_larger_is_followed_by_a_pause.
         """
-        if 1 < done < self.full:
+        if 1 < done < self.batch_limit:
             stop.wait(max(0.0, began + CYCLE_SECONDS - self.now()))
 
     def _step(self, leader: "Leader") -> int | None:
-        """Return how many rows the leader dealt with, None where it passed one by."""
+        """Return how many rows the leader dealt with, None if it left a refused one out."""
         try:
             done = leader.step()
         except RecordRefused as error:
@@ -162,7 +161,7 @@ def _until_too_late(stop: threading.Event, beat: Beat) -> Callable[[], None]:
 
 @dataclass
 class Leader:
-    """Takes rows into the log with one producer, until that or the lease is lost.
+    """Sends rows with one producer, until the producer or the lease is lost.
 
     `keep_on` is called every second of a wait and may raise to end it.
     """
@@ -175,7 +174,7 @@ class Leader:
 
     def __post_init__(self) -> None:
         self._late: dict[uuid.UUID, int] = {}  # by event id, the row ids of late records after they were set aside
-        self._in_log = 0
+        self._found_since_log = 0  # rows that were in the log already, since the last log line about such rows
 
     def step(self) -> int:
         """Send the oldest rows that are not in the log already, and drop those that are acknowledged or were there.
@@ -186,11 +185,11 @@ class Leader:
         done = self._confirm(self.events.late()) if self._late else 0
         partition, aside = self.partitions.drain()
         fresh = self.lease.next_batch() if self.partitions.may_send else []
-        in_log = self._known([*aside, *fresh])
-        send = [(partition, row) for row in aside if row.event_id not in in_log]
+        known = self._known([*aside, *fresh])
+        send = [(partition, row) for row in aside if row.event_id not in known]
         wait = defaultdict(list)
         for row in fresh:
-            if row.event_id not in in_log:
+            if row.event_id not in known:
                 place = self.events.partition(row, self.partitions.count)
                 if self.partitions.is_open(place):
                     send.append((place, row))
@@ -199,7 +198,7 @@ class Leader:
         for place, ids in wait.items():
             self.lease.set_aside(place, ids)
         sent = self.events.send(send, self.lease.require_valid, self._renew) if send else Sent()
-        done += self._confirm(sent, [row for row in (*aside, *fresh) if row.event_id in in_log])
+        done += self._confirm(sent, [row for row in (*aside, *fresh) if row.event_id in known])
         return done + sum(map(len, wait.values()))
 
     def _renew(self) -> None:
@@ -207,22 +206,23 @@ class Leader:
         self.keep_on()
 
     def _known(self, rows: Sequence[Outgoing]) -> Collection[uuid.UUID]:
+        """Return the event ids of those rows that a read-back has found in the log."""
         if not rows:
             self.lease.renew()
-            self._log_removed()
+            self._log_found()
             return ()
         return self.lease.known([row.event_id for row in rows])
 
-    def _confirm(self, sent: Sent, in_log: Sequence[Outgoing] = ()) -> int:
-        """Drop the rows that are acknowledged and those that were in the log; set the late ones aside."""
-        gone = [*sent.acknowledged, *in_log]
+    def _confirm(self, sent: Sent, found: Sequence[Outgoing] = ()) -> int:
+        """Drop the acknowledged rows and those that a read-back has found; set the late ones aside."""
+        gone = [*sent.acknowledged, *found]
         if gone:
             self.lease.confirm_sent([self._late.pop(row.event_id, row.id) for row in gone], sent.positions)
             self.partitions.note_acknowledged(sent.begins, sent.positions)
         RELAYED.labels(self.lane).inc(len(sent.acknowledged))
-        self._in_log += len(in_log)
-        if not in_log:
-            self._log_removed()
+        self._found_since_log += len(found)
+        if not found:
+            self._log_found()
         for partition, rows in sent.late.items():
             new = [row for row in rows if row.event_id not in self._late]
             ids = self.lease.set_aside(partition, [row.id for row in new]) if new else {}
@@ -230,8 +230,8 @@ class Leader:
             self.partitions.note_late(partition, bool(rows))
         return len(gone)
 
-    def _log_removed(self) -> None:
-        if self._in_log:
-            READ_BACK_REMOVED.labels(self.lane).inc(self._in_log)
-            log.info("relay %s read back: %s records were in the log already", self.lane, self._in_log)
-            self._in_log = 0
+    def _log_found(self) -> None:
+        if self._found_since_log:
+            READ_BACK_REMOVED.labels(self.lane).inc(self._found_since_log)
+            log.info("relay %s read back: %s records were in the log already", self.lane, self._found_since_log)
+            self._found_since_log = 0

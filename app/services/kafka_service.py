@@ -80,7 +80,7 @@ class KafkaService:
             self._alarms,
             poll_seconds,
             self._settings.relay_settle_ms / 1000,
-            full=self._settings.relay_batch,
+            self._settings.relay_batch,
         )
 
     def _run_relay(self, relay: Relay, stop: threading.Event, beat: Beat) -> None:

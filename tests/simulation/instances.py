@@ -18,8 +18,8 @@ from app.database.orders import OrderStore
 from app.database.pages import PageStore
 from app.database.refused_accepts import RefusedAccepts
 from app.kafka.consumer import CommandConsumer
-from app.kafka.ports import SendFailed
 from app.kafka.relay import Relay
+from app.kafka.relay_ports import SendFailed
 from app.models.errors import DatabaseTrouble, OutcomeUnknown, ServiceTrouble
 from app.models.outgoing import LeaseLost
 from app.models.rules import Change, Decision
@@ -124,7 +124,7 @@ class Service:
     def _relay(self) -> None:
         database: Any = Database(self._server, self._effects)  # a scripted one
         acquire = partial(acquire_lease, database, lanes.EVENTS, "order_events", RELAY_BATCH)
-        relay = Relay("events", acquire, self._open_events, self._alarms, 0.0, SETTLE_SECONDS, self._seconds)
+        relay = Relay("events", acquire, self._open_events, self._alarms, 0.0, SETTLE_SECONDS, 0, self._seconds)
         relay.run(Stop(self._scheduler), lambda: self._scheduler.sleep(LOOK_SECONDS))
 
     @contextmanager

@@ -14,7 +14,7 @@ from functools import partial
 
 from kafka.errors import KafkaConnectionError
 
-from app.kafka.ports import SendFailed
+from app.kafka.relay_ports import SendFailed
 from app.models.outgoing import LogEnd, Outgoing, Portion, Sent
 from app.models.records import Checkpoint, LogPosition, Record
 from app.utils.limits import LEASE_RENEW_SECONDS

@@ -11,8 +11,8 @@ from kafka.partitioner.default import DefaultPartitioner
 from app.config.config import Settings
 from app.kafka import event_topic
 from app.kafka.event_topic import KafkaEventLog
-from app.kafka.ports import SendFailed
 from app.kafka.quirks.producer import LONGEST_KEY, GatedProducer
+from app.kafka.relay_ports import SendFailed
 from app.models.outgoing import Outgoing
 from app.models.records import LogPosition
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from kafka.errors import InvalidRecordError, KafkaTimeoutError, MessageSizeTooLargeError
 
-from app.kafka.ports import RecordRefused, SendFailed
 from app.kafka.quirks.producer import SHUT_MS, GatedProducer, failure_of
+from app.kafka.relay_ports import RecordRefused, SendFailed
 from app.models.outgoing import LeaseLost, Outgoing
 
 SENT_MS = 7.0

@@ -4,8 +4,8 @@ import uuid
 
 import pytest
 
-from app.kafka.ports import SendFailed
 from app.kafka.read_back import RING_SECONDS
+from app.kafka.relay_ports import SendFailed
 from app.models.records import LogPosition
 from app.utils.alarms import Alarms
 from tests.unit.relays import a_leader, a_read_back, ids, lane, looked, relay_all

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from app.kafka import relay as module
-from app.kafka.ports import RecordRefused, SendFailed
 from app.kafka.relay import CYCLE_SECONDS, Leader, Relay
+from app.kafka.relay_ports import RecordRefused, SendFailed
 from app.models.outgoing import LeaseLost, Portion
 from app.utils.alarms import Alarms
 from tests.unit.relays import a_leader, ids, lane, relay_all
@@ -28,8 +28,8 @@ def a_relay(lease: ScriptedLease | None, topic: ScriptedTopic, alarms: Alarms | 
     def opened() -> Iterator[ScriptedTopic]:
         yield topic
 
-    seconds = {"poll_seconds": 0.01, "settle_seconds": 0.0} | other
-    return Relay("events", leading, opened, alarms or Alarms(), **seconds, now=topic.clock)
+    given = {"poll_seconds": 0.01, "settle_seconds": 0.0, "batch_limit": 0} | other
+    return Relay("events", leading, opened, alarms or Alarms(), **given, now=topic.clock)
 
 
 def recover(lease: ScriptedLease, topic: ScriptedTopic) -> None:
@@ -219,13 +219,15 @@ class Pauses(threading.Event):
 
 
 @pytest.mark.parametrize(
-    ("rows", "full", "pauses"), [(1, 500, 0), (2, 500, 1), (4, 500, 2), (4, 2, 0)], ids=["one", "two", "four", "full"]
+    ("rows", "batch_limit", "pauses"),
+    [(1, 500, 0), (2, 500, 1), (4, 500, 2), (4, 2, 0)],
+    ids=["one", "two", "four", "full"],
 )
-def test_a_batch_that_could_have_been_larger_is_followed_by_a_pause(rows: int, full: int, pauses: int) -> None:
+def test_a_batch_that_could_have_been_larger_is_followed_by_a_pause(rows: int, batch_limit: int, pauses: int) -> None:
     """A single row is no load; a full batch leaves others behind, who wait already."""
     lease, topic = lane(rows, limit=2), ScriptedTopic()
     stop = Pauses(topic, rows)
-    a_relay(lease, topic, full=full).run(stop, lambda: None)
+    a_relay(lease, topic, batch_limit=batch_limit).run(stop, lambda: None)
     assert topic.log == ids(*range(1, rows + 1))
     assert len(stop.taken) == pauses
     assert all(0 <= seconds <= CYCLE_SECONDS for seconds in stop.taken)

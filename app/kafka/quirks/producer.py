@@ -15,7 +15,7 @@ from kafka.errors import (
 )
 from kafka.serializer import Serializer
 
-from app.kafka.ports import RecordRefused, SendFailed
+from app.kafka.relay_ports import RecordRefused, SendFailed
 from app.models.outgoing import LeaseLost, Outgoing
 
 log = logging.getLogger(__name__)
