@@ -46,9 +46,9 @@ def group(settings: Settings, limit: int) -> Answer | None:
 def take_out(operator: Operator, event: int, yes: bool) -> Answer:
     """Take an event out that Kafka refuses for good.
 
-    Those behind it go on then. Consumers do not see it: a gap in the versions of its order, which `check` tells of
-    until the event is put back. Only an event that the relay has named as refused can go. It waits up to 20 s for a
-    moment in which no relay leads; a lane that is well has none.
+    The events behind it can leave then. Consumers do not get it: the versions of its order have a gap, which `check`
+    reports until the event is put back. Only an event that the relay has named as refused can be taken out. The command
+    waits up to 20 s for a moment in which no relay leads; a healthy lane has none.
 
     \b
     Examples:
@@ -68,7 +68,7 @@ def put_back(operator: Operator, event: int, yes: bool) -> Answer:
     """Put an event back that was taken out: it is sent as it was, with its event id and version.
 
     Later versions of its order that have left already stay before it: consumers get it late, and the answer says after
-    which version. Where later ones still wait, it goes before them, if the lane is without a relay within 20 s.
+    which version. If later ones still wait, it goes before them, provided that the lane has no leader within 20 s.
 
     \b
     Examples:
@@ -88,14 +88,14 @@ def put_back(operator: Operator, event: int, yes: bool) -> Answer:
 @click.option(
     "--http-created",
     is_flag=True,
-    help="Also orders made over HTTP: history does not tell those of testCreateOrder, which announces none, apart.",
+    help="Also orders created over HTTP: history does not tell which are of testCreateOrder, which announces none.",
 )
 @changes
 def find_lost(operator: Operator, hours: int, http_created: bool) -> Answer:
     """Find changes whose event is not on the topic: Kafka came back with an older copy, or lost it otherwise.
 
-    Compares the history of so many hours with all that lies on the topic since. `check` tells of what is found until
-    it is announced again. It reads the topic, and changes nothing there.
+    Compares the history of so many hours with the records on the topic since then. `check` reports the lost events
+    until they are announced again. The topic is only read.
 
     \b
     Examples:
@@ -114,7 +114,7 @@ def announce_again(operator: Operator, yes: bool) -> Answer:
 
     They go behind what waits, in the order in which they were made; consumers that have later versions of an order get
     them late. The `event` text of an HTTP event is the order as it is now, with the version that it has now. Replies
-    that announced no change (refusals, repeats) are nowhere and stay lost.
+    that announced no change (refusals, repeats) are in no history and stay lost.
 
     \b
     Examples:

@@ -7,9 +7,10 @@ a holder is something that happened once; it ends when a person acknowledges it.
 
 from collections.abc import Collection, Sequence
 
+from app.database.arrays import as_columns
 from app.database.pool import Pool
 from app.database.statement import Statement
-from app.utils.alarms import EXPIRED, NOBODY, OVER, Alarm, Change
+from app.utils.alarms import EXPIRED, NOBODY, OVER, Alarm, AlarmUpdate
 from app.utils.deadline import Deadline
 from app.utils.limits import ALARM_LEASE_SECONDS
 
@@ -76,11 +77,11 @@ class AlarmTable:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    def keep(self, changes: Sequence[Change]) -> None:
-        """Write what is new; a repetition after an error counts twice, nothing worse."""
-        rows = sorted({(change.name, change.holder): change for change in changes}.items())
-        parts = [(*key, change.sentence, change.evidence, change.age, change.count) for key, change in rows]
-        self._pool.run(KEEP, [list(column) for column in zip(*parts, strict=True)], Deadline(CALL_SECONDS))
+    def keep(self, updates: Sequence[AlarmUpdate]) -> None:
+        """Write the updates. If they are written again after an error, they count twice, nothing worse."""
+        rows = sorted({(update.name, update.holder): update for update in updates}.items())
+        values = [(*key, update.sentence, update.evidence, update.age, update.count) for key, update in rows]
+        self._pool.run(KEEP, as_columns(values), Deadline(CALL_SECONDS))
 
     def end(self, holder: str, names: Collection[str]) -> None:
         """Note that the holder's conditions are over."""

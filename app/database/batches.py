@@ -22,7 +22,16 @@ from app.database.statement import Statement
 from app.models.commands import CreateOrder
 from app.models.errors import CommandFault, OffsetMoved, ServiceTrouble, ValuesRefused
 from app.models.order import OrderState
-from app.models.records import NO_EPOCH, Batch, Checkpoint, Floor, ReceivedCommand, Record, StoredOffset, UnreadRecord
+from app.models.records import (
+    NO_EPOCH,
+    Batch,
+    Checkpoint,
+    ReceivedCommand,
+    Record,
+    StoredOffset,
+    TakeOver,
+    UnreadRecord,
+)
 from app.models.rules import Change
 from app.utils.deadline import Deadline
 from app.utils.ids import reply_id, saga_order_id
@@ -84,14 +93,14 @@ class BatchStore:
 
     def first_offset(self, topic: str, partition: int, offset: StoredOffset) -> None:
         """Store the offset where there is none yet."""
-        floor = (None, None) if offset.floor is None else (offset.floor.offset, offset.floor.taken_at)
-        row = (topic, partition, offset.topic_id, offset.next_offset, *floor)
+        take_over = (None, None) if offset.take_over is None else (offset.take_over.offset, offset.take_over.taken_at)
+        row = (topic, partition, offset.topic_id, offset.next_offset, *take_over)
         self._pool.run(sql.FIRST_OFFSET, row, Deadline(CALL_SECONDS))
 
     def reset_offset(self, topic: str, partition: int, old: StoredOffset, new: StoredOffset) -> None:
         """Replace the stored offset if it is still `old`, and drop the trail from there on."""
-        floor = new.floor and new.floor.offset
-        place = (topic, partition, old.topic_id, old.next_offset, new.topic_id, new.next_offset, floor)
+        taken_over_at = new.take_over and new.take_over.offset
+        place = (topic, partition, old.topic_id, old.next_offset, new.topic_id, new.next_offset, taken_over_at)
         self._pool.run(sql.RESET_OFFSET, (*place, *_checkpoint_row(new.behind)), Deadline(CALL_SECONDS))
 
     def trail(self, topic: str, partition: int, below: int) -> list[Checkpoint]:
@@ -193,7 +202,7 @@ def stored_offset(topic_id: uuid.UUID, next_offset: int, *row: Any) -> StoredOff
     """Return a row of `consumer_offsets`. What an older version moved stands behind nothing known."""
     *last, floor_offset, floor_at = row
     behind = _checkpoint(last) if last[0] == next_offset - 1 and last[2] is not None else None
-    return StoredOffset(topic_id, next_offset, behind, floor_at and Floor(floor_offset, floor_at))
+    return StoredOffset(topic_id, next_offset, behind, floor_at and TakeOver(floor_offset, floor_at))
 
 
 def _checkpoint(row: Sequence[Any]) -> Checkpoint:

@@ -66,7 +66,7 @@ class OffsetStore(Protocol):
         """Return the stored offset."""
 
     def first_offset(self, topic: str, partition: int, offset: StoredOffset) -> None:
-        """Store the offset where there is none yet; its floor is taken now."""
+        """Store the offset with its take-over if there is none yet."""
 
     def reset_offset(self, topic: str, partition: int, old: StoredOffset, new: StoredOffset) -> None:
         """Replace the stored offset if it is still `old`, and drop the trail from there on."""

@@ -22,7 +22,7 @@ Stored = Mapping[int, tuple[uuid.UUID, int]]
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class PartitionLag:
     """What waits in one partition. `first`: the first offset that waits, None where none does or nothing is known;
     `lag`: how many, None where nothing is known; `held`: all of it waits for the end of an open transaction."""
 
@@ -67,7 +67,7 @@ class CommandsLag:
         self._id: uuid.UUID | None = None
         self._peeks = 0
 
-    def look(self, topic: TopicView, stored: Stored) -> dict[int, Waiting]:
+    def look(self, topic: TopicView, stored: Stored) -> dict[int, PartitionLag]:
         """Return what waits, by partition. Blocks up to some seconds; where a broker does not answer, less is known."""
         if topic.id != self._id:
             self.reset()
@@ -81,7 +81,7 @@ class CommandsLag:
         found = {}
         for partition in sorted(topic.leaders):
             if partition not in bounds:
-                found[partition] = Waiting(None, None, 0.0)
+                found[partition] = PartitionLag(None, None, 0.0)
                 continue
             begin = bounds[partition].begin
             topic_id, offset = stored.get(partition, (topic.id, committed.get(partition, begin)))
@@ -89,7 +89,7 @@ class CommandsLag:
             found[partition] = self._look_at(partition, first, bounds[partition])
         return found
 
-    def _look_at(self, partition: int, first: int, bounds: Bounds) -> Waiting:
+    def _look_at(self, partition: int, first: int, bounds: Bounds) -> PartitionLag:
         """`first`: the first offset that is not handled."""
         end = bounds.end
         if self._nothing_until.get(partition, 0) > end:
@@ -101,7 +101,7 @@ class CommandsLag:
         self._before[partition] = first, end
         seconds = self._ends.setdefault(partition, Ends()).look(first, end)
         held = bounds.committed <= first < end
-        return Waiting(first if first < end else None, max(end - first, 0), seconds, held)
+        return PartitionLag(first if first < end else None, max(end - first, 0), seconds, held)
 
     def _peek(self, partition: int, first: int, end: int) -> int:
         """Return the first offset that waits: a marker at the end of a transaction has an offset, and is no record."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from app.kafka.command_ports import CommandLog, OffsetStore, StaleTopic
-from app.models.records import Checkpoint, Floor, StoredOffset, is_other_topic
+from app.models.records import Checkpoint, StoredOffset, TakeOver, is_other_topic
 from app.utils.alarms import Alarms
 
 LOOKS_BACK = 3  # checkpoints that are compared each time: the newest may be of the new log already
@@ -72,10 +72,10 @@ class LogCheck:
         begin, end = self._log.bounds(partition)  # asked for last: no stored offset can lie beyond a younger end
         found = self._compare(partition, stored, topic_id, begin, end)
         if isinstance(found, GoOn) and found.changed:
-            floor = stored.floor
-            if floor is not None and found.kind == "topic_made_anew":
-                floor = Floor(None, floor.taken_at)
-            new = StoredOffset(topic_id, found.offset, found.behind, floor)
+            take_over = stored.take_over
+            if take_over is not None and found.kind == "topic_made_anew":
+                take_over = TakeOver(None, take_over.taken_at)
+            new = StoredOffset(topic_id, found.offset, found.behind, take_over)
             self._offsets.reset_offset(self._log.topic, partition, stored, new)
         if isinstance(found, GoOn) and found.alarm is not None:
             mark = topic_id.hex[:8] if found.kind == "topic_made_anew" else stored.next_offset
@@ -87,7 +87,7 @@ class LogCheck:
         if committed is None:
             start = StoredOffset(topic_id, self._log.bounds(partition)[0])
         else:
-            start = StoredOffset(topic_id, committed, floor=Floor(committed, datetime.now().astimezone()))
+            start = StoredOffset(topic_id, committed, take_over=TakeOver(committed, datetime.now().astimezone()))
         self._offsets.first_offset(self._log.topic, partition, start)
         return self._offsets.offset(self._log.topic, partition) or start
 
@@ -127,11 +127,11 @@ class LogCheck:
         for known in trail:
             if self._is_there(partition, known, begin, end):
                 return self._back_to(known.offset + 1, reason, known)
-        floor = stored.floor.offset if stored.floor else None
-        if floor is not None and floor > end:
-            return Halt(f"{reason}, and before {floor}, where this service took over")
+        taken_over_at = stored.take_over.offset if stored.take_over else None
+        if taken_over_at is not None and taken_over_at > end:
+            return Halt(f"{reason}, and before {taken_over_at}, where this service took over")
         known_since = self._log.first_since(partition, self._oldest_known())
-        return self._back_to(max(begin, floor or begin, end if known_since is None else known_since), reason)
+        return self._back_to(max(begin, taken_over_at or begin, end if known_since is None else known_since), reason)
 
     @staticmethod
     def _back_to(offset: int, reason: str, behind: Checkpoint | None = None) -> GoOn:
@@ -144,8 +144,8 @@ class LogCheck:
     def _made_anew(self, partition: int, stored: StoredOffset, begin: int, end: int) -> Halt | None:
         """Return a halt where the new topic holds commands that may have been handled and are no longer recognised."""
         since = self._oldest_known()
-        if stored.floor is not None:
-            since = max(since, int(stored.floor.taken_at.timestamp() * 1000))
+        if stored.take_over is not None:
+            since = max(since, int(stored.take_over.taken_at.timestamp() * 1000))
         first = self._log.first_since(partition, since)
         if begin == end or first == begin:
             return None

@@ -1,4 +1,4 @@
-"""What a partition of a topic holds, and how far it is handled: records, their marks, positions, batches, commands."""
+"""What is known of Kafka records: checkpoints, positions in a log, batches, and the commands in them."""
 
 import hashlib
 import uuid
@@ -104,15 +104,15 @@ class LogPosition:
 
 
 def is_other_topic(one: uuid.UUID, other: uuid.UUID) -> bool:
-    """Tell whether two ids are of two topics; an id that is none equals any."""
+    """Tell whether two ids are of two topics. NO_ID may be any topic's."""
     return one != other and NO_ID not in (one, other)
 
 
 @dataclass(frozen=True, slots=True)
-class Floor:
-    """Where this service took over from another: that one handled what lies before, and it is not recognised."""
+class TakeOver:
+    """Where this service took over from another one, whose commands lie before and are not recognised."""
 
-    offset: int | None  # None once the topic is another one
+    offset: int | None  # None after the topic was made anew
     taken_at: datetime
 
 
@@ -121,7 +121,7 @@ class StoredOffset(LogPosition):
     """How far a partition's commands are handled. `behind`: the record right before `next_offset`, where known."""
 
     behind: Checkpoint | None = None
-    floor: Floor | None = None
+    take_over: TakeOver | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from app.kafka.operator import Partition, Topic
 from app.models.kafka_tables import consumer_checkpoints
 from app.models.kafka_tables import consumer_offsets as stored_offsets
 from app.models.operator_errors import NotFound, NotPossible
-from app.models.records import Floor, StoredOffset, is_other_topic
+from app.models.records import StoredOffset, TakeOver, is_other_topic
 from app.operations.audit import Operator
 from app.operations.cluster import require_ours
 from app.operations.recognised import done_again
@@ -75,7 +75,7 @@ def plan(settings: Settings, partition: int, offset: int) -> OffsetPlan:
     if old is not None and (old.topic_id, old.next_offset) == (topic.id, offset):
         return OffsetPlan(partition, old, new)
     if old is None and log.committed is not None:  # this service takes the group's place, as its first look would note
-        new = replace(new, floor=Floor(log.committed, datetime.now().astimezone()))
+        new = replace(new, take_over=TakeOver(log.committed, datetime.now().astimezone()))
     again = done_again(settings, partition, log, old, new)
     consequence = again or _consequence(f"{settings.commands_topic}/{partition}", old, new)
     return OffsetPlan(partition, old, new, consequence, repeats=again is not None)
@@ -181,8 +181,8 @@ def _write(connection: Connection, name: str, plan: OffsetPlan) -> bool:
     values = _position(new) | {"updated_at": func.now()} | dict.fromkeys(_LAST)
     connection.execute(delete(consumer_checkpoints).filter_by(**place))  # they may be of another log
     if old is None:
-        if new.floor is not None:
-            values |= {"floor_offset": new.floor.offset, "floor_at": new.floor.taken_at}
+        if new.take_over is not None:
+            values |= {"floor_offset": new.take_over.offset, "floor_at": new.take_over.taken_at}
         written = connection.execute(insert(stored_offsets).values(place | values).on_conflict_do_nothing())
     else:
         if is_other_topic(old.topic_id, new.topic_id):

@@ -44,7 +44,7 @@ class WaitingEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class OutboxSummary:
     """How many events wait, for how many seconds the oldest does, and the oldest of them."""
 
     depth: int
@@ -69,7 +69,8 @@ class TakenOut:
 
 @dataclass(frozen=True, slots=True)
 class PutBack:
-    """An event that waits again. `after_version`: the highest younger version that consumers have before it."""
+    """An event that waits again. `after_version`: the highest later version of its order that consumers get before it,
+    None if they get none."""
 
     event_id: UUID
     aggregateid: str
@@ -78,7 +79,7 @@ class PutBack:
     after_version: int | None
 
 
-def waiting(settings: Settings, *, limit: int = 20) -> Waiting:
+def waiting(settings: Settings, *, limit: int = 20) -> OutboxSummary:
     """Return what waits for Kafka, the oldest first."""
     age = func.extract("epoch", func.now() - events.c.created_at)
     query = select_as(WaitingEvent, events, func.octet_length(events.c.payload), age)
@@ -86,34 +87,34 @@ def waiting(settings: Settings, *, limit: int = 20) -> Waiting:
         depth = connection.scalar(select(func.count()).select_from(events)) or 0
         rows = connection.execute(query.order_by(events.c.id).limit(limit))
         oldest = [WaitingEvent(*row) for row in rows]
-    return Waiting(depth, round(float(oldest[0].age), 1) if oldest else None, oldest)
+    return OutboxSummary(depth, round(float(oldest[0].age), 1) if oldest else None, oldest)
 
 
-def take_out(operator: Operator, event_id: int) -> TakenOut:
+def take_out(operator: Operator, outbox_id: int) -> TakenOut:
     """Take out an event that Kafka refuses; the audit line keeps its bytes. Raises NotFound and NotPossible.
 
     Blocks up to 20 s until no relay leads the lane.
     """
     with operator.change("take-out", SECONDS) as change:
-        _refused(change.connection, event_id)
+        _refused(change.connection, outbox_id)
         take_lease(change.connection, EVENTS)
-        row = _refused(change.connection, event_id)
-        change.connection.execute(delete(events).where(events.c.id == event_id))
+        row = _refused(change.connection, outbox_id)
+        change.connection.execute(delete(events).where(events.c.id == outbox_id))
         _keep(change.connection, row)
         taken = TakenOut(*(row._mapping[field.name] for field in fields(TakenOut)))
         detail = ", ".join(f"{name}={value}" for name, value in asdict(taken).items() if name != "id")
-        change.record(f"outbox {event_id}", detail, row.payload)
+        change.record(f"outbox {outbox_id}", detail, row.payload)
     return taken
 
 
-def put_back(operator: Operator, event_id: int) -> PutBack:
+def put_back(operator: Operator, outbox_id: int) -> PutBack:
     """Put an event back that was taken out; it keeps its event id and version. Raises NotFound.
 
     The event goes before younger ones of its order that wait, if no relay leads the lane within 20 s, else behind all.
     """
     with operator.change("put-back", SECONDS) as change:
         connection = change.connection
-        row = _taken_out(connection, event_id)
+        row = _taken_out(connection, outbox_id)
         place = _place_before_others(connection, row)
         if place is not None:
             connection.execute(_AT_ITS_PLACE, {"event_id": row.event_id, "id": place})
@@ -122,17 +123,17 @@ def put_back(operator: Operator, event_id: int) -> PutBack:
         after = _version_before(connection, row, all_that_wait=place is None)
         kept = taken_out_events.c.event_id == row.event_id
         connection.execute(update(taken_out_events).where(kept).values(put_back_at=func.now()))
-        change.record(f"outbox {event_id}", f"event_id={row.event_id}, after version={after}")
+        change.record(f"outbox {outbox_id}", f"event_id={row.event_id}, after version={after}")
     return PutBack(row.event_id, row.aggregateid, row.type, row.version, after)
 
 
-def _refused(connection: Connection, event_id: int) -> Row[Any]:
-    row = connection.execute(select(events).where(events.c.id == event_id)).first()
+def _refused(connection: Connection, outbox_id: int) -> Row[Any]:
+    row = connection.execute(select(events).where(events.c.id == outbox_id)).first()
     if row is None:
-        raise NotFound(f"There is no event {event_id} in the outbox.")
+        raise NotFound(f"There is no event {outbox_id} in the outbox.")
     if row.refusal is None:
         raise NotPossible(
-            f"Kafka has not refused event {event_id}: it waits, and leaves when Kafka takes it. Nothing was changed."
+            f"Kafka has not refused event {outbox_id}: it waits, and leaves when Kafka takes it. Nothing was changed."
         )
     return row
 
@@ -145,12 +146,12 @@ def _keep(connection: Connection, row: Row[Any]) -> None:
     )
 
 
-def _taken_out(connection: Connection, event_id: int) -> Row[Any]:
+def _taken_out(connection: Connection, outbox_id: int) -> Row[Any]:
     kept = taken_out_events.c
-    query = select(taken_out_events).where(kept.outbox_id == event_id, kept.put_back_at.is_(None)).with_for_update()
+    query = select(taken_out_events).where(kept.outbox_id == outbox_id, kept.put_back_at.is_(None)).with_for_update()
     row = connection.execute(query).first()
     if row is None:
-        raise NotFound(f"No event {event_id} is out of the outbox.")
+        raise NotFound(f"No event {outbox_id} is out of the outbox.")
     return row
 
 

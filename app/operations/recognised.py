@@ -30,12 +30,12 @@ def done_again(
 
     Reads at most MOST_READ records, the oldest first: the commands handled last are recognised the longest.
     """
-    floor = old.floor if old else new.floor
-    if old is None and floor is None:
+    take_over = old.take_over if old else new.take_over
+    if old is None and take_over is None:
         return None
     end, before = old.next_offset if old else log.committed or 0, None
     if old is not None and is_other_topic(old.topic_id, new.topic_id):
-        end, before = log.end, floor.taken_at if floor else None
+        end, before = log.end, take_over.taken_at if take_over else None
         if before is None:
             return None
     begin, end = new.next_offset, min(end, log.end)
@@ -43,7 +43,7 @@ def done_again(
         return None
     count, seen, first = _not_recognised(settings, partition, begin, min(end, begin + MOST_READ), before)
     place = f"{settings.commands_topic}/{partition}"
-    at = floor.offset if floor else None
+    at = take_over.offset if take_over else None
     took_over = f" This service took the place of another at {at}." if at is not None else ""
     if count:
         return (

@@ -68,7 +68,7 @@ class AlarmKeeper:
             if ended:
                 self._table.end(self._alarms.holder, ended)
             if due:
-                self._table.keep([change for _, change in due])
+                self._table.keep([update for _, update in due])
             self._alarms.saved((ended, due))
         finally:
             self._alarms.learn(self._table.open())

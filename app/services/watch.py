@@ -19,7 +19,7 @@ from app.database.watched import QueuedRows, WatchTable
 from app.kafka.broker_view import Member, TopicView
 from app.kafka.broker_watch import BrokerWatch, judge, strangers
 from app.kafka.client_errors import explained
-from app.kafka.commands_lag import Waiting
+from app.kafka.commands_lag import PartitionLag
 from app.models.errors import DatabaseError
 from app.utils.alarms import Alarms
 from app.utils.limits import RELAY_FAILING_SECONDS, WATCH_LOOK_SECONDS
@@ -163,7 +163,7 @@ class Watch:
         found[f"{lane}_stalled"] = sentence, f"{waits.depth} wait, the oldest for {waits.age:.0f} s"
 
     def _ring_commands(
-        self, partition: int, waiting: Waiting, topic: TopicView, members: Sequence[Member], found: Found
+        self, partition: int, waiting: PartitionLag, topic: TopicView, members: Sequence[Member], found: Found
     ) -> None:
         owners = [member for member in members if partition in member.partitions]
         reason = self._known_reason(

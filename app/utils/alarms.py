@@ -64,9 +64,9 @@ class Alarm:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """What the table does not know yet. `age`: seconds since the alarm was raised; `count`: how often it rang since the
-    table was told."""
+class AlarmUpdate:
+    """What the table does not know of an alarm yet. `age`: seconds since it was raised; `count`: how often it rang
+    since the table was told."""
 
     name: str
     holder: str
@@ -95,12 +95,13 @@ class _Raised:
         is_new = self.saved_as != (self.sentence, self.evidence)
         return is_new or (self.unsaved > 0 and time.monotonic() - self.saved_at > ALARM_RENEW_SECONDS)
 
-    def change(self, name: str, holder: str) -> Change:
-        return Change(name, holder, self.sentence, self.evidence, int(time.monotonic() - self.since), self.unsaved)
+    def update(self, name: str, holder: str) -> AlarmUpdate:
+        age = int(time.monotonic() - self.since)
+        return AlarmUpdate(name, holder, self.sentence, self.evidence, age, self.unsaved)
 
 
-Unsaved = tuple[frozenset[str], Sequence[tuple[_Raised, Change]]]
-"""What the table does not know: the names of conditions that are over, and alarms with what is new of them."""
+Unsaved = tuple[frozenset[str], Sequence[tuple[_Raised, AlarmUpdate]]]
+"""What the table does not know yet: the names of conditions that are over, and alarms with their updates."""
 
 
 class Alarms:
@@ -133,7 +134,7 @@ class Alarms:
         self._raise(self._happenings, name, sentence, evidence)
 
     def clear(self, name: str) -> None:
-        """Say that a condition is over as far as this process sees; one that it did not raise is left alone."""
+        """End a condition that this process raised; those of other processes go on."""
         name = clean(name, LONGEST_NAME)
         if name not in self._conditions:
             return
@@ -150,6 +151,7 @@ class Alarms:
     def open(self) -> list[Alarm]:
         """Return the open alarms of the service, one per name."""
         with self._lock:
+            self._end_expired()
             return self._open()
 
     @property
@@ -169,10 +171,10 @@ class Alarms:
     def unsaved(self) -> Unsaved:
         """Return what the table should hear of: what is new at once, repetitions every ALARM_RENEW_SECONDS."""
         with self._lock:
-            self._open()  # conditions that were not renewed are over
+            self._end_expired()
             ended = frozenset(self._ended)
             due = [
-                (raised, raised.change(name, holder))
+                (raised, raised.update(name, holder))
                 for holder, kept in ((self.holder, self._conditions), (NOBODY, self._happenings))
                 for name, raised in kept.items()
                 if raised.is_due
@@ -184,11 +186,11 @@ class Alarms:
         ended, due = unsaved
         with self._lock:
             self._ended -= ended - self._conditions.keys()
-            for raised, change in due:
-                raised.unsaved -= change.count
-                raised.saved_at, raised.saved_as = time.monotonic(), (change.sentence, change.evidence)
-                if change.holder == NOBODY and not raised.unsaved:
-                    self._happenings.pop(change.name, None)
+            for raised, update in due:
+                raised.unsaved -= update.count
+                raised.saved_at, raised.saved_as = time.monotonic(), (update.sentence, update.evidence)
+                if update.holder == NOBODY and not raised.unsaved:
+                    self._happenings.pop(update.name, None)
 
     def learn(self, open_alarms: Sequence[Alarm]) -> None:
         """Take what the table has just shown; this process knows its own conditions better."""
@@ -198,7 +200,7 @@ class Alarms:
             self._show()
 
     def release(self) -> None:
-        """Take every condition of this process back, because it ends."""
+        """End every condition of this process, because the process ends."""
         for name in list(self._conditions):
             self.clear(name)
 
@@ -233,11 +235,14 @@ class Alarms:
         log.info("alarm %s %s", name, words)
         self._ended.add(name)
 
-    def _open(self) -> list[Alarm]:
+    def _end_expired(self) -> None:
+        """End the conditions that were not renewed for ALARM_LEASE_SECONDS."""
         now = time.monotonic()
         for name in [name for name, raised in self._conditions.items() if now - raised.last > ALARM_LEASE_SECONDS]:
             del self._conditions[name]
             self._note_over(name, f"is over: it was not renewed for {ALARM_LEASE_SECONDS} s")
+
+    def _open(self) -> list[Alarm]:
         ours = [_alarm(name, self.holder, raised, raised.count) for name, raised in self._conditions.items()]
         ours += [_alarm(name, NOBODY, raised, raised.unsaved) for name, raised in self._happenings.items()]
         stale = self.age is not None and self.age > ALARM_LEASE_SECONDS

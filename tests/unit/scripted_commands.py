@@ -173,7 +173,7 @@ class ScriptedStore:
         self.given_up += offsets if give_up else []
         self.handled += [(batch.partition, offset) for offset in offsets]
         behind = Checkpoint.of(batch.records[-1])
-        self.offsets[batch.partition] = StoredOffset(batch.topic_id, batch.next_offset, behind, stored.floor)
+        self.offsets[batch.partition] = StoredOffset(batch.topic_id, batch.next_offset, behind, stored.take_over)
         return len(self.letters & set(offsets))
 
     def rehearse(self) -> None:

@@ -8,7 +8,7 @@ import pytest
 from app.kafka.command_ports import PartitionAway
 from app.kafka.consumer import LOOKS_BEFORE_NEW_CLIENT
 from app.kafka.log_check import LogCheck
-from app.models.records import NO_ID, Checkpoint, Floor, StoredOffset, digest
+from app.models.records import NO_ID, Checkpoint, StoredOffset, TakeOver, digest
 from tests.unit.scripted_commands import OTHER_TOPIC, TOPIC
 from tests.unit.stage import Stage
 
@@ -133,7 +133,7 @@ def test_the_same_log_under_another_id_goes_on_where_it_stood() -> None:
 
 def test_another_topic_that_holds_commands_of_before_the_take_over_waits_for_a_person() -> None:
     stage = handled_up_to(3)
-    stage.store.offsets[0] = StoredOffset(TOPIC, 3, None, Floor(3, datetime.now(UTC)))
+    stage.store.offsets[0] = StoredOffset(TOPIC, 3, None, TakeOver(3, datetime.now(UTC)))
     stage.log.id = OTHER_TOPIC
     stage.log.first_since = lambda partition, timestamp: 2
     assert stage.play().handled() == [0, 1, 2]
@@ -145,7 +145,7 @@ def test_going_back_ends_at_the_take_over() -> None:
     stage = handled_up_to(5)
     stage.store.trails.clear()
     behind = stage.store.offsets[0].behind
-    stage.store.offsets[0] = StoredOffset(TOPIC, 5, behind, Floor(2, datetime.now(UTC)))
+    stage.store.offsets[0] = StoredOffset(TOPIC, 5, behind, TakeOver(2, datetime.now(UTC)))
     stage.log.replace(0, 1, [1, 2, 3, 4, 5])
     assert stage.look().handled()[5:] == [2, 3, 4, 5]
 
@@ -154,7 +154,7 @@ def test_a_log_that_ends_before_the_take_over_waits_for_a_person() -> None:
     stage = handled_up_to(5)
     stage.store.trails.clear()
     behind = stage.store.offsets[0].behind
-    stage.store.offsets[0] = StoredOffset(TOPIC, 5, behind, Floor(4, datetime.now(UTC)))
+    stage.store.offsets[0] = StoredOffset(TOPIC, 5, behind, TakeOver(4, datetime.now(UTC)))
     stage.log.replace(0, 1, [1])
     assert stage.look().handled() == [0, 1, 2, 3, 4]
     assert "where this service took over" in stage.alarms.all()["offset_0"]
@@ -218,7 +218,7 @@ def test_a_record_that_cannot_be_read_says_nothing() -> None:
 def test_a_first_offset_of_the_group_is_a_take_over() -> None:
     stage = Stage({0: [0, 1, 2]}, group={0: 2})
     stage.step()
-    floor = stage.store.offsets[0].floor
-    assert floor is not None
-    assert floor.offset == 2
+    take_over = stage.store.offsets[0].take_over
+    assert take_over is not None
+    assert take_over.offset == 2
     assert LogCheck(stage.log, stage.store, stage.alarms).find(0, uuid.UUID(int=1)) is not None
