@@ -102,7 +102,7 @@ class Pool:
         been committed.
         """
         with self._borrowed(deadline) as session:
-            session.set_autocommit(True)
+            session.set_autocommit(True)  # the statement is a transaction of its own, and commits
             try:
                 rows = session.execute(statement, parameters)
             except psycopg2.Error as error:

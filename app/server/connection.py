@@ -7,7 +7,7 @@ import time
 from collections import deque
 from typing import cast
 
-from app.server.door import Door
+from app.server.connection_owner import ConnectionOwner
 from app.server.reader import Incoming, Malformed, RequestReader
 from app.server.sockets import bound_unsent, unsent
 from app.utils.tasks import Gate
@@ -31,9 +31,9 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 class Connection(asyncio.BufferedProtocol):
     """Reads requests and writes answers. Runs on the loop's thread. The server calls `look` four times a second."""
 
-    def __init__(self, door: Door) -> None:
-        self._door = door
-        self._reader = RequestReader(door.waits_for_body)
+    def __init__(self, owner: ConnectionOwner) -> None:
+        self._owner = owner
+        self._reader = RequestReader(owner.waits_for_body)
         self._unread = b""  # bytes behind a request that is not answered yet
         self._waiting: deque[Incoming] = deque()
         self._is_answering = False
@@ -49,7 +49,7 @@ class Connection(asyncio.BufferedProtocol):
         self._closed_at: float | None = None
         self.has_asked = False
         self.held = 0
-        """The bytes that `Door.hold` was told last."""
+        """The bytes that `ConnectionOwner.hold` was told last."""
         self.transport: asyncio.Transport
 
     @property
@@ -81,13 +81,13 @@ class Connection(asyncio.BufferedProtocol):
         self.transport = cast(asyncio.Transport, transport)
         self.transport.set_write_buffer_limits(high=SEND_BUFFER)
         bound_unsent(self.transport.get_extra_info("socket"))
-        self._door.opened(self)
+        self._owner.opened(self)
 
     def connection_lost(self, error: Exception | None) -> None:
         """Release everything. The work for the client goes on; its answer goes nowhere."""
         self._is_lost = True
         self._release()
-        self._door.closed(self)
+        self._owner.closed(self)
         self._end_wait_for_room()
 
     def eof_received(self) -> bool:
@@ -111,7 +111,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def get_buffer(self, _: int) -> memoryview:
         """Return the buffer to receive into."""
-        return self._door.buffer
+        return self._owner.buffer
 
     def buffer_updated(self, size: int) -> None:
         """Read the requests in the buffer. Drop everything behind a request that closes the connection."""
@@ -124,7 +124,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         if self._reader.is_idle:
             self.began_at = now
-        self._unread += bytes(self._door.buffer[:size])
+        self._unread += bytes(self._owner.buffer[:size])
         self._advance()
         if not self._reader.is_idle:
             self.arrived_at = now
@@ -179,7 +179,7 @@ class Connection(asyncio.BufferedProtocol):
         elif self.is_busy:
             return
         elif self._reader.is_idle:
-            if now - self.arrived_at > self._door.keep_alive_seconds:
+            if now - self.arrived_at > self._owner.keep_alive_seconds:
                 self.close()
         elif self._is_late(now):
             self._refuse_unfinished("The request did not arrive in time")
@@ -211,12 +211,12 @@ class Connection(asyncio.BufferedProtocol):
             self._is_answering = self.has_asked = True
             request = self._waiting.popleft()
             self._pace_reading()
-            self._door.begin(request, self)
+            self._owner.begin(request, self)
             return
         if self._has_eof and self._takes_requests and not self._reader.is_idle:
             self._refuse_unfinished("The request ended before it was whole")
         if self._refused is not None:
-            self.send(self._door.refuse(self._refused, self))
+            self.send(self._owner.refuse(self._refused, self))
             self.close()
         elif not self._takes_requests or self._has_eof:
             self.close()
@@ -252,7 +252,7 @@ class Connection(asyncio.BufferedProtocol):
     def _count(self) -> None:
         held = self._reader.held + len(self._unread) + sum(request.held for request in self._waiting)
         if held or self.held:
-            self._door.hold(self, held)
+            self._owner.hold(self, held)
 
     def _pace_reading(self) -> None:
         """Stop receiving while requests wait, and go on when none does."""

@@ -1,4 +1,4 @@
-"""What a connection needs of its server."""
+"""The port of a connection: what it asks of the server that owns it."""
 
 from typing import TYPE_CHECKING, Protocol
 
@@ -8,15 +8,15 @@ if TYPE_CHECKING:
     from app.server.connection import Connection
 
 
-class Door(Protocol):
+class ConnectionOwner(Protocol):
     """The server, as its connections see it. No method blocks."""
 
     keep_alive_seconds: float
     buffer: memoryview
-    """Every connection receives into this buffer, and copies at once what is its own."""
+    """All connections receive into this buffer; each copies its bytes out at once."""
 
     def opened(self, connection: "Connection") -> None:
-        """Add the connection to those that the server looks after."""
+        """Begin to look after the connection."""
 
     def closed(self, connection: "Connection") -> None:
         """Forget the connection."""
@@ -28,7 +28,7 @@ class Door(Protocol):
         """Begin to answer a request; `connection.send` and `connection.end_answer` follow."""
 
     def hold(self, connection: "Connection", size: int) -> None:
-        """Count so many bytes for the connection from now on; `evict` follows where all together hold too much."""
+        """Count so many bytes for the connection from now on. Calls `evict` if all together hold too much."""
 
     def refuse(self, refusal: Malformed, connection: "Connection") -> bytes:
-        """Return the whole answer to bytes that are no request."""
+        """Return the whole response to a malformed request, as bytes."""
