@@ -81,8 +81,8 @@ class BatchEffects:
 class BatchStore:
     """The stored offsets, each call a transaction, and the transactions of batches. All raise DatabaseTrouble."""
 
-    def __init__(self, pool: Pool, identity_days: int = 30) -> None:
-        """`identity_days`: how long a command is known by its bytes at the least."""
+    def __init__(self, pool: Pool, identity_days: int) -> None:
+        """`identity_days`: a command is known by its bytes for so long at least."""
         self._pool = pool
         self._identity_days = identity_days
 

@@ -1,4 +1,4 @@
-"""The commands topic as kafka-python sees it: the port CommandLog of the consumer."""
+"""The commands topic by kafka-python."""
 
 import contextlib
 import logging
@@ -29,7 +29,10 @@ class TopicGone(Exception):
 
 
 class KafkaCommandLog:
-    """One membership of the commands' group, in one thread, from opening to closing."""
+    """One membership of the commands' group, in one thread, from opening to closing.
+
+    The port CommandLog, which describes its methods (command_ports.py).
+    """
 
     def __init__(self, settings: Settings, consumer: KafkaConsumer, topic_id: uuid.UUID) -> None:
         self.topic = settings.commands_topic
@@ -39,7 +42,7 @@ class KafkaCommandLog:
         self._missing_since: float | None = None
 
     def poll(self) -> Mapping[int, Sequence[Record]]:
-        """Return the next records by partition; blocks up to POLL_MS. Raises KafkaError: then build a new log."""
+        """Block up to POLL_MS. Raises KafkaError: then build a new log."""
         finish_joining(self._consumer)
         wait_ms = poll_ms(self._consumer, POLL_MS)
         polled = self._consumer.poll(timeout_ms=wait_ms)
@@ -48,11 +51,10 @@ class KafkaCommandLog:
         return {place.partition: records for place, records in polled.items()}
 
     def assigned(self) -> set[int]:
-        """Return the partitions that this member has now."""
         return {place.partition for place in self._consumer.assignment()}
 
     def topic_id(self) -> uuid.UUID:
-        """Return the topic's id as of the last metadata. Raises TopicGone where that has no such topic."""
+        """Return the id as of the last metadata. Raises TopicGone if the topic is missing there for MISSING_SECONDS."""
         cluster = metadata_of(self._consumer)
         if cluster.partitions_for_topic(self.topic) is not None:
             self._missing_since = None
@@ -64,35 +66,25 @@ class KafkaCommandLog:
         return self._topic_id
 
     def ask_topic_id(self) -> uuid.UUID:
-        """Return the topic's id as the broker has it now. Blocks for seconds; raises KafkaError and TopicsMissing."""
+        """Raises KafkaError and TopicsMissing."""
         return topics.ensure_topic(self._settings, self.topic)
 
     def bounds(self, partition: int) -> tuple[int, int]:
-        """Return the first offset in the log and the one after the last. Blocks for seconds; raises PartitionAway."""
         return command_looks.bounds(self._consumer, self._place(partition))
 
     def checkpoint_at(self, partition: int, offset: int) -> Checkpoint | None:
-        """Return the checkpoint of the record there, None without one. Blocks for seconds; raises PartitionAway."""
         return command_looks.checkpoint_at(self._consumer, self._place(partition), offset)
 
     def first_since(self, partition: int, timestamp: int) -> int | None:
-        """Return the offset of the first record that is not older. Blocks for seconds; raises PartitionAway."""
         return command_looks.first_since(self._consumer, self._place(partition), timestamp)
 
     def compacted(self) -> bool:
-        """Return whether the topic may lose single records. Blocks for seconds; raises PartitionAway."""
         try:
             return topics.is_compacted(self._settings, self.topic)
         except KafkaError as error:
             raise PartitionAway(f"whether the topic is compacted is not told: {error}"[:200]) from error
 
-    def known_end(self, partition: int) -> int | None:
-        """Return the end of the log as of the last fetch, None before the first; asks no broker."""
-        end: int | None = self._consumer.highwater(self._place(partition)) if partition in self.assigned() else None
-        return end
-
     def committed(self, partition: int) -> int | None:
-        """Return the group's committed offset. Blocks up to LOOK_UP_MS; raises PartitionAway."""
         try:
             offset: int | None = self._consumer.committed(self._place(partition), timeout_ms=LOOK_UP_MS)
         except KafkaError as error:
@@ -100,18 +92,16 @@ class KafkaCommandLog:
         return offset
 
     def seek(self, partition: int, offset: int) -> None:
-        """Make `offset` the next to be polled; ends a pause."""
         if partition in self.assigned():
             self._consumer.resume(self._place(partition))
             self._consumer.seek(self._place(partition), offset)
 
     def pause(self, partition: int) -> None:
-        """Poll nothing from the partition until the next seek."""
         if partition in self.assigned():
             self._consumer.pause(self._place(partition))
 
     def commit(self, partition: int, offset: int) -> None:
-        """Tell the group the next offset, for displays of lag; does not wait."""
+        """Returns at once."""
         place = self._place(partition)
         self._consumer.commit_async({place: OffsetAndMetadata(offset, "", -1)}, callback=_note_commit)
 

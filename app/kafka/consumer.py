@@ -7,7 +7,7 @@ wakes up late changes nothing. Decisions are here; input and output are behind t
 
 import logging
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from app.kafka.batch_sizes import BatchSizes
 from app.kafka.command_ports import CommandHandler, CommandLog, OffsetStore, PartitionAway
@@ -40,8 +40,8 @@ class CommandConsumer:
         offsets: OffsetStore,
         handler: CommandHandler,
         alarms: Alarms,
-        breaker: Breaker | None = None,
-        identity_days: int = 30,
+        breaker: Breaker,
+        identity_days: int,
     ) -> None:
         """`breaker`: shared by all consumers of a process, one after the other; `identity_days`: a command is known by
         its bytes for so long at least."""
@@ -49,7 +49,7 @@ class CommandConsumer:
         self._offsets = offsets
         self._handler = handler
         self._alarms = alarms
-        self._breaker = breaker or Breaker()
+        self._breaker = breaker
         self._waiting = WaitingCommands(alarms)
         self._dead_letters = DeadLetterAlarm(alarms)
         self._check = LogCheck(commands, offsets, alarms, identity_days)
@@ -106,11 +106,6 @@ class CommandConsumer:
         assigned = self._log.assigned()
         if assigned and all(self._resting.get(partition, 0) >= LOOKS_BEFORE_NEW_CLIENT for partition in assigned):
             raise PartitionAway(f"none of the partitions {sorted(assigned)} can be looked at")
-
-    @property
-    def positions(self) -> Mapping[int, int]:
-        """The next offset to handle, by assigned partition."""
-        return self._positions
 
     def _follow_assignment(self) -> None:
         topic_id = self._log.topic_id()

@@ -57,7 +57,7 @@ def where_to_go_on(stored: StoredOffset, topic_id: uuid.UUID, begin: int, end: i
 class LogCheck:
     """Finds where a partition goes on. Blocks for some seconds; raises PartitionAway, StaleTopic, DatabaseTrouble."""
 
-    def __init__(self, commands: CommandLog, offsets: OffsetStore, alarms: Alarms, identity_days: int = 30) -> None:
+    def __init__(self, commands: CommandLog, offsets: OffsetStore, alarms: Alarms, identity_days: int) -> None:
         """`identity_days`: a command is known by its bytes for so long at least."""
         self._log = commands
         self._offsets = offsets

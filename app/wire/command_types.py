@@ -1,8 +1,4 @@
-"""The commands that this service takes: what the payload of each means, and what its reply tells [K4-K6].
-
-A new command is a payload class and a row here, a command in `models/commands.py` with its rule in `models/rules.py`,
-and an example file in `tests/contract/examples/kafka`.
-"""
+"""The commands that this service takes: what the payload of each means, and what its reply tells [K4-K6]."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping

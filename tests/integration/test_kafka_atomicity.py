@@ -69,7 +69,7 @@ class Books:
     """A database with one order, and a batch that touches every table."""
 
     def __init__(self, url: str) -> None:
-        self.store = BatchStore(Pool(Database(url.replace("://", "+psycopg2://", 1)), 2))
+        self.store = BatchStore(Pool(Database(url.replace("://", "+psycopg2://", 1)), 2), 30)
         self.connection = psycopg2.connect(url)
         self.connection.autocommit = True
         self.store.first_offset(TOPIC, 0, StoredOffset(TOPIC_ID, 0))

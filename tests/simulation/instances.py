@@ -17,6 +17,7 @@ from app.database.lane_lease import acquire_lease
 from app.database.orders import OrderStore
 from app.database.pages import PageStore
 from app.database.refused_accepts import RefusedAccepts
+from app.kafka.command_trouble import Breaker
 from app.kafka.consumer import CommandConsumer
 from app.kafka.relay import Relay
 from app.kafka.relay_ports import SendFailed
@@ -39,6 +40,7 @@ from tests.simulation.statements import Effect
 
 RELAY_BATCH = 3
 SETTLE_SECONDS = Settings.load({}).relay_settle_ms / 1000
+IDENTITY_DAYS = 30
 LOOK_SECONDS = 0.7  # between two looks of an idle relay
 BACK_OFF_SECONDS = 1.0
 REFUSED_ACCEPT_SECONDS = 15
@@ -101,9 +103,9 @@ class Service:
 
     def _consume(self) -> None:
         """As KafkaService does it."""
-        store = BatchStore(self._pool())
-        topic = CommandTopic(self._broker)
-        consumer = CommandConsumer(topic, store, CommandService(store, self._clock), self._alarms)
+        store = BatchStore(self._pool(), IDENTITY_DAYS)
+        topic, service = CommandTopic(self._broker), CommandService(store, self._clock)
+        consumer = CommandConsumer(topic, store, service, self._alarms, Breaker(), IDENTITY_DAYS)
         next_recheck = self._scheduler.now + RECHECK_SECONDS
         try:
             while True:

@@ -2,11 +2,14 @@
 
 from typing import Any
 
+from app.kafka.command_trouble import Breaker
 from app.kafka.consumer import CommandConsumer
 from app.models.errors import DatabaseTrouble
 from app.models.records import StoredOffset
 from app.utils.alarms import Alarms
 from tests.unit.scripted_commands import TOPIC, ScriptedLog, ScriptedStore
+
+IDENTITY_DAYS = 30
 
 
 class Stage:
@@ -16,7 +19,7 @@ class Stage:
         self.log = ScriptedLog(records, **log)
         self.store = ScriptedStore({partition: StoredOffset(TOPIC, at) for partition, at in (stored or {}).items()})
         self.alarms = Alarms()
-        self.consumer = CommandConsumer(self.log, self.store, self.store, self.alarms)
+        self.consumer = CommandConsumer(self.log, self.store, self.store, self.alarms, Breaker(), IDENTITY_DAYS)
         self.log.assign(*records)
 
     def play(self, steps: int = 12) -> "Stage":

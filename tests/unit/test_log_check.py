@@ -10,7 +10,7 @@ from app.kafka.consumer import LOOKS_BEFORE_NEW_CLIENT
 from app.kafka.log_check import LogCheck
 from app.models.records import NO_ID, Checkpoint, StoredOffset, TakeOver, digest
 from tests.unit.scripted_commands import OTHER_TOPIC, TOPIC
-from tests.unit.stage import Stage
+from tests.unit.stage import IDENTITY_DAYS, Stage
 
 
 def handled_up_to(*ends: int) -> Stage:
@@ -221,4 +221,4 @@ def test_a_first_offset_of_the_group_is_a_take_over() -> None:
     take_over = stage.store.offsets[0].take_over
     assert take_over is not None
     assert take_over.offset == 2
-    assert LogCheck(stage.log, stage.store, stage.alarms).find(0, uuid.UUID(int=1)) is not None
+    assert LogCheck(stage.log, stage.store, stage.alarms, IDENTITY_DAYS).find(0, uuid.UUID(int=1)) is not None
