@@ -1,4 +1,4 @@
-"""Pages of lists [H3]: encoded in portions and, where they are large, sent in pieces.
+"""Pages of lists [H3]: encoded in portions and, if they are large, sent in pieces.
 
 Between two portions, of whatever page, the loop runs other tasks. The memory of all pages is bounded: each has a share
 of one budget, from before its rows are read until its caller has the last of them.

@@ -95,7 +95,7 @@ def env_file_values(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
-    """Return the settings of the environment, and of `.env` where the environment has none.
+    """Return the settings of the environment, and of `.env` for those that the environment lacks.
 
     Ends the process with a sentence on a bad setting.
     """

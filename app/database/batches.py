@@ -92,7 +92,7 @@ class BatchStore:
         return stored_offset(*rows[0]) if rows else None
 
     def first_offset(self, topic: str, partition: int, offset: StoredOffset) -> None:
-        """Store the offset where there is none yet."""
+        """Store the offset if there is none yet."""
         take_over = (None, None) if offset.take_over is None else (offset.take_over.offset, offset.take_over.taken_at)
         row = (topic, partition, offset.topic_id, offset.next_offset, *take_over)
         self._pool.run(sql.FIRST_OFFSET, row, Deadline(CALL_SECONDS))
@@ -116,7 +116,7 @@ class BatchStore:
     def transaction(self) -> Iterator["BatchTransaction"]:
         """Commit what the body writes at its end, or roll back when it raises; BATCH_SECONDS at the longest.
 
-        Raises CommandFault where PostgreSQL refuses a value, which may be one command's own.
+        Raises CommandFault if PostgreSQL refuses a value, which may be one command's own.
         """
         try:
             with self._pool.transaction(Deadline(BATCH_SECONDS)) as session:
@@ -137,7 +137,7 @@ class BatchTransaction:
         return self.lock(self.claim(commands))
 
     def move_offset(self, batch: Batch) -> None:
-        """Move the stored offset over the batch. Raises OffsetMoved where it does not stand at its first record."""
+        """Move the stored offset over the batch. Raises OffsetMoved if it does not stand at the first record."""
         place = (batch.topic, batch.partition, batch.topic_id, batch.expected, batch.next_offset)
         last = Checkpoint.of(batch.records[-1]) if batch.records else None
         if not self._session.execute(sql.MOVE_OFFSET, (*place, *_checkpoint_row(last))):
@@ -174,7 +174,7 @@ class BatchTransaction:
         return LockedBatch(commands, {order.order_id: order for order in found}, sagas, new_order_ids)
 
     def write(self, batch: Batch, effects: BatchEffects) -> None:
-        """Write the effects. Raises ServiceTrouble where an order is not as it was locked."""
+        """Write the effects. Raises ServiceTrouble if an order is not as it was locked."""
         updated = [[*to_row(order), guard] for _, (order, guard) in sorted(effects.updated.items())]
         self._write(sql.INSERT_ORDERS, [to_row(order) for order in effects.created.values()])
         self._write(sql.UPDATE_ORDERS, updated)

@@ -184,7 +184,7 @@ class Pool:
 
 
 def read(pool: Pool, statement: Statement, parameters: Sequence[Any], deadline: Deadline) -> list[tuple[Any, ...]]:
-    """As `Pool.run`, for a statement that may run twice: where the connection was dead, it runs once more."""
+    """As `Pool.run`, for a statement that may run twice: if the connection was dead, it runs once more."""
     try:
         return pool.run(statement, parameters, deadline)
     except OutcomeUnknown:

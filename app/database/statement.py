@@ -27,7 +27,7 @@ class Statement:
             raise ValueError(f"statement {self.name} and its SQL do not agree on {', '.join(sorted(wrong))}")
 
     def in_order(self, values: Mapping[str, Any]) -> list[Any]:
-        """Return the values of the parameters, which are given by name. Raises KeyError where one is missing."""
+        """Return the values of the parameters, which are given by name. Raises KeyError if one is missing."""
         return [values[name] for name in self.parameters]
 
     @cached_property

@@ -47,7 +47,7 @@ class CommandLog(Protocol):
         """Return the first offset in the log and the one after the last."""
 
     def checkpoint_at(self, partition: int, offset: int) -> Checkpoint | None:
-        """Return the checkpoint of the record that is there now, None where none has this offset."""
+        """Return the checkpoint of the record that is there now, None if none has this offset."""
 
     def first_since(self, partition: int, timestamp: int) -> int | None:
         """Return the offset of the first record that is not older (milliseconds since 1970), None without one."""
@@ -84,9 +84,9 @@ class CommandHandler(Protocol):
     def handle(self, batch: Batch, *, give_up: str | None = None) -> int:
         """Commit the effects of a batch and the new offset; return the number of dead letters.
 
-        `give_up`: why its one command cannot be handled: it is answered with a failure. Raises CommandFault where
+        `give_up`: why its one command cannot be handled: it is answered with a failure. Raises CommandFault if
         that may be a command's own fault, OffsetMoved, and DatabaseTrouble for all else; nothing is moved then.
         """
 
     def rehearse(self) -> None:
-        """Raise DatabaseTrouble where not even a sample of a command can be handled; commits nothing."""
+        """Raise DatabaseTrouble if not even a sample of a command can be handled; commits nothing."""

@@ -23,8 +23,8 @@ Stored = Mapping[int, tuple[uuid.UUID, int]]
 
 @dataclass(frozen=True, slots=True)
 class PartitionLag:
-    """What waits in one partition. `first`: the first offset that waits, None where none does or nothing is known;
-    `lag`: how many, None where nothing is known; `held`: all of it waits for the end of an open transaction."""
+    """What waits in one partition. `first`: the first offset that waits, None if none does or nothing is known;
+    `lag`: how many, None if nothing is known; `held`: all of it waits for the end of an open transaction."""
 
     first: int | None
     lag: int | None
@@ -39,7 +39,7 @@ class Ends:
         self._seen: deque[tuple[float, int]] = deque()
 
     def look(self, first: int, end: int) -> float:
-        """Return for how many seconds the record at `first` has been seen to wait, 0 where nothing waits."""
+        """Return for how many seconds the record at `first` has been seen to wait, 0 if nothing waits."""
         now = time.monotonic()
         if self._seen and end < self._seen[-1][1]:
             self._seen.clear()  # another log
@@ -68,7 +68,7 @@ class CommandsLag:
         self._peeks = 0
 
     def look(self, topic: TopicView, stored: Stored) -> dict[int, PartitionLag]:
-        """Return what waits, by partition. Blocks up to some seconds; where a broker does not answer, less is known."""
+        """Return what waits, by partition. Blocks up to some seconds; if a broker does not answer, less is known."""
         if topic.id != self._id:
             self.reset()
             self._id = topic.id

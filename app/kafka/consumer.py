@@ -1,7 +1,7 @@
 """The command consumer: which records are handled next, and what to do when the log and the stored offset disagree.
 
 How far commands are handled is a row in PostgreSQL, moved together with their effects. Kafka's own group only shares
-out the partitions: a batch commits only where that row stands at its first record, so a consumer that was frozen and
+out the partitions: a batch commits only if that row stands at its first record, so a consumer that was frozen and
 wakes up late changes nothing. Decisions are here; input and output are behind the ports of command_ports.
 """
 
@@ -91,7 +91,7 @@ class CommandConsumer:
 
         A person or a restore of the database may have set the offset; a restore of the broker or an unclean election
         may have replaced the log. Blocks for seconds a partition. Raises DatabaseTrouble, StaleTopic, Kafka's errors,
-        and PartitionAway where no partition could be looked at for long: a new client may help then.
+        and PartitionAway if no partition could be looked at for long: a new client may help then.
         """
         self._dead_letters.renew()
         for partition in sorted(self._halted | self._resting.keys()):
@@ -170,7 +170,7 @@ class CommandConsumer:
             return False
 
     def _run_batch(self, partition: int, expected: int, records: Sequence[Record]) -> None:
-        """Commit the records together; where they fail a second time one by one, to find the faulty one."""
+        """Commit the records together; if they fail a second time, one by one, to find the faulty one."""
         try:
             self._commit(self._batch(partition, expected, records))
             return
@@ -188,7 +188,7 @@ class CommandConsumer:
             expected = batch.next_offset
 
     def _give_up(self, batch: Batch, reason: str) -> None:
-        """Answer the one command of the batch with a failure, where it is proved that others can be handled."""
+        """Answer the one command of the batch with a failure, if it is proved that others can be handled."""
         self._breaker.check()
         self._handler.rehearse()
         try:
@@ -234,7 +234,7 @@ class CommandConsumer:
             self._follow(partition, found)
 
     def _find(self, partition: int) -> GoOn | Halt | None:
-        """Return where the partition goes on, None where it cannot be looked at: then it rests alone."""
+        """Return where the partition goes on, None if it cannot be looked at: then it alone rests."""
         assert self._topic_id is not None
         try:
             found = self._check.find(partition, self._topic_id)
@@ -269,6 +269,6 @@ class CommandConsumer:
 
     def _seek(self, partition: int, offset: int) -> None:
         self._positions[partition] = offset
-        self._kept.pop(partition, None)  # the trail may have been cut, even where the position is as before
+        self._kept.pop(partition, None)  # the trail may have been cut, even if the position is as before
         self._sought.add(partition)
         self._log.seek(partition, offset)

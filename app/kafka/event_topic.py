@@ -123,7 +123,7 @@ class KafkaEventLog(EventLog):
             self._reader.close()
 
     def _require_topic(self) -> None:
-        """Raise SendFailed where the topic is gone or another one: opening it makes it anew, or reads it back.
+        """Raise SendFailed if the topic is gone or another one: opening it makes it anew, or reads it back.
 
         The producer would wait for its own time-out with each record, and with those behind it.
         """
@@ -176,7 +176,7 @@ def _hash(key: bytes) -> int:
     """Return the hash by which Kafka's default partitioner chooses.
 
     What it does: kafka-python's murmur2 is pure Python, a tenth of the cost of a send, so hashes are remembered.
-    What it bought: 11 us of a send where the key was seen before; nothing for new orders (2026-11-22).
+    What it bought: 11 us of a send if the key was seen before; nothing for new orders (2026-11-22).
     Fails without it: test_a_key_is_hashed_once.
     """
     hashed: int = murmur2(key)

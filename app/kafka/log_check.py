@@ -2,7 +2,7 @@
 
 Offsets alone do not tell. A broker that came back with an older copy, or a leader that lost records, writes other
 records to the same offsets, and leader epochs repeat themselves in a copy. So the service stores the checkpoint of the
-last record that it handled and a trail of older ones, and compares them with the log. Where they differ, it goes back
+last record that it handled and a trail of older ones, and compares them with the log. If they differ, it goes back
 to the last checkpoint that agrees. That repeats nothing: handled commands are recognised by their bytes [K8].
 """
 
@@ -24,7 +24,7 @@ DAY_MS = 86_400_000
 class GoOn:
     """Go on at `offset`. `alarm`: what a person should know; `changed`: the stored offset must follow.
 
-    `kind` begins the alarm's name; `behind` is the record before `offset` where it is known.
+    `kind` begins the alarm's name; `behind` is the record before `offset`, if it is known.
     """
 
     offset: int
@@ -65,7 +65,7 @@ class LogCheck:
         self._identity_ms = identity_days * DAY_MS
 
     def find(self, partition: int, topic_id: uuid.UUID) -> GoOn | Halt:
-        """Return where to go on; store the offset and ring an alarm where that is not the stored one."""
+        """Return where to go on; store the offset and ring an alarm if that is not the stored one."""
         stored = self._offsets.offset(self._log.topic, partition) or self._first_offset(partition, topic_id)
         if is_other_topic(stored.topic_id, topic_id) and self._log.ask_topic_id() != topic_id:
             raise StaleTopic(f"partition {partition} is stored with a newer topic than this client knows")
@@ -106,7 +106,7 @@ class LogCheck:
         return self._go_back(partition, stored, trail, begin, end)
 
     def _is_there(self, partition: int, known: Checkpoint, begin: int, end: int) -> bool | None:
-        """Tell whether the log has the record, None where that cannot be told."""
+        """Tell whether the log has the record, None if that cannot be told."""
         if known.offset < begin or known.digest is None:
             return None  # deleted by retention, or never readable
         if known.offset >= end:
@@ -142,7 +142,7 @@ class LogCheck:
         return GoOn(offset, sentence, changed=True, kind="log_replaced", behind=behind)
 
     def _made_anew(self, partition: int, stored: StoredOffset, begin: int, end: int) -> Halt | None:
-        """Return a halt where the new topic holds commands that may have been handled and are no longer recognised."""
+        """Return a halt if the new topic holds commands that may have been handled and are no longer recognised."""
         since = self._oldest_known()
         if stored.take_over is not None:
             since = max(since, int(stored.take_over.taken_at.timestamp() * 1000))

@@ -109,7 +109,7 @@ def records(settings: Settings, topic: str, partition: int, begin: int, end: int
 
 
 def event_ids(settings: Settings, topic: str, since: datetime) -> Iterator[Sequence[uuid.UUID]]:
-    """Yield our event ids on the topic since then, up to its end as of now. Raises NotPossible, too, where retention
+    """Yield our event ids on the topic since then, up to its end as of now. Raises NotPossible, too, if retention
     has deleted records since then."""
     try:
         with closing(clients.reader(settings)) as reader:
@@ -125,8 +125,8 @@ def send(
 ) -> Place:
     """Send one record to an existing topic, wait for all acknowledgements (acks=all) and return its place.
 
-    `require` is called with the cluster's id before. `value` None is a tombstone. Raises NotPossible where Kafka
-    refuses the record; the sentence of KafkaUnusable says where the outcome is open.
+    `require` is called with the cluster's id before. `value` None is a tombstone. Raises NotPossible if Kafka
+    refuses the record; the sentence of KafkaUnusable says if the outcome is not known.
     """
     with _admin(settings) as admin:
         _describe(admin, settings, topic)

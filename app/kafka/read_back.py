@@ -144,7 +144,7 @@ class ReadBack:
     def advance(self) -> bool:
         """Take every closed partition a step further; return whether one was, or drains. Blocks for a moment.
 
-        Raises LeaseLost, SendFailed where the topic is gone, and KafkaError.
+        Raises LeaseLost, SendFailed if the topic is gone, and KafkaError.
         """
         self._discount_sleep()
         self._follow_topic()
@@ -180,7 +180,7 @@ class ReadBack:
                 partition.close("has another leader", self.now())
 
     def _count_before(self) -> int:
-        """Return over how many partitions the last leader distributed keys; all, where the topic is new."""
+        """Return over how many partitions the last leader distributed keys; all, if the topic is new."""
         topic_id = self.events.topic_id
         stored = [number for number, known in self._stored.items() if not is_other_topic(known.topic_id, topic_id)]
         return min(max(stored, default=len(self._partitions) - 1) + 1, len(self._partitions))

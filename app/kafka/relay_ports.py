@@ -44,7 +44,7 @@ class LaneLease(Protocol):
         """Return the stored positions."""
 
     def store_positions(self, positions: Positions) -> None:
-        """Store the positions, also where they go back (a log that was cut). Commits."""
+        """Store the positions, also if they go back (a log that was cut). Commits."""
 
     def pass_by(self, event_id: uuid.UUID, refusal: str) -> bool:
         """Store why the topic refuses the record; tell whether the lane leaves the record out from now on. Commits."""
@@ -65,7 +65,7 @@ class EventLog(Protocol):
         """Return the record's partition in a topic of `count` partitions."""
 
     def epochs(self) -> Mapping[int, int]:
-        """Return the epoch of each partition's leader, as last heard; -1 where there is none. Raises SendFailed where
+        """Return the epoch of each partition's leader, as last heard; -1 if there is none. Raises SendFailed if
         the topic that was opened is gone."""
 
     def leader_ends(self, partitions: Collection[int]) -> Mapping[int, LogEnd | str]:

@@ -25,7 +25,7 @@ class Record(Protocol):
 
     @property
     def timestamp(self) -> int:
-        """When it was produced, or appended where the topic says so."""
+        """When it was produced, or appended, if the topic says so."""
 
     @property
     def key(self) -> bytes | None:
@@ -62,7 +62,7 @@ def after(record: Record) -> int:
 
 
 def leader_epoch(record: object) -> int:
-    """Return the epoch of the leader that appended the record, NO_EPOCH where it is not known."""
+    """Return the epoch of the leader that appended the record, NO_EPOCH if it is not known."""
     epoch: int = getattr(record, "leader_epoch", NO_EPOCH)
     return epoch
 
@@ -80,7 +80,7 @@ def digest(key: bytes | None, value: bytes | None) -> bytes:
 class Checkpoint:
     """A handled record: what tells it from any other that a log may have at the same offset.
 
-    `digest` is None where the record cannot be read: such a checkpoint proves nothing.
+    `digest` is None if the record cannot be read: such a checkpoint proves nothing.
     """
 
     offset: int
@@ -118,7 +118,7 @@ class TakeOver:
 
 @dataclass(frozen=True, slots=True)
 class StoredOffset(LogPosition):
-    """How far a partition's commands are handled. `behind`: the record right before `next_offset`, where known."""
+    """How far a partition's commands are handled. `behind`: the record right before `next_offset`, if it is known."""
 
     behind: Checkpoint | None = None
     take_over: TakeOver | None = None
@@ -138,7 +138,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class ReceivedCommand:
-    """A record that gets exactly one reply. `command` is a Refusal where the payload is unusable."""
+    """A record that gets exactly one reply. `command` is a Refusal if the payload is unusable."""
 
     type: str
     correlation_id: str

@@ -17,7 +17,7 @@ from app.services.known_cluster import other_cluster, share_an_address
 
 @dataclass(frozen=True, slots=True)
 class ClusterChange:
-    """`known`: the id of the cluster that the stored offsets are of, None where there is none, and its addresses;
+    """`known`: the id of the cluster that the stored offsets are of, None if there is none, and its addresses;
     `found`: the id of the cluster at our addresses."""
 
     known: str | None

@@ -24,7 +24,7 @@ _RENEWED = [column.name for column in letters.columns if column.name not in ("id
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter(StoredRecord):
-    """`length`: of the whole record where only its beginning was kept; `resolution`: replayed or discarded."""
+    """`length`: of the whole record, if only its beginning was kept; `resolution`: replayed or discarded."""
 
     error: str
     created_at: datetime

@@ -31,7 +31,7 @@ _FLOOR = ("floor_offset", "floor_at")
 @dataclass(frozen=True, slots=True)
 class PartitionOffsets:
     """`stored`: the next command to handle; `begin` and `end`: of the log; `committed`: the group's; `lag`: offsets
-    between the stored one and the end; `alarm`: what is wrong. Each is None where there is none."""
+    between the stored one and the end; `alarm`: what is wrong. Each is None if there is none."""
 
     partition: int
     stored: int | None
@@ -44,7 +44,7 @@ class PartitionOffsets:
 
 @dataclass(frozen=True, slots=True)
 class OffsetPlan:
-    """What `set_offset` would do. `consequence` says it in one sentence, and is empty where the stored offset is there
+    """What `set_offset` would do. `consequence` says it in one sentence, and is empty if the stored offset is there
     already; `repeats`: commands would be done a second time."""
 
     partition: int
@@ -129,7 +129,7 @@ def our_topic(settings: Settings) -> Topic:
 
 
 def disagreement(partition: int, stored: StoredOffset | None, topic: Topic) -> str | None:
-    """Return what is wrong between the stored offset and the log, None where they agree."""
+    """Return what is wrong between the stored offset and the log, None if they agree."""
     log = topic.partitions.get(partition)
     if log is None:
         return f"The topic has no such partition (`flask orders offsets forget --partition {partition}`)"

@@ -156,7 +156,7 @@ def _taken_out(connection: Connection, outbox_id: int) -> Row[Any]:
 
 
 def _place_before_others(connection: Connection, row: Row[Any]) -> int | None:
-    """Return the id that has its place before younger ones of its order that wait, None where it goes behind."""
+    """Return the id that has its place before younger ones of its order that wait, None if it goes behind."""
     if not connection.scalar(select(select(events).where(*_is_younger(row)).exists())):
         return None
     try:
@@ -167,7 +167,7 @@ def _place_before_others(connection: Connection, row: Row[Any]) -> int | None:
     first: int | None = connection.scalar(select(func.min(events.c.id)).where(*_is_younger(row)))
     if first is None:
         return None
-    # Where they are set aside for their partition, it goes into the same range, to the place of its first id.
+    # If they are set aside for their partition, it goes into the same range, to the place of its first id.
     return int(row.outbox_id) % ASIDE_RANGE + first - first % ASIDE_RANGE
 
 
@@ -176,7 +176,7 @@ def _is_younger(row: Row[Any]) -> tuple[ColumnElement[bool], ColumnElement[bool]
 
 
 def _version_before(connection: Connection, row: Row[Any], *, all_that_wait: bool) -> int | None:
-    """Return the highest version of the order that consumers have before the event, None where none is younger."""
+    """Return the highest version of the order that consumers have before the event, None if none is younger."""
     changes = order_changes.c
     query = select(func.max(changes.version)).where(changes.order_id == row.aggregateid, changes.version > row.version)
     if not all_that_wait:

@@ -26,7 +26,7 @@ AT_ONCE = 1000
 def done_again(
     settings: Settings, partition: int, log: Partition, old: StoredOffset | None, new: StoredOffset
 ) -> str | None:
-    """Return what would be done a second time, None where everything is recognised.
+    """Return what would be done a second time, None if everything is recognised.
 
     Reads at most MOST_READ records, the oldest first: the commands handled last are recognised the longest.
     """

@@ -70,7 +70,7 @@ class Connection(asyncio.BufferedProtocol):
 
     @property
     def peer(self) -> str | None:
-        """The client's address, None where it is not known."""
+        """The client's address, None if it is not known."""
         name = self.transport.get_extra_info("peername")
         return str(name[0]) if isinstance(name, tuple) else None
 
@@ -132,13 +132,13 @@ class Connection(asyncio.BufferedProtocol):
     # What the answer calls.
 
     def send(self, piece: bytes) -> None:
-        """Write a piece of the answer; do nothing where the client has gone."""
+        """Write a piece of the answer; do nothing if the client is gone."""
         if not self.transport.is_closing():
             self._sent += len(piece)
             self.transport.write(piece)
 
     def wait_for_room(self) -> bool:
-        """Block the task until the client has taken most of what was sent. Return false where the client has gone."""
+        """Block the task until the client has taken most of what was sent. Return false if the client is gone."""
         if not self._has_room and not self.transport.is_closing():
             self._room = Gate()
             self._room.wait(86_400.0)  # `look` ends the wait sooner
@@ -165,7 +165,7 @@ class Connection(asyncio.BufferedProtocol):
     # What the server calls.
 
     def look(self, now: float) -> None:
-        """Close the connection where a limit of time has passed."""
+        """Close the connection if a limit of time has passed."""
         if self.transport.get_write_buffer_size():
             if self._takes_too_little(now):
                 self.reset()

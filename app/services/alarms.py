@@ -62,7 +62,7 @@ class AlarmKeeper:
             self._alarms.ring("watch_missing", "No process of the service watches: none with ROLES=all or worker runs")
 
     def _synchronise(self) -> None:
-        """Tell the table what is new, and learn what the others ring, which works where telling fails."""
+        """Tell the table what is new, and learn what the others ring, which works even if telling fails."""
         try:
             ended, due = self._alarms.unsaved()
             if ended:

@@ -41,7 +41,7 @@ class KafkaService:
     def __init__(
         self, settings: Settings, database: Database, alarms: Alarms, traffic: Traffic, callers: Pool | None = None
     ) -> None:
-        """`callers`: connections by DATABASE_URL, where `database` has an address of its own."""
+        """`callers`: connections by DATABASE_URL, if `database` has an address of its own."""
         self._settings = settings
         self._database = database
         self._alarms = alarms
@@ -122,7 +122,7 @@ class KafkaService:
             relay.wake()
 
     def wake_events(self) -> None:
-        """As `wake`, where only events were committed: the look for dead letters cost a tenth of a create."""
+        """As `wake`, if only events were committed: the look for dead letters cost a tenth of a create."""
         self.relays[0].wake()
 
     def _stop(self, threads: Sequence[SupervisedThread], deadline: Deadline) -> list[str]:

@@ -75,7 +75,7 @@ class Watch:
                 self._leave(ready())
 
     def look(self, ready: bool) -> None:
-        """Look once, ring for what is found, and clear what is over. Blocks for some seconds where nobody answers."""
+        """Look once, ring for what is found, and clear what is over. Blocks for some seconds if no broker answers."""
         found: Found = {}
         topics = self._ask_broker(found)
         known = False

@@ -268,7 +268,7 @@ def _alarm(name: str, holder: str, raised: _Raised, count: int) -> Alarm:
 
 
 def merged(alarms: Iterable[Alarm]) -> dict[str, Alarm]:
-    """Return one alarm per name, where several processes hold it: the latest sentence, the first begin, all counts."""
+    """Return one alarm per name, if several processes hold it: the latest sentence, the first begin, all counts."""
     found: dict[str, Alarm] = {}
     for alarm in sorted(alarms, key=lambda alarm: alarm.last):
         before = found.get(alarm.name, replace(alarm, count=0))

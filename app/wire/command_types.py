@@ -86,7 +86,7 @@ class CommandType:
     """A command by its name on the wire.
 
     `success` and `failure` are the types of its replies; `reply` returns the payload of a success, without version and
-    correlation id. `subject` is the field that says what the command is about, `saga_id` where no order exists yet: a
+    correlation id. `subject` is the field that says what the command is about, `saga_id` if no order exists yet: a
     failure names it, and a repeat under the same saga finds its order by it.
     """
 

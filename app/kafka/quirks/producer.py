@@ -54,17 +54,17 @@ class GatedProducer:
     # As the producer last heard of its topic
 
     def partitions(self) -> int | None:
-        """Return how many partitions the topic has, None where it is not there."""
+        """Return how many partitions the topic has, None if it is not there."""
         found = self._metadata.partitions_for_topic(self._topic)
         return None if found is None else len(found)
 
     def epoch(self, partition: int) -> int:
-        """Return the epoch of the partition's leader: -1 where it has none, 0 where it was not heard of."""
+        """Return the epoch of the partition's leader: -1 if it has none, 0 if it was not heard of."""
         epoch: int | None = self._metadata.leader_epoch_for_partition(TopicPartition(self._topic, partition))
         return epoch or 0
 
     def topic_id(self) -> uuid.UUID | None:
-        """Return the topic's id, None where it is not known."""
+        """Return the topic's id, None if it is not known."""
         found: uuid.UUID | None = self._metadata.topic_id(self._topic)
         return found
 
