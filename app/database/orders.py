@@ -163,9 +163,9 @@ class OrderStore:
         return [Outcome.DONE] * len(writes)
 
     def _update_free(self, writes: Sequence[OrderWrite], deadline: Deadline) -> Sequence[Outcome | None]:
-        """Commit the changes that need not wait: of several changes of one order the first, of a held order none.
+        """Commit the changes whose orders no other transaction holds; of several changes of one order only the first.
 
-        None: the statement did not apply the change, which must go alone.
+        None stands for a change that was not applied, and must go alone.
         """
         first: dict[str, OrderWrite] = {}
         for write in writes:

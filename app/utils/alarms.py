@@ -122,14 +122,14 @@ class Alarms:
     def ring(self, name: str, sentence: str, evidence: str = "") -> None:
         """Raise the alarm of a condition that lasts, or renew it.
 
-        Ring again at least every few seconds while it lasts: one that was not renewed for ALARM_LEASE_SECONDS is over.
+        Call again every few seconds while the condition lasts: the alarm ends ALARM_LEASE_SECONDS after the last call.
         """
         self._raise(self._conditions, name, sentence, evidence)
 
     def happened(self, name: str, sentence: str, evidence: str = "") -> None:
         """Raise the alarm of something that happened once; it stays until a person acknowledges it.
 
-        `name` tells it from any other happening. Told again in the same words it is the same one.
+        The same name with the same sentence is the same happening.
         """
         self._raise(self._happenings, name, sentence, evidence)
 
