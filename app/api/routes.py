@@ -1,4 +1,4 @@
-"""The eleven endpoints of orders: validate, call a use case, respond. docs/contract.md has what they promise."""
+"""The endpoints of orders: validate, call a use case, respond. docs/contract.md has what they promise."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,8 @@
 """The rules of the contract (R1-R8, K9) as pure functions: an order and a command in, a decision out.
 
-No database, no Flask, no Kafka, no clock: `now` is an argument. Each move has one function, which HTTP and Kafka both
-call. TABLE says what each command does to an order in each status; the functions add what depends on the runner.
+No database, no Flask, no Kafka, no clock: `now` is an argument. Each command has one function. HTTP and Kafka share
+those of a create and of a status update; a cancel over HTTP (`cancel`) and one over Kafka (`compensate`) have two.
+TABLE says what each command does to an order in each status; the functions add what depends on runner and payment.
 """
 
 from collections.abc import Callable, Mapping
