@@ -14,14 +14,16 @@ from tools.documents.schemas import Order
 from tools.documents.shapes import ref, schemas_of
 
 ABOUT = """\
-The order service takes commands of saga orchestrators and announces every change of an order, exactly once, in order.
+The order service takes commands of saga orchestrators. It announces each change of an order by one record, in order; an
+order made by the HTTP call testCreateOrder is announced from its second change on.
 
 One command gets exactly one reply on the events channel, with the command's correlation id, also when it is refused.
 The same bytes again are the same command: nothing happens, and no second reply goes out. While the database is away
 commands wait. A command without a type and correlation id that can be read goes to the dead letters, untouched.
 
-A change that came by HTTP is announced by one event, a change that a command asked for by its reply alone. The
-event_id and the order's version tell a record that was already handled. Ignore types and fields you do not know.
+A change that came by HTTP is announced by one event, a change that a command asked for by its reply alone. Should a
+fault put a record on the topic twice, the copy has the same event_id and version: drop what was already handled. Ignore
+types and fields you do not know.
 """
 COMMANDS, EVENTS, DEAD_LETTERS = "order_commands", "order_events", "order_commands.dlq"
 DEAD_LETTER = "dead_letter"

@@ -144,7 +144,7 @@ _RECORD: dict[str, Any] = {
     "correlation_id": (_Text, ...),
     "timestamp": (datetime, ...),
     "source": (Literal["order-service"], ...),
-    "event_id": (Annotated[UUID, Field(description="Unique per record; the same in a twin [K13]")], ...),
+    "event_id": (Annotated[UUID, Field(description="Unique per record; the same in a second copy [K13]")], ...),
 }
 
 

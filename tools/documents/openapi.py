@@ -18,7 +18,8 @@ from tools.documents.refusals import Sentences
 from tools.documents.shapes import ref, schemas_of
 
 ABOUT = """\
-Orders of a campus food-delivery platform. Every change happens once, is answered once and announced once.
+Orders of a campus food-delivery platform. Each change happens once and is announced on Kafka by one event, but for
+`testCreateOrder`, which announces nothing.
 
 A 2xx is committed; a 4xx but 409 was not done; after a 503 ask again: with an `Idempotency-Key` that is always safe.
 Every failure is JSON with a sentence in `error` and a stable `code`, also where this document lists none: 404 of an
