@@ -35,9 +35,10 @@ def rung(tree: ast.AST, names: dict[str, str], *, once: bool) -> Iterator[str]:
         elif not once and isinstance(node, ast.FunctionDef) and node.name == "_alarm":
             found += [it.value for it in ast.walk(node) if isinstance(it, ast.Return)]
         yield from (text for it in found if (text := text_of(it, names)) is not None)
-        is_kind = once and isinstance(node, ast.keyword) and node.arg == "kind"  # of a look at the log
-        if is_kind and (kind := text_of(node.value, names)) is not None:
-            yield f"{kind}_{HOLE}"
+        if once and isinstance(node, ast.keyword) and node.arg == "kind":  # of a look at the log
+            kind = text_of(node.value, names)
+            if kind is not None:
+                yield f"{kind}_{HOLE}"
 
 
 def alarms(*, once: bool) -> set[str]:

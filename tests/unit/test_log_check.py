@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from app.kafka.command_ports import PartitionAway
-from app.kafka.consumer import LOOKS_BEFORE_NEW_CLIENT
+from app.kafka.command_trouble import Breaker
+from app.kafka.consumer import LOOKS_BEFORE_NEW_CLIENT, CommandConsumer
 from app.kafka.log_check import LogCheck
 from app.models.records import NO_ID, Checkpoint, StoredOffset, TakeOver, digest
 from tests.unit.scripted_commands import OTHER_TOPIC, TOPIC
@@ -26,7 +27,7 @@ def restarted(stage: Stage) -> Stage:
     """The same servers, and a consumer that has just started."""
     new = Stage({})
     new.log, new.store, new.alarms = stage.log, stage.store, stage.alarms
-    new.consumer = type(stage.consumer)(stage.log, stage.store, stage.store, stage.alarms)
+    new.consumer = CommandConsumer(stage.log, stage.store, stage.store, stage.alarms, Breaker(), IDENTITY_DAYS)
     new.log.assign(*stage.log.records)
     return new
 
