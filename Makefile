@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 CODE := app tools tests migrations run.py gunicorn.conf.py
 # Two processes share the test files; each has a PostgreSQL and an Apache Kafka of its own.
 TWO_AT_A_TIME := -n 2 --dist loadfile
-COMPILE := $(BIN)/uv pip compile --quiet --no-header --generate-hashes --universal --python-version 3.11
+COMPILE := $(BIN)/uv pip compile --quiet --no-header --no-strip-extras --generate-hashes --universal --python-version 3.11
 
 # PG_BIN takes the programs of another PostgreSQL, such as PG_BIN=/usr/lib/postgresql/15/bin.
 ifdef PG_BIN

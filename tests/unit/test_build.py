@@ -78,7 +78,7 @@ def test_livez_tells_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("file", LISTS)
 def test_the_compiled_requirements_are_those_of_the_project(file: str) -> None:
     """`make requirements` was run after the last change of a list."""
-    lines = [line.partition(" ")[0] for line in (ROOT / file).read_text().splitlines() if line[:1].isalnum()]
-    compiled = dict(line.split("==") for line in lines)
+    lines = [line.rstrip(" \\") for line in (ROOT / file).read_text().splitlines() if line[:1].isalnum()]
+    compiled = {pinned.name: str(pinned.specifier).removeprefix("==") for pinned in map(Requirement, lines)}
     wanted = [Requirement(line) for line in LISTS[file]]
     assert [str(it) for it in wanted if not it.specifier.contains(compiled.get(it.name, "0"))] == []
