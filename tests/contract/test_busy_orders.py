@@ -98,7 +98,7 @@ def test_all_callers_of_a_busy_order_are_answered(new_caller: Callable[[], Calle
 def test_readiness_is_no_matter_of_connections_that_callers_have(url: str) -> None:
     """A pool that is full is not a database that is away."""
     app = make_app(url, DATABASE_POOL="1")
-    with app.extensions["order_service"]._store._pool.transaction(Deadline(20)):
+    with app.extensions["order_service"]._orders._pool.transaction(Deadline(20)):
         assert Caller(app.test_client()).get("/readyz").json["parts"]["database"]["ok"] is True
     health = app.extensions["health"]
     with health.pool.transaction(Deadline(20)):

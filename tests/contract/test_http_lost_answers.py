@@ -21,7 +21,7 @@ __all__ = ["held"]
 
 
 def pool_of(app: Flask) -> Pool:
-    pool: Pool = app.extensions["order_service"]._store._pool
+    pool: Pool = app.extensions["order_service"]._orders._pool
     return pool
 
 
