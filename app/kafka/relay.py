@@ -1,4 +1,6 @@
-"""The outbox relay: rows leave in the order of their ids, through one leader, and each is in the log exactly once.
+"""The outbox relay: rows leave in the order of their ids, through one leader, each once.
+
+Decision 1 names the two faults that can still force a second copy.
 
 A leader sends a batch, waits for the acknowledgements, and only then drops exactly those rows. A crash between the two
 would send the rows again. So a new leader, and the same leader after a failed send, first reads each partition back
