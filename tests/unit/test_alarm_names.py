@@ -28,12 +28,16 @@ def rung(tree: ast.AST, names: dict[str, str], *, once: bool) -> Iterator[str]:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             if node.func.attr in (("happened",) if once else ("ring", "_attempt")) and node.args:
                 found.append(node.args[0])
+            elif not once and node.func.attr == "_refuse" and len(node.args) == 4:  # of the schema's thread
+                found.append(node.args[1])
         elif not once and isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript):
             target = node.targets[0]  # the watch gathers them in a table
             if isinstance(target.value, ast.Name) and target.value.id == "found":
                 found.append(target.slice)
         elif not once and isinstance(node, ast.FunctionDef) and node.name == "_alarm":
             found += [it.value for it in ast.walk(node) if isinstance(it, ast.Return)]
+        elif not once and isinstance(node, ast.FunctionDef) and node.name == "alarms":  # of a look at the topics
+            found += [key for it in ast.walk(node) if isinstance(it, ast.Dict) for key in it.keys]
         yield from (text for it in found if (text := text_of(it, names)) is not None)
         if once and isinstance(node, ast.keyword) and node.arg == "kind":  # of a look at the log
             kind = text_of(node.value, names)
@@ -84,4 +88,5 @@ def test_the_alarm_has_its_row(alarm: str, once: bool) -> None:
 def test_the_names_are_found() -> None:
     shown = {alarm.replace(HOLE, "X") for alarm, _ in ALARMS}
     assert {"dead_letters", "broker_away", "offset_X", "commands_wait_X", "record_unread_X_X"} <= shown
+    assert {"topics_missing", "commands_stalled_X", "watch_missing", "held_snapshot", "schema"} <= shown
     assert len(shown) > 20

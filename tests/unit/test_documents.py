@@ -18,7 +18,7 @@ from app.wire.answers import SAYS_SUCCESS
 from app.wire.decoder import decode
 from app.wire.encoder import encode
 from tests.harness import builders
-from tools import marks, settings_page
+from tools import marks
 from tools.documents import schemas
 from tools.documents.calls import POSTS
 from tools.documents.openapi import document as openapi
@@ -30,10 +30,6 @@ ROOT = Path(__file__).resolve().parents[2]
 def app() -> Flask:
     """Wire the app; nothing is opened by that."""
     return create_app(Settings.load({}))
-
-
-def test_the_page_of_settings_is_made_from_the_settings() -> None:
-    assert settings_page.page() == (ROOT / "docs" / "settings.md").read_text(), "run `make documents`"
 
 
 def test_openapi_is_a_valid_3_1_document() -> None:

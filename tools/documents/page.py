@@ -85,9 +85,7 @@ def common(document: Document) -> list[tuple[str, list[Field]]]:
     messages = document["components"]["messages"]
     received = [operation for operation in document["operations"].values() if operation["action"] == "receive"]
     commands = [resolve(document, message) for operation in received for message in operation["messages"]]
-    names = {command["name"] for command in commands}
-    sent = [message for name, message in messages.items() if name not in names and "headers" in message]
-    sent = [message for message in sent if message["name"] != "dead_letter"]
+    sent = [message for name, message in messages.items() if "headers" in message and name != "dead_letter"]
     letter = messages["dead_letter"]
     return [
         ("Fields of a command", _around(document, commands)),
