@@ -17,7 +17,6 @@ from app.services.order_service import OrderService, RequestContext
 from app.utils.text import clip
 from app.wire import bodies, fields
 from app.wire.answers import AnswerForm, failure
-from app.wire.decoder import is_storable
 from app.wire.encoder import encode
 
 DEFAULT_LIMIT = 10
@@ -157,6 +156,6 @@ def _status_filter(request: Request) -> str | None:
 
 
 def _id(value: str | None, name: str) -> str | None:
-    if value is not None and not (1 <= len(value) <= fields.MAX_ID_LENGTH and is_storable(value)):
+    if value is not None and not fields.is_id(value):
         raise Refused("invalid_field", f"{name} must be a text of 1 to {fields.MAX_ID_LENGTH} characters without NUL")
     return value

@@ -4,8 +4,7 @@ from typing import Any
 
 import click
 
-from app.wire.decoder import is_storable
-from app.wire.fields import MAX_ID_LENGTH
+from app.wire.fields import MAX_ID_LENGTH, is_id
 
 
 class Id(click.ParamType[str]):
@@ -16,7 +15,7 @@ class Id(click.ParamType[str]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the text, or end the command with a sentence."""
         text = str(value)
-        if not 1 <= len(text) <= MAX_ID_LENGTH or not is_storable(text):
+        if not is_id(text):
             self.fail(f"it must be text of 1 to {MAX_ID_LENGTH} characters", param, ctx)
         return text
 

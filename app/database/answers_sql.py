@@ -12,7 +12,8 @@ from app.database.statement import Statement
 KEY_TYPES = {"path": "text", "key": "text"}
 ANSWER_TYPES = {**KEY_TYPES, "body_hash": "bytea", "answer_status": "smallint", "answer": "bytea"}
 
-_LOCK = "pg_advisory_xact_lock(hashtextextended($path || ' ' || $key, 0))"
+_PLACE = "hashtextextended($path || ' ' || $key, 0)"
+_LOCK = f"pg_advisory_xact_lock({_PLACE})"
 
 CLAIM = f"""
 claim AS MATERIALIZED (
@@ -37,8 +38,4 @@ key_values = attrgetter(*KEY_TYPES)
 """Takes the values of KEY_TYPES from an IdempotencyKey."""
 KEEP_ANSWER = Statement("keep_answer", ANSWER_TYPES, f"WITH {CLAIM} {storing('claim')}")
 CLAIM_KEY = Statement("claim_key", KEY_TYPES, f"SELECT {_LOCK}")
-TRY_CLAIM_KEY = Statement(
-    "try_claim_key",
-    KEY_TYPES,
-    "SELECT pg_try_advisory_xact_lock(hashtextextended($path || ' ' || $key, 0))",
-)
+TRY_CLAIM_KEY = Statement("try_claim_key", KEY_TYPES, f"SELECT pg_try_advisory_xact_lock({_PLACE})")

@@ -5,7 +5,6 @@ their orders in the order of their ids, and writes with one statement a table. A
 written once, in its last state and guarded on its first version.
 """
 
-import hashlib
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -31,6 +30,7 @@ from app.models.records import (
     StoredOffset,
     TakeOver,
     UnreadRecord,
+    identity,
 )
 from app.models.rules import Change
 from app.utils.deadline import Deadline
@@ -147,11 +147,11 @@ class BatchTransaction:
         """Return the commands that are seen for the first time: the same bytes again are the same command [K8]."""
         first: dict[bytes, Received] = {}
         for received in commands:
-            first.setdefault(hashlib.sha256(received[0].value or b"").digest(), received)
+            first.setdefault(identity(received[0]), received)
         if not first:
             return []
         claimed = {bytes(row[0]) for row in self._session.execute(sql.CLAIM_COMMANDS, (sorted(first),))}
-        return [received for identity, received in first.items() if identity in claimed]
+        return [received for known_by, received in first.items() if known_by in claimed]
 
     def lock(self, commands: Sequence[Received]) -> LockedBatch:
         """Claim the sagas of the creates that can be carried out, and lock the orders that the commands name."""

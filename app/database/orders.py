@@ -11,7 +11,7 @@ from app.database.answers_sql import CLAIM_KEY, key_values
 from app.database.arrays import as_columns
 from app.database.groups import Groups
 from app.database.pool import Pool, Session, read
-from app.database.rows import to_state
+from app.database.rows import to_row, to_state
 from app.database.statement import Statement
 from app.models.errors import DatabaseAway, DatabaseBusy, DatabaseTrouble, OutcomeUnknown, ValuesRefused
 from app.models.order import OrderState
@@ -19,7 +19,6 @@ from app.models.writes import IdempotencyKey, OrderWrite, Outcome
 from app.utils.deadline import Deadline
 from app.utils.turns import Turns
 
-_order_values = attrgetter(*sql.ORDER_COLUMNS)
 _changed_order_values = attrgetter(*(column for column in sql.ORDER_COLUMNS if column != "created_at"))
 
 
@@ -27,7 +26,7 @@ def new_row(write: OrderWrite) -> tuple[Any, ...]:
     """Return the values of INSERT_ORDER's parameters, in their order. INSERT_NEW takes a list of each."""
     change, source, event = write.change, write.source, write.event
     history = write.change_id, change.kind, change.runner_id, source.door, source.correlation_id
-    return *_order_values(change.order), *history, event.type, event.payload
+    return *to_row(change.order), *history, event.type, event.payload
 
 
 def changed_row(write: OrderWrite) -> tuple[Any, ...]:

@@ -189,7 +189,6 @@ DEEP_PAGES = {
     **{frozenset(filters): _deep(*filters) for filters in ((), ("order_status",))},
     **{frozenset({column}): _far(column) for column in ("runner_id", "cust_id")},
 }
-DEEP_PAGE = DEEP_PAGES[frozenset()]
 
 
 def page(filters: Collection[str], offset: int) -> Statement:

@@ -67,6 +67,11 @@ def leader_epoch(record: object) -> int:
     return epoch
 
 
+def identity(record: Record) -> bytes:
+    """Return what a command is known by: the SHA-256 of its bytes [K8]."""
+    return hashlib.sha256(record.value or b"").digest()
+
+
 def digest(key: bytes | None, value: bytes | None) -> bytes:
     """Return the SHA-256 of a record's bytes."""
     found = hashlib.sha256()

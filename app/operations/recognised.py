@@ -4,7 +4,6 @@ A command that was handled is recognised by its bytes, until they are forgotten;
 handled, before this one took its place, never is.
 """
 
-import hashlib
 from collections.abc import Iterable
 from datetime import datetime
 from itertools import islice
@@ -15,7 +14,7 @@ from app.config.config import Settings
 from app.kafka import operator as kafka
 from app.kafka.operator import Partition
 from app.models.kafka_tables import command_identities
-from app.models.records import Record, StoredOffset, digest, is_other_topic
+from app.models.records import Record, StoredOffset, digest, identity, is_other_topic
 from app.operations.transaction import transaction
 from app.wire.command_reader import DeadLetter, parse_record
 
@@ -79,17 +78,13 @@ def _not_recognised(
         older = [record for record in portion if before is None or record.timestamp < before.timestamp() * 1000]
         known = _known(settings, older)
         for record in older:
-            if _identity(record) not in known and not isinstance(parse_record(record.value), DeadLetter):
+            if identity(record) not in known and not isinstance(parse_record(record.value), DeadLetter):
                 count, first = count + 1, record.offset if first is None else first
     return count, seen, first
 
 
-def _identity(record: Record) -> bytes:
-    return hashlib.sha256(record.value or b"").digest()
-
-
 def _known(settings: Settings, records: Iterable[Record]) -> set[bytes]:
-    identity = command_identities.c.hash
-    query = select(identity).where(identity.in_(list(map(_identity, records))))
+    column = command_identities.c.hash
+    query = select(column).where(column.in_(list(map(identity, records))))
     with transaction(settings) as connection:
         return {bytes(found) for found in connection.scalars(query)}

@@ -6,7 +6,6 @@ failed, or PostgreSQL refused its values.
 """
 
 import logging
-import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from app.models import rules
 from app.models.commands import CreateOrder
 from app.models.errors import CommandFault, DatabaseTrouble, OffsetMoved, ServiceTrouble
 from app.models.order import OrderState
-from app.models.records import Batch, ReceivedCommand, Record, UnreadRecord
+from app.models.records import NO_ID, Batch, ReceivedCommand, Record, UnreadRecord
 from app.models.rules import Change, Decision, Refusal, Unchanged
 from app.services.order_service import Clock, utc_now
 from app.services.rehearsal import A_CREATE, an_update
@@ -66,7 +65,7 @@ class CommandService:
         try:
             with _as_service_trouble(), self._store.transaction() as transaction:
                 for sample in (A_CREATE, an_update(saga_order_id(A_CREATE.saga_id, A_CREATE.timestamp))):
-                    batch = Batch("rehearsal", uuid.UUID(int=0), 0, 0, 1, [sample])
+                    batch = Batch("rehearsal", NO_ID, 0, 0, 1, [sample])
                     commands, letters = _parse(batch)
                     assert not letters
                     locked = transaction.lock(transaction.claim(commands))

@@ -40,12 +40,10 @@ class KnownCluster:
             return  # brokers before 0.10.1 have none
         ours = self.settings.bootstrap_servers
         rows = self.pool.run(sql.FIND_CLUSTER, (), Deadline(CALL_SECONDS))
-        if not rows:
+        known, addresses, seen_at = rows[0] if rows else (None, "", None)
+        if known is None:
             self._store(None, cluster_id)
-            self.alarms.clear(ALARM)
-            return
-        known, addresses, seen_at = rows[0]
-        if known != cluster_id:
+        elif known != cluster_id:
             topic = self.settings.commands_topic
             if not (share_an_address(addresses, ours) and holds_only_younger(self.settings, topic, seen_at)):
                 raise AnotherCluster(other_cluster(known, addresses, cluster_id, ours))

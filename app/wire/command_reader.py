@@ -9,7 +9,7 @@ from app.models.records import ReceivedCommand
 from app.models.rules import Refusal
 from app.wire import fields
 from app.wire.command_types import COMMAND_TYPES, CommandType
-from app.wire.decoder import MAX_BYTES, MAX_DEPTH, decode, decode_leniently, is_storable, too_deep
+from app.wire.decoder import MAX_BYTES, MAX_DEPTH, decode, decode_leniently, too_deep
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,5 +60,4 @@ def _command(kind: CommandType, payload: Any) -> Command | Refusal:
 
 def _usable_id(text: Any) -> str | None:
     """Return the text where it can serve as an id, else None."""
-    fits = isinstance(text, str) and 1 <= len(text) <= fields.MAX_ID_LENGTH and is_storable(text)
-    return text if fits else None
+    return text if isinstance(text, str) and fields.is_id(text) else None

@@ -24,6 +24,7 @@ from pydantic_core import CoreSchema, PydanticCustomError
 from app.models.commands import CreateOrder
 from app.models.errors import Refused
 from app.models.order import OrderStatus, PaymentStatus
+from app.wire.decoder import is_storable
 from app.wire.encoder import encode
 
 MAX_ID_LENGTH = 255
@@ -34,6 +35,11 @@ _CENT = Decimal("0.01")
 _EXACT = Context(prec=300_000, rounding=ROUND_HALF_UP)  # a whole body has 131,072 characters: no sum is ever cut
 _NUMERIC_TEXT = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _WHOLE_TEXT = re.compile(r"[0-9]+")
+
+
+def is_id(text: str) -> bool:
+    """Tell whether the text can be an id: 1 to MAX_ID_LENGTH characters that PostgreSQL can hold."""
+    return 1 <= len(text) <= MAX_ID_LENGTH and is_storable(text)
 
 
 def _wrong(sentence: str, code: str = "invalid_field") -> PydanticCustomError:

@@ -254,7 +254,7 @@ def test_a_deep_page_reads_the_minutes_of_its_day_alone(own_tables: Tables) -> N
         "FROM generate_series('2026-01-01', '2026-01-20', interval '1 minute') AS at; ANALYZE order_counts"
     )
     own_tables.rows("INSERT INTO order_counts VALUES ('day', '2026-01-10', 1440)")
-    query = pages_sql.DEEP_PAGE.sql.replace("$1", "10").replace("$2", "700")
+    query = pages_sql.page((), pages_sql.DEEP).sql.replace("$1", "10").replace("$2", "700")
     plan = "\n".join(row["QUERY PLAN"] for row in own_tables.rows(f"EXPLAIN ANALYZE {query}"))
     read_in_vain = [int(rows) for rows in re.findall(r"Rows Removed by Filter: (\d+)", plan)]
     assert sum(read_in_vain) < 2 * 24 * 60
