@@ -79,19 +79,23 @@ class LoopServer:
         """Accept what the kernel has accepted already, then nothing more. From now on an answer ends its connection."""
         self.is_draining = True
         for listener in self._sockets:
-            while self._accept(listener):
-                pass
             self._loop.remove_reader(listener)
+            while self._accept(listener):
+                await self._all_opened()
             listener.close()
+        await self._all_opened()
+
+    async def _all_opened(self) -> None:
         await asyncio.gather(*self._accepting, return_exceptions=True)  # a client may have gone
 
     def _accept(self, listener: socket.socket) -> bool:
-        """Accept up to ACCEPTED_AT_ONCE connections; return whether more may wait.
+        """Accept until ACCEPTED_AT_ONCE connections are on their way to `opened`; return whether more may wait.
 
         asyncio's own server accepts one connection per round of the loop: among hundreds of busy clients a new client
-        would wait for seconds.
+        would wait for seconds. A connection counts against the limit only when it is opened, some rounds of the loop
+        later. Without a bound on those between, a backlog would take every descriptor.
         """
-        for _ in range(ACCEPTED_AT_ONCE):
+        for _ in range(ACCEPTED_AT_ONCE - len(self._accepting)):
             try:
                 accepted, _ = listener.accept()
             except BlockingIOError:

@@ -176,6 +176,25 @@ def test_more_connections_than_descriptors_are_refused_and_end_nothing(
         service.kill()
 
 
+def test_a_backlog_that_waited_for_a_busy_worker_takes_no_descriptor_of_others(
+    settings: dict[str, str], tmp_path: Path
+) -> None:
+    """A worker that comes back to 400 new connections opens those that it accepted before it accepts more."""
+    service = FewDescriptors(tmp_path, settings)
+    service.start()
+    try:
+        with ExitStack() as stack:
+            many(stack, service.port, count=150)
+            wait_for(lambda: answered_soon(service.port), "the first ones to be open")
+            service.freeze()
+            many(stack, service.port, count=400)
+            service.thaw()
+            wait_for(lambda: answered_soon(service.port), "room for a stranger")
+        assert "no connection can be accepted" not in service.log_text()
+    finally:
+        service.kill()
+
+
 @pytest.mark.parametrize("head", [b"", b"Connection: close\r\n"], ids=["then", "after its last answer"])
 def test_who_says_that_nothing_more_comes_and_takes_nothing_is_reset(port: int, head: bytes) -> None:
     """Its connection would be kept for ever: what is left of the answer fits into the buffers."""
