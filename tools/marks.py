@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CONTRACT = ROOT / "docs" / "contract.md"
 TESTS = ROOT / "tests"
 
-_MARK = re.compile(r"\[([ORHK][0-9]{1,2})\]")
+_MARK = re.compile(r"\[([ORHKS][0-9]{1,2})\]")
 
 
 def marks(text: str) -> set[str]:

@@ -17,6 +17,9 @@ from app.utils.traffic import Traffic
 
 log = logging.getLogger(__name__)
 
+EVERY_ANSWER = (("X-Content-Type-Options", "nosniff"), ("Cache-Control", "no-store"), ("Vary", "Origin"))
+"""The headers that are the same in every response [S20]; documents alone have a `Cache-Control` of their own."""
+
 
 class Common:
     """Finishes responses."""
@@ -27,7 +30,7 @@ class Common:
         self.failures = failures
 
     def finish(self, request: Request, endpoint: str | None, status: int) -> list[tuple[str, str]]:
-        """Count and log the response; return the headers that every response has."""
+        """Count and log the response; return the headers that it has beside EVERY_ANSWER."""
         self._traffic.calls += 1
         _count(endpoint, status, request.deadline)
         if log.isEnabledFor(logging.DEBUG):

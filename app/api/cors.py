@@ -15,11 +15,10 @@ _FOR_PREFLIGHTS = (
 
 
 def headers(method: str, origin: str | None, allowed_origins: Collection[str]) -> list[tuple[str, str]]:
-    """Return the headers of a response: they let the origin read it, if the list has that origin."""
+    """Return the headers that let the origin read a response, none if the list does not have that origin."""
     if origin is None or origin not in allowed_origins:
-        return [("Vary", "Origin")]
+        return []
     return [
-        ("Vary", "Origin"),
         ("Access-Control-Allow-Origin", origin),
         ("Access-Control-Expose-Headers", EXPOSED_HEADERS),
         *(_FOR_PREFLIGHTS if method == "OPTIONS" else ()),

@@ -132,5 +132,4 @@ def _document(body: bytes, content_type: str) -> Response:
 
 def _guarded(response: Response) -> Response:
     response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
-    response.headers["X-Content-Type-Options"] = "nosniff"
     return response

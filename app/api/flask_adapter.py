@@ -11,7 +11,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BaseConverter
 
 from app.api import requests
-from app.api.common import Common
+from app.api.common import EVERY_ANSWER, Common
 from app.api.errors import router_failure
 from app.api.requests import Request, too_large
 from app.api.responses import Response
@@ -49,6 +49,8 @@ def register(app: Flask, endpoints: Iterable[Endpoint], common: Common) -> None:
 
     @app.after_request
     def finish(response: FlaskResponse) -> FlaskResponse:
+        own = "cache-control" if "Cache-Control" in response.headers else ""
+        response.headers.extend(header for header in EVERY_ANSWER if header[0].lower() != own)
         response.headers.extend(common.finish(g.request, request.endpoint, response.status_code))
         return response
 

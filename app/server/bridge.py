@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import Any, Protocol
 
 from app.api import requests
-from app.api.common import Common
+from app.api.common import EVERY_ANSWER, Common
 from app.api.requests import Request, refusal_of_head, too_large
 from app.api.responses import Response
 from app.api.routes import Endpoint
@@ -33,6 +33,7 @@ _PATH_OF_MALFORMED = "/createOrder"
 """The path of a malformed request is not known. This one's failures have every field that failures can have [H1]."""
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
+_EVERY_ANSWER = "".join(f"{name}: {value}\r\n" for name, value in EVERY_ANSWER)
 _NO_BODY = (204, 304)
 _OPTIONS_ASTERISK_RESPONSE = Response(200, b"", headers=(("Allow", "GET, HEAD, OPTIONS, POST"),))
 
@@ -232,8 +233,8 @@ class Bridge:
         keeps: bool,
     ) -> bytes:
         lines = [_STATUS_LINES[status], f"Date: {self._now()}\r\n"]
-        if content_type is not None:
-            lines.append(f"Content-Type: {content_type}\r\n")
+        if content_type is not None:  # Flask's responses have EVERY_ANSWER, and a type if they need one
+            lines.append(f"{_EVERY_ANSWER}Content-Type: {content_type}\r\n")
             if length is not None:
                 lines.append(f"Content-Length: {length}\r\n")
             elif version == "1.1":
