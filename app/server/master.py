@@ -52,7 +52,8 @@ def addresses(found: Mapping[str, Any]) -> list[str]:
     """Return gunicorn's `bind`. `*` and `localhost` are IPv4 alone where the machine has no IPv6."""
     hosts: list[str] = []
     for host in found["host"]:
-        four, six = {"*": ("0.0.0.0", "::"), "localhost": ("127.0.0.1", "::1")}.get(host, (host, None))
+        pairs = {"*": ("0.0.0.0", "::"), "localhost": ("127.0.0.1", "::1")}  # noqa: S104 - only if HOST says so
+        four, six = pairs.get(host, (host, None))
         hosts.append(four)
         if six is not None and _has(six):
             hosts.append(six)
@@ -156,7 +157,7 @@ def run_in_a_process_of_its_own(
     command: list[str], environment: Mapping[str, str]
 ) -> "subprocess.CompletedProcess[str]":
     """Run a file of the checkout with this Python. Blocks for READ_SECONDS; raises TimeoutExpired and OSError."""
-    return subprocess.run(
+    return subprocess.run(  # noqa: S603 - this Python, and files that the callers name
         [sys.executable, *command],
         cwd=CHECKOUT,
         env={**environment},

@@ -77,5 +77,5 @@ class SupervisedThread:
                 log.debug("%s failed", self.name, exc_info=True)
             if time.monotonic() - started > STEADY_SECONDS:
                 back_off = FIRST_BACK_OFF_SECONDS
-            self._stop.wait(back_off * random.uniform(0.8, 1.2))
+            self._stop.wait(back_off * random.uniform(0.8, 1.2))  # noqa: S311 - spreads what starts again
             back_off = min(back_off * 2, LONGEST_BACK_OFF_SECONDS)

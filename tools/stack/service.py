@@ -14,7 +14,7 @@ from tools.stack.server import Server
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 _PROBE_SECONDS = 2
-_NEAR = {"*": "127.0.0.1", "localhost": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
+_NEAR = {"*": "127.0.0.1", "localhost": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
 
 def check_settings(addresses: Mapping[str, str]) -> None:
@@ -59,7 +59,7 @@ class Service(Server):
 
     def _answers(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.url}/readyz", timeout=_PROBE_SECONDS) as answer:
+            with urllib.request.urlopen(f"{self.url}/readyz", timeout=_PROBE_SECONDS) as answer:  # noqa: S310 - HTTP
                 return bool(answer.status == 200)
         except (OSError, urllib.error.HTTPError):
             return False
