@@ -91,7 +91,7 @@ class BatchStore:
         rows = self._pool.run(sql.FIND_OFFSET, (topic, partition), Deadline(CALL_SECONDS))
         return stored_offset(*rows[0]) if rows else None
 
-    def first_offset(self, topic: str, partition: int, offset: StoredOffset) -> None:
+    def store_first_offset(self, topic: str, partition: int, offset: StoredOffset) -> None:
         """Store the offset if there is none yet."""
         take_over = (None, None) if offset.take_over is None else (offset.take_over.offset, offset.take_over.taken_at)
         row = (topic, partition, offset.topic_id, offset.next_offset, *take_over)
@@ -101,7 +101,7 @@ class BatchStore:
         """Replace the stored offset if it is still `old`, and drop the trail from there on."""
         taken_over_at = new.take_over and new.take_over.offset
         place = (topic, partition, old.topic_id, old.next_offset, new.topic_id, new.next_offset, taken_over_at)
-        self._pool.run(sql.RESET_OFFSET, (*place, *_checkpoint_row(new.behind)), Deadline(CALL_SECONDS))
+        self._pool.run(sql.RESET_OFFSET, (*place, *_checkpoint_row(new.last_handled)), Deadline(CALL_SECONDS))
 
     def trail(self, topic: str, partition: int, below: int) -> list[Checkpoint]:
         """Return older checkpoints below an offset, newest first."""
@@ -109,7 +109,7 @@ class BatchStore:
         return [_checkpoint(row) for row in self._pool.run(sql.FIND_TRAIL, place, Deadline(CALL_SECONDS))]
 
     def keep_checkpoint(self, topic: str, partition: int) -> None:
-        """Add the record behind the stored offset to the trail, and thin the trail."""
+        """Add the record before the stored offset to the trail, and thin the trail."""
         self._pool.run(sql.KEEP_CHECKPOINT, (topic, partition), Deadline(CALL_SECONDS))
 
     @contextmanager
@@ -199,10 +199,10 @@ class BatchTransaction:
 
 
 def stored_offset(topic_id: uuid.UUID, next_offset: int, *row: Any) -> StoredOffset:
-    """Return a row of `consumer_offsets`. What an older version moved stands behind nothing known."""
+    """Return a row of `consumer_offsets`. Where an older version moved the offset, the record before it is unknown."""
     *last, floor_offset, floor_at = row
-    behind = _checkpoint(last) if last[0] == next_offset - 1 and last[2] is not None else None
-    return StoredOffset(topic_id, next_offset, behind, floor_at and TakeOver(floor_offset, floor_at))
+    last_handled = _checkpoint(last) if last[0] == next_offset - 1 and last[2] is not None else None
+    return StoredOffset(topic_id, next_offset, last_handled, floor_at and TakeOver(floor_offset, floor_at))
 
 
 def _checkpoint(row: Sequence[Any]) -> Checkpoint:

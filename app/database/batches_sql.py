@@ -23,7 +23,7 @@ FIND_OFFSET = Statement(
     "FROM consumer_offsets WHERE topic = $topic AND partition = $partition",
 )
 FIRST_OFFSET = Statement(
-    "first_offset",
+    "store_first_offset",
     {
         "topic": "text",
         "partition": "integer",

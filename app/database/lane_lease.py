@@ -65,7 +65,7 @@ class PostgresLease:
         self._floor = Floor()
         self._looked_at = -FLOOR_SECONDS
         self._last_seen: int | None = None
-        self._passed_by = 0  # in a lane that promises no order: up to this id rows wait for their partition
+        self._skipped_to = 0  # in a lane that promises no order: up to this id rows wait for their partition
         self._any_known: bool | None = None
 
     def acquire(self) -> bool:
@@ -73,22 +73,22 @@ class PostgresLease:
         return bool(self._call((_ACQUIRE, (self._lane.lock,)))[0][0])
 
     def next_batch(self) -> Sequence[Outgoing]:
-        """Return the limit and BATCH_BYTES at most, but always one."""
+        """Return at most `limit` rows and BATCH_BYTES. The first row is returned however large it is."""
         if _boot_time() - self._looked_at >= FLOOR_SECONDS:
             self._look_for_floor()
-        begin = max(self._floor.id, self._passed_by)
+        begin = max(self._floor.id, self._skipped_to)
         rows = self._call((self._lane.select, (begin, self._limit, BATCH_BYTES)))
-        if not self._passed_by:
+        if not self._skipped_to:
             self._floor.rise(rows[0][0] if rows else None)
         elif not rows:
-            self._passed_by = 0
+            self._skipped_to = 0
         self._last_seen = rows[-1][0] if rows else self._last_seen
         self.renew()  # a reading that took long proves too little
         return [self._outgoing(row) for row in rows]
 
     def set_aside(self, partition: int, ids: Collection[int]) -> Mapping[int, int]:
         if not self._lane.set_aside:
-            self._passed_by = max(self._passed_by, *ids)
+            self._skipped_to = max(self._skipped_to, *ids)
             return {}
         distance = (partition + 1) * ASIDE_RANGE
         new = [row_id for row_id in ids if row_id > 0]
@@ -98,7 +98,7 @@ class PostgresLease:
 
     def aside(self, partition: int) -> Sequence[Outgoing]:
         if not self._lane.select_aside:
-            self._passed_by = 0
+            self._skipped_to = 0
             return []
         begin = -(partition + 1) * ASIDE_RANGE
         rows = self._call((self._lane.select_aside, (begin, begin + ASIDE_RANGE, self._limit, BATCH_BYTES)))
@@ -116,12 +116,12 @@ class PostgresLease:
 
     def confirm_sent(self, ids: Collection[int], positions: Positions) -> None:
         """Does not wait for the disk."""
-        self._call((self._lane.drop_sent, (list(ids),)), *self._position_calls(_ADVANCE, positions))
+        self._call((self._lane.take_out, (list(ids),)), *self._position_calls(_ADVANCE, positions))
 
-    def pass_by(self, event_id: uuid.UUID, refusal: str) -> bool:
+    def leave_out(self, event_id: uuid.UUID, refusal: str) -> bool:
         if self._lane.refuse:
             self._call((self._lane.refuse, (refusal, event_id)))
-        return self._lane.passes_by
+        return self._lane.leaves_out
 
     def positions(self) -> Positions:
         rows = self._call((_POSITIONS, (self._topic,)))

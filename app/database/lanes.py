@@ -13,21 +13,21 @@ ASIDE_RANGE = 1 << 44  # ids of a partition that are set aside: half a century a
 class Lane:
     """Rows of one table that go to one topic; `headers`: the names of the columns after a record's value.
 
-    `select` takes a floor and two limits, `drop_sent` an array of ids, `select_aside` two bounds and two limits,
+    `select` takes a floor and two limits, `take_out` an array of ids, `select_aside` two bounds and two limits,
     `set_aside` an array of ids and what is subtracted from them. A lane without the last two promises no order: its
     leader passes rows by until it has seen the last one.
-    `refuse` takes a reason and the event id of a row that the topic refuses; `passes_by`: that row is left out then.
+    `refuse` takes a reason and the event id of a row that the topic refuses; `leaves_out`: that row is left out then.
     """
 
     name: str
     table: str
     headers: tuple[str, ...]
     select: str
-    drop_sent: str
+    take_out: str
     select_aside: str = ""
     set_aside: str = ""
     refuse: str = ""
-    passes_by: bool = False
+    leaves_out: bool = False
 
     @property
     def lock(self) -> str:
@@ -50,7 +50,7 @@ EVENTS = Lane(
     "outbox",
     ("type", "correlation_id", "version"),
     select=_oldest_events("id > %s"),
-    drop_sent="DELETE FROM outbox WHERE id = ANY (%s)",
+    take_out="DELETE FROM outbox WHERE id = ANY (%s)",
     select_aside=_oldest_events("id >= %s AND id < %s"),
     set_aside=f"WITH gone AS (DELETE FROM outbox WHERE id = ANY (%s) RETURNING id, {_EVENT}) "
     f"INSERT INTO outbox (id, {_EVENT}) OVERRIDING SYSTEM VALUE SELECT id - %s, {_EVENT} FROM gone",
@@ -75,7 +75,7 @@ DEAD_LETTERS = Lane(
     "FROM dead_letters WHERE sent_at IS NULL AND refusal IS NULL AND id > %s ORDER BY id LIMIT %s) AS oldest) "
     "AS bounded "
     "WHERE bytes <= %s OR bytes = size ORDER BY id",
-    drop_sent="UPDATE dead_letters SET sent_at = now() WHERE id = ANY (%s)",
+    take_out="UPDATE dead_letters SET sent_at = now() WHERE id = ANY (%s)",
     refuse="UPDATE dead_letters SET refusal = %s WHERE event_id = %s AND sent_at IS NULL",
-    passes_by=True,
+    leaves_out=True,
 )

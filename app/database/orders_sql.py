@@ -2,7 +2,7 @@
 
 A change is one statement: the order, and from its RETURNING the history line, the outbox row and the stored answer. So
 all of it happens or none, without a transaction block. The version guards an order against changes since it was read.
-The answer goes last and plain: a key that has one raises 23505 and undoes the order.
+The answer is inserted last, without ON CONFLICT: a key that has one raises 23505 and undoes the order.
 
 Both ways to write are made of the same parts: one change has its values in parameters (`$kind`), many have theirs in
 the rows of arrays (`kind`).
@@ -58,7 +58,7 @@ FIND_CHANGE = Statement(
 )
 
 
-# The parts of a write. The source has `order_id` and `version`; all else is a parameter, or a column of it too.
+# The parts of a write. The source has `order_id` and `version`; the rest are parameters, or columns of the source.
 
 _HISTORY = """
 history AS (

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from app.models.records import Record
 
 BATCH_BYTES = 2 * 1024 * 1024  # a statement needs several times the memory of the data it writes
-UNBOUNDED = 1000  # records in a batch: from this number on none is too many
+MOST_RECORDS = 1000  # in a batch, whatever CONSUMER_BATCH says
 
 
 class BatchSizes:
@@ -14,13 +14,13 @@ class BatchSizes:
     def __init__(self) -> None:
         self._most: dict[int, int] = {}  # records in a batch, by partition
 
-    def split_by_bytes(self, partition: int, records: Sequence[Record]) -> Iterator[Sequence[Record]]:
-        """Yield batches of at least one record, at most BATCH_BYTES, and no more records than worked last."""
+    def split(self, partition: int, records: Sequence[Record]) -> Iterator[Sequence[Record]]:
+        """Yield batches of at least one record, at most BATCH_BYTES and MOST_RECORDS, and no more than worked last."""
         begin, size = 0, 0
         for place, record in enumerate(records):
             record_bytes = len(record.key or b"") + len(record.value or b"")
             size += record_bytes
-            if place > begin and (size > BATCH_BYTES or place - begin >= self._most.get(partition, UNBOUNDED)):
+            if place > begin and (size > BATCH_BYTES or place - begin >= self._most.get(partition, MOST_RECORDS)):
                 yield records[begin:place]
                 begin, size = place, record_bytes
         yield records[begin:]
@@ -33,5 +33,5 @@ class BatchSizes:
         """Allow twice as many again."""
         if partition in self._most:
             self._most[partition] *= 2
-            if self._most[partition] >= UNBOUNDED:
+            if self._most[partition] >= MOST_RECORDS:
                 del self._most[partition]

@@ -65,7 +65,7 @@ class OffsetStore(Protocol):
     def offset(self, topic: str, partition: int) -> StoredOffset | None:
         """Return the stored offset."""
 
-    def first_offset(self, topic: str, partition: int, offset: StoredOffset) -> None:
+    def store_first_offset(self, topic: str, partition: int, offset: StoredOffset) -> None:
         """Store the offset with its take-over if there is none yet."""
 
     def reset_offset(self, topic: str, partition: int, old: StoredOffset, new: StoredOffset) -> None:
@@ -75,7 +75,7 @@ class OffsetStore(Protocol):
         """Return older checkpoints below an offset, newest first; none that it would be unsafe to go back to."""
 
     def keep_checkpoint(self, topic: str, partition: int) -> None:
-        """Add the record behind the stored offset to the trail, and thin the trail."""
+        """Add the record before the stored offset to the trail, and thin the trail."""
 
 
 class CommandHandler(Protocol):

@@ -1,8 +1,8 @@
 """The command consumer: which records are handled next, and what to do when the log and the stored offset disagree.
 
 How far commands are handled is a row in PostgreSQL, moved together with their effects. Kafka's own group only shares
-out the partitions: a batch commits only if that row stands at its first record, so a consumer that was frozen and
-wakes up late changes nothing. Decisions are here; input and output are behind the ports of command_ports.
+out the partitions. The row protects against a consumer that was frozen and wakes up late: a batch commits only if the
+row stands at the batch's first record. Decisions are here; input and output are behind the ports of command_ports.
 """
 
 import logging
@@ -145,13 +145,13 @@ class CommandConsumer:
             self._reconcile(partition)
             return
         try:
-            for part in self._sizes.split_by_bytes(partition, records):
+            for part in self._sizes.split(partition, records):
                 self._run_batch(partition, expected, part)
                 expected = after(part[-1])
                 if self._positions.get(partition) != expected:
                     return  # the batch failed, and comes again
         except OffsetMoved:
-            log.warning("partition %s was handled up to elsewhere by another instance", partition)
+            log.warning("another instance has handled partition %s further; going on from the stored offset", partition)
             self._reconcile(partition)
 
     def _is_next(self, partition: int, expected: int, records: Sequence[Record], *, after_seek: bool) -> bool:

@@ -24,14 +24,14 @@ DAY_MS = 86_400_000
 class GoOn:
     """Go on at `offset`. `alarm`: what a person should know; `changed`: the stored offset must follow.
 
-    `kind` begins the alarm's name; `behind` is the record before `offset`, if it is known.
+    `kind` begins the alarm's name; `last_handled` is the record before `offset`, if it is known.
     """
 
     offset: int
     alarm: str | None = None
     changed: bool = False
     kind: str = "offset"
-    behind: Checkpoint | None = None
+    last_handled: Checkpoint | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def where_to_go_on(stored: StoredOffset, topic_id: uuid.UUID, begin: int, end: i
     if begin > stored.next_offset:
         lost = f"The log begins at {begin}: the commands from {stored.next_offset} on were deleted unhandled"
         return GoOn(begin, lost, changed=True, kind="commands_lost")
-    return GoOn(stored.next_offset, changed=stored.topic_id != topic_id, behind=stored.behind)
+    return GoOn(stored.next_offset, changed=stored.topic_id != topic_id, last_handled=stored.last_handled)
 
 
 class LogCheck:
@@ -75,7 +75,7 @@ class LogCheck:
             take_over = stored.take_over
             if take_over is not None and found.kind == "topic_made_anew":
                 take_over = TakeOver(None, take_over.taken_at)
-            new = StoredOffset(topic_id, found.offset, found.behind, take_over)
+            new = StoredOffset(topic_id, found.offset, found.last_handled, take_over)
             self._offsets.reset_offset(self._log.topic, partition, stored, new)
         if isinstance(found, GoOn) and found.alarm is not None:
             mark = topic_id.hex[:8] if found.kind == "topic_made_anew" else stored.next_offset
@@ -88,18 +88,20 @@ class LogCheck:
             start = StoredOffset(topic_id, self._log.bounds(partition)[0])
         else:
             start = StoredOffset(topic_id, committed, take_over=TakeOver(committed, datetime.now().astimezone()))
-        self._offsets.first_offset(self._log.topic, partition, start)
+        self._offsets.store_first_offset(self._log.topic, partition, start)
         return self._offsets.offset(self._log.topic, partition) or start
 
     def _compare(self, partition: int, stored: StoredOffset, topic_id: uuid.UUID, begin: int, end: int) -> GoOn | Halt:
         by_numbers = where_to_go_on(stored, topic_id, begin, end)
         if is_other_topic(stored.topic_id, topic_id):
-            if stored.behind and self._is_there(partition, stored.behind, begin, end):
-                return GoOn(stored.next_offset, changed=True, behind=stored.behind)  # the same log under another id
+            if stored.last_handled and self._is_there(partition, stored.last_handled, begin, end):
+                return GoOn(
+                    stored.next_offset, changed=True, last_handled=stored.last_handled
+                )  # the same log under another id
             return self._made_anew(partition, stored, begin, end) or by_numbers
         older = self._offsets.trail(self._log.topic, partition, stored.next_offset)
-        trail = [checkpoint for checkpoint in older if checkpoint != stored.behind]
-        newest = [*([stored.behind] if stored.behind else []), *trail][:LOOKS_BACK]
+        trail = [checkpoint for checkpoint in older if checkpoint != stored.last_handled]
+        newest = [*([stored.last_handled] if stored.last_handled else []), *trail][:LOOKS_BACK]
         recent = [self._is_there(partition, checkpoint, begin, end) for checkpoint in newest]
         if False not in recent:
             return by_numbers
@@ -134,12 +136,12 @@ class LogCheck:
         return self._back_to(max(begin, taken_over_at or begin, end if known_since is None else known_since), reason)
 
     @staticmethod
-    def _back_to(offset: int, reason: str, behind: Checkpoint | None = None) -> GoOn:
+    def _back_to(offset: int, reason: str, last_handled: Checkpoint | None = None) -> GoOn:
         sentence = (
             f"{reason}: a broker came back with an older copy, or a leader lost records. The commands that were there "
             f"from {offset} on are gone; handling what is there now, what was handled is recognised"
         )
-        return GoOn(offset, sentence, changed=True, kind="log_replaced", behind=behind)
+        return GoOn(offset, sentence, changed=True, kind="log_replaced", last_handled=last_handled)
 
     def _made_anew(self, partition: int, stored: StoredOffset, begin: int, end: int) -> Halt | None:
         """Return a halt if the new topic holds commands that may have been handled and are no longer recognised."""

@@ -34,7 +34,7 @@ from app.utils.supervisor import Beat
 
 log = logging.getLogger(__name__)
 
-STUCK_SECONDS = 20.0  # a leader stuck at a refused record gives up the lease every few seconds; a longer one is past it
+STUCK_SECONDS = 20.0  # a leader stuck at a refused record gives the lease up sooner; one that leads longer is past it
 CYCLE_SECONDS = 0.022
 RECHECK_SECONDS = 0.2  # between two attempts to open partitions that are not open
 
@@ -125,7 +125,7 @@ class Relay:
             done = leader.step()
         except RecordRefused as error:
             RELAY_FAILURES.labels(self.lane).inc()
-            if leader.lease.pass_by(error.event_id, str(error)):
+            if leader.lease.leave_out(error.event_id, str(error)):
                 self.alarms.happened(f"{self.lane}_refused", str(error))
                 return None
             self.alarms.ring(f"relay_{self.lane}", str(error))

@@ -35,7 +35,7 @@ class LaneLease(Protocol):
         """Return which of these event ids a read-back has found in the log."""
 
     def confirm_sent(self, ids: Collection[int], positions: Positions) -> None:
-        """Drop exactly these rows, which are in the log, and advance the positions, in one transaction."""
+        """Take exactly these rows, which are in the log, out of the lane, and advance the positions. Commits."""
 
     def note(self, event_ids: Collection[uuid.UUID], positions: Positions) -> None:
         """Remember that these event ids are in the log, and store the positions after them, in one transaction."""
@@ -46,7 +46,7 @@ class LaneLease(Protocol):
     def store_positions(self, positions: Positions) -> None:
         """Store the positions, also if they go back (a log that was cut). Commits."""
 
-    def pass_by(self, event_id: uuid.UUID, refusal: str) -> bool:
+    def leave_out(self, event_id: uuid.UUID, refusal: str) -> bool:
         """Store why the topic refuses the record; tell whether the lane leaves the record out from now on. Commits."""
 
     def renew(self) -> None:

@@ -1,4 +1,4 @@
-"""Every exception that a caller can meet, with the code of the contract [H1] that each is answered with.
+"""The exceptions that end in an answer, with the code of the contract [H1] that each is answered with.
 
     ServiceError
     ├── Refused                      its own code     the service does not take what the request or command says
@@ -17,8 +17,8 @@
             ├── OutcomeUnknown       outcome_unknown  the connection died in the statement
             └── ServiceTrouble       internal_error   the service itself is at fault, whatever the command
 
-Only after OutcomeUnknown may something have been done. No caller is told of the others: KeyTaken ends in the stored
-answer, CommandFault and OffsetMoved in the consumer.
+Only OutcomeUnknown leaves open whether something was done. Callers never see the three classes below the tree: the
+service turns KeyTaken into the stored answer, and the consumer handles CommandFault and OffsetMoved.
 """
 
 

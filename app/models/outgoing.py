@@ -43,8 +43,8 @@ class Portion:
 class Sent:
     """What became of the records that were sent.
 
-    `late` has the records that are not acknowledged, by partition, and those behind them in their partition: a position
-    has nothing before it that is still to be sent.
+    `late` has, by partition, each unacknowledged record and all records after it. An empty list says that the partition
+    is no longer late. So no unsent record lies before a position.
     """
 
     acknowledged: Sequence[Outgoing] = ()

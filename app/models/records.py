@@ -123,9 +123,9 @@ class TakeOver:
 
 @dataclass(frozen=True, slots=True)
 class StoredOffset(LogPosition):
-    """How far a partition's commands are handled. `behind`: the record right before `next_offset`, if it is known."""
+    """How far a partition's commands are handled. `last_handled`: the record before `next_offset`, if it is known."""
 
-    behind: Checkpoint | None = None
+    last_handled: Checkpoint | None = None
     take_over: TakeOver | None = None
 
 

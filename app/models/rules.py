@@ -67,11 +67,10 @@ class Unchanged:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The rules say no. `code` is stable, `message` a sentence for people."""
+    """The caller gets a failure: rules, input or a fault forbid the change. `message` is for people, `code` stable."""
 
     code: str
     message: str
-    order: OrderState | None = None
 
 
 Decision = Change | Unchanged | Refusal
@@ -183,7 +182,7 @@ def clear_runner(
     if command.runner_id is None and has_refused_accept:
         return Unchanged(order, answers_refused_accept=True)
     if _verdict(order, command) is GO and command.runner_id not in (None, order.runner_id):
-        return Refusal("runner_mismatch", "Order is not held by this runner", order)
+        return Refusal("runner_mismatch", "Order is not held by this runner")
     return _give_back(order, command, now, ChangeKind.RUNNER_CLEARED, "Runner cannot be cleared")
 
 
@@ -211,7 +210,7 @@ def _give_back(order: OrderState, command: OrderCommand, now: datetime, kind: Ch
     if _is_free(order):
         return Unchanged(order)
     if _verdict(order, command) is not GO:
-        return Refusal("status_not_allowed", f"{refusal} in status: {order.order_status}", order)
+        return Refusal("status_not_allowed", f"{refusal} in status: {order.order_status}")
     return replace(_moved(kind, order, now, **_entered(OrderStatus.CREATED, now)), runner_id=order.runner_id)
 
 
@@ -240,4 +239,4 @@ def _moved(kind: ChangeKind, order: OrderState, now: datetime, **after: Any) -> 
 
 
 def _refused(order: OrderState, verb: str, code: str = "status_not_allowed") -> Refusal:
-    return Refusal(code, f"Order cannot be {verb} in status: {order.order_status}", order)
+    return Refusal(code, f"Order cannot be {verb} in status: {order.order_status}")

@@ -56,7 +56,7 @@ def done_again(
 
 def _is_another_log(settings: Settings, partition: int, old: StoredOffset, end: int) -> bool:
     """Tell whether the log has another record where the last one was handled: then nothing in the log was handled."""
-    handled = old.behind
+    handled = old.last_handled
     if handled is None or handled.offset >= end:
         return False
     found = kafka.records(settings, settings.commands_topic, partition, handled.offset, handled.offset + 1)

@@ -271,7 +271,8 @@ def _cut(connection: Connection, reason: str) -> None:
 def _body_of(incoming: Incoming) -> bytes:
     if incoming.body is None:
         length = int(incoming.header("content-length") or 0)
-        raise (refusal_of_head(incoming.values) if length <= MAX_BYTES else None) or too_large()
+        refusal = refusal_of_head(incoming.values) if length <= MAX_BYTES else None
+        raise refusal or too_large()
     return incoming.body
 
 

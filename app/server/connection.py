@@ -24,7 +24,7 @@ LEAST_TAKEN = 16 * 1024
 RECEIVED_AT_ONCE = 16 * 1024
 PARSED_AT_ONCE = 1024  # forty requests at most: what follows a request stays bytes until that request is answered
 
-AT_ONCE = struct.pack("ii", 1, 0)  # linger for 0 s: the kernel drops what is unsent and resets the connection
+RESET_LINGER = struct.pack("ii", 1, 0)  # linger for 0 s: the kernel drops what is unsent and resets the connection
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -148,7 +148,7 @@ class Connection(asyncio.BufferedProtocol):
     def reset(self) -> None:
         """End in the middle of an answer, with a reset. HTTP/1.0 would take a plain end for the end of the answer."""
         if not self._is_lost:
-            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_LINGER)
             self.transport.abort()
 
     def end_answer(self, *, keep: bool) -> None:

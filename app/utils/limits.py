@@ -5,10 +5,10 @@ limits. This file imports nothing, because gunicorn's master loads it by its pat
 """
 
 # A request. A duplicate gives up on its key first, then PostgreSQL on a statement, then the request on PostgreSQL.
-ASKING_SECONDS = 0.3  # a request that waits for its key, or for an order's mark, leaves so much for its statement
+ASKING_SECONDS = 0.3  # a request that waits for its key leaves so much time for its statement
 POOL_SECONDS = 0.8  # if no connection is free within this time, answer 503 instead of queueing
 KEY_SECONDS = 2.0  # a duplicate waits for the request that holds its key [H15]
-LOCK_MS = 2_000  # a statement waits for a lock; that of a request which holds a key waits for STATEMENT_MS
+LOCK_MS = 2_000  # a statement waits for a lock; a write under a key in one statement waits for STATEMENT_MS
 STATEMENT_MS = 2_600  # PostgreSQL ends the statement
 LEEWAY_MS = 100  # where less is left of a request, PostgreSQL ends the statement so much before the request gives up
 REQUEST_SECONDS = 2.8  # all waiting of a request for PostgreSQL; a connection attempt may add its last second
@@ -27,9 +27,7 @@ LEASE_CALL_SECONDS = 10.0  # a statement of the leader
 # A send to Kafka. The producer's own limits do not count everything, so the relay has one of its own.
 PRODUCER_REQUEST_MS = 10_000
 PRODUCER_DELIVERY_MS = 30_000
-RELAY_FAILING_SECONDS = (
-    40.0  # a thread that failed within this time is failing: a relay may try as long as its producer
-)
+RELAY_FAILING_SECONDS = 40.0  # a thread counts as failing so long after a failure; longer than a relay's attempt
 ACKNOWLEDGE_SECONDS = 60.0
 
 # A batch of commands, which is one transaction.

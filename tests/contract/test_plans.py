@@ -87,7 +87,7 @@ def read_whole(pool: Pool, database_url: str) -> dict[str, set[str]]:
         session.forget_plans()
     with closing(relay_connection(database_url)) as connection, connection.cursor() as cursor:
         for lane in (lanes.EVENTS, lanes.DEAD_LETTERS):
-            for text, value in ((lane.select, 500), (lane.drop_sent, [1])):  # forget_events is for a reading back alone
+            for text, value in ((lane.select, 500), (lane.take_out, [1])):  # forget_events is for a reading back alone
                 cursor.execute(f"EXPLAIN {text}", [value] * text.count("%s"))
                 found[f"{lane.name}: {text}"] = scanned(cursor.fetchall())
     return {name: tables for name, tables in found.items() if tables}

@@ -115,7 +115,7 @@ def after_delete(point: Point) -> None:
     called = PostgresLease._call
 
     def call(self: Any, *statements: Any) -> Any:
-        if statements[0][0] != self._lane.drop_sent:
+        if statements[0][0] != self._lane.take_out:
             return called(self, *statements)
         called(self, ("BEGIN", ()), *statements)
         point()

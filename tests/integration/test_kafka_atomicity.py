@@ -72,7 +72,7 @@ class Books:
         self.store = BatchStore(Pool(Database(url.replace("://", "+psycopg2://", 1)), 2), 30)
         self.connection = psycopg2.connect(url)
         self.connection.autocommit = True
-        self.store.first_offset(TOPIC, 0, StoredOffset(TOPIC_ID, 0))
+        self.store.store_first_offset(TOPIC, 0, StoredOffset(TOPIC_ID, 0))
         self.handle(0, a_create("old"))
         order_id = self.query("SELECT order_id FROM orders")[0]
         update = an_update(order_id, "PLACED")

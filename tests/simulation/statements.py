@@ -308,7 +308,7 @@ EFFECTS: dict[str, Effect] = {
     LAST_ID: _last_id,
     WRITERS: _writers,
     EVENTS.select: _oldest,
-    EVENTS.drop_sent: _forget,
+    EVENTS.take_out: _forget,
     EVENTS.select_aside: _oldest_aside,
     EVENTS.set_aside: _set_aside,
     lane_lease._ANY_KNOWN: _any_known,

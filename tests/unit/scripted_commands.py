@@ -135,7 +135,7 @@ class ScriptedStore:
         self._answer(partition)
         return self.offsets.get(partition)
 
-    def first_offset(self, topic: str, partition: int, offset: StoredOffset) -> None:
+    def store_first_offset(self, topic: str, partition: int, offset: StoredOffset) -> None:
         self._answer(partition)
         self.offsets.setdefault(partition, offset)
 
@@ -151,10 +151,10 @@ class ScriptedStore:
 
     def keep_checkpoint(self, topic: str, partition: int) -> None:
         self._answer(partition)
-        behind = self.offsets[partition].behind
-        if behind is not None:
-            others = [kept for kept in self.trails.get(partition, []) if kept.offset != behind.offset]
-            self.trails[partition] = sorted([*others, behind], key=lambda kept: -kept.offset)
+        last_handled = self.offsets[partition].last_handled
+        if last_handled is not None:
+            others = [kept for kept in self.trails.get(partition, []) if kept.offset != last_handled.offset]
+            self.trails[partition] = sorted([*others, last_handled], key=lambda kept: -kept.offset)
 
     def handle(self, batch: Batch, *, give_up: str | None = None) -> int:
         self._answer(batch.partition)
@@ -172,8 +172,8 @@ class ScriptedStore:
         self.worked.append(len(offsets))
         self.given_up += offsets if give_up else []
         self.handled += [(batch.partition, offset) for offset in offsets]
-        behind = Checkpoint.of(batch.records[-1])
-        self.offsets[batch.partition] = StoredOffset(batch.topic_id, batch.next_offset, behind, stored.take_over)
+        last_handled = Checkpoint.of(batch.records[-1])
+        self.offsets[batch.partition] = StoredOffset(batch.topic_id, batch.next_offset, last_handled, stored.take_over)
         return len(self.letters & set(offsets))
 
     def rehearse(self) -> None:

@@ -126,7 +126,7 @@ class ScriptedLease:
     stored: dict[int, LogPosition] = field(default_factory=dict)
     limit: int = 10
     lease: int = 1_000
-    passes_by: bool = False
+    leaves_out: bool = False
     refused: list[uuid.UUID] = field(default_factory=list)
     dies_in_confirm: bool = False
     renewals: int = 0
@@ -168,11 +168,11 @@ class ScriptedLease:
     def store_positions(self, positions: Positions) -> None:
         self.stored |= positions
 
-    def pass_by(self, event_id: uuid.UUID, refusal: str) -> bool:
+    def leave_out(self, event_id: uuid.UUID, refusal: str) -> bool:
         self.refused.append(event_id)
-        if self.passes_by:
+        if self.leaves_out:
             self.rows = [row for row in self.rows if row.event_id != event_id]
-        return self.passes_by
+        return self.leaves_out
 
     def renew(self) -> None:
         self.renewals += 1

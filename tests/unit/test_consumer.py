@@ -74,14 +74,14 @@ def test_every_command_is_handled_once_and_in_order() -> None:
 )
 def test_a_batch_is_bounded_in_bytes_and_has_one_record_at_least(sizes: list[int | None], cut: list[int]) -> None:
     records = [Sent(offset, value=None if size is None else bytes(size)) for offset, size in enumerate(sizes)]
-    found = list(BatchSizes().split_by_bytes(0, records))
+    found = list(BatchSizes().split(0, records))
     assert [len(batch) for batch in found] == cut
     assert [record for batch in found for record in batch] == records
 
 
 def test_keys_count_too() -> None:
     records = [Sent(offset, key=bytes(BATCH_BYTES // 2), value=b"{}") for offset in range(2)]
-    assert [len(batch) for batch in BatchSizes().split_by_bytes(0, records)] == [1, 1]
+    assert [len(batch) for batch in BatchSizes().split(0, records)] == [1, 1]
 
 
 @pytest.mark.parametrize("bugs", [set(), {0}, {2}, {4}])

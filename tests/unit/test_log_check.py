@@ -61,12 +61,12 @@ def test_a_cut_that_the_client_ran_over_is_noticed_by_older_checkpoints() -> Non
 
 
 def test_a_log_that_was_replaced_up_to_the_same_offset_has_its_checkpoint_in_the_trail() -> None:
-    """The position stands where it stood, and the record behind it is another one."""
+    """The position stands where it stood, and the record before it is another one."""
     stage = handled_up_to(3, 6)
     stage.log.replace(0, 3, [3, 4, 5])
     stage.look().look()
     assert [checkpoint.offset for checkpoint in stage.store.trails[0]] == [5, 2]
-    assert stage.store.trails[0][0] == stage.store.offsets[0].behind
+    assert stage.store.trails[0][0] == stage.store.offsets[0].last_handled
 
 
 def test_a_new_leader_is_looked_at_before_its_records_are_handled() -> None:
@@ -117,7 +117,7 @@ def test_a_record_that_is_gone_is_a_sign_where_nothing_compacts(compacted: bool,
 
 def test_a_topic_without_an_id_that_gets_one_is_the_same() -> None:
     stage = handled_up_to(3)
-    stage.store.offsets[0] = StoredOffset(NO_ID, 3, stage.store.offsets[0].behind)
+    stage.store.offsets[0] = StoredOffset(NO_ID, 3, stage.store.offsets[0].last_handled)
     stage.log.records[0].append(3)
     stage = restarted(stage)
     assert stage.play().handled()[3:] == [3]
@@ -145,8 +145,8 @@ def test_going_back_ends_at_the_take_over() -> None:
     """What lies before was the predecessor's, and is not recognised."""
     stage = handled_up_to(5)
     stage.store.trails.clear()
-    behind = stage.store.offsets[0].behind
-    stage.store.offsets[0] = StoredOffset(TOPIC, 5, behind, TakeOver(2, datetime.now(UTC)))
+    last_handled = stage.store.offsets[0].last_handled
+    stage.store.offsets[0] = StoredOffset(TOPIC, 5, last_handled, TakeOver(2, datetime.now(UTC)))
     stage.log.replace(0, 1, [1, 2, 3, 4, 5])
     assert stage.look().handled()[5:] == [2, 3, 4, 5]
 
@@ -154,8 +154,8 @@ def test_going_back_ends_at_the_take_over() -> None:
 def test_a_log_that_ends_before_the_take_over_waits_for_a_person() -> None:
     stage = handled_up_to(5)
     stage.store.trails.clear()
-    behind = stage.store.offsets[0].behind
-    stage.store.offsets[0] = StoredOffset(TOPIC, 5, behind, TakeOver(4, datetime.now(UTC)))
+    last_handled = stage.store.offsets[0].last_handled
+    stage.store.offsets[0] = StoredOffset(TOPIC, 5, last_handled, TakeOver(4, datetime.now(UTC)))
     stage.log.replace(0, 1, [1])
     assert stage.look().handled() == [0, 1, 2, 3, 4]
     assert "where this service took over" in stage.alarms.all()["offset_0"]

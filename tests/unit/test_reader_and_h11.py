@@ -142,11 +142,18 @@ def theirs(data: bytes) -> Read:
         found.append((head.method.decode(), path, body, fields))
         wire.send(h11.Response(status_code=200, headers=[("Content-Length", "0")]))
         wire.send(h11.EndOfMessage())
-        if wire.our_state is not h11.DONE or wire.their_state is not h11.DONE:
+        is_open = wire.our_state is h11.DONE and wire.their_state is h11.DONE
+        if not (is_open or _asks_to_keep(head)):
             return found
         rest, _ = wire.trailing_data
         wire = h11.Connection(h11.SERVER)
         wire.receive_data(rest.lstrip(b"\r\n"))  # it takes a bare line feed before a request for no empty line
+
+
+def _asks_to_keep(head: h11.Request) -> bool:
+    """Whether an HTTP/1.0 client asks that the connection be kept: h11 closes it all the same."""
+    options = {value for name, value in head.headers if name == b"connection"}
+    return head.http_version == b"1.0" and options == {b"keep-alive"}
 
 
 def _next(wire: h11.Connection) -> object:

@@ -280,7 +280,7 @@ def test_dead_letters_that_their_topic_refuses_are_passed_by_within_one_lead() -
     refusals: dict[int, Exception] = {
         number: RecordRefused(f"Kafka refuses record {number} for good", uuid.UUID(int=number)) for number in (2, 3)
     }
-    lease, topic = lane(4, passes_by=True), ScriptedTopic(refuse=refusals)
+    lease, topic = lane(4, leaves_out=True), ScriptedTopic(refuse=refusals)
     topic.on_send = stop.set
     a_relay(lease, topic, alarms).run(stop, lambda: None)
     assert list(alarms.all()) == ["events_refused"]

@@ -112,10 +112,10 @@ def expected(name: str, mark: str, order: OrderState) -> Change | Unchanged | Re
     if mark == "S":
         return Unchanged(order, answers_refused_accept=False)
     if mark == "M":
-        return Refusal("runner_mismatch", "Order is not held by this runner", order)
+        return Refusal("runner_mismatch", "Order is not held by this runner")
     if mark in "NT":
         code = "order_taken" if mark == "T" else "status_not_allowed"
-        return Refusal(code, SENTENCES[name] + order.order_status.value, order)
+        return Refusal(code, SENTENCES[name] + order.order_status.value)
     status, also = AFTER[name]
     entered = {"order_status": OrderStatus(status), **ENTERING[status], **also}
     after = replace(order, version=order.version + 1, updated_at=NOW, **entered)
@@ -165,7 +165,7 @@ def test_the_cells_are_the_whole_table() -> None:
 def test_an_order_that_is_not_there_is_not_found_by_any_operation(name: str, has_refused_accept: bool) -> None:
     """[H14]"""
     assert decide(None, COMMANDS[name], NOW, has_refused_accept=has_refused_accept) is NOT_FOUND
-    assert Refusal("order_not_found", "Order not found", None) == NOT_FOUND
+    assert Refusal("order_not_found", "Order not found") == NOT_FOUND
 
 
 def test_a_new_order_is_pending_with_what_was_asked_for() -> None:
@@ -239,7 +239,7 @@ def test_an_update_without_payment_status_keeps_the_payment_status() -> None:
 def test_a_payment_status_beside_a_refused_status_is_refused_too(final: str, wanted: str) -> None:
     """[K7]"""
     order = an_order(final)
-    refused = Refusal("status_not_allowed", f"Order cannot be updated in status: {final}", order)
+    refused = Refusal("status_not_allowed", f"Order cannot be updated in status: {final}")
     assert decide(order, update(wanted, "REFUNDED"), NOW) == refused
 
 
