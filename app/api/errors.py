@@ -4,7 +4,14 @@ import logging
 import time
 
 from app.api.responses import Response, to_response
-from app.models.errors import DatabaseError, DatabaseFails, DatabaseFull, ForeignRuleBroken, ServiceError
+from app.models.errors import (
+    ConnectionRefused,
+    DatabaseError,
+    DatabaseFails,
+    DatabaseFull,
+    ForeignRuleBroken,
+    ServiceError,
+)
 from app.models.writes import HttpAnswer
 from app.utils.alarms import Alarms
 from app.wire.answers import failure
@@ -15,7 +22,7 @@ log = logging.getLogger(__name__)
 DATABASE_FAILS = "database_fails"
 QUIET_SECONDS = 3.0
 
-_NEEDS_OPERATOR = (DatabaseFails, DatabaseFull, ForeignRuleBroken)
+_NEEDS_OPERATOR = (ConnectionRefused, DatabaseFails, DatabaseFull, ForeignRuleBroken)
 _SQLSTATES_FOR_OPERATOR = ("531", "532", "42703")  # a full disk, no memory, a missing column
 
 

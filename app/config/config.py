@@ -14,6 +14,7 @@ from typing import Any
 from dotenv import dotenv_values
 
 from app.config.groups import HttpSettings, KafkaSettings, PostgresSettings, ProcessSettings, RetentionSettings
+from app.database.url import has_password, with_password_file
 
 ENV_FILE = Path(__file__).resolve().parents[2] / ".env"
 """The only `.env` that is read: those of the folders above belong to other programs."""
@@ -46,7 +47,10 @@ class Settings(RetentionSettings, ProcessSettings, HttpSettings, KafkaSettings, 
     @classmethod
     def load(cls, environment: Mapping[str, str]) -> "Settings":
         """Return the settings in `environment`. Raises SettingsError with a sentence that names the variable."""
-        return cls(**{setting.name: _parsed(setting.metadata, environment) for setting in fields(cls)})
+        values = {setting.name: _parsed(setting.metadata, environment) for setting in fields(cls)}
+        if path := values["database_password_file"]:
+            values |= _addresses_with(path, values)
+        return cls(**values)
 
     @property
     def worker_url(self) -> str:
@@ -71,6 +75,16 @@ class Settings(RetentionSettings, ProcessSettings, HttpSettings, KafkaSettings, 
     def _shown(self, setting: Field[Any]) -> Any:
         value, redact = getattr(self, setting.name), setting.metadata["redact"]
         return redact(value) if redact else value
+
+
+def _addresses_with(password_file: str, values: Mapping[str, Any]) -> dict[str, str]:
+    """Return the addresses of PostgreSQL with the file of their password. Raises SettingsError."""
+    names = {"database_url": "DATABASE_URL", "worker_database_url": "WORKER_DATABASE_URL"}
+    given = {name: values[name] for name in names if values[name]}
+    for name, url in given.items():
+        if has_password(url):
+            raise SettingsError(f"{names[name]} must hold no password while DATABASE_PASSWORD_FILE is set")
+    return {name: with_password_file(url, password_file) for name, url in given.items()}
 
 
 def _parsed(metadata: Mapping[str, Any], environment: Mapping[str, str]) -> Any:

@@ -48,6 +48,13 @@ class PostgresSettings:
         "another address of the same database without a pooler, for the Kafka threads, migrations and `flask orders`",
         redact=_redacted_url,
     )
+    database_password_file: str = setting(
+        "DATABASE_PASSWORD_FILE",
+        "",
+        parsers.secret_file,
+        "file with the password of both addresses, which then hold none; read at each new connection",
+        redact=str,  # a path may be shown; a refused value may be the password itself
+    )
     database_pool: int = setting(
         "DATABASE_POOL", "16", number(1, 200), "maximum database connections for the requests of one process"
     )

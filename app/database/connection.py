@@ -24,9 +24,10 @@ from sqlalchemy.pool import NullPool
 
 from app.database.places import places
 from app.database.timed import TimedConnection, timed
-from app.database.url import libpq_url
+from app.database.url import libpq_url, password_file_of
 from app.utils.deadline import Deadline
 from app.utils.limits import CONNECT_SECONDS, IDLE_MS
+from app.utils.secret_files import SecretUnusable, read_secret
 
 NETWORK: dict[str, Any] = {
     "connect_timeout": CONNECT_SECONDS,
@@ -75,6 +76,14 @@ class WrongEncoding(psycopg2.OperationalError):
     """The database cannot hold every character."""
 
 
+class NoPassword(psycopg2.OperationalError):
+    """The file with the password cannot be read; the text follows the name of its variable."""
+
+
+class RefusedWithFile(psycopg2.OperationalError):
+    """libpq's error of a connection whose password came from the file."""
+
+
 def connect(
     url: str,
     settings: Mapping[str, int | str] = MappingProxyType({}),
@@ -86,7 +95,7 @@ def connect(
     """Return an autocommitting connection with the settings, such as `statement_timeout` in ms, beside PINNED.
 
     Blocks for CONNECT_SECONDS for each address, and for some seconds more at a server that freezes. Raises psycopg2's
-    errors, among them WrongEncoding and, with `prove`, SharedSession.
+    errors, among them WrongEncoding, NoPassword, RefusedWithFile and, with `prove`, SharedSession.
     """
     connection = _open(url, name, network)
     try:
@@ -117,12 +126,22 @@ def engine(url: str) -> Engine:
 def _open(url: str, name: str, network: Mapping[str, Any]) -> Connection:
     """Connect to the first place of the URL that answers within CONNECT_SECONDS. Raises the last place's error."""
     refused: psycopg2.Error | None = None
+    password = _password(url)
     for place in places(libpq_url(url)):
         try:
-            return _open_at(place, name, network)
+            return _open_at(place, name, {**network, **password})
         except psycopg2.Error as error:
-            refused = error
+            refused = RefusedWithFile(str(error)) if password else error
     raise refused or psycopg2.OperationalError("the URL has no place")
+
+
+def _password(url: str) -> dict[str, str]:
+    """Return libpq's parameter with what the file holds now; nothing where the address names no file."""
+    path = password_file_of(url)
+    try:
+        return {} if path is None else {"password": read_secret(path)}
+    except SecretUnusable as unusable:
+        raise NoPassword(str(unusable)) from None
 
 
 def _open_at(place: str, name: str, network: Mapping[str, Any]) -> Connection:

@@ -48,6 +48,11 @@ class Connections:
         self._opening = 0
         self._generation = 0
 
+    @property
+    def any_open(self) -> bool:
+        """Whether a connection is open, lent or idle."""
+        return self._open > self._opening
+
     def take(self, deadline: Deadline, patience_seconds: float) -> Lent:
         """Return a connection.
 
@@ -128,7 +133,7 @@ class Connections:
 
     def _fail(self, error: Exception) -> None:
         """Fail one waiting caller, or all where no connection is in use that could come back. With the lock held."""
-        if self._open > self._opening:
+        if self.any_open:
             waiting = [self._waiting.popleft()] if self._waiting else []
         else:
             waiting = list(self._waiting)

@@ -88,11 +88,11 @@ class Pool:
             )
 
         self._connections = Connections(connect, size)
-        database.add_pool(self.drop_idle)
+        database.add_pool(self._connections)
 
     @property
     def away(self) -> str | None:
-        """Why the database is away, in a sentence without secrets; None while it answers."""
+        """Why the database is away, or lets no new connection in, in a sentence without secrets; else None."""
         return self._database.reason
 
     def run(self, statement: Statement, parameters: Sequence[Any], deadline: Deadline) -> list[tuple[Any, ...]]:

@@ -9,17 +9,25 @@ from dataclasses import dataclass
 
 import psycopg2
 
-from app.database.connection import SharedSession, WrongEncoding
+from app.database.connection import NoPassword, RefusedWithFile, SharedSession, WrongEncoding
 from app.models.errors import DatabaseError
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """`lasts`: until a person mends it. `full`: the server answers, and only has no connection to spare."""
+    """`lasts`: until a person mends it. `full`: the server answers, and only has no connection to spare.
+
+    `for_new`: the server lets no new connection in; those that are open go on.
+    """
 
     sentence: str
     lasts: bool = False
     full: bool = False
+    for_new: bool = False
+
+
+def _not_let_in(sentence: str) -> Reason:
+    return Reason(sentence, lasts=True, for_new=True)
 
 
 _SHARED = Reason(
@@ -27,6 +35,8 @@ _SHARED = Reason(
     "(pool_mode=session, or a direct address)",
     lasts=True,
 )
+_PASSWORD = _not_let_in("it refuses the user's password (28P01)")
+_PASSWORD_OF_FILE = _not_let_in("it refuses the password in DATABASE_PASSWORD_FILE (28P01)")
 _TEXTS: tuple[tuple[str, Reason], ...] = (
     (
         "too many clients|too many connections|slots are reserved|no more connections allowed",
@@ -39,17 +49,17 @@ _TEXTS: tuple[tuple[str, Reason], ...] = (
         "could not translate host name|Name or service not known|nodename nor servname",
         Reason("its host name is not known"),
     ),
-    ("no pg_hba.conf entry|pg_hba.conf rejects", Reason("pg_hba.conf does not let this user in (28000)", lasts=True)),
+    ("no pg_hba.conf entry|pg_hba.conf rejects", _not_let_in("pg_hba.conf does not let this user in (28000)")),
     (
         "password authentication failed|no password supplied|SASL authentication failed|authentication failed",
-        Reason("it refuses the user's password (28P01)", lasts=True),
+        _PASSWORD,
     ),
-    ('role ".*" does not exist|no such user', Reason("the user does not exist (28000)", lasts=True)),
-    ("is not permitted to log in", Reason("the user may not log in (28000)", lasts=True)),
+    ('role ".*" does not exist|no such user', _not_let_in("the user does not exist (28000)")),
+    ("is not permitted to log in", _not_let_in("the user may not log in (28000)")),
     ('database ".*" does not exist|no such database', Reason("the database does not exist (3D000)", lasts=True)),
     (
         "permission denied for database",
-        Reason("the user has no right to connect to the database (42501)", lasts=True),
+        _not_let_in("the user has no right to connect to the database (42501)"),
     ),
     ("not currently accepting connections", Reason("the database takes no connections (55000)", lasts=True)),
     ("starting up|shutting down|in recovery mode|not yet accepting", Reason("it starts or stops (57P03)")),
@@ -67,13 +77,13 @@ _TEXTS: tuple[tuple[str, Reason], ...] = (
     # Last: the texts of other troubles may name TLS too.
     (
         "support SSL|support TLS|SSL error|certificate|sslmode|require SSL",
-        Reason("TLS could not be agreed on: see sslmode and the certificates", lasts=True),
+        _not_let_in("TLS could not be agreed on: see sslmode and the certificates"),
     ),
 )
 _NAMES = re.compile(r'"[^"\n]*"')
 _CODES = {
-    "28P01": Reason("it refuses the user's password (28P01)", lasts=True),
-    "28000": Reason("it does not let the user in (28000)", lasts=True),
+    "28P01": _PASSWORD,
+    "28000": _not_let_in("it does not let the user in (28000)"),
     "3D000": Reason("the database does not exist (3D000)", lasts=True),
     "42501": Reason("the user has no right to do this (42501)", lasts=True),
     "53300": Reason("it has no connection to spare (53300)", full=True),
@@ -89,6 +99,8 @@ def reason_of(error: BaseException) -> Reason:
         return _SHARED
     if isinstance(error, WrongEncoding):
         return Reason(f"its encoding is {error}: the service needs a database in UTF8", lasts=True)
+    if isinstance(error, NoPassword):
+        return _not_let_in(f"DATABASE_PASSWORD_FILE {error}")
     original = getattr(error, "orig", None)  # SQLAlchemy's errors wrap psycopg2's, and ours are raised from either
     if original is None and isinstance(error, DatabaseError):
         original = error.__cause__
@@ -101,5 +113,5 @@ def reason_of(error: BaseException) -> Reason:
         told = _NAMES.sub('""', str(error))  # users, databases and hosts may have any name
         for pattern, reason in _TEXTS:
             if re.search(pattern, told):
-                return reason
+                return _PASSWORD_OF_FILE if reason is _PASSWORD and isinstance(error, RefusedWithFile) else reason
     return Reason(f"it cannot be reached ({type(error).__name__})")

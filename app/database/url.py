@@ -3,6 +3,8 @@
 libpq puts several hosts before the path (`h1:1,h2:2`), SQLAlchemy puts each into a parameter (`?host=h1:1&host=h2:2`).
 SQLAlchemy refuses the former. Of the latter libpq takes the last host, with its port, for a name. An address that would
 fail at every connection is refused here: with it the service would start and never be ready.
+
+A parameter of the service's own, `password_file`, may end an address: the file is read at each connection.
 """
 
 import re
@@ -24,6 +26,7 @@ _NOWHERE = {"host": "/nonexistent/order-service", "hostaddr": "", "port": "5432"
 """A socket in a folder that does not exist: no attempt to connect gets anywhere. It overrides libpq's service file."""
 _TRIED = "connection to server|could not connect to server"
 _PLACE = ("user", "password", "host", "port", "dbname")
+_FILE_PARAMETER = "password_file"
 
 
 def normalized(value: str) -> str:
@@ -53,8 +56,25 @@ def without_secrets(url: str) -> str:
 
 
 def libpq_url(url: str) -> str:
-    """Return a normalized address in libpq's form."""
-    return url.replace("postgresql+psycopg2://", "postgresql://", 1)
+    """Return a normalized address in libpq's form, which knows nothing of a file with the password."""
+    address, _, _ = url.partition(f"{_FILE_PARAMETER}=")  # everywhere else a = is written as %3D, or ends a name
+    return address.rstrip("?&").replace("postgresql+psycopg2://", "postgresql://", 1)
+
+
+def with_password_file(url: str, path: str) -> str:
+    """Return a normalized address whose password is what the file holds at the time of each connection."""
+    return f"{url}{'&' if '?' in url else '?'}{_FILE_PARAMETER}={quote(path, safe='')}"
+
+
+def password_file_of(url: str) -> str | None:
+    """Return the path of the file with the password of a normalized address, None where it has none."""
+    _, _, path = url.partition(f"{_FILE_PARAMETER}=")
+    return unquote(path) or None
+
+
+def has_password(url: str) -> bool:
+    """Tell whether a normalized address holds a password, or names libpq's own file of passwords."""
+    return not {"password", "passfile"}.isdisjoint(parse_dsn(libpq_url(url)))
 
 
 def place_of(url: str) -> tuple[str, str, str]:

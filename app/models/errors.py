@@ -9,7 +9,8 @@
         │   └── ForeignRuleBroken    database_busy    … by a rule that is not the service's
         └── DatabaseTrouble                           the call cannot be answered now: try again
             ├── DatabaseAway         database_away    the server cannot be reached, or its schema is not at head
-            │   └── DatabaseReadOnly                  the server takes no changes
+            │   ├── DatabaseReadOnly                  the server takes no changes
+            │   └── ConnectionRefused                 the server lets no new connection in, and none is free
             ├── DatabaseBusy         database_busy    a lock, a slow statement or a full disk stood in the way
             │   ├── ConnectingTakesLong               a new connection was not there in time
             │   ├── DatabaseFull                      the server has no connection to spare
@@ -90,6 +91,10 @@ class DatabaseAway(DatabaseTrouble):
 
 class DatabaseReadOnly(DatabaseAway):
     """The database takes no changes now: a standby, or set so; nothing was done."""
+
+
+class ConnectionRefused(DatabaseAway):
+    """The server lets no new connection in, and the open ones are in use; nothing was done."""
 
 
 class DatabaseBusy(DatabaseTrouble):

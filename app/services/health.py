@@ -91,9 +91,10 @@ class Health:
         if read_only:
             self.pool.drop_idle()  # a new connection may find another server, or other defaults
             return {"ok": False, "reason": "it is read-only: orders are read, changes are refused"}
-        if (reason := self.kafka_service.database_away) is not None:
-            return {"ok": True, "worker_reason": reason}
-        return {"ok": True}
+        own, workers = self.pool.away, self.kafka_service.database_away
+        if own is not None:  # new connections are refused, and the open ones go on
+            return {"ok": True, "reason": own}
+        return {"ok": True} if workers is None else {"ok": True, "worker_reason": workers}
 
     def _schema(self) -> dict[str, Any]:
         part = {"ok": self.kafka_service.schema.is_at_head, "mode": self.settings.schema}

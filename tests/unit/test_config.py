@@ -2,12 +2,14 @@
 
 import re
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 import pytest
 
 from app.config.config import Settings, SettingsError, gone
 from app.config.groups import setting
 from app.config.parsers import choice
+from app.database.url import libpq_url, password_file_of, without_secrets
 from tools import settings_page
 
 BAD = [
@@ -31,6 +33,7 @@ BAD = [
             "postgresql://a:1,b:2,c/db?port=1,2",
         ],
     ),
+    ("DATABASE_PASSWORD_FILE", ["/nonexistent/password", "/", "/dev/null", "/dev/zero", "a\x00b"]),
     (
         "KAFKA_BOOTSTRAP_SERVERS",
         [
@@ -186,6 +189,34 @@ def test_the_password_is_not_in_the_sentence_about_a_bad_url(url: str) -> None:
     sentence = refusal("DATABASE_URL", url)
     assert "hidden" not in sentence
     assert sentence.startswith("DATABASE_URL must ")
+
+
+@pytest.mark.parametrize("variable", ["DATABASE_URL", "WORKER_DATABASE_URL"])
+@pytest.mark.parametrize("url", ["postgresql://u:hidden@h/db", "postgresql://u@h/db?passfile=/hidden"])
+def test_a_password_stands_in_the_address_or_in_the_file(variable: str, url: str, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("secret")
+    given = {"DATABASE_URL": "postgresql://u@h/db", "DATABASE_PASSWORD_FILE": str(tmp_path / "password")}
+    with pytest.raises(SettingsError) as refused:
+        Settings.load(given | {variable: url})
+    assert str(refused.value) == f"{variable} must hold no password while DATABASE_PASSWORD_FILE is set"
+
+
+@pytest.mark.parametrize("query", ["", "?sslmode=require"])
+def test_both_addresses_say_where_their_password_is_and_libpq_does_not_see_it(query: str, tmp_path: Path) -> None:
+    file = tmp_path / "a & b=c?"
+    file.write_text("hidden\n")
+    address = f"postgresql://u@h/db{query}"
+    environment = {"DATABASE_URL": address, "WORKER_DATABASE_URL": address, "DATABASE_PASSWORD_FILE": str(file)}
+    settings = Settings.load(environment)
+    for url in (settings.database_url, settings.worker_url):
+        assert (password_file_of(url), libpq_url(url)) == (str(file), address)
+        assert without_secrets(url) == "postgresql+psycopg2://u@h/db"
+    assert "hidden" not in repr(settings)
+
+
+def test_a_refused_file_is_not_shown_for_it_may_be_the_password_itself() -> None:
+    sentence = "DATABASE_PASSWORD_FILE must be the path of a file with one line of text"
+    assert refusal("DATABASE_PASSWORD_FILE", "hidden") == sentence
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
