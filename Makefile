@@ -13,7 +13,7 @@ ifdef PG_BIN
 export PG_BIN
 endif
 
-.PHONY: run stack test check bench chaos chaos-quick chaos-ablation mutation lint format documents requirements clean help
+.PHONY: run stack test check bench chaos chaos-quick chaos-ablation mutation lint format documents requirements sbom audit clean help
 
 run: $(INSTALLED) ## start PostgreSQL, Apache Kafka and the service on port 3000
 	@exec $(BIN)/python -m tools.stack run
@@ -59,10 +59,17 @@ documents: $(INSTALLED) ## write docs/openapi.json, docs/asyncapi.json with its 
 requirements: $(INSTALLED) ## compile pyproject.toml's lists into requirements*.txt; UPGRADE=--upgrade takes newer versions
 	$(COMPILE) $(UPGRADE) pyproject.toml -o requirements.txt
 	$(COMPILE) $(UPGRADE) pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
+	$(COMPILE) $(UPGRADE) --group supply -o requirements-supply.txt
 	$(COMPILE) $(UPGRADE) --group peers -c requirements.txt -o tests/benchmarks/requirements.txt
 
+sbom: $(INSTALLED) ## write build/sbom.json (CycloneDX) and build/licences.md of what the service is made of
+	@$(BIN)/python -m tools.supply sbom
+
+audit: $(INSTALLED) ## ask the package index for known vulnerabilities of requirements.txt
+	@$(BIN)/python -m tools.supply audit
+
 clean: ## remove the environment, the stack with its data, and caches
-	rm -rf .venv .stack .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis mutants htmlcov .coverage .coverage.*
+	rm -rf .venv .stack build .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis mutants htmlcov .coverage .coverage.*
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 16
