@@ -9,6 +9,7 @@ from app.api import flask_adapter
 from app.api.common import Common
 from app.api.documents import documents
 from app.api.errors import FailureResponses
+from app.api.guard import Guard
 from app.api.health import Checks
 from app.api.pages import ANSWERS_BYTES, Pages
 from app.api.routes import Orders
@@ -21,6 +22,7 @@ from app.database.pages import PageStore
 from app.database.pool import Pool
 from app.database.refused_accepts import RefusedAccepts
 from app.models.models import db
+from app.services.access import Access
 from app.services.health import Health
 from app.services.kafka_service import KafkaService
 from app.services.order_service import OrderService
@@ -55,14 +57,21 @@ def create_app(settings: Settings | None = None) -> Flask:
     ANSWER_BYTES.set_function(lambda: budget.held)
     BUILD.info(build())
     health = Health(settings, Pool(database, 1), kafka_service, alarms)
-    endpoints = Checks(health).endpoints()
+    guard = Guard(Access() if settings.asks_who_calls else None)
+    endpoints = Checks(health, settings, guard).endpoints()
     if settings.serves_orders:
         endpoints += Orders(service, Pages(service, budget), failures).endpoints()
         app.register_blueprint(documents)
-    flask_adapter.register(app, endpoints, common)
+    flask_adapter.register(app, endpoints, common, guard)
     app.cli.add_command(operator_commands)
     app.extensions |= {"settings": settings, "alarms": alarms, "kafka_service": kafka_service, "order_service": service}
-    app.extensions |= {"health": health, "endpoints": endpoints, "common": common, "answers_budget": budget}
+    app.extensions |= {
+        "health": health,
+        "endpoints": endpoints,
+        "common": common,
+        "guard": guard,
+        "answers_budget": budget,
+    }
     return app
 
 

@@ -34,7 +34,9 @@ class Common:
         self._traffic.calls += 1
         _count(endpoint, status, request.deadline)
         if log.isEnabledFor(logging.DEBUG):
-            log.debug("%s %s from %s: %s", request.method, request.path, request.address() or "nobody knows", status)
+            where = request.address() or "nobody knows"
+            who = f" ({request.caller})" if request.caller else ""
+            log.debug("%s %s from %s%s: %s", request.method, request.path, where, who, status)
         origin = request.first("origin")
         return [("X-Correlation-ID", request.correlation_id), *cors.headers(request.method, origin, self._origins)]
 

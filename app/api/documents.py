@@ -9,11 +9,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, Response, current_app, render_template, request, send_from_directory
+from flask import Blueprint, Response, current_app, g, render_template, request, send_from_directory
 from werkzeug.exceptions import HTTPException
 
 from app.api.flask_adapter import refused
 from app.config.config import Settings
+from app.models.callers import Scope
 from app.wire.decoder import decode
 from app.wire.encoder import encode
 
@@ -28,6 +29,14 @@ CONTENT_SECURITY_POLICY = (
 documents = Blueprint("documents", __name__, template_folder="templates")
 
 
+@documents.before_request
+def admit() -> None:
+    """Ask for an operator where DOCUMENTS_ACCESS says so. Preflights are for all. Raises Unauthenticated, Forbidden."""
+    settings: Settings = current_app.extensions["settings"]
+    if request.method != "OPTIONS" and not settings.is_open(settings.documents_access):
+        current_app.extensions["guard"].admit(g.request, Scope.OPERATOR)
+
+
 @documents.app_errorhandler(404)
 def index(error: HTTPException) -> Response:
     """The page with links to all others, at `/` and for browsers only: a program gets the 404 [H1].
@@ -37,6 +46,7 @@ def index(error: HTTPException) -> Response:
     wanted = request.path == "/" and request.method in ("GET", "HEAD")
     if not wanted or not any(media == "text/html" for media, _ in request.accept_mimetypes):
         return refused(error)
+    admit()
     response = _file("index.html")
     response.vary.add("Accept")
     return response

@@ -9,8 +9,10 @@ from app.models.errors import (
     DatabaseError,
     DatabaseFails,
     DatabaseFull,
+    Forbidden,
     ForeignRuleBroken,
     ServiceError,
+    Unauthenticated,
 )
 from app.models.writes import HttpAnswer
 from app.utils.alarms import Alarms
@@ -40,7 +42,7 @@ class FailureResponses:
 
     def of_exception(self, error: Exception, method: str, path: str) -> Response:
         """Return the response to a request that ended in this exception."""
-        return to_response(self._answer(error, method, path))
+        return to_response(self._answer(error, method, path), *_challenge(error))
 
     def note_success(self) -> None:
         """Clear the alarm, with the first change that succeeds QUIET_SECONDS after the last failure."""
@@ -61,3 +63,14 @@ class FailureResponses:
         if isinstance(error, _NEEDS_OPERATOR) or error.sqlstate.startswith(_SQLSTATES_FOR_OPERATOR):
             self._alarms.ring(DATABASE_FAILS, f"Requests are answered 503: {error.reason}")
             self._failed_at = time.monotonic()
+
+
+def _challenge(error: Exception) -> tuple[tuple[str, str], ...]:
+    """Return the header that says which credential is wanted (RFC 6750), where that is what failed."""
+    if isinstance(error, Unauthenticated):
+        why = ', error="invalid_token"' if error.came else ""
+    elif isinstance(error, Forbidden):
+        why = f', error="insufficient_scope", scope="{error.scope}"'
+    else:
+        return ()
+    return (("WWW-Authenticate", f'Bearer realm="orders"{why}'),)

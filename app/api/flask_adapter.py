@@ -13,6 +13,7 @@ from werkzeug.routing import BaseConverter
 from app.api import requests
 from app.api.common import EVERY_ANSWER, Common
 from app.api.errors import router_failure
+from app.api.guard import Guard
 from app.api.requests import Request, too_large
 from app.api.responses import Response
 from app.api.routes import Endpoint
@@ -27,13 +28,13 @@ class AnyText(BaseConverter):
     part_isolating = False
 
 
-def register(app: Flask, endpoints: Iterable[Endpoint], common: Common) -> None:
+def register(app: Flask, endpoints: Iterable[Endpoint], common: Common, guard: Guard) -> None:
     """Make routes of the endpoints, and give all responses of the app what every response has."""
     app.url_map.merge_slashes = False
     app.url_map.converters["any_text"] = AnyText
     for endpoint in endpoints:
         rule = f"{endpoint.path}<any_text:rest>" if endpoint.path.endswith("/") else endpoint.path
-        app.add_url_rule(rule, endpoint.name, _view(endpoint), methods=[endpoint.method])
+        app.add_url_rule(rule, endpoint.name, _view(endpoint, guard), methods=[endpoint.method])
 
     @app.before_request
     def begin() -> None:
@@ -69,8 +70,12 @@ def to_flask(response: Response) -> FlaskResponse:
     return FlaskResponse(body, response.status, response.headers, content_type=response.content_type)
 
 
-def _view(endpoint: Endpoint):  # type: ignore[no-untyped-def]  # what Flask calls
-    return lambda **_: to_flask(endpoint.answer(g.request))
+def _view(endpoint: Endpoint, guard: Guard):  # type: ignore[no-untyped-def]  # what Flask calls
+    def view(**_: str) -> FlaskResponse:
+        guard.admit(g.request, endpoint.scope)
+        return to_flask(endpoint.answer(g.request))
+
+    return view
 
 
 def _read() -> Request:

@@ -29,9 +29,9 @@ _POSITIVE = re.compile(r"0*[1-9][0-9]*")
 _MAX_DIGITS = 18  # always fit into the 64 bits of the JSON encoder and of PostgreSQL
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class Request:
-    """One request. `path` and `query` hold lone surrogates where they are not UTF-8."""
+    """One request. `path` and `query` hold lone surrogates where they are not UTF-8. Only the guard changes it."""
 
     method: str
     path: str
@@ -44,6 +44,8 @@ class Request:
     correlation_id: str
     address: Callable[[], str]
     """Returns the address of the client, as a trusted proxy names it, or of the connection's other end."""
+    caller: str | None = None
+    """The name of the caller, None until the guard knows it, and where it asks nobody."""
 
     def first(self, name: str) -> str | None:
         """Return the first value of a header, or None."""

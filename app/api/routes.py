@@ -9,6 +9,7 @@ from app.api.errors import FailureResponses
 from app.api.pages import Pages
 from app.api.requests import Request
 from app.api.responses import Response, to_response
+from app.models.callers import Scope
 from app.models.errors import Refused
 from app.models.order import OrderStatus
 from app.models.rules import NOT_FOUND
@@ -72,12 +73,16 @@ CHANGES: tuple[tuple[str, type[bodies.Body], AnswerForm], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """The function that answers a method of a path. A path that ends in a slash stands for all longer ones too."""
+    """The function that answers a method of a path. A path that ends in a slash stands for all longer ones too.
+
+    `scope`: what its caller needs, None where anybody may call.
+    """
 
     name: str
     method: str
     path: str
     answer: Answering
+    scope: Scope | None
 
 
 class Orders:
@@ -91,11 +96,11 @@ class Orders:
     def endpoints(self) -> list[Endpoint]:
         """Return all of them."""
         return [
-            Endpoint("orders.list_orders", "GET", "/orders", self.list_orders),
-            Endpoint("orders.list_customer_orders", "GET", OF_A_CUSTOMER, self.list_customer_orders),
-            Endpoint("orders.get_order_details", "GET", "/getOrderDetails", self.get_order_details),
+            Endpoint("orders.list_orders", "GET", "/orders", self.list_orders, Scope.READ),
+            Endpoint("orders.list_customer_orders", "GET", OF_A_CUSTOMER, self.list_customer_orders, Scope.READ),
+            Endpoint("orders.get_order_details", "GET", "/getOrderDetails", self.get_order_details, Scope.READ),
             *(
-                Endpoint(f"orders.{name}", "POST", form.path, self._change(body_model, form))
+                Endpoint(f"orders.{name}", "POST", form.path, self._change(body_model, form), Scope.WRITE)
                 for name, body_model, form in CHANGES
             ),
         ]
@@ -127,7 +132,7 @@ class Orders:
         def answer(request: Request) -> Response:
             body = request.read_body()
             key = requests.idempotency_key(request, body)
-            source = ChangeSource("http", request.correlation_id)
+            source = ChangeSource("http", request.correlation_id, request.caller)
             context = RequestContext(source, request.deadline, key, form)
             if key is None:
                 answered = self._service.execute(requests.command(request, body, body_model), context)

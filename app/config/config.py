@@ -14,6 +14,7 @@ from typing import Any
 from dotenv import dotenv_values
 
 from app.config.groups import HttpSettings, KafkaSettings, PostgresSettings, ProcessSettings, RetentionSettings
+from app.config.security_groups import AccessSettings
 from app.database.url import has_password, with_password_file
 
 ENV_FILE = Path(__file__).resolve().parents[2] / ".env"
@@ -35,14 +36,25 @@ class SettingsError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(RetentionSettings, ProcessSettings, HttpSettings, KafkaSettings, PostgresSettings):
+class Settings(RetentionSettings, ProcessSettings, AccessSettings, HttpSettings, KafkaSettings, PostgresSettings):
     """The whole configuration of one process. `fields()` has the groups in their order in groups.py."""
 
     def __post_init__(self) -> None:
-        """Refuse topics that share a name: a dead letter would be read as a command again, and go round for ever."""
+        """Refuse what is wrong together.
+
+        Where topics share a name, a dead letter would be read as a command again, and go round for ever.
+        """
         if len({self.commands_topic, self.events_topic, self.dead_letter_topic}) < 3:
             topics = "KAFKA_COMMANDS_TOPIC, KAFKA_EVENTS_TOPIC and KAFKA_DEAD_LETTER_TOPIC"
             raise SettingsError(f"{topics} must have three different names")
+        for setting in fields(self):
+            if (
+                not self.asks_who_calls
+                and setting.name.endswith("_access")
+                and getattr(self, setting.name) == "operator"
+            ):
+                variable = setting.metadata["variable"]
+                raise SettingsError(f"{variable} must not be operator while AUTH_MODE is off: nobody could be one")
 
     @classmethod
     def load(cls, environment: Mapping[str, str]) -> "Settings":
@@ -56,6 +68,15 @@ class Settings(RetentionSettings, ProcessSettings, HttpSettings, KafkaSettings, 
     def worker_url(self) -> str:
         """The URL of the database for everything but HTTP."""
         return self.worker_database_url or self.database_url
+
+    @property
+    def asks_who_calls(self) -> bool:
+        """Whether callers need a credential."""
+        return self.auth_mode != "off"
+
+    def is_open(self, access: str) -> bool:
+        """Tell whether all callers may see what METRICS_ACCESS, READYZ_ACCESS or DOCUMENTS_ACCESS is about."""
+        return access == "open" or (access == "" and not self.asks_who_calls)
 
     @property
     def consumes(self) -> bool:

@@ -152,6 +152,18 @@ class ProcessSettings:
     graceful_timeout: int = setting(
         "GRACEFUL_TIMEOUT", "20", number(1, 300), "seconds that a stopping worker has for its unfinished requests"
     )
+    app_env: str = setting(
+        "APP_ENV",
+        "development",
+        choice("development", "production"),
+        "`production`: the start refuses what is not safe there ([security](security.md#what-production-refuses))",
+    )
+    allow_insecure: int = setting(
+        "ALLOW_INSECURE",
+        "0",
+        number(0, 1),
+        "`1`: start in production all the same, and log at each start what is unsafe",
+    )
     log_level: str = setting(
         "LOG_LEVEL",
         "info",

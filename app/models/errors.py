@@ -2,6 +2,8 @@
 
     ServiceError
     ├── Refused                      its own code     the service does not take what the request or command says
+    ├── Unauthenticated              unauthorized     the caller did not prove who they are
+    ├── Forbidden                    forbidden        the caller may not do this
     ├── KeyReused                    idempotency_key_reused
     ├── KeyInUse                     idempotency_key_in_use
     └── DatabaseError
@@ -22,6 +24,8 @@ Only OutcomeUnknown leaves open whether something was done. Callers never see th
 service turns KeyTaken into the stored answer, and the consumer handles CommandFault and OffsetMoved.
 """
 
+from app.models.callers import Scope
+
 
 class ServiceError(Exception):
     """`str()` is the sentence that a caller gets; where it is empty, the sentence of the code is used."""
@@ -35,6 +39,26 @@ class Refused(ServiceError):
     def __init__(self, code: str, sentence: str) -> None:
         super().__init__(sentence)
         self.code = code
+
+
+class Unauthenticated(ServiceError):
+    """The caller did not prove who they are. `came`: a credential came, and it is no good. Nothing of it is shown."""
+
+    code = "unauthorized"  # the contract's word
+
+    def __init__(self, sentence: str, *, came: bool = True) -> None:
+        super().__init__(sentence)
+        self.came = came
+
+
+class Forbidden(ServiceError):
+    """The caller lacks the scope."""
+
+    code = "forbidden"
+
+    def __init__(self, scope: Scope) -> None:
+        super().__init__(f"This call needs the scope {scope}")
+        self.scope = scope
 
 
 class KeyReused(ServiceError):

@@ -26,10 +26,14 @@ class IdempotencyKey:
 
 @dataclass(frozen=True, slots=True)
 class ChangeSource:
-    """The door that a change came through, and its correlation id: written into the history."""
+    """The door that a change came through, its correlation id and its caller's name: written into the history.
+
+    `caller`: None where nobody is asked.
+    """
 
     door: str
     correlation_id: str
+    caller: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

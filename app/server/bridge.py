@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from app.api import requests
 from app.api.common import EVERY_ANSWER, Common
+from app.api.guard import Guard
 from app.api.requests import Request, refusal_of_head, too_large
 from app.api.responses import Response
 from app.api.routes import Endpoint
@@ -53,6 +54,7 @@ class Bridge:
     def __init__(self, app: WsgiApp) -> None:
         self._wsgi = app
         self._common: Common = app.extensions["common"]
+        self._guard: Guard = app.extensions["guard"]
         self._budget: Budget = app.extensions["answers_budget"]
         endpoints: Iterable[Endpoint] = app.extensions["endpoints"]
         self._prefixes = [endpoint for endpoint in endpoints if endpoint.path.endswith("/")]
@@ -66,7 +68,13 @@ class Bridge:
     def waits_for_body(self, incoming: Incoming) -> bool:
         """Tell whether an endpoint will read the request's body: none does when the head alone is refused."""
         is_read = incoming.method == "POST" and self._endpoint("POST", _text(incoming.path)) is not None
-        return is_read and refusal_of_head(incoming.values) is None
+        return is_read and self.admits(incoming) and refusal_of_head(incoming.values) is None
+
+    def admits(self, incoming: Incoming) -> bool:
+        """Tell by the head whether the caller may ask for this; true where nobody is asked."""
+        endpoint = self._endpoint(incoming.method, _text(incoming.path))
+        incoming.refusal = self._guard.refusal(incoming.values, endpoint.scope) if endpoint else None
+        return incoming.refusal is None
 
     def answer(self, incoming: Incoming, connection: Connection, may_keep: Callable[[], bool]) -> bool:
         """Answer the request; return whether the connection can take another one.
@@ -85,6 +93,7 @@ class Bridge:
         )
         try:
             if endpoint is not None:
+                self._guard.admit(request, endpoint.scope)
                 response = endpoint.answer(request)
             elif (incoming.method, path) == ("OPTIONS", "*"):
                 response = _OPTIONS_ASTERISK_RESPONSE
@@ -272,7 +281,7 @@ def _body_of(incoming: Incoming) -> bytes:
     if incoming.body is None:
         length = int(incoming.header("content-length") or 0)
         refusal = refusal_of_head(incoming.values) if length <= MAX_BYTES else None
-        raise refusal or too_large()
+        raise incoming.refusal or refusal or too_large()
     return incoming.body
 
 

@@ -33,7 +33,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def __init__(self, owner: ConnectionOwner) -> None:
         self._owner = owner
-        self._reader = RequestReader(owner.waits_for_body)
+        self._reader = RequestReader(owner.waits_for_body, owner.admits)
         self._unread = b""  # bytes behind a request that is not answered yet
         self._waiting: deque[Incoming] = deque()
         self._is_answering = False

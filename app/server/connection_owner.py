@@ -24,6 +24,9 @@ class ConnectionOwner(Protocol):
     def waits_for_body(self, request: Incoming) -> bool:
         """Tell by the head of a request whether its body will be read."""
 
+    def admits(self, request: Incoming) -> bool:
+        """Tell by the head of a request whether its caller may ask for this."""
+
     def begin(self, request: Incoming, connection: "Connection") -> None:
         """Begin to answer a request; `connection.send` and `connection.end_answer` follow."""
 

@@ -149,6 +149,10 @@ class LoopServer:
         """Ask the bridge."""
         return self._bridge.waits_for_body(request)
 
+    def admits(self, request: Incoming) -> bool:
+        """Tell by the head of a request whether its caller may ask for this."""
+        return self._bridge.admits(request)
+
     def begin(self, request: Incoming, connection: Connection) -> None:
         """Answer the request in a task of its own."""
 

@@ -22,7 +22,6 @@ MAX_BESIDE_BODY = 64 * 1024  # sizes and extensions of chunks, trailers
 MAX_BLANK = 64  # bytes of blank lines before a request line: old clients send one behind a body
 FORWARDED_ONCE = frozenset({"host", "content-length", "content-type", "transfer-encoding", "expect"})
 
-
 Headers = Sequence[tuple[str, str]]
 
 _HOST = re.compile(r"(?:(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
@@ -43,7 +42,7 @@ class Incoming:
     """A request as it arrived: names of headers in lower case, a repeated header as often as it was sent.
 
     `path` is percent-decoded and holds bytes, as WSGI's PATH_INFO does. `body` is None where it was too large or not
-    asked for; then nothing more is read from the connection (`is_last`).
+    asked for; then nothing more is read from the connection (`is_last`). `refusal`: why the body was not asked for.
     """
 
     method: str
@@ -53,6 +52,7 @@ class Incoming:
     headers: list[tuple[str, str]] = field(default_factory=list)
     body: bytes | None = b""
     is_last: bool = False
+    refusal: Exception | None = None
 
     def header(self, name: str) -> str | None:
         """Return the value of the first header of that name."""
@@ -76,9 +76,15 @@ def values_of(headers: Headers, name: str) -> list[str]:
 class RequestReader:
     """Reads the requests of one connection, in order."""
 
-    def __init__(self, waits_for_body: Callable[[Incoming], bool]) -> None:
-        """`waits_for_body` tells by the head whether the body will be read; if not, the client is not asked for it."""
+    def __init__(
+        self, waits_for_body: Callable[[Incoming], bool], admits: Callable[[Incoming], bool] = lambda _: True
+    ) -> None:
+        """`waits_for_body` tells by the head whether the body will be read; if not, the client is not asked for it.
+
+        `admits` tells by the head whether the caller may ask for this; if not, a body on its way is not waited for.
+        """
         self._waits_for_body = waits_for_body
+        self._admits = admits
         self._parser = httptools.HttpRequestParser(self)
         self._ready: list[Incoming] = []
         self._expects = False
@@ -131,6 +137,7 @@ class RequestReader:
         self._parse(data)
         if self._refusal is not None:
             raise self._refusal
+        self._admit()
         if not self._ready:  # otherwise it is unknown how many of these bytes belong to the next request
             self._blank += len(data) if self.is_idle else 0
             self._fed += 0 if self.is_idle else len(data)
@@ -164,8 +171,15 @@ class RequestReader:
         self._body = bytearray()
         self.is_idle = True
         self._fed = self._body_bytes = self._blank = 0
-        self._expects = self._is_replayed = self._closes = False
+        self._expects = self._is_replayed = self._closes = self._is_admitted = False
         self._refusal: Malformed | None = None
+
+    def _admit(self) -> None:
+        """Hand over the request without its body if its caller is not admitted and the body is on its way."""
+        if self._request is not None and not self._request.is_last and not self._is_admitted:
+            self._is_admitted = True
+            if not self._admits(self._request):
+                self._hand_over(None)
 
     # What the parser calls. The parser swallows exceptions, so these methods store a refusal instead.
 

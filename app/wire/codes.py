@@ -6,6 +6,8 @@ from types import MappingProxyType
 CODES: Mapping[str, tuple[int, str]] = MappingProxyType(
     {
         "bad_request": (400, "The request cannot be understood"),
+        "unauthorized": (401, "Send a credential: Authorization: Bearer ..."),
+        "forbidden": (403, "The caller may not do this"),
         "not_found": (404, "There is no such path"),
         "order_not_found": (404, ""),
         "method_not_allowed": (405, "This path does not allow the method"),

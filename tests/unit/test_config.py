@@ -99,6 +99,12 @@ BAD = [
             ),
         ],
     ),
+    ("AUTH_MODE", ["", "none", "api_key,jwt"]),
+    ("METRICS_ACCESS", ["closed"]),
+    ("READYZ_ACCESS", ["closed"]),
+    ("DOCUMENTS_ACCESS", ["", "closed"]),
+    ("APP_ENV", ["", "prod"]),
+    ("ALLOW_INSECURE", ["", "2", "yes"]),
     ("LOG_LEVEL", ["", "verbose", "10"]),
     ("LOG_FORMAT", ["", "xml"]),
     ("FORWARDED_ALLOW_IPS", ["nginx", "10.0.0.1/8", "10.0.0.1 10.0.0.2", "300.0.0.1"]),
@@ -243,6 +249,19 @@ def test_a_setting_whose_name_speaks_of_a_secret_is_declared_secret() -> None:
 def test_the_roles_split_the_work(roles: str, consumes: bool, serves: bool) -> None:
     settings = Settings.load({"ROLES": roles})
     assert (settings.consumes, settings.serves_orders) == (consumes, serves)
+
+
+@pytest.mark.parametrize("variable", ["METRICS_ACCESS", "READYZ_ACCESS", "DOCUMENTS_ACCESS"])
+def test_nothing_is_for_operators_alone_while_nobody_is_asked_who_calls(variable: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{variable} must not be operator while AUTH_MODE is off"):
+        Settings.load({variable: "operator"})
+
+
+@pytest.mark.parametrize(("mode", "expected"), [("off", [True, True, True]), ("api_key", [False, False, True])])
+def test_with_authentication_on_metrics_and_parts_are_for_operators(mode: str, expected: list[bool]) -> None:
+    settings = Settings.load({"AUTH_MODE": mode})
+    accesses = (settings.metrics_access, settings.readyz_access, settings.documents_access)
+    assert [settings.is_open(access) for access in accesses] == expected
 
 
 def test_a_setting_that_does_nothing_any_more_is_named() -> None:
