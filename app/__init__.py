@@ -24,6 +24,8 @@ from app.database.refused_accepts import RefusedAccepts
 from app.models.models import db
 from app.services.access import Access
 from app.services.health import Health
+from app.services.jwks import JWKS, ProviderKeys
+from app.services.jwt_verifier import JwtVerifier
 from app.services.kafka_service import KafkaService
 from app.services.order_service import OrderService
 from app.utils.alarms import Alarms
@@ -49,15 +51,18 @@ def create_app(settings: Settings | None = None) -> Flask:
     workers_database = Database(settings.worker_url) if settings.worker_database_url else database
     look = None if workers_database is database else Pool(database, 1)
     traffic = Traffic()
-    kafka_service = KafkaService(settings, workers_database, alarms, traffic, look)
+    jwks = _jwks(settings, alarms)
+    threads = {JWKS: jwks.run} if jwks else {}
+    kafka_service = KafkaService(settings, workers_database, alarms, traffic, look, threads)
     service = _order_service(database, settings, kafka_service.wake_events)
     failures = FailureResponses(alarms)
     common = Common(settings.cors_origins, failures, traffic)
     budget = Budget(ANSWERS_BYTES)
     ANSWER_BYTES.set_function(lambda: budget.held)
     BUILD.info(build())
-    health = Health(settings, Pool(database, 1), kafka_service, alarms)
-    guard = Guard(Access() if settings.asks_who_calls else None)
+    health = Health(settings, Pool(database, 1), kafka_service, alarms, jwks)
+    tokens = JwtVerifier(settings, jwks) if jwks else None
+    guard = Guard(Access(tokens=tokens) if settings.asks_who_calls else None)
     endpoints = Checks(health, settings, guard).endpoints()
     if settings.serves_orders:
         endpoints += Orders(service, Pages(service, budget), failures).endpoints()
@@ -73,6 +78,12 @@ def create_app(settings: Settings | None = None) -> Flask:
         "answers_budget": budget,
     }
     return app
+
+
+def _jwks(settings: Settings, alarms: Alarms) -> ProviderKeys | None:
+    if not settings.takes_tokens:
+        return None
+    return ProviderKeys(settings.jwt_jwks_url, settings.jwt_jwks_ca_file, settings.jwt_algorithms, alarms)
 
 
 def _order_service(database: Database, settings: Settings, wake_events: Callable[[], None]) -> OrderService:

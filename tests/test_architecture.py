@@ -30,6 +30,7 @@ ONLY_IN = {
     "click": {"cli"},
     "gunicorn": {"server"},
     "uvloop": {"server"},
+    "jwt": {"services"},
     "httptools": {"server"},
     "sqlalchemy": {"models", "database", "operations"},
     "flask_sqlalchemy": {"models"},

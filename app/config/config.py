@@ -14,7 +14,7 @@ from typing import Any
 from dotenv import dotenv_values
 
 from app.config.groups import HttpSettings, KafkaSettings, PostgresSettings, ProcessSettings, RetentionSettings
-from app.config.security_groups import AccessSettings
+from app.config.security_groups import REQUIRED_FOR_TOKENS, AccessSettings, JwtSettings
 from app.database.url import has_password, with_password_file
 
 ENV_FILE = Path(__file__).resolve().parents[2] / ".env"
@@ -36,7 +36,9 @@ class SettingsError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(RetentionSettings, ProcessSettings, AccessSettings, HttpSettings, KafkaSettings, PostgresSettings):
+class Settings(
+    RetentionSettings, ProcessSettings, JwtSettings, AccessSettings, HttpSettings, KafkaSettings, PostgresSettings
+):
     """The whole configuration of one process. `fields()` has the groups in their order in groups.py."""
 
     def __post_init__(self) -> None:
@@ -55,6 +57,9 @@ class Settings(RetentionSettings, ProcessSettings, AccessSettings, HttpSettings,
             ):
                 variable = setting.metadata["variable"]
                 raise SettingsError(f"{variable} must not be operator while AUTH_MODE is off: nobody could be one")
+            if self.takes_tokens and setting.name in REQUIRED_FOR_TOKENS and not getattr(self, setting.name):
+                variable = setting.metadata["variable"]
+                raise SettingsError(f"{variable} must be set while AUTH_MODE is {self.auth_mode}")
 
     @classmethod
     def load(cls, environment: Mapping[str, str]) -> "Settings":
@@ -73,6 +78,11 @@ class Settings(RetentionSettings, ProcessSettings, AccessSettings, HttpSettings,
     def asks_who_calls(self) -> bool:
         """Whether callers need a credential."""
         return self.auth_mode != "off"
+
+    @property
+    def takes_tokens(self) -> bool:
+        """Whether a JWT is a credential."""
+        return self.auth_mode in ("jwt", "both")
 
     def is_open(self, access: str) -> bool:
         """Tell whether all callers may see what METRICS_ACCESS, READYZ_ACCESS or DOCUMENTS_ACCESS is about."""

@@ -2,8 +2,10 @@
 
 import ipaddress
 import re
+import ssl
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from app.utils.secret_files import read_secret
 
@@ -99,12 +101,78 @@ def origins(value: str) -> tuple[str, ...]:
     return found
 
 
+def certificates(value: str) -> str:
+    """Return the path of a file with CA certificates, which may be empty. Blocks for a file's read."""
+    try:
+        if value:
+            ssl.create_default_context(cafile=value)
+    except (OSError, ValueError):
+        raise ValueError("must be a file with CA certificates (PEM)") from None
+    return value
+
+
+def printable(value: str) -> str:
+    """Return the text; it may be empty."""
+    if not value.isprintable() or value != value.strip() or len(value) > 1000:
+        raise ValueError("must be at most 1000 printable characters without spaces at the ends")
+    return value
+
+
+def printable_list(value: str) -> tuple[str, ...]:
+    """Return the texts of a comma list, which may be empty."""
+    return tuple(_parts(printable(value)))
+
+
+def names_of(*names: str) -> Callable[[str], tuple[str, ...]]:
+    """Return the parser of a comma list of some of the names."""
+
+    def parse(value: str) -> tuple[str, ...]:
+        found = tuple(_parts(value))
+        if not found or not set(found) <= set(names):
+            raise ValueError(f"must be a comma list of some of {', '.join(names)}")
+        return found
+
+    return parse
+
+
+def claim(value: str) -> str:
+    """Return the name of a claim, or the path to it."""
+    if not re.fullmatch(r"[!-~]{1,255}", value):
+        raise ValueError("must be the name of a claim: 1 to 255 printable ASCII characters without spaces")
+    return value
+
+
+def jwks_url(value: str) -> str:
+    """Return the URL, which may be empty. Plain http could be read and changed on its way, so it must stay here."""
+    if not value:
+        return value
+    try:
+        parts = urlsplit(value)
+        host = parts.hostname or ""
+        is_plain = parts.scheme == "http" and _is_loopback(host)
+        fits = (is_plain or parts.scheme == "https") and bool(host) and parts.port != 0
+    except ValueError:
+        fits = False
+    if not fits or "@" in value or "#" in value or not re.fullmatch(r"[!-~]{1,1000}", value):
+        raise ValueError("must be an https URL without user, password and fragment, or an http URL of this machine")
+    return value
+
+
+def without_query(url: str) -> str:
+    """Return the URL as the log may show it: some providers have a key in the query."""
+    return url.partition("?")[0]
+
+
 def is_address(value: str, *versions: int) -> bool:
     """Tell whether the text is an IP address; of one of the versions where some are given."""
     try:
         return ipaddress.ip_address(value).version in (versions or (4, 6))
     except ValueError:
         return False
+
+
+def _is_loopback(host: str) -> bool:
+    return host == "localhost" or (is_address(host) and ipaddress.ip_address(host).is_loopback)
 
 
 def _parts(value: str) -> list[str]:

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+from app.config import parsers
 from app.config.groups import setting
-from app.config.parsers import choice
+from app.config.parsers import choice, number
 
 _OPEN_OR_OPERATOR = ("open", "operator")
 
@@ -41,4 +42,50 @@ class AccessSettings:
         "open",
         choice(*_OPEN_OR_OPERATOR),
         "as METRICS_ACCESS, for the API documents and their pages",
+    )
+
+
+REQUIRED_FOR_TOKENS = ("jwt_jwks_url", "jwt_issuer", "jwt_audience")
+
+
+@dataclass(frozen=True, kw_only=True)
+class JwtSettings:
+    """JSON Web Tokens."""
+
+    jwt_jwks_url: str = setting(
+        "JWT_JWKS_URL",
+        "",
+        parsers.jwks_url,
+        "where the identity provider has its public keys (JWKS); `http` only on this machine. To be set, with "
+        "JWT_ISSUER and JWT_AUDIENCE, where AUTH_MODE is `jwt` or `both`",
+        redact=parsers.without_query,
+    )
+    jwt_jwks_ca_file: str = setting(
+        "JWT_JWKS_CA_FILE",
+        "",
+        parsers.certificates,
+        "file with the CA certificates for JWT_JWKS_URL, read at each look; empty: those of the system",
+    )
+    jwt_issuer: str = setting("JWT_ISSUER", "", parsers.printable, "the `iss` that a token must have, to the letter")
+    jwt_audience: tuple[str, ...] = setting(
+        "JWT_AUDIENCE", "", parsers.printable_list, "a comma list: the `aud` of a token must name one of them"
+    )
+    jwt_algorithms: tuple[str, ...] = setting(
+        "JWT_ALGORITHMS",
+        "RS256,ES256,EdDSA",
+        parsers.names_of("RS256", "ES256", "EdDSA"),
+        "algorithms of the signature that are accepted; `EdDSA` is Ed25519 alone",
+    )
+    jwt_leeway_seconds: int = setting(
+        "JWT_LEEWAY_SECONDS", "30", number(0, 60), "how far the clocks of provider and service may be apart"
+    )
+    jwt_scopes_claim: str = setting(
+        "JWT_SCOPES_CLAIM",
+        "scope",
+        parsers.claim,
+        "claim with the scopes, as text with spaces between them or as a list, such as `scp`, `permissions` or a path "
+        "like `realm_access.roles`; names that are no scope of the service are ignored",
+    )
+    jwt_name_claim: str = setting(
+        "JWT_NAME_CLAIM", "sub", parsers.claim, "claim with the name of the caller, for the history and the log"
     )

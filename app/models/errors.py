@@ -4,6 +4,7 @@
     ├── Refused                      its own code     the service does not take what the request or command says
     ├── Unauthenticated              unauthorized     the caller did not prove who they are
     ├── Forbidden                    forbidden        the caller may not do this
+    ├── TokensUnverifiable           service_busy     no key is there yet that could verify a token: try again
     ├── KeyReused                    idempotency_key_reused
     ├── KeyInUse                     idempotency_key_in_use
     └── DatabaseError
@@ -59,6 +60,12 @@ class Forbidden(ServiceError):
     def __init__(self, scope: Scope) -> None:
         super().__init__(f"This call needs the scope {scope}")
         self.scope = scope
+
+
+class TokensUnverifiable(ServiceError):
+    """The identity provider has given no keys since the start, so nobody knows whether the token is good."""
+
+    code = "service_busy"
 
 
 class KeyReused(ServiceError):

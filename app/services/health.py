@@ -9,6 +9,7 @@ from app.config.config import Settings
 from app.database.pool import Pool
 from app.database.watched import Seen, read_seen
 from app.models.errors import ConnectingTakesLong, DatabaseBusy, DatabaseFull, DatabaseTrouble
+from app.services.jwks import JWKS, ProviderKeys
 from app.services.kafka_service import KafkaService
 from app.utils.alarms import Alarms
 from app.utils.deadline import Deadline
@@ -17,7 +18,7 @@ from app.utils.supervisor import SupervisedThread
 
 STALE_SECONDS = 30.0
 UNKNOWN = {"ok": False, "reason": "no process of the service watches"}
-HAVE_THEIR_OWN = ("schema", "alarms")  # threads whose work is a part of its own
+HAVE_THEIR_OWN = ("schema", "alarms", JWKS)  # threads whose work is a part of its own
 
 _lock = threading.Lock()
 _partitions: set[str] = set()  # of the commands, whose gauges this process shows
@@ -31,6 +32,7 @@ class Health:
     pool: Pool
     kafka_service: KafkaService
     alarms: Alarms
+    jwks: ProviderKeys | None = None
 
     def parts(self, deadline: Deadline) -> dict[str, dict[str, Any]]:
         """Return an entry for each part, with `ok`. Blocks until `deadline` at the longest."""
@@ -42,6 +44,7 @@ class Health:
                 for thread in self.kafka_service.threads
                 if thread.name not in HAVE_THEIR_OWN
             },
+            **({JWKS: self.jwks.part()} if self.jwks else {}),
             "relay": {"ok": True, "leads": self.kafka_service.leads()},
             **self._kafka(deadline),
             "alarms": self._open_alarms(),

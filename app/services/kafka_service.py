@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from app.config.config import Settings
@@ -39,9 +39,18 @@ class KafkaService:
     """The threads of one process. Nothing is opened before `start`, which must come after the fork."""
 
     def __init__(
-        self, settings: Settings, database: Database, alarms: Alarms, traffic: Traffic, callers: Pool | None = None
+        self,
+        settings: Settings,
+        database: Database,
+        alarms: Alarms,
+        traffic: Traffic,
+        callers: Pool | None = None,
+        more: Mapping[str, Work] | None = None,
     ) -> None:
-        """`callers`: connections by DATABASE_URL, if `database` has an address of its own."""
+        """`callers`: connections by DATABASE_URL, if `database` has an address of its own.
+
+        `more`: work of other parts by the name of its thread, whatever the roles.
+        """
         self._settings = settings
         self._database = database
         self._alarms = alarms
@@ -57,11 +66,11 @@ class KafkaService:
             self._relay(lanes.EVENTS, settings.events_topic, settings.relay_poll_ms / 1000),
             self._relay(lanes.DEAD_LETTERS, settings.dead_letter_topic, DEAD_LETTER_POLL_SECONDS),
         ]
-        self.threads = self._threads()
+        self.threads = self._threads(more or {})
 
-    def _threads(self) -> list[SupervisedThread]:
+    def _threads(self, more: Mapping[str, Work]) -> list[SupervisedThread]:
         is_ready, whenever_ready = self.schema.is_ready, self.schema.whenever_ready
-        works: dict[str, Work] = {"schema": self.schema.run}
+        works: dict[str, Work] = {"schema": self.schema.run, **more}
         if self._settings.consumes:
             works |= {
                 "consumer": whenever_ready(self._consumer.run),

@@ -103,6 +103,35 @@ BAD = [
     ("METRICS_ACCESS", ["closed"]),
     ("READYZ_ACCESS", ["closed"]),
     ("DOCUMENTS_ACCESS", ["", "closed"]),
+    (
+        "JWT_JWKS_URL",
+        [
+            *(
+                "jwks",
+                "http://provider.example/jwks",
+                "ftp://127.0.0.1/jwks",
+                "file:///etc/passwd",
+                "https://",
+                "https:///a",
+            ),
+            *(
+                "https://u:p@a/jwks",
+                "https://a/jwks#x",
+                "https://a b/",
+                "https://a\n",
+                "https://a:99999/",
+                "https://[::1/",
+            ),
+            *("http://127.0.0.1.example/", "http://localhost.example/", "http://10.0.0.1/", "//a/jwks", "https://a:0/"),
+        ],
+    ),
+    ("JWT_JWKS_CA_FILE", ["/nowhere/ca.pem", "/dev/null", "/", "a\0b"]),
+    ("JWT_ISSUER", [" ", "a\n", "x" * 1001]),
+    ("JWT_AUDIENCE", ["a\n", " a"]),
+    ("JWT_ALGORITHMS", ["", ",", "HS256", "none", "RS256,HS256", "rs256", "RS256 ES256"]),
+    ("JWT_LEEWAY_SECONDS", ["", "-1", "61", "0.5"]),
+    ("JWT_SCOPES_CLAIM", ["", "a b", "ä", "x" * 256]),
+    ("JWT_NAME_CLAIM", ["", "a\n"]),
     ("APP_ENV", ["", "prod"]),
     ("ALLOW_INSECURE", ["", "2", "yes"]),
     ("LOG_LEVEL", ["", "verbose", "10"]),
@@ -132,6 +161,10 @@ GOOD = [
     ("CORS_ORIGINS", "http://[::1]:5173,https://a:80", "cors_origins", ("http://[::1]:5173", "https://a:80")),
     ("CORS_ORIGINS", "capacitor://localhost", "cors_origins", ("capacitor://localhost",)),
     ("CORS_ORIGINS", "", "cors_origins", ()),
+    ("JWT_JWKS_URL", "https://a.example:8443/x?key=y", "jwt_jwks_url", "https://a.example:8443/x?key=y"),
+    ("JWT_JWKS_URL", "http://[::1]:8080/jwks", "jwt_jwks_url", "http://[::1]:8080/jwks"),
+    ("JWT_AUDIENCE", "orders, shop ,", "jwt_audience", ("orders", "shop")),
+    ("JWT_ALGORITHMS", "EdDSA", "jwt_algorithms", ("EdDSA",)),
     ("LOG_LEVEL", "Debug", "log_level", "debug"),
     ("LOG_FORMAT", "JSON", "log_format", "json"),
 ]
@@ -262,6 +295,22 @@ def test_with_authentication_on_metrics_and_parts_are_for_operators(mode: str, e
     settings = Settings.load({"AUTH_MODE": mode})
     accesses = (settings.metrics_access, settings.readyz_access, settings.documents_access)
     assert [settings.is_open(access) for access in accesses] == expected
+
+
+@pytest.mark.parametrize("mode", ["jwt", "both"])
+@pytest.mark.parametrize("variable", ["JWT_JWKS_URL", "JWT_ISSUER", "JWT_AUDIENCE"])
+def test_tokens_need_a_provider_an_issuer_and_an_audience(mode: str, variable: str) -> None:
+    all_three = {"JWT_JWKS_URL": "https://a/", "JWT_ISSUER": "a", "JWT_AUDIENCE": "a"}
+    assert Settings.load({"AUTH_MODE": mode, **all_three}).takes_tokens
+    with pytest.raises(SettingsError, match=f"^{variable} must be set while AUTH_MODE is {mode}$"):
+        Settings.load({"AUTH_MODE": mode, **all_three, variable: ""})
+
+
+def test_the_query_of_the_key_url_is_not_shown() -> None:
+    settings = Settings.load({"JWT_JWKS_URL": "https://a/jwks?key=hidden"})
+    assert "hidden" not in repr(settings)
+    assert "https://a/jwks" in repr(settings)
+    assert "hidden" not in refusal("JWT_JWKS_URL", "http://a/jwks?key=hidden")
 
 
 def test_a_setting_that_does_nothing_any_more_is_named() -> None:
