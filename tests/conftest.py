@@ -9,6 +9,7 @@ import pytest
 
 from tests.harness.cluster import Cluster
 from tests.harness.stack import FaultBroker, Stack
+from tests.harness.tls import TlsPostgres
 from tools.stack.errors import AlreadyRunning
 from tools.stack.postgres import Postgres
 
@@ -17,7 +18,12 @@ from tools.stack.postgres import Postgres
 def _no_leftovers(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Servers of earlier test sessions that were killed would take memory for ever."""
     sessions = next(folder for folder in tmp_path_factory.getbasetemp().parents if folder.name.startswith("pytest-of-"))
-    leftovers = {"FaultBroker": FaultBroker, "Cluster": FaultBroker, "Postgres": Postgres}
+    leftovers: dict[str, type[FaultBroker | Postgres]] = {
+        "FaultBroker": FaultBroker,
+        "Cluster": FaultBroker,
+        "Postgres": Postgres,
+        "TlsPostgres": Postgres,
+    }
     # Where records are, and no deeper: Kafka takes folders of its data away while a session beside this one runs.
     places = [f"pytest-[0-9]*/{worker}{{}}*/{node}process.json" for worker in ("", "popen-*/") for node in ("", "*/")]
     for folder, kind in leftovers.items():
@@ -31,6 +37,15 @@ def _no_leftovers(tmp_path_factory: pytest.TempPathFactory) -> None:
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     """A running PostgreSQL that nobody stops: many tests keep connections to it."""
     server = Postgres(tmp_path_factory.mktemp("Postgres"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def tls_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsPostgres]:
+    """Debian's PostgreSQL, which takes TLS connections only. A test that gives it another certificate mends that."""
+    server = TlsPostgres(tmp_path_factory.mktemp("TlsPostgres"))
     server.start()
     yield server
     server.stop()

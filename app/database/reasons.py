@@ -37,11 +37,42 @@ _SHARED = Reason(
 )
 _PASSWORD = _not_let_in("it refuses the user's password (28P01)")
 _PASSWORD_OF_FILE = _not_let_in("it refuses the password in DATABASE_PASSWORD_FILE (28P01)")
+_TLS: tuple[tuple[str, Reason], ...] = (
+    (
+        "does not match host name",
+        _not_let_in("its certificate is for another host name than the URL's (sslmode=verify-full)"),
+    ),
+    (
+        "certificate verify failed",
+        _not_let_in("its certificate is expired, or not signed by an authority in the file sslrootcert"),
+    ),
+    (
+        "root certificate file|root certificate store",
+        _not_let_in("the file sslrootcert, with the certificates of authorities, is missing or cannot be read"),
+    ),
+    (
+        "private key file",
+        _not_let_in("the file sslkey is missing, is not the key of sslcert, or may be read by others"),
+    ),
+    ("certificate file", _not_let_in("the file sslcert cannot be read")),
+    ("alert (unknown ca|.*certificate)", _not_let_in("it refuses the client certificate in the file sslcert")),
+    (
+        "requires a valid client certificate",
+        _not_let_in("it asks for a client certificate: see sslcert and sslkey (28000)"),
+    ),
+    (
+        "certificate authentication failed",
+        _not_let_in("the client certificate in the file sslcert names another user (28000)"),
+    ),
+    ("does not support SSL", _not_let_in("it speaks no TLS, and sslmode asks for it")),
+    ("channel binding", _not_let_in("channel_binding=require needs TLS and a password in scram-sha-256")),
+)
 _TEXTS: tuple[tuple[str, Reason], ...] = (
     (
         "too many clients|too many connections|slots are reserved|no more connections allowed",
         Reason("it has no connection to spare (53300)", full=True),
     ),
+    *_TLS,
     ("unsupported startup parameter", Reason("the pooler in front refuses a parameter of the URL", lasts=True)),
     ("unrecognized configuration parameter", Reason("it does not know a setting of the URL (42704)", lasts=True)),
     ("pooling mode|prepared statement .* does not exist", _SHARED),
@@ -49,10 +80,15 @@ _TEXTS: tuple[tuple[str, Reason], ...] = (
         "could not translate host name|Name or service not known|nodename nor servname",
         Reason("its host name is not known"),
     ),
-    ("no pg_hba.conf entry|pg_hba.conf rejects", _not_let_in("pg_hba.conf does not let this user in (28000)")),
+    # A server that lets users in over TLS only says so too after it has refused the password over TLS (sslmode=prefer).
+    ("pg_hba.conf .* (SSL|GSS) encryption", _not_let_in("pg_hba.conf does not let this user in (28000)")),
     (
         "password authentication failed|no password supplied|SASL authentication failed|authentication failed",
         _PASSWORD,
+    ),
+    (
+        "no pg_hba.conf entry|pg_hba.conf rejects",
+        _not_let_in("pg_hba.conf does not let this user in, not without TLS at least (28000)"),
     ),
     ('role ".*" does not exist|no such user', _not_let_in("the user does not exist (28000)")),
     ("is not permitted to log in", _not_let_in("the user may not log in (28000)")),

@@ -61,9 +61,12 @@ class Installation:
         )
 
 
-def find_installation(folder: Path) -> Installation:
-    """Return the installation for data in `folder`. May copy 40 MB. Raises StackError where programs are missing."""
-    chosen = os.environ.get("PG_BIN")
+def find_installation(folder: Path, chosen: str | Path | None = None) -> Installation:
+    """Return the installation for data in `folder`, of the programs in the folder `chosen` or of PG_BIN.
+
+    May copy 40 MB. Raises StackError where programs are missing.
+    """
+    chosen = chosen or os.environ.get("PG_BIN")
     programs = Path(chosen).resolve() if chosen else _packaged_programs()
     plain = Installation(programs, folder, f"data-{_major(programs)}" if chosen else "data")
     if os.geteuid() != 0:
