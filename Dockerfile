@@ -1,4 +1,5 @@
-FROM python:3.11-slim
+# docs/security.md says where the digest is from, and how to take a newer one.
+FROM python:3.11.16-slim-bookworm@sha256:528257d48c1da0dcecc2e725d1ae34498d60c965f1241e39cd6a85a8859bdf84
 
 ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /service
@@ -17,6 +18,7 @@ ENV SOURCE_COMMIT=$SOURCE_COMMIT
 
 RUN useradd --system --uid 10001 --no-create-home orders
 USER 10001
+# All that it writes is gunicorn's heartbeat file in /tmp: the root file system may be read-only (docker-compose.yml).
 
 EXPOSE 3000
 STOPSIGNAL SIGTERM

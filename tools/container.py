@@ -3,6 +3,10 @@
 The program reads each instruction of the Dockerfile and carries it out in FOLDER, with its own environment: the copies,
 the hashed install, the plain user, CMD and HEALTHCHECK. An unknown instruction stops the program, so it cannot pass
 over a part of the Dockerfile. The addresses come from the environment.
+
+The service runs as docker-compose.yml says: a read-only root file system with a small tmpfs for temporary files, no
+capabilities, no new privileges. Where the kernel does not let the program make mounts (it is not root, or itself in a
+container) the user's rights alone keep the service from writing elsewhere, and a line says so.
 """
 
 import fnmatch
@@ -15,17 +19,23 @@ import subprocess
 import sys
 import time
 import venv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from http.client import HTTPConnection
 from pathlib import Path
 from string import Template
 from typing import Any
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-PLAIN_UID = 65534  # "nobody": the Dockerfile's user does not exist on this machine
 HEALTHY_SECONDS = 40.0
 STOP_SECONDS = 30.0
 
+# A namespace of mounts in which nothing can be written but TMPDIR, then the Dockerfile's user without any right.
+_READ_ONLY = """
+mount -o remount,bind,ro / && mount -t tmpfs -o size=16m,mode=1777,nosuid,nodev,noexec tmpfs "$TMPDIR" &&
+exec setpriv --reuid "$0" --regid "$0" --clear-groups --no-new-privs --bounding-set=-all --inh-caps=-all "$@"
+"""
+_NAMESPACE = ("unshare", "--mount", "--propagation", "private", "sh", "-c")
 _PASSED_ON = ("DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS", "PORT", "LANG")
 
 
@@ -52,7 +62,13 @@ class Image:
     def run_environment(self) -> Mapping[str, str]:
         """Return the container's environment: the Dockerfile's, with the addresses of ours."""
         passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-        return {**self.environment, **passed, "PATH": f"{self.folder / 'venv' / 'bin'}:/usr/bin:/bin"}
+        path = f"{self.folder / 'venv' / 'bin'}:/usr/sbin:/usr/bin:/bin"
+        return {**self.environment, **passed, "PATH": path, "TMPDIR": str(self.temporary)}
+
+    @property
+    def temporary(self) -> Path:
+        """The folder that stands for /tmp."""
+        return self.folder / "tmp"
 
 
 def instructions(dockerfile: str) -> list[tuple[str, str]]:
@@ -65,6 +81,8 @@ def instructions(dockerfile: str) -> list[tuple[str, str]]:
 def build(folder: Path) -> Image:
     """Carry out the Dockerfile in an empty folder. Raises Disagreement and CalledProcessError."""
     image = Image(folder)
+    image.temporary.mkdir(mode=0o1777)
+    image.temporary.chmod(0o1777)
     for name, arguments in instructions((CHECKOUT / "Dockerfile").read_text()):
         _step(image, name, arguments)
     if image.user is None or not image.command or not image.health_check:
@@ -102,9 +120,9 @@ def _step(image: Image, name: str, arguments: str) -> None:
 
 
 def _check_python(base: str) -> None:
-    match = re.fullmatch(r"python:(\d+\.\d+)-slim", base)
+    match = re.fullmatch(r"python:(\d+\.\d+)\.\d+-slim-[a-z]+@sha256:[0-9a-f]{64}", base)
     if match is None:
-        raise Disagreement(f"the base image {base} is not a slim Python")
+        raise Disagreement(f"the base image {base} is not a slim Python, pinned by its digest")
     ours = f"{sys.version_info.major}.{sys.version_info.minor}"
     if match[1] != ours:
         print(f"The Dockerfile has Python {match[1]}, this is {ours}.", file=sys.stderr)
@@ -143,17 +161,52 @@ def _run(image: Image, command: str) -> None:
 def start(image: Image) -> subprocess.Popen[bytes]:
     """Start the CMD as a plain user and wait until the HEALTHCHECK passes. Raises Disagreement."""
     options: dict[str, Any] = {"cwd": image.work, "env": image.run_environment()}
-    if os.geteuid() == 0:
-        options |= {"user": PLAIN_UID, "group": PLAIN_UID, "extra_groups": []}
-    process = subprocess.Popen([_program(image, image.command[0]), *image.command[1:]], **options)
+    prefix = _prefix(image)
+    process = subprocess.Popen([*prefix, _program(image, image.command[0]), *image.command[1:]], **options)
     deadline = time.monotonic() + HEALTHY_SECONDS
-    check = [_program(image, image.health_check[0]), *image.health_check[1:]]
+    check = [*prefix, _program(image, image.health_check[0]), *image.health_check[1:]]
     while subprocess.run(check, **options, check=False, timeout=10).returncode != 0:
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()
             raise Disagreement("the CMD never passed the HEALTHCHECK")
         time.sleep(0.2)
     return process
+
+
+def _prefix(image: Image) -> list[str]:
+    """Return what stands before CMD: a read-only root and no rights, as far as this machine allows it."""
+    if os.geteuid() != 0:
+        print("The root file system stays writable where this account may write.", file=sys.stderr)
+        return []
+    given: dict[str, Any] = {"cwd": image.work, "env": image.run_environment(), "check": False, "timeout": 10}
+    prefix = [*_NAMESPACE, _READ_ONLY, image.user or "", "--"]
+    if subprocess.run([*prefix, "true"], **given, stderr=subprocess.DEVNULL).returncode == 0:
+        _require_read_only(image, prefix, given)
+        return prefix
+    print("The root file system stays writable: this machine allows no mounts.", file=sys.stderr)
+    return ["setpriv", "--reuid", image.user or "", "--regid", image.user or "", "--clear-groups", "--no-new-privs"]
+
+
+def _require_read_only(image: Image, prefix: Sequence[str], given: Mapping[str, Any]) -> None:
+    for folder, writable in ((image.work, False), (Path("/var/tmp"), False), (image.temporary, True)):  # noqa: S108
+        done = subprocess.run([*prefix, "touch", str(folder / "written")], **given, stderr=subprocess.DEVNULL)
+        if (done.returncode == 0) is not writable:
+            raise Disagreement(f"{folder} is {'not ' if writable else ''}writable")
+
+
+def make_order(port: str) -> int:
+    """Make an order; return the status of the last answer. Waits until the schema is there."""
+    items = [{"name": "noodles", "price": 9.5, "quantity": 1}]
+    body = {"customer_id": "c", "order_details": {"foodItems": items, "deliveryLocation": "here"}}
+    deadline = time.monotonic() + HEALTHY_SECONDS
+    while True:
+        connection = HTTPConnection("127.0.0.1", int(port), timeout=10)
+        connection.request("POST", "/createOrder", json.dumps(body), {"Content-Type": "application/json"})
+        status = connection.getresponse().status
+        connection.close()
+        if status != 503 or time.monotonic() > deadline:
+            return status
+        time.sleep(0.2)
 
 
 def _program(image: Image, name: str) -> str:
@@ -171,6 +224,7 @@ def main() -> int:
         print(f"The Dockerfile does not hold: {error}", file=sys.stderr)
         return 1
     print(f"healthy as pid {process.pid}, user {image.user}")
+    print(f"createOrder answered {make_order(os.environ['PORT'])}")
     process.terminate()
     code = process.wait(STOP_SECONDS)
     print(f"stopped with {code}")

@@ -1,6 +1,7 @@
 """The container without a docker engine: the Dockerfile's own steps, and what the compose file says."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -46,6 +47,10 @@ def test_the_dockerfiles_steps_make_a_healthy_service_that_stops_cleanly(databas
     assert done.returncode == 0, done.stdout + done.stderr
     assert "healthy" in done.stdout
     assert "user 10001" in done.stdout
+    assert "createOrder answered 201" in done.stdout
+    assert "stopped with 0" in done.stdout
+    if os.geteuid() == 0 and "allows no mounts" not in done.stderr:
+        assert "stays writable" not in done.stderr  # the root file system was read-only, and that was tried
     assert {path.name for path in (open_folder / "service" / "docs").iterdir()} == {"openapi.json", "asyncapi.json"}
 
 
@@ -74,6 +79,24 @@ def test_compose_starts_the_service_on_3002_after_its_database_and_broker() -> N
     assert "$" not in service["environment"]["DATABASE_URL"]  # a password with an @ in it would be half a host
     assert service["environment"]["PGPASSWORD"] == services["order-db"]["environment"]["POSTGRES_PASSWORD"]
     assert service["environment"]["KAFKA_BOOTSTRAP_SERVERS"].startswith("kafka:")
+
+
+def test_the_compose_service_writes_to_a_tmpfs_alone_and_has_no_rights() -> None:
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    service = services["order-service"]
+    assert service["read_only"] is True
+    assert [mount.partition(":")[0] for mount in service["tmpfs"]] == ["/tmp"]
+    assert all(each["cap_drop"] == ["ALL"] for each in services.values())
+    assert all(each["security_opt"] == ["no-new-privileges:true"] for each in services.values())
+    assert {name for name, each in services.items() if "cap_add" in each} == {"order-db"}
+
+
+def test_each_image_is_pinned_by_a_version_and_its_digest() -> None:
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    built_on = re.findall(r"^FROM (\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    images = [*built_on, *(service["image"] for service in services.values() if "image" in service)]
+    assert len(images) == 3
+    assert [image for image in images if not re.fullmatch(r"\S+:\d+(\.\d+)+\S*@sha256:[0-9a-f]{64}", image)] == []
 
 
 def test_the_compose_broker_has_one_listener_inside_and_one_for_the_host() -> None:
