@@ -20,6 +20,7 @@ def _no_leftovers(tmp_path_factory: pytest.TempPathFactory) -> None:
     sessions = next(folder for folder in tmp_path_factory.getbasetemp().parents if folder.name.startswith("pytest-of-"))
     leftovers: dict[str, type[FaultBroker | Postgres]] = {
         "FaultBroker": FaultBroker,
+        "SecureBroker": FaultBroker,
         "Cluster": FaultBroker,
         "Postgres": Postgres,
         "TlsPostgres": Postgres,

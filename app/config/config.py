@@ -13,9 +13,18 @@ from typing import Any
 
 from dotenv import dotenv_values
 
-from app.config.groups import HttpSettings, KafkaSettings, PostgresSettings, ProcessSettings, RetentionSettings
+from app.config import kafka_security
+from app.config.groups import (
+    HttpSettings,
+    KafkaSecuritySettings,
+    KafkaSettings,
+    PostgresSettings,
+    ProcessSettings,
+    RetentionSettings,
+)
 from app.config.security_groups import REQUIRED_FOR_TOKENS, AccessSettings, JwtSettings
 from app.database.url import has_password, with_password_file
+from app.utils.secret_files import SecretUnusable
 
 ENV_FILE = Path(__file__).resolve().parents[2] / ".env"
 """The only `.env` that is read: those of the folders above belong to other programs."""
@@ -37,7 +46,14 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(
-    RetentionSettings, ProcessSettings, JwtSettings, AccessSettings, HttpSettings, KafkaSettings, PostgresSettings
+    RetentionSettings,
+    ProcessSettings,
+    JwtSettings,
+    AccessSettings,
+    HttpSettings,
+    KafkaSecuritySettings,
+    KafkaSettings,
+    PostgresSettings,
 ):
     """The whole configuration of one process. `fields()` has the groups in their order in groups.py."""
 
@@ -49,6 +65,8 @@ class Settings(
         if len({self.commands_topic, self.events_topic, self.dead_letter_topic}) < 3:
             topics = "KAFKA_COMMANDS_TOPIC, KAFKA_EVENTS_TOPIC and KAFKA_DEAD_LETTER_TOPIC"
             raise SettingsError(f"{topics} must have three different names")
+        if (nonsense := kafka_security.nonsense(self)) is not None:
+            raise SettingsError(nonsense)
         for setting in fields(self):
             if (
                 not self.asks_who_calls
@@ -142,12 +160,16 @@ def env_file_values(environment: Mapping[str, str]) -> dict[str, str]:
 def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
     """Return the settings of the environment, and of `.env` for those that the environment lacks.
 
-    Ends the process with a sentence on a bad setting.
+    Ends the process with a sentence on a bad setting, and on a file with a secret that cannot be used. gunicorn's start
+    has looked at the files: a worker may start while one of them changes, and then waits for the right one.
     """
     environment = os.environ if environment is None else environment
     try:
-        return Settings.load({**environment, **env_file_values(environment)})
-    except SettingsError as error:
+        settings = Settings.load({**environment, **env_file_values(environment)})
+        if HAS_READ_ENV_FILE not in environment:
+            kafka_security.require_files(settings)
+        return settings
+    except (SettingsError, SecretUnusable) as error:
         sys.exit(f"The service cannot start: {error}.")
 
 

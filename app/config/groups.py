@@ -109,6 +109,59 @@ class KafkaSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class KafkaSecuritySettings:
+    """The way to Kafka."""
+
+    kafka_security_protocol: str = setting(
+        "KAFKA_SECURITY_PROTOCOL",
+        "PLAINTEXT",
+        choice("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
+        "`SSL`, `SASL_SSL`: TLS, and the brokers' certificates and names are checked; `SASL_…`: the service logs in",
+    )
+    kafka_sasl_mechanism: str = setting(
+        "KAFKA_SASL_MECHANISM",
+        "",
+        choice("", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"),
+        "how the service logs in: `PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512` or `OAUTHBEARER`",
+    )
+    kafka_sasl_username: str = setting(
+        "KAFKA_SASL_USERNAME", "", parsers.printable, "the service's user, for `PLAIN` and `SCRAM-…`"
+    )
+    kafka_sasl_password_file: str = setting(
+        "KAFKA_SASL_PASSWORD_FILE", "", parsers.printable, "file with the user's password, one line", redact=str
+    )
+    kafka_sasl_token_file: str = setting(
+        "KAFKA_SASL_TOKEN_FILE",
+        "",
+        parsers.printable,
+        "file with the token for `OAUTHBEARER`, one line, which something else renews; it is read at each login",
+        redact=str,  # a path may be shown; a refused value may be the secret itself
+    )
+    kafka_ssl_ca_file: str = setting(
+        "KAFKA_SSL_CA_FILE",
+        "",
+        parsers.printable,
+        "PEM file with the CAs that may sign the brokers' certificates; empty: those that the machine trusts",
+    )
+    kafka_ssl_certificate_file: str = setting(
+        "KAFKA_SSL_CERTIFICATE_FILE",
+        "",
+        parsers.printable,
+        "PEM file with the service's own certificate and the CAs between, where brokers ask for one (mutual TLS)",
+    )
+    kafka_ssl_key_file: str = setting(
+        "KAFKA_SSL_KEY_FILE", "", parsers.printable, "PEM file with the key of that certificate"
+    )
+    kafka_ssl_key_password_file: str = setting(
+        "KAFKA_SSL_KEY_PASSWORD_FILE",
+        "",
+        parsers.printable,
+        "file with the password of that key, if it has one",
+        redact=str,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class HttpSettings:
     """HTTP."""
 

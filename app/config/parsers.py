@@ -27,12 +27,13 @@ def number(low: int, high: int) -> Callable[[str], int]:
 
 
 def choice(*names: str) -> Callable[[str], str]:
-    """Return the parser of one of the names, in any case."""
+    """Return the parser of one of the names, in any case; an empty name stands for none."""
+    by_text = {name.lower(): name for name in names}
 
     def parse(value: str) -> str:
-        if value.lower() not in names:
-            raise ValueError(f"must be one of {', '.join(names)}")
-        return value.lower()
+        if value.lower() not in by_text:
+            raise ValueError(f"must be one of {', '.join(filter(None, names))}{', or empty' if '' in names else ''}")
+        return by_text[value.lower()]
 
     return parse
 

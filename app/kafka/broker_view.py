@@ -93,6 +93,15 @@ class KafkaView:
             described = self._client().describe_topics(list(names))
         return {topic["name"]: _topic(topic) for topic in described}
 
+    def prove_secrets(self) -> None:
+        """Go on with a new client, which reads the files with secrets. Blocks up to some seconds.
+
+        Raises KafkaError, and then goes on with the old client.
+        """
+        admin = clients.admin(self._settings, ASK_MS)
+        self.close()
+        self._admin = admin
+
     def brokers(self) -> int:
         """Return how many brokers there are. Blocks up to some seconds."""
         return len(cluster_of(self._client())["brokers"])

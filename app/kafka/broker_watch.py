@@ -12,8 +12,9 @@ from kafka.errors import KafkaError
 
 from app.config.config import Settings
 from app.kafka.broker_view import KafkaView, Member, TopicView
-from app.kafka.client_errors import KafkaReasons, explained
+from app.kafka.client_errors import KafkaReasons, explained, is_refusal
 from app.kafka.commands_lag import CommandsLag
+from app.kafka.security import ClientRefused, SecretsInUse
 from app.utils.text import listed
 
 log = logging.getLogger(__name__)
@@ -25,8 +26,9 @@ class BrokerWatch:
     `lag`: the commands that wait; `reasons`: what Kafka's client logs.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, secrets: SecretsInUse) -> None:
         self._settings = settings
+        self._secrets = secrets
         self._view = KafkaView(settings)
         self.reasons = KafkaReasons()
         self.lag = CommandsLag(settings.commands_topic, self._view)
@@ -41,8 +43,16 @@ class BrokerWatch:
         """Return what is known of our topics, or why no broker answers."""
         try:
             return self._view.topics(list(our_topics(self._settings)))
+        except ClientRefused as error:
+            return str(error)
         except KafkaError as error:
             return explained(listed([*self.reasons.latest(), f"{type(error).__name__}: {error}"[:200]]))
+
+    def follow_secrets(self) -> str | None:
+        """Have all clients use what the files with secrets hold now, if Kafka takes it. Return why it does not, or why
+        a file cannot be used."""
+        why = self._secrets.follow(self._view.prove_secrets)
+        return why and f"The changed files with the secrets for Kafka are not used, the old content is: {why}"
 
     def shape(self, topics: Mapping[str, TopicView]) -> dict[str, str]:
         """Return a sentence by the name of each alarm about topics that have too few partitions or replicas: no client
@@ -101,6 +111,12 @@ class TopicsCheck:
 def our_topics(settings: Settings) -> dict[str, str]:
     """Return the topics with the right that each needs."""
     return {settings.commands_topic: "READ", settings.events_topic: "WRITE", settings.dead_letter_topic: "WRITE"}
+
+
+def away(settings: Settings, why: str) -> str:
+    """Return a sentence: no broker answers, or none takes the service."""
+    brokers = f"No Kafka broker of {listed(settings.bootstrap_servers)}"
+    return f"{brokers} takes the service: {why}" if is_refusal(why) else f"{brokers} answers"
 
 
 def judge(settings: Settings, topics: Mapping[str, TopicView]) -> TopicsCheck:

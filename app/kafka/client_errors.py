@@ -25,9 +25,23 @@ HINTS = {
     "KafkaConnectionError": "the broker cannot be reached",
     "NodeNotReadyError": "the broker cannot be reached",
     "NoBrokersAvailable": "the broker cannot be reached",
-    "SaslAuthenticationFailedError": "Kafka refuses the service's user or its password",
     "AuthenticationFailedError": "Kafka refuses the service's user or its password",
 }
+REFUSALS = {
+    "SaslAuthenticationFailedError": "Kafka refuses the service's user or its password: KAFKA_SASL_USERNAME, "
+    "KAFKA_SASL_PASSWORD_FILE, KAFKA_SASL_TOKEN_FILE",
+    "UnsupportedSaslMechanismError": "the broker does not offer KAFKA_SASL_MECHANISM",
+    "IllegalSaslStateError": "the broker's listener has another protocol than KAFKA_SECURITY_PROTOCOL",
+    "InvalidReceiveError": "the broker answers in another protocol than KAFKA_SECURITY_PROTOCOL, or too much at once",
+    "UntrustedCertificateError": "no CA in KAFKA_SSL_CA_FILE signed the broker's certificate",
+    "ExpiredCertificateError": "the broker's certificate, or its CA's in KAFKA_SSL_CA_FILE, is not valid now",
+    "HostNameError": "the broker's certificate is for other names than KAFKA_BOOTSTRAP_SERVERS or the broker's "
+    "advertised.listeners",
+    "OwnCertificateError": "the broker wants another client certificate than KAFKA_SSL_CERTIFICATE_FILE has",
+    "TlsError": "the broker's listener speaks no TLS, or another kind: KAFKA_SECURITY_PROTOCOL",
+}
+"""What keeps clients and brokers from taking each other, and the setting that it is about."""
+HINTS |= REFUSALS
 
 
 class KafkaReasons(logging.Handler):
@@ -64,10 +78,20 @@ class KafkaReasons(logging.Handler):
         with self._lock:
             return [name for name, (at, message) in self._heard.items() if at >= since and words in message]
 
+    def refusal(self) -> str | None:
+        """Return why a broker and the client did not take each other of late, None where nothing says so."""
+        found = [f"{name} ({REFUSALS[name]})" for name in self.latest() if name in REFUSALS]
+        return found[-1] if found else None
+
 
 def names_of_errors(text: str) -> list[str]:
     """Return the names of errors in a text, each once, in that order."""
     return list(dict.fromkeys(_ERROR.findall(text)))
+
+
+def is_refusal(text: str) -> bool:
+    """Tell whether the text says why Kafka and the client do not take each other."""
+    return "KAFKA_S" in text  # the names of the settings about it
 
 
 def explained(text: str) -> str:

@@ -6,11 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka.errors import KafkaError
 
 from app.config.config import Settings
+from app.kafka import security
+from app.kafka.client_errors import KafkaReasons
 from app.kafka.quirks.connections import Client, open_client
 from app.kafka.quirks.producer import TombstoneOrBytes
 from app.kafka.quirks.records import get_past_any_record
+from app.kafka.security import ClientRefused
 from app.utils.limits import PRODUCER_DELIVERY_MS, PRODUCER_REQUEST_MS
 
 OUR_CLIENT_ID = "order-service-"
@@ -88,6 +92,7 @@ def _consumer(settings: Settings, *topics: str, **options: Any) -> KafkaConsumer
 
 
 def _open(make: Callable[..., Client], settings: Settings, *topics: str, **options: Any) -> Client:
+    """kafka-python only says that it found no broker; why is in its log."""
     common = {
         "bootstrap_servers": list(settings.bootstrap_servers),
         "client_id": f"{OUR_CLIENT_ID}{socket.gethostname()}-{os.getpid()}",
@@ -96,4 +101,13 @@ def _open(make: Callable[..., Client], settings: Settings, *topics: str, **optio
         "metadata_max_age_ms": 60_000,
         "reconnect_backoff_max_ms": 1_000,
     }
-    return open_client(make, *topics, **common | options)
+    reasons = KafkaReasons()
+    with reasons.listening():
+        try:
+            return open_client(make, *topics, **common | security.options(settings) | options)
+        except ClientRefused:
+            raise
+        except KafkaError as error:
+            if (refusal := reasons.refusal()) is None:
+                raise
+            raise ClientRefused(refusal) from error

@@ -43,7 +43,8 @@ RECHECK_SECONDS = 0.2  # between two attempts to open partitions that are not op
 class Relay:
     """Relays one lane. `run` is the work of one thread; `wake` may be called from any.
 
-    `batch_limit`: the most rows of a batch; 0 switches the pause after a smaller batch off.
+    `batch_limit`: the most rows of a batch; 0 switches the pause after a smaller batch off. `generation`: which secrets
+    new clients use.
     """
 
     lane: str
@@ -54,6 +55,7 @@ class Relay:
     settle_seconds: float
     batch_limit: int
     now: Callable[[], float] = time.monotonic
+    generation: Callable[[], int] = lambda: 0
 
     def __post_init__(self) -> None:
         self.leading = False
@@ -88,14 +90,15 @@ class Relay:
                 self._show_leading(False)
 
     def _run_leading(self, lease: LaneLease, stop: threading.Event, beat: Beat) -> None:
-        """Relay until `stop`, or until a refused record was left out.
+        """Relay until `stop`, until a refused record was left out, or until there are new secrets for Kafka.
 
-        A refusal ends the producer, and what became of its other records is not known: the next call reads back first.
+        That ends the producer, and what became of its other records is not known: the next call reads back first.
         """
+        generation = self.generation()
         with self.open_log() as events:
             partitions = ReadBack(self.lane, lease, events, self.alarms, self.settle_seconds, self.now)
             leader = Leader(self.lane, lease, events, partitions, _until_too_late(stop, beat))
-            while not stop.is_set():
+            while not stop.is_set() and self.generation() == generation:
                 beat()
                 self._wake.clear()
                 began = self.now()

@@ -13,6 +13,7 @@ from app.database.pool import Pool
 from app.kafka.command_topic import open_commands
 from app.kafka.command_trouble import Breaker
 from app.kafka.consumer import CommandConsumer
+from app.kafka.security import SecretsInUse
 from app.models.errors import DatabaseTrouble
 from app.services.command_service import CommandService
 from app.services.known_cluster import KnownCluster
@@ -30,9 +31,13 @@ PAUSE_SECONDS = 1.0
 
 @dataclass
 class ConsumerThread:
-    """Consumes commands. `wake` is called after each batch: it may have left replies and dead letters to send."""
+    """Consumes commands, with a new client when there are new secrets for Kafka.
+
+    `wake` is called after each batch: it may have left replies and dead letters to send.
+    """
 
     settings: Settings
+    secrets: SecretsInUse
     database: Database
     pool: Pool
     cluster: KnownCluster
@@ -50,11 +55,12 @@ class ConsumerThread:
         self.cluster.run_or_ring(self._consume, stop, beat)
 
     def _consume(self, stop: threading.Event, beat: Beat) -> None:
+        generation = self.secrets.generation
         with open_commands(self.settings, self.cluster.require) as commands:
             service, days = CommandService(self._store), self.settings.command_identity_days
             consumer = CommandConsumer(commands, self._store, service, self.alarms, self._breaker, days)
             next_recheck = Deadline(RECHECK_SECONDS)
-            while not stop.is_set():
+            while not stop.is_set() and self.secrets.generation == generation:
                 beat()
                 began, calls = time.monotonic(), self.traffic.calls
                 try:

@@ -14,6 +14,7 @@ from app.database.pool import Pool
 from app.database.watched import WatchTable, is_watched
 from app.kafka.event_topic import open_events
 from app.kafka.relay import Relay
+from app.kafka.security import SecretsInUse
 from app.models.errors import DatabaseReadOnly
 from app.services.alarms import AlarmKeeper
 from app.services.consumer_thread import ConsumerThread
@@ -58,10 +59,13 @@ class KafkaService:
         self.schema = SchemaThread(settings, database, books, callers, alarms)
         self._alarm_keeper = AlarmKeeper(alarms, AlarmTable(books), partial(is_watched, books))
         self._cluster = KnownCluster(settings, commands, alarms)
-        self._consumer = ConsumerThread(settings, database, commands, self._cluster, alarms, traffic, self.wake)
+        self._secrets = secrets = SecretsInUse(settings)
+        self._consumer = ConsumerThread(
+            settings, secrets, database, commands, self._cluster, alarms, traffic, self.wake
+        )
         self._housekeeping = Housekeeping(Pool(database, 1, WORKER_STATEMENT_MS), partial(ages, settings), alarms)
         watched = WatchTable(Pool(database, 1), alarms.holder)
-        self.watch = Watch(settings, watched, alarms, lambda: self.threads, self.leads)
+        self.watch = Watch(settings, secrets, watched, alarms, lambda: self.threads, self.leads)
         self.relays = [
             self._relay(lanes.EVENTS, settings.events_topic, settings.relay_poll_ms / 1000),
             self._relay(lanes.DEAD_LETTERS, settings.dead_letter_topic, DEAD_LETTER_POLL_SECONDS),
@@ -90,6 +94,7 @@ class KafkaService:
             poll_seconds,
             self._settings.relay_settle_ms / 1000,
             self._settings.relay_batch,
+            generation=lambda: self._secrets.generation,
         )
 
     def _run_relay(self, relay: Relay, stop: threading.Event, beat: Beat) -> None:

@@ -17,9 +17,10 @@ from typing import Any
 from app.config.config import Settings
 from app.database.watched import QueuedRows, WatchTable
 from app.kafka.broker_view import Member, TopicView
-from app.kafka.broker_watch import BrokerWatch, judge, strangers
+from app.kafka.broker_watch import BrokerWatch, away, judge, strangers
 from app.kafka.client_errors import explained
 from app.kafka.commands_lag import PartitionLag
+from app.kafka.security import SecretsInUse
 from app.models.errors import DatabaseError
 from app.utils.alarms import Alarms
 from app.utils.limits import RELAY_FAILING_SECONDS, WATCH_LOOK_SECONDS
@@ -46,13 +47,14 @@ class Watch:
     """The work of one thread. `threads`: those of this process; `leads`: the lanes that this process relays."""
 
     settings: Settings
+    secrets: SecretsInUse
     table: WatchTable
     alarms: Alarms
     threads: Callable[[], Sequence[SupervisedThread]]
     leads: Callable[[], Sequence[str]]
 
     def __post_init__(self) -> None:
-        self._kafka = BrokerWatch(self.settings)
+        self._kafka = BrokerWatch(self.settings, self.secrets)
         self._progress: dict[str, Progress] = {}
         self._lanes: dict[str, QueuedRows] = {}
         self._lanes_before: dict[str, QueuedRows] = {}
@@ -77,6 +79,8 @@ class Watch:
     def look(self, ready: bool) -> None:
         """Look once, ring for what is found, and clear what is over. Blocks for some seconds if no broker answers."""
         found: Found = {}
+        if (unused := self._kafka.follow_secrets()) is not None:
+            found["kafka_secrets"] = unused, ""
         topics = self._ask_broker(found)
         known = False
         if ready:
@@ -102,7 +106,7 @@ class Watch:
             self.broker = {"ok": False, "reason": topics}
             kafka_is_away.set()
             self.topics = {"ok": False, "missing": None, "without_leader": None}
-            found["broker_away"] = f"No Kafka broker of {listed(self.settings.bootstrap_servers)} answers", topics
+            found["broker_away"] = away(self.settings, topics), topics
             return None
         self.broker = {"ok": True, "reason": None}
         kafka_is_away.clear()

@@ -5,6 +5,7 @@ path is looked up anew each time, and its content decides.
 """
 
 import hashlib
+import os
 import re
 import time
 from collections.abc import Iterable
@@ -39,7 +40,8 @@ def read_text(path: str | Path) -> str:
             found = opened.read(LARGEST_SECRET + 1)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or type(error).__name__
-        raise SecretUnusable(f"names a file that cannot be read: {path} ({why})") from None
+        shown = f": {path}" if os.path.lexists(path) else ""  # what is no path may be the secret itself
+        raise SecretUnusable(f"names a file that cannot be read{shown} ({why})") from None
     if len(found) > LARGEST_SECRET:
         raise SecretUnusable(f"names a file larger than {LARGEST_SECRET // 1024} KiB: {path}")
     try:

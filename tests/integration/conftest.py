@@ -12,6 +12,7 @@ from app.config.config import Settings
 from app.database import schema
 from app.database.database import Database
 from app.database.pool import Pool
+from tests.harness.secure_broker import SecureBroker
 from tests.harness.world import Wire, World
 from tools.stack.broker import Broker
 from tools.stack.postgres import Postgres
@@ -77,3 +78,13 @@ def pool(database_url: str) -> Iterator[Pool]:
     made = Pool(Database(Settings.load({"DATABASE_URL": database_url}).database_url), 1)
     yield made
     made.drop_idle()
+
+
+@pytest.fixture(scope="session")
+def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureBroker]:
+    """An Apache Kafka with TLS and logins, on which USER may do everything. What a test takes away it gives back."""
+    server = SecureBroker(tmp_path_factory.mktemp("SecureBroker"))
+    server.start()
+    server.grant_all()
+    yield server
+    server.stop()

@@ -12,6 +12,15 @@ from app.config.parsers import choice
 from app.database.url import libpq_url, password_file_of, without_secrets
 from tools import settings_page
 
+KAFKA_TEXTS = (
+    "KAFKA_SASL_USERNAME",
+    "KAFKA_SASL_PASSWORD_FILE",
+    "KAFKA_SASL_TOKEN_FILE",
+    "KAFKA_SSL_CA_FILE",
+    "KAFKA_SSL_CERTIFICATE_FILE",
+    "KAFKA_SSL_KEY_FILE",
+    "KAFKA_SSL_KEY_PASSWORD_FILE",
+)
 BAD = [
     ("WORKER_DATABASE_URL", ["nonsense", "postgresql://h"]),
     (
@@ -58,6 +67,9 @@ BAD = [
     ("KAFKA_DEAD_LETTER_TOPIC", ["", "a\n"]),
     ("KAFKA_GROUP_ID", ["", " ", "g ", "a\nb", "a\x00", "\udcff", "x" * 256]),
     ("KAFKA_SESSION_TIMEOUT_MS", ["", "999", "300001", "10s"]),
+    ("KAFKA_SECURITY_PROTOCOL", ["", "TLS", "SASL", "SSL,PLAINTEXT"]),
+    ("KAFKA_SASL_MECHANISM", ["GSSAPI", "SCRAM", "DIGEST-MD5"]),
+    *((name, [" ", "a\n", " a", "\x00"]) for name in KAFKA_TEXTS),
     ("KAFKA_TOPIC_PARTITIONS", ["", "0", "1001"]),
     ("KAFKA_TOPIC_REPLICATION", ["", "-1", "101"]),
     ("CONSUMER_BATCH", ["", "0", "10001"]),

@@ -46,6 +46,12 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, name: str) -> Non
         read_secret(f"{tmp_path}/{name}")
 
 
+def test_a_secret_in_the_place_of_a_path_is_not_shown() -> None:
+    with pytest.raises(SecretUnusable) as refused:
+        read_secret("hush/hush")
+    assert "hush" not in str(refused.value)
+
+
 def replaced(file: Path) -> None:
     other = file.with_name("other")
     other.write_bytes(b"new\n")

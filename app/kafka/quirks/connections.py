@@ -9,6 +9,8 @@ from kafka import KafkaAdminClient, KafkaConsumer
 from kafka.net.compat import KafkaNetClient
 from kafka.net.inet import KafkaNetSocket
 
+from app.kafka.quirks import tls
+
 Client = TypeVar("Client")
 
 
@@ -52,6 +54,8 @@ def open_client(make: Callable[..., Client], *topics: str, **options: Any) -> Cl
             wire = KafkaNetClient(**config)
             # An admin client has no such option, and asks for the leaders of partitions in the same way.
             wire._manager.cluster.config["allow_auto_create_topics"] = False
+            if wire._manager.config["security_protocol"] != "PLAINTEXT":
+                tls.say_why(wire._manager)
             opened.callback(wire.close)
             return wire
 
