@@ -16,6 +16,7 @@ from app.api.routes import Orders
 from app.cli import commands as operator_commands
 from app.config.config import Settings
 from app.database.answers import AnswerStore
+from app.database.api_keys import ApiKeyTable
 from app.database.database import Database
 from app.database.orders import OrderStore
 from app.database.pages import PageStore
@@ -23,6 +24,7 @@ from app.database.pool import Pool
 from app.database.refused_accepts import RefusedAccepts
 from app.models.models import db
 from app.services.access import Access
+from app.services.api_keys import ApiKeys
 from app.services.health import Health
 from app.services.jwks import JWKS, ProviderKeys
 from app.services.jwt_verifier import JwtVerifier
@@ -51,8 +53,10 @@ def create_app(settings: Settings | None = None) -> Flask:
     workers_database = Database(settings.worker_url) if settings.worker_database_url else database
     look = None if workers_database is database else Pool(database, 1)
     traffic = Traffic()
-    jwks = _jwks(settings, alarms)
+    jwks, api_keys = _jwks(settings, alarms), _api_keys(settings, workers_database, alarms)
     threads = {JWKS: jwks.run} if jwks else {}
+    if api_keys is not None:
+        threads["api-keys"] = lambda stop, beat: api_keys.run(stop, beat, kafka_service.schema.is_ready)
     kafka_service = KafkaService(settings, workers_database, alarms, traffic, look, threads)
     service = _order_service(database, settings, kafka_service.wake_events)
     failures = FailureResponses(alarms)
@@ -60,9 +64,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     budget = Budget(ANSWERS_BYTES)
     ANSWER_BYTES.set_function(lambda: budget.held)
     BUILD.info(build())
-    health = Health(settings, Pool(database, 1), kafka_service, alarms, jwks)
+    health = Health(settings, Pool(database, 1), kafka_service, alarms, api_keys, jwks)
     tokens = JwtVerifier(settings, jwks) if jwks else None
-    guard = Guard(Access(tokens=tokens) if settings.asks_who_calls else None)
+    guard = Guard(Access(api_keys, tokens) if settings.asks_who_calls else None)
     endpoints = Checks(health, settings, guard).endpoints()
     if settings.serves_orders:
         endpoints += Orders(service, Pages(service, budget), failures).endpoints()
@@ -76,6 +80,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         "common": common,
         "guard": guard,
         "answers_budget": budget,
+        "api_keys": api_keys,
     }
     return app
 
@@ -84,6 +89,12 @@ def _jwks(settings: Settings, alarms: Alarms) -> ProviderKeys | None:
     if not settings.takes_tokens:
         return None
     return ProviderKeys(settings.jwt_jwks_url, settings.jwt_jwks_ca_file, settings.jwt_algorithms, alarms)
+
+
+def _api_keys(settings: Settings, database: Database, alarms: Alarms) -> ApiKeys | None:
+    if not settings.takes_api_keys:
+        return None
+    return ApiKeys(ApiKeyTable(Pool(database, 1)), settings.api_keys_file, alarms)
 
 
 def _order_service(database: Database, settings: Settings, wake_events: Callable[[], None]) -> OrderService:

@@ -42,6 +42,7 @@ ONLY_IN = {
 
 EXCEPTIONS = {
     ("config", "app.database.url"): "the settings refuse an address that psycopg2 could not read",
+    ("config", "app.wire.key_file"): "the settings refuse a file of API keys with a bad line",
 }
 """Imports across the rings, each with its reason."""
 

@@ -65,7 +65,7 @@ def timeline(settings: Settings, order_id: str) -> Answer:
     """
     lines = orders.timeline(settings, order_id)
     columns = (
-        "version, when=at, what=kind, from → to=move, payment=payment_status, runner=runner_id, door, "
+        "version, when=at, what=kind, from → to=move, payment=payment_status, runner=runner_id, door, caller, "
         "correlation id=correlation_id, command at=command"
     )
     return Answer({"order_id": order_id, "changes": lines}, table(columns, lines))

@@ -102,6 +102,11 @@ class Settings(
         """Whether a JWT is a credential."""
         return self.auth_mode in ("jwt", "both")
 
+    @property
+    def takes_api_keys(self) -> bool:
+        """Whether an API key is a credential."""
+        return self.auth_mode in ("api_key", "both")
+
     def is_open(self, access: str) -> bool:
         """Tell whether all callers may see what METRICS_ACCESS, READYZ_ACCESS or DOCUMENTS_ACCESS is about."""
         return access == "open" or (access == "" and not self.asks_who_calls)

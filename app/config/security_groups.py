@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from app.config import parsers
 from app.config.groups import setting
 from app.config.parsers import choice, number
+from app.utils.secret_files import SecretUnusable, read_text
+from app.wire.key_file import parse
 
 _OPEN_OR_OPERATOR = ("open", "operator")
 
@@ -12,6 +14,18 @@ _OPEN_OR_OPERATOR = ("open", "operator")
 def _access(value: str) -> str:
     """Return who may see; empty: as AUTH_MODE has it."""
     return choice(*_OPEN_OR_OPERATOR)(value) if value else ""
+
+
+def _key_file(value: str) -> str:
+    """Return the path of a file of API keys. Its content is checked, and not kept."""
+    if value:
+        try:
+            parse(read_text(value))
+        except SecretUnusable:
+            raise ValueError("must be the path of a file of API keys, in UTF-8 and of at most 64 KiB") from None
+        except ValueError as error:
+            raise ValueError(f"must be a file of API keys; its {error}") from None
+    return value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +37,14 @@ class AccessSettings:
         "off",
         choice("off", "api_key", "jwt", "both"),
         "credentials that callers need: `off`: none, and those that come are ignored; `api_key`; `jwt`; `both`: either",
+    )
+    api_keys_file: str = setting(
+        "API_KEYS_FILE",
+        "",
+        _key_file,
+        "file of API keys beside those of the database, a line per key "
+        "([operations](operations.md#api-keys)); read again when it changes",
+        redact=str,  # a path may be shown; a refused value may be a key itself
     )
     metrics_access: str = setting(
         "METRICS_ACCESS",

@@ -25,6 +25,7 @@ _HISTORY_TYPES = {
     "concerned": "text",
     "door": "text",
     "correlation_id": "text",
+    "caller": "text",
 }
 _EVENT_TYPES = {"type": "text", "payload": "bytea"}
 _NEW_TYPES = {
@@ -63,9 +64,9 @@ FIND_CHANGE = Statement(
 _HISTORY = """
 history AS (
     INSERT INTO order_changes (order_id, version, change_id, kind, from_status, to_status, payment_status, runner_id,
-        door, correlation_id)
+        door, correlation_id, caller)
     SELECT order_id, version, $change_id, $kind, $from_status, $order_status, $payment_status, $concerned,
-        $door, $correlation_id
+        $door, $correlation_id, $caller
     FROM {source}
 )"""
 _EVENTS = """

@@ -86,6 +86,7 @@ order_changes = Table(
     Column("source_partition", Integer),
     Column("source_offset", BigInteger),
     created_at(),
+    Column("caller", String(255)),
     PrimaryKeyConstraint("order_id", "version"),
     comment="History: one line per change of an order; the primary key keeps its versions gapless and single",
 )

@@ -15,7 +15,7 @@ from sqlalchemy import (
     func,
 )
 
-from app.models.metadata import db
+from app.models.metadata import created_at, db
 
 operator_actions = Table(
     "operator_actions",
@@ -46,6 +46,23 @@ alarms = Table(
     CheckConstraint("(ended_at IS NULL) = (ending IS NULL)", "ended"),
     comment="What a person should look at: conditions, each renewed by the process that holds it, and happenings "
     "(without a holder), which a person acknowledges",
+)
+
+api_keys = Table(
+    "api_keys",
+    db.metadata,
+    Column("id", String(12), primary_key=True),
+    Column("name", String(255), nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    Column("scopes", String(255), nullable=False),
+    created_at(),
+    Column("created_by", String(255), nullable=False),
+    Column("expires_at", DateTime(timezone=True)),
+    Column("revoked_at", DateTime(timezone=True)),
+    Column("last_used", DateTime(timezone=True)),
+    CheckConstraint("octet_length(hash) = 32", "hash"),
+    comment="API keys: the SHA-256 of each, whose it is, and what it may; the key itself is with its owner alone. "
+    "`last_used` is the hour",
 )
 
 watch = Table(

@@ -22,7 +22,11 @@ _changes = order_changes.c
 
 @dataclass(frozen=True, slots=True)
 class ChangeLine:
-    """One change of an order; `topic`, `partition` and `offset` are those of the command that made it, if one did."""
+    """One change of an order.
+
+    `topic`, `partition` and `offset` are those of the command that made it; `caller` is whose call made it, None also
+    where nobody was asked who calls.
+    """
 
     version: int
     change_id: UUID
@@ -37,6 +41,7 @@ class ChangeLine:
     partition: int | None
     offset: int | None
     at: datetime
+    caller: str | None
 
     @property
     def move(self) -> str:

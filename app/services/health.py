@@ -9,6 +9,7 @@ from app.config.config import Settings
 from app.database.pool import Pool
 from app.database.watched import Seen, read_seen
 from app.models.errors import ConnectingTakesLong, DatabaseBusy, DatabaseFull, DatabaseTrouble
+from app.services.api_keys import ApiKeys
 from app.services.jwks import JWKS, ProviderKeys
 from app.services.kafka_service import KafkaService
 from app.utils.alarms import Alarms
@@ -26,12 +27,16 @@ _partitions: set[str] = set()  # of the commands, whose gauges this process show
 
 @dataclass(frozen=True)
 class Health:
-    """The parts of one process. `pool` has a connection for health alone: requests may use all others."""
+    """The parts of one process.
+
+    `pool` has a connection for health alone: requests may use all others. `api_keys`: None where callers need none.
+    """
 
     settings: Settings
     pool: Pool
     kafka_service: KafkaService
     alarms: Alarms
+    api_keys: ApiKeys | None = None
     jwks: ProviderKeys | None = None
 
     def parts(self, deadline: Deadline) -> dict[str, dict[str, Any]]:
@@ -47,6 +52,7 @@ class Health:
             **({JWKS: self.jwks.part()} if self.jwks else {}),
             "relay": {"ok": True, "leads": self.kafka_service.leads()},
             **self._kafka(deadline),
+            **({"keys": {"ok": self.api_keys.is_known}} if self.api_keys is not None else {}),
             "alarms": self._open_alarms(),
         }
 

@@ -25,7 +25,14 @@ from app.utils.deadline import Deadline
 from tests.contract.conftest import Tables
 from tools.stack.postgres import Postgres
 
-SMALL = {"alarms", "consumer_offsets", "kafka_cluster", "order_count_floors", "watch"}  # at most some hundred rows
+SMALL = {
+    "alarms",
+    "api_keys",
+    "consumer_offsets",
+    "kafka_cluster",
+    "order_count_floors",
+    "watch",
+}  # at most some hundred rows
 MANY = 20_000
 FILL = (
     "INSERT INTO orders (order_id, order_status, runner_id, cust_id, created_at, updated_at, saga_id, "

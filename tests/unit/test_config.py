@@ -112,6 +112,7 @@ BAD = [
         ],
     ),
     ("AUTH_MODE", ["", "none", "api_key,jwt"]),
+    ("API_KEYS_FILE", ["/nonexistent/keys", "/", "/dev/zero", "ok_k", __file__]),
     ("METRICS_ACCESS", ["closed"]),
     ("READYZ_ACCESS", ["closed"]),
     ("DOCUMENTS_ACCESS", ["", "closed"]),
@@ -284,7 +285,7 @@ def test_a_setting_that_is_declared_secret_is_shown_nowhere() -> None:
 
 def test_a_setting_whose_name_speaks_of_a_secret_is_declared_secret() -> None:
     secret = {one.metadata["variable"] for one in fields(Settings) if one.metadata["redact"]}
-    named = re.compile("URL|PASSWORD|SECRET|TOKEN|CREDENTIAL")
+    named = re.compile("URL|PASSWORD|SECRET|TOKEN|CREDENTIAL|API_KEYS")
     assert secret == {one.metadata["variable"] for one in fields(Settings) if named.search(one.metadata["variable"])}
 
 

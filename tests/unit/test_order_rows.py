@@ -20,6 +20,7 @@ EXPECTED = {
     "concerned": "runner-2",
     "door": "http",
     "correlation_id": "corr-1",
+    "caller": "front end",
     "type": "ORDER_ACCEPTED",
     "payload": b"event",
     "path": "/cancelOrder",
@@ -32,7 +33,7 @@ EXPECTED = {
 
 def a_write(*, is_new: bool = False, key: IdempotencyKey | None = None) -> OrderWrite:
     change = Change(ChangeKind.ACCEPTED, None if is_new else an_order("CREATED"), ORDER, "runner-2")
-    source, event = ChangeSource("http", "corr-1"), Event("ORDER_ACCEPTED", b"event")
+    source, event = ChangeSource("http", "corr-1", "front end"), Event("ORDER_ACCEPTED", b"event")
     return OrderWrite(change, uuid.UUID(int=7), source, event, key, HttpAnswer(200, b"answer"))
 
 

@@ -1,0 +1,71 @@
+"""Who may call, and who made a change: the table of API keys, and the caller in the history.
+
+The column has no default: nothing is rewritten, and the version before, which names the columns that it writes, works
+on beside us. Whoever waits for the lock on the history makes all writers wait, so it waits for moments only.
+"""
+
+import time
+
+from alembic import op
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+revision = "0017"
+down_revision = "0016"
+branch_labels = None
+depends_on = None
+
+TRIES = 5
+WAIT_MS = 1200  # over deadlock_timeout, so that an autovacuum gives way
+PAUSE_SECONDS = 1.0
+NOT_NOW = ("55P03", "40P01")
+COMMENT = (
+    "API keys: the SHA-256 of each, whose it is, and what it may; the key itself is with its owner alone. `last_used` "
+    "is the hour"
+)
+
+
+def lock_history() -> None:
+    """Lock the table `order_changes`, or raise DBAPIError after the last try. Holds nothing between two tries."""
+    connection = op.get_bind()
+    for tried in range(1, TRIES + 1):
+        try:
+            with connection.begin_nested():
+                connection.execute(text(f"SET LOCAL lock_timeout = {WAIT_MS}"))
+                connection.execute(text("LOCK TABLE order_changes IN ACCESS EXCLUSIVE MODE"))
+            return
+        except DBAPIError as error:
+            if tried == TRIES or getattr(error.orig, "pgcode", None) not in NOT_NOW:
+                raise
+        time.sleep(PAUSE_SECONDS)
+
+
+def upgrade() -> None:
+    """Add a table and a column."""
+    op.execute(
+        """
+        CREATE TABLE api_keys (
+            id varchar(12) NOT NULL,
+            name varchar(255) NOT NULL,
+            hash bytea NOT NULL,
+            scopes varchar(255) NOT NULL,
+            created_at timestamptz DEFAULT now() NOT NULL,
+            created_by varchar(255) NOT NULL,
+            expires_at timestamptz,
+            revoked_at timestamptz,
+            last_used timestamptz,
+            CONSTRAINT api_keys_pkey PRIMARY KEY (id),
+            CONSTRAINT ck_api_keys_hash CHECK (octet_length(hash) = 32)
+        )
+        """
+    )
+    op.create_table_comment("api_keys", COMMENT)
+    lock_history()
+    op.execute("ALTER TABLE order_changes ADD COLUMN caller varchar(255)")
+
+
+def downgrade() -> None:
+    """Forget who called."""
+    lock_history()
+    op.execute("ALTER TABLE order_changes DROP COLUMN caller")
+    op.execute("DROP TABLE api_keys")
