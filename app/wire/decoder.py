@@ -118,8 +118,13 @@ def _fraction(text: str) -> Decimal:
         mantissa = text.lower().partition("e")[0]
         if any(digit in "123456789" for digit in mantissa):
             raise Refused("number_out_of_range", "A number is out of range")
-        text = text.lstrip("-")  # as `-0`, which is an integer: no minus is stored
-    number = Number(text)
+        return _number(Decimal(0), text.lstrip("-"))  # as `-0`, which is an integer: no minus is stored
+    return _number(text, text)
+
+
+def _number(value: str | Decimal, text: str) -> Number:
+    """Return a number with its text. A zero is given as such: its exponent may be one that Decimal does not take."""
+    number = Number(value)
     number.text = text
     return number
 

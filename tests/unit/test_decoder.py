@@ -115,6 +115,13 @@ def test_a_number_at_the_edge_is_taken_exactly(number: str) -> None:
     assert float(decode(number.encode())) == float(number)
 
 
+@pytest.mark.parametrize("number", ["0e9999999999999999999", "0.0e-9999999999999999999", "0E+1000000000000000000"])
+def test_a_zero_is_a_zero_whatever_its_exponent_is(number: str) -> None:
+    """[R6] No Decimal has such exponents."""
+    assert decode(number.encode()) == 0
+    assert encode(decode(f"-{number}".encode())) == number.encode()
+
+
 @pytest.mark.parametrize("number", ["0.1", "12.99", "1.10", "12345678901234567890.123456789012345678901234567890"])
 def test_a_fraction_keeps_its_digits(number: str) -> None:
     """[O2]"""
