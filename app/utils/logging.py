@@ -13,6 +13,7 @@ import threading
 import time
 from collections import deque
 from datetime import UTC, datetime
+from typing import Any
 
 correlation_id: contextvars.ContextVar[str | None] = contextvars.ContextVar("correlation_id", default=None)
 """The correlation id of the request, command or record that the thread or task works on."""
@@ -90,11 +91,21 @@ class Libraries(logging.Filter):
 
 
 class TextFormatter(logging.Formatter):
-    """One line per message: control characters are escaped, so a caller's line break begins no line."""
+    """One line per message: control characters are escaped, so a caller's line break begins no line.
+
+    That is true of correlation ids too: those of commands may hold any character. The lines of a traceback are
+    indented, because the text of an exception may hold a caller's line break.
+    """
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        record.message = _CONTROL.sub(lambda found: repr(found[0])[1:-1], record.message)
-        return super().formatMessage(record)
+        return _escaped(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:
+        return "\n".join(f"  {_escaped(line)}" for line in super().formatException(ei).split("\n"))
+
+
+def _escaped(text: str) -> str:
+    return _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 class JsonFormatter(logging.Formatter):

@@ -183,10 +183,31 @@ def test_a_line_is_said_again_after_a_while_with_the_number_of_those_left_out(
     assert caplog.messages == ["offset 1", "other", "offset 4 (2 more like this meanwhile)"]
 
 
+BREAKS = ("\n", "\r", "\x1b", "\x85", "\u2028")
+
+
 @pytest.mark.parametrize("style", ["text", "json"])
 def test_what_a_caller_sends_begins_no_line_of_the_log(lines: Written, style: str) -> None:
+    """Neither in a message nor in a correlation id, which a command may make of any characters [K10]."""
     set_up("info", style, lines)
-    for character in ("\n", "\r", "\x1b", "\x85", "\u2028"):
-        logging.getLogger("app.test").error("asked for %s", f"/x{character}2026-01-01 ERROR forged")
+    for character in BREAKS:
+        forged = f"/x{character}2026-01-01 ERROR forged"
+        correlation_id.set(forged)
+        logging.getLogger("app.test").error("asked for %s", forged)
     assert len(lines.getvalue().splitlines()) == 5
     assert "\x1b" not in lines.getvalue()
+
+
+@pytest.mark.parametrize("style", ["text", "json"])
+@pytest.mark.parametrize("character", BREAKS)
+def test_the_text_of_an_exception_begins_no_line_of_the_log(lines: Written, style: str, character: str) -> None:
+    """The lines of a traceback are indented."""
+    set_up("info", style, lines)
+    try:
+        raise ValueError(f"no such id: x{character}2026-01-01 ERROR forged")
+    except ValueError:
+        logging.getLogger("app.test").exception("failed")
+    written = lines.getvalue()
+    assert "ValueError: no such id" in written
+    assert not any(line.startswith("2026-01-01 ERROR forged") for line in written.splitlines())
+    assert "\x1b" not in written
