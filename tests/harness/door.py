@@ -10,6 +10,7 @@ from http.client import HTTPConnection
 from typing import Any
 
 from flask import Flask
+from werkzeug.urls import iri_to_uri
 from werkzeug.wrappers import Request
 
 from app.server.bridge import Bridge
@@ -148,7 +149,8 @@ def through(port: int) -> Callable[..., Iterable[bytes]]:
     def ask(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         asked = Request(environ)
         with contextlib.closing(HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)) as connection:
-            target = asked.full_path.rstrip("?")
+            path = iri_to_uri(environ["RAW_URI"].partition("?")[0])  # as it was written, percent signs and all
+            target = f"{path}?{environ['QUERY_STRING']}".rstrip("?")
             connection.request(asked.method, target, asked.get_data(), dict(asked.headers))
             answer = connection.getresponse()
             body = answer.read()

