@@ -25,9 +25,7 @@ log = logging.getLogger(__name__)
 
 FETCH_SECONDS = 5.0
 COOL_DOWN_SECONDS = 10.0  # from the begin of one attempt to the next one, after a failure or for an unknown key
-REFRESH_SECONDS = (
-    45.0  # with the fetch it is less than a minute until a new key counts, and until a withdrawn one does not
-)
+REFRESH_SECONDS = 45.0  # with a fetch it is less than a minute until a new key counts and a withdrawn one does not
 OLD_SECONDS = 300.0  # without a good answer: then a person should look
 LOOK_SECONDS = 0.25
 MAX_KEYS = 100

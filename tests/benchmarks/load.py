@@ -21,7 +21,8 @@ SCRIPT = Path(__file__).with_name("wrk.lua")
 class Load:
     """One kind of request. `@` in path and body stands for a value: a line of the file `values`, or a number.
 
-    The load begins with the value at `first`. Each line is used once, unless `again`.
+    The load begins with the value at `first`. Each line is used once, unless `again`. `credential`: what stands behind
+    Bearer, if anything does.
     """
 
     method: str
@@ -31,6 +32,7 @@ class Load:
     values: Path | None = None
     again: bool = False
     first: int = 0
+    credential: str = ""
 
     def after(self, answers: "Answers") -> Self:
         """Return the load that goes on behind this one."""
@@ -42,6 +44,7 @@ class Load:
             "LOAD_METHOD": self.method,
             "LOAD_PATH": self.path,
             "LOAD_BODY": self.body,
+            "LOAD_CREDENTIAL": self.credential,
             "LOAD_VALUES": str(self.values or ""),
             "LOAD_AGAIN": str(int(self.again)),
             "LOAD_FIRST": str(self.first),

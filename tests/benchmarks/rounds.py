@@ -107,16 +107,18 @@ def _about(answers: Answers, served: Served) -> dict[str, float | None]:
     return {"p50": answers.p50, "p99": answers.p99, "memory": peak_memory(served)}
 
 
-def get(served: Served, path: str) -> Any:
+def get(served: Served, path: str, credential: str = "") -> Any:
     """Return the JSON that the service answers. Raises OSError."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{served.port}{path}", timeout=30) as answer:
+    headers = {"Authorization": f"Bearer {credential}"} if credential else {}
+    asked = urllib.request.Request(f"http://127.0.0.1:{served.port}{path}", headers=headers)
+    with urllib.request.urlopen(asked, timeout=30) as answer:
         return json.loads(answer.read())
 
 
-def require_order(served: Served, order_id: str) -> None:
+def require_order(served: Served, order_id: str, credential: str = "") -> None:
     """Raise Wrong unless the service shows the order as its row is."""
     row = served.database.orders([order_id])[order_id]
-    differs = order_differs(get(served, f"/getOrderDetails?orderId={order_id}"), row)
+    differs = order_differs(get(served, f"/getOrderDetails?orderId={order_id}", credential), row)
     require(not differs, f"{served.name}: the order {order_id} differs: {differs}")
 
 

@@ -38,6 +38,9 @@ function init()
       end
    end
    headers = { ["Content-Type"] = body_head ~= "" and "application/json" or nil }
+   if os.getenv("LOAD_CREDENTIAL") ~= "" then
+      headers["Authorization"] = "Bearer " .. os.getenv("LOAD_CREDENTIAL")
+   end
    sent, made, answered, statuses, began, ended = 0, 0, 0, {}, 0, 0
 end
 

@@ -12,7 +12,7 @@ MODULES = (
     *("before", "create", "loops", "accept", "get", "lists", "filters", "commands", "relay", "latency", "memory"),
     *("start", "beside"),
 )
-LONG_MODULES = ("growth", "scaling", "profile")
+LONG_MODULES = ("growth", "scaling", "profile", "made_up_keys")
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,11 +23,11 @@ def get(bench: Bench) -> Result:
     return Result([row], {f"getOrderDetails: {name}": sample for name, sample in found.items()})
 
 
-def gets(bench: Bench, served: Served, **options: int) -> Reads:
+def gets(bench: Bench, served: Served, credential: str = "", **options: int) -> Reads:
     """Return rounds of reads of the database's orders; some are compared with their rows."""
     path = bench.folder / f"{served.events.topic}.ids"
     ids = served.database.write_values(path, RANDOM_IDS, IDS)
     for order_id in ids.read_text().splitlines()[:COMPARED]:
-        require_order(served, order_id)
-    load = Load("GET", "/getOrderDetails?orderId=@", 200, values=ids, again=True)
+        require_order(served, order_id, credential)
+    load = Load("GET", "/getOrderDetails?orderId=@", 200, values=ids, again=True, credential=credential)
     return Reads(bench, served, load, served.name, **options)
