@@ -12,9 +12,10 @@ from typing import Any
 from flask import Blueprint, Response, current_app, g, render_template, request, send_from_directory
 from werkzeug.exceptions import HTTPException
 
-from app.api.flask_adapter import refused
+from app.api.flask_adapter import refused, to_flask
 from app.config.config import Settings
 from app.models.callers import Scope
+from app.models.errors import ServiceError
 from app.wire.decoder import decode
 from app.wire.encoder import encode
 
@@ -46,7 +47,11 @@ def index(error: HTTPException) -> Response:
     wanted = request.path == "/" and request.method in ("GET", "HEAD")
     if not wanted or not any(media == "text/html" for media, _ in request.accept_mimetypes):
         return refused(error)
-    admit()
+    try:
+        admit()
+    except ServiceError as refusal:  # raised by an error handler, it would not come to another one
+        failures = current_app.extensions["common"].failures
+        return to_flask(failures.of_exception(refusal, request.method, request.path))
     response = _file("index.html")
     response.vary.add("Accept")
     return response

@@ -2,11 +2,9 @@
 
 from typing import Protocol
 
+from app.models.api_keys import PREFIX
 from app.models.callers import Caller
 from app.models.errors import Unauthenticated
-
-KEY_PREFIX = "ok_"
-"""An API key begins so. Everything else is taken for a JWT."""
 
 
 class Verifier(Protocol):
@@ -21,7 +19,7 @@ class Verifier(Protocol):
 
 
 class Access:
-    """The verifiers in use. At least one of them."""
+    """The verifiers in use, at least one. What does not begin as an API key does is taken for a token."""
 
     def __init__(self, api_keys: Verifier | None = None, tokens: Verifier | None = None) -> None:
         self._api_keys = api_keys
@@ -29,7 +27,7 @@ class Access:
 
     def verify(self, credential: str) -> Caller:
         """As `Verifier.verify`, for either kind."""
-        verifier = self._api_keys if credential.startswith(KEY_PREFIX) else self._tokens
+        verifier = self._api_keys if credential.startswith(PREFIX) else self._tokens
         if verifier is None:
             raise Unauthenticated(f"Send {'an API key' if self._tokens is None else 'a token'} as the credential")
         return verifier.verify(credential)

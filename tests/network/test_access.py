@@ -1,0 +1,83 @@
+"""Two instances that ask who calls: keys that come and go reach every worker of both within seconds."""
+
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from app.config.config import Settings
+from app.models.callers import Scope
+from app.operations import keys
+from app.operations.audit import Operator
+from tests.harness.service import Instance
+
+PROMISED_SECONDS = 5.0
+IN_A_ROW = 20  # answers, so that each of two workers gave one
+
+
+@pytest.fixture
+def asking(settings: dict[str, str], tmp_path: Path) -> Iterator[list[Instance]]:
+    """One that answers orders with two workers, and one with the Kafka threads alone. Both read a file of keys too."""
+    file = tmp_path / "keys"
+    file.write_text("# nobody yet\n")
+    given = settings | {"AUTH_MODE": "api_key", "API_KEYS_FILE": str(file), "LOG_LEVEL": "debug"}
+    with ExitStack() as stack:
+        instances = [
+            Instance(tmp_path / "api", given | {"WEB_CONCURRENCY": "2"}),
+            Instance(tmp_path / "worker", given | {"ROLES": "worker"}),
+        ]
+        for instance in instances:
+            stack.callback(instance.kill)
+            instance.start()
+        yield instances
+
+
+def status(instance: Instance, key: str) -> int:
+    request = urllib.request.Request(f"{instance.url}/metrics", headers={"Authorization": f"Bearer {key}"})
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code
+
+
+def seconds_until(instance: Instance, key: str, expected: int, since: float) -> float:
+    """Return how long after `since` each worker gives this answer, and only this one."""
+    began, in_a_row = time.monotonic(), 0
+    while in_a_row < IN_A_ROW:
+        if status(instance, key) == expected:
+            in_a_row += 1
+        else:
+            began, in_a_row = time.monotonic(), 0
+        assert time.monotonic() < since + 20, f"{instance.url} does not answer {expected}"
+    return began - since
+
+
+def test_a_key_is_known_and_refused_on_every_instance_within_seconds(
+    asking: list[Instance], settings: dict[str, str], tmp_path: Path
+) -> None:
+    """[S2]"""
+    operator = Operator(Settings.load(settings), "test")
+    made = keys.create(operator, "prometheus", {Scope.OPERATOR})
+    in_file = keys.line("from a file", {Scope.OPERATOR})
+    (tmp_path / "keys").write_text(in_file.line + "\n")
+    _check_both(asking, [made.key, in_file.key], 200)
+    keys.revoke(operator, made.id)
+    (tmp_path / "keys").write_text("# nobody any more\n")
+    _check_both(asking, [made.key, in_file.key], 401)
+    logs = "".join(instance.log_text() for instance in asking)
+    assert "GET /metrics from 127.0.0.1 (prometheus): 200" in logs
+    for key in (made.key, in_file.key):
+        assert key.split("_")[2] not in logs
+
+
+def _check_both(asking: list[Instance], sent: list[str], expected: int) -> None:
+    since = time.monotonic()
+    for instance in asking:
+        for key in sent:
+            assert seconds_until(instance, key, expected, since) < PROMISED_SECONDS
