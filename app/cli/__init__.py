@@ -41,10 +41,13 @@ class Commands(click.Group):
 
 @with_appcontext
 def _begin() -> None:
-    """Silence the Kafka client, which logs every attempt to connect; here a failure is one sentence."""
+    """Show no line of the Kafka client, which logs every attempt to connect: here a failure is one sentence.
+
+    `app.kafka` still hears the lines: they have the reason.
+    """
     client = logging.getLogger("kafka")
-    click.get_current_context().call_on_close(lambda level=client.level: client.setLevel(level))
-    client.setLevel(logging.CRITICAL)
+    click.get_current_context().call_on_close(lambda: setattr(client, "propagate", True))
+    client.propagate = False
 
 
 commands = Commands(

@@ -10,6 +10,7 @@ from app.config.config import Settings
 from app.kafka.broker_view import KafkaView
 from app.kafka.broker_watch import judge, our_topics, strangers
 from app.kafka.commands_lag import CommandsLag, Stored
+from app.kafka.security import name_of
 from app.models.operator_errors import KafkaUnusable
 
 
@@ -22,7 +23,7 @@ class BrokerLook:
 
 
 def look_once(settings: Settings, stored: Stored, late_seconds: int) -> BrokerLook:
-    """Ask the broker. Blocks for some seconds; raises KafkaUnusable, whose sentence is the error's name.
+    """Ask the broker. Blocks for some seconds; raises KafkaUnusable: the error's name, or the client's refusal.
 
     A missing topic is no alarm, because the service creates it. `stored`: topic id and next offset by partition. A
     command that waits is late once its timestamp is `late_seconds` old.
@@ -45,7 +46,7 @@ def look_once(settings: Settings, stored: Stored, late_seconds: int) -> BrokerLo
         firsts = {partition: found.first for partition, found in waiting.items() if found.first is not None}
         return BrokerLook(alarms, list(_late(settings.commands_topic, view, firsts, time.time() - late_seconds)))
     except KafkaError as error:
-        raise KafkaUnusable(type(error).__name__) from None
+        raise KafkaUnusable(name_of(error)) from None
     finally:
         view.close()
 

@@ -22,6 +22,7 @@ from app.kafka.broker_view import offsets
 from app.kafka.event_reader import event_ids_of
 from app.kafka.quirks.connections import cluster_of
 from app.kafka.relay_ports import RecordRefused, SendFailed
+from app.kafka.security import ClientRefused, name_of
 from app.kafka.topics import described_topic, holds_only_younger
 from app.models.operator_errors import KafkaUnusable, NotPossible
 from app.models.outgoing import Outgoing
@@ -117,7 +118,7 @@ def event_ids(settings: Settings, topic: str, since: datetime) -> Iterator[Seque
             for polled in _read(reader, ends, f"The topic {topic} cannot be read to its end."):
                 yield event_ids_of(polled)
     except KafkaError as error:
-        raise KafkaUnusable(f"The topic {topic} cannot be read ({type(error).__name__}).") from None
+        raise KafkaUnusable(f"The topic {topic} cannot be read ({name_of(error)}).") from None
 
 
 def send(
@@ -202,7 +203,9 @@ def _answering(settings: Settings) -> Iterator[None]:
     try:
         yield
     except KafkaError as error:
-        servers, reason = ", ".join(settings.bootstrap_servers), type(error).__name__
+        servers, reason = ", ".join(settings.bootstrap_servers), name_of(error)
+        if isinstance(error, ClientRefused):
+            raise KafkaUnusable(f"The broker at {servers} does not take the client: {reason}.") from None
         raise KafkaUnusable(f"The broker at {servers} does not answer (KAFKA_BOOTSTRAP_SERVERS, {reason}).") from None
 
 

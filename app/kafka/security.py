@@ -23,6 +23,11 @@ class ClientRefused(KafkaError):
         return str(self.args[0])
 
 
+def name_of(error: KafkaError) -> str:
+    """Return what an operator is told of an error: its name, or why Kafka and the client do not take each other."""
+    return str(error) if isinstance(error, ClientRefused) else type(error).__name__
+
+
 class _Hidden(str):
     """A text that no log shows: kafka-python's admin client logs its options at debug."""
 

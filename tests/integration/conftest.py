@@ -88,3 +88,14 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureBroker]:
     server.grant_all()
     yield server
     server.stop()
+
+
+@pytest.fixture
+def secured(secure: SecureBroker, database_url: str) -> Iterator[World]:
+    """Topics of its own on that broker; the test's own clients come in by the plain listener."""
+    with (
+        secure.admin() as admin,
+        closing(World(Wire(secure.bootstrap, admin), secure.bootstrap, database_url)) as world,
+    ):
+        world.wire.create_topics(world.commands, world.events, world.letters)
+        yield world

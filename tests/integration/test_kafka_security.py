@@ -3,25 +3,15 @@
 import base64
 import json
 import time
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.harness.certificates import issue, write
 from tests.harness.secure_broker import MECHANISMS, USER, SecureBroker
-from tests.harness.world import Wire, World, a_create, details
+from tests.harness.world import World, a_create, details
 
 BODY = {"customer_id": "ann", "order_details": details()}
-
-
-@pytest.fixture
-def world(secure: SecureBroker, database_url: str) -> Iterator[World]:
-    """Topics of its own; the test's own clients come in by the plain listener."""
-    with secure.admin() as admin, closing(World(Wire(secure.bootstrap, admin), secure.bootstrap, database_url)) as made:
-        made.wire.create_topics(made.commands, made.events, made.letters)
-        yield made
 
 
 def works(world: World, **way: str) -> World:
@@ -49,26 +39,26 @@ def by_token(secure: SecureBroker, folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("mechanism", MECHANISMS)
-def test_each_way_to_log_in_over_tls(world: World, secure: SecureBroker, tmp_path: Path, mechanism: str) -> None:
+def test_each_way_to_log_in_over_tls(secured: World, secure: SecureBroker, tmp_path: Path, mechanism: str) -> None:
     if mechanism == "OAUTHBEARER":
-        works(world, **by_token(secure, tmp_path))
+        works(secured, **by_token(secure, tmp_path))
     else:
-        works(world, **secure.login(tmp_path, mechanism))
+        works(secured, **secure.login(tmp_path, mechanism))
 
 
-def test_a_login_without_tls(world: World, secure: SecureBroker, tmp_path: Path) -> None:
-    works(world, **secure.login(tmp_path, "SCRAM-SHA-256", "OPEN"))
+def test_a_login_without_tls(secured: World, secure: SecureBroker, tmp_path: Path) -> None:
+    works(secured, **secure.login(tmp_path, "SCRAM-SHA-256", "OPEN"))
 
 
-def test_tls_without_a_login(world: World, secure: SecureBroker) -> None:
+def test_tls_without_a_login(secured: World, secure: SecureBroker) -> None:
     """By the name `localhost`, which is also what the broker advertises."""
-    works(world, **secure.way("TLS"))
+    works(secured, **secure.way("TLS"))
 
 
 def test_a_certificate_and_an_encrypted_key_of_the_services_own(
-    world: World, secure: SecureBroker, tmp_path: Path
+    secured: World, secure: SecureBroker, tmp_path: Path
 ) -> None:
-    works(world, **mutual(secure, tmp_path))
+    works(secured, **mutual(secure, tmp_path))
 
 
 def mutual(secure: SecureBroker, folder: Path) -> dict[str, str]:
