@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, TopicAuthorizationFailedError
 
 from app.config.config import Settings
 from app.kafka.broker_view import KafkaView, Member, TopicView
@@ -108,9 +108,10 @@ class TopicsCheck:
         return {name: f"{words} {listed(found)}" for name, (found, words) in sentences.items() if found}
 
 
-def our_topics(settings: Settings) -> dict[str, str]:
-    """Return the topics with the right that each needs."""
-    return {settings.commands_topic: "READ", settings.events_topic: "WRITE", settings.dead_letter_topic: "WRITE"}
+def our_topics(settings: Settings) -> dict[str, tuple[str, ...]]:
+    """Return the topics with the rights that each needs: what is written is read back."""
+    written = ("READ", "WRITE")
+    return {settings.commands_topic: ("READ",), settings.events_topic: written, settings.dead_letter_topic: written}
 
 
 def away(settings: Settings, why: str) -> str:
@@ -121,17 +122,30 @@ def away(settings: Settings, why: str) -> str:
 
 def judge(settings: Settings, topics: Mapping[str, TopicView]) -> TopicsCheck:
     """Return what is wrong with the topics."""
+    needed = our_topics(settings)
     rights = {name: topic.rights for name, topic in topics.items() if topic.rights is not None and not topic.missing}
     return TopicsCheck(
         missing=[name for name, topic in topics.items() if topic.missing],
-        unknown=[f"{name} ({topic.error})" for name, topic in topics.items() if topic.error and not topic.missing],
+        unknown=[
+            f"{name} ({topic.error}{_needed(needed[name], topic)})"
+            for name, topic in topics.items()
+            if topic.error and not topic.missing
+        ],
         without_leader=[f"{name}/{number}" for name, topic in topics.items() for number in topic.leaderless],
         denied=[
             f"{right} {name}"
-            for name, right in our_topics(settings).items()
-            if name in rights and right not in rights[name]
+            for name, wanted in needed.items()
+            if name in rights
+            for right in wanted
+            if right not in rights[name]
         ],
     )
+
+
+def _needed(rights: Iterable[str], topic: TopicView) -> str:
+    """Return the rights that the service needs, if it has none."""
+    denied = topic.error == TopicAuthorizationFailedError.__name__
+    return f": the service needs {' and '.join(rights)}" if denied else ""
 
 
 def strangers(members: Iterable[Member]) -> str | None:

@@ -14,7 +14,7 @@ HINTS = {
     "InvalidTimestampError": "the clock of this host and the broker's differ by more than the topic allows: "
     "message.timestamp.after.max.ms, message.timestamp.before.max.ms",
     "TopicAuthorizationFailedError": "Kafka's ACLs forbid the topic to the service's user",
-    "GroupAuthorizationFailedError": "Kafka's ACLs forbid the group to the service's user",
+    "GroupAuthorizationFailedError": "Kafka's ACLs forbid the group to the service's user: READ KAFKA_GROUP_ID",
     "ClusterAuthorizationFailedError": "Kafka's ACLs forbid it to the service's user",
     "NotEnoughReplicasError": "fewer replicas are in sync than the topic's min.insync.replicas",
     "NotEnoughReplicasAfterAppendError": "fewer replicas are in sync than the topic's min.insync.replicas",

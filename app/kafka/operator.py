@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, TopicAuthorizationFailedError
 from kafka.protocol.consumer import OffsetSpec
 
 from app.config.config import Settings
@@ -137,7 +137,9 @@ def send(
             return _send(settings, topic, record, require)
     except RecordRefused:
         raise NotPossible(f"Kafka refuses the record for topic {topic}: it is larger than the topic allows.") from None
-    except SendFailed:
+    except SendFailed as error:
+        if TopicAuthorizationFailedError.__name__ in str(error):
+            raise NotPossible(f"Kafka's ACLs do not let the service's user WRITE {topic}.") from None
         raise KafkaUnusable(f"Kafka has not acknowledged the record: whether {topic} has it is not known.") from None
 
 
