@@ -1,10 +1,14 @@
-"""Alembic's entry: runs the migrations on the connection it is given, or on that of the settings (command line)."""
+"""Alembic's entry: runs the migrations on the connection it is given, or on that of the settings (command line).
+
+`alembic -x grant_to=order_service upgrade head` gives that user its rights in the same transaction.
+"""
 
 from alembic import context
 from sqlalchemy import Connection
 
 from app.config.config import from_environment
 from app.database.connection import engine
+from app.database.rights import grant_to
 from app.database.schema import VERSION_TABLE
 from app.models.models import db
 
@@ -22,4 +26,6 @@ if given is not None:
 else:
     with engine(from_environment().worker_url).connect() as own:
         run(own)
+        if running := context.get_x_argument(as_dictionary=True).get("grant_to"):
+            grant_to(own, running)
         own.commit()

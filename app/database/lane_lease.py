@@ -22,6 +22,7 @@ from app.database.database import Database
 from app.database.floor import Floor, last_id_of, writers_of
 from app.database.lanes import ASIDE_RANGE, Lane
 from app.database.timed import timed
+from app.database.translation import NO_RIGHT, told
 from app.models.outgoing import LeaseLost, Outgoing, Positions
 from app.models.records import LogPosition
 from app.utils.deadline import Deadline
@@ -169,7 +170,8 @@ class PostgresLease:
                 cursor.execute(message, parameters)
                 rows = cursor.fetchall() if cursor.description else []
         except psycopg2.Error as error:
-            raise LeaseLost(f"{type(error).__name__} on the leader's connection") from error
+            what = told(error) if error.pgcode == NO_RIGHT else type(error).__name__
+            raise LeaseLost(f"{what} on the leader's connection") from error
         self._alive_at = asked_at
         return rows
 

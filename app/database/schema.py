@@ -9,6 +9,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.database.connection import engine
 from app.database.reasons import reason_of
+from app.database.rights import wanted_by
 from app.models.errors import DatabaseAway
 
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
@@ -87,7 +88,7 @@ def _refusals() -> Iterator[None]:
         if code == "55P03":
             raise SchemaRefused("somebody holds a lock on a table that has to be changed (55P03)") from error
         told = getattr(getattr(error.orig, "diag", None), "message_primary", None) or reason_of(error).sentence
-        raise SchemaRefused(f"{told} ({code})") from error
+        raise SchemaRefused(f"{told} ({code}){wanted_by(told)}") from error
 
 
 def _is_at_head(connection: Connection) -> bool:

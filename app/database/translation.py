@@ -2,6 +2,7 @@
 
 import psycopg2
 
+from app.database.rights import wanted_by
 from app.models.errors import (
     DatabaseAway,
     DatabaseBusy,
@@ -15,6 +16,7 @@ from app.models.errors import (
 from app.models.models import db
 
 STALE_PLAN = ("0A000", "26000")
+NO_RIGHT = "42501"
 THEIR_RULE = "The database refuses these values by a rule that is not the service's; nothing was done"
 
 _DEAD = ("08", "57P01", "57P02", "57P03", "40003")
@@ -48,9 +50,12 @@ def translated(error: psycopg2.Error, *, is_lost: bool) -> DatabaseError:
 
 
 def told(error: psycopg2.Error) -> str:
-    """Return PostgreSQL's sentence, without the details that quote values, and the SQLSTATE."""
+    """Return PostgreSQL's sentence, without the details that quote values, and the SQLSTATE.
+
+    Behind a missing right stand the lines of migrations/grants.sql that give it.
+    """
     sentence = (error.diag.message_primary or str(error) or type(error).__name__).partition("\n")[0]
-    return f"{sentence} (SQLSTATE {error.pgcode})" if error.pgcode else sentence
+    return f"{sentence} (SQLSTATE {error.pgcode}){wanted_by(sentence)}" if error.pgcode else sentence
 
 
 def _our_rules() -> set[str | None]:

@@ -12,6 +12,7 @@ from sqlalchemy.pool import NullPool
 from app.config.config import Settings
 from app.database.connection import connect
 from app.database.reasons import reason_of
+from app.database.translation import NO_RIGHT, told
 from app.database.url import place_of
 from app.models.operator_errors import DatabaseUnusable
 from app.utils.deadline import Deadline
@@ -67,8 +68,9 @@ def _sentence(error: DBAPIError, url: str, seconds: int, *, late: bool) -> str:
     database = f"The database {name} at {place}"
     if code in ("42P01", "42703"):
         return f"{database} is not at this version's schema: start the service once, or run `alembic upgrade head`."
-    if code == "42501":
-        return f"{database} does not allow its user {user} to do this."
+    if code == NO_RIGHT:
+        refusal: Any = error.orig
+        return f"{database} does not allow its user {user} to do this: {told(refusal)}."
     if code == "55P03":
         return f"{database} has the row locked by somebody else: try again."
     if late or code == "57014":

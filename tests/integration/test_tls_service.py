@@ -1,5 +1,9 @@
-"""The whole service on a PostgreSQL that takes TLS alone, by a user whose password stands in a file."""
+"""Production's way: TLS alone, a user that migrates, a user that runs, and passwords in files."""
 
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -8,44 +12,62 @@ from uuid import uuid4
 import psycopg2
 import pytest
 
+from tests.harness.service import CHECKOUT
 from tests.harness.tls import TlsPostgres
-from tests.harness.world import World, a_create, wait_for
+from tests.harness.world import World, a_create
 
-OWNER = "order_owner"
-OF_SERVICE = f"WHERE usename = '{OWNER}' AND datname = current_database()"
+OPERATIONS = CHECKOUT / "docs" / "operations.md"
+SESSIONS = (
+    "SELECT bool_and(ssl), count(*) > 3 FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) "
+    "WHERE usename = 'order_service' AND datname = current_database()"
+)
+
+
+def run(url: str, *statements: str) -> None:
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        connection.autocommit = True
+        for statement in statements:
+            cursor.execute(statement)
 
 
 @pytest.fixture
 def database_url(tls_postgres: TlsPostgres) -> Iterator[str]:
-    """An empty database behind TLS."""
+    """A database as the document makes it, empty."""
     name = f"test_{uuid4().hex}"
-    yield tls_postgres.create_database(name)
+    (found,) = re.findall(r"```sql\n(.*?)```", OPERATIONS.read_text(), re.DOTALL)
+    found = found.replace("order_db", name).replace("'one'", "'hidden-1'").replace("'another'", "'hidden-2'")
+    once, _, inside = found.partition("-- In ")
+    run(tls_postgres.url("postgres"), *once.strip().splitlines())
+    run(tls_postgres.url(name), inside.partition("\n")[2])
+    yield tls_postgres.url(name)
     tls_postgres.drop_database(name)
+    run(tls_postgres.url("postgres"), "DROP ROLE order_service", "DROP ROLE order_owner")
 
 
-@pytest.fixture
-def owner(database_url: str) -> Iterator[str]:
-    """A user that owns the schema of that database, with the password `hidden`."""
-    with closing(psycopg2.connect(database_url)) as connection, connection.cursor() as cursor:
-        connection.autocommit = True
-        cursor.execute(f"CREATE ROLE {OWNER} LOGIN PASSWORD 'hidden'; ALTER SCHEMA public OWNER TO {OWNER}")
-        yield OWNER
-        cursor.execute(f"DROP OWNED BY {OWNER} CASCADE; DROP ROLE {OWNER}")
+def as_user(url: str, user: str, password: str, folder: Path) -> dict[str, str]:
+    """The environment of a process that connects as the user."""
+    file = folder / user
+    file.write_text(f"{password}\n")
+    file.chmod(0o600)
+    return {
+        "DATABASE_URL": url.replace("//postgres:postgres@", f"//{user}@"),
+        "DATABASE_PASSWORD_FILE": str(file),
+    }
 
 
-def test_it_migrates_handles_commands_and_requests_and_relays(
-    owner: str, database_url: str, world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_one_user_migrates_and_another_one_runs(
+    database_url: str, world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    file = tmp_path / "password"
-    file.write_text("hidden\n")
-    world.environment["DATABASE_URL"] = database_url.replace("//postgres:postgres@", f"//{owner}@")
-    app = world.start(DATABASE_PASSWORD_FILE=str(file))
+    alembic = [str(Path(sys.executable).with_name("alembic")), "-x", "grant_to=order_service", "upgrade", "head"]
+    environment = os.environ | as_user(database_url, "order_owner", "hidden-1", tmp_path)
+    migrated = subprocess.run(alembic, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False)
+    assert migrated.returncode == 0, migrated.stderr
+    world.environment |= as_user(database_url, "order_service", "hidden-2", tmp_path)
+    app = world.start(SCHEMA="check")
     client = app.test_client()
-    wait_for(lambda: client.get("/readyz").get_json()["parts"]["schema"]["ok"], "the schema", 40)
     assert [row["body"]["type"] for row in world.ask(a_create())] == ["order.created"]
     assert client.get("/orders").get_json()["total"] == 1
     checked = app.test_cli_runner().invoke(args=["orders", "check"])
     assert checked.exit_code == 0, checked.output
     assert "hidden" not in caplog.text + client.get("/readyz").text + client.get("/metrics").text
-    sessions = f"SELECT bool_and(ssl), count(*) > 3 FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) {OF_SERVICE}"
-    assert world.query(sessions) == [(True, True)]
+    assert world.query(SESSIONS) == [(True, True)]
