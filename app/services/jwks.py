@@ -176,7 +176,7 @@ def _key(jwk: Any, algorithms: Collection[str]) -> PyJWK:
         raise UnusableKeys("it is a PRIVATE key: whoever reads the document can make tokens")
     try:
         key = PyJWK(jwk, algorithm)
-    except (PyJWTError, ValueError, TypeError) as error:
+    except PyJWTError as error:
         raise UnusableKeys(f"it cannot be read ({type(error).__name__})") from None
     if algorithm == "RS256" and key.key.key_size not in RSA_BITS:
         raise UnusableKeys(f"it has {key.key.key_size} bits, not {RSA_BITS.start} to {RSA_BITS.stop - 1}")

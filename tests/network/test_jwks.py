@@ -3,10 +3,12 @@
 The holder's thread runs only where a test is about it; elsewhere `step` gets the time by value.
 """
 
+import socket
 import ssl
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
@@ -16,10 +18,12 @@ import trustme
 from app.config.config import Settings
 from app.models.errors import TokensUnverifiable, Unauthenticated
 from app.services import jwks as holder
+from app.services import jwks_fetch
 from app.services.jwks import COOL_DOWN_SECONDS, FETCH_SECONDS, OLD_SECONDS, REFRESH_SECONDS, ProviderKeys
 from app.services.jwks_fetch import MAX_BYTES, FetchError, fetch
 from app.services.jwt_verifier import JwtVerifier
 from app.utils.alarms import Alarms
+from app.utils.deadline import Deadline
 from app.utils.limits import THREADS_STOP_SECONDS
 from app.utils.supervisor import SupervisedThread
 from tests.harness.provider import ALGORITHMS, AUDIENCE, ISSUER, Provider, running, segment, send, signer
@@ -142,6 +146,28 @@ def test_a_byte_at_a_time_does_not_hold_the_fetch(provider: Provider, before: by
     with pytest.raises(FetchError, match=r"it did not answer within 0\.3 s"):
         fetch(provider.url, "", QUICK)
     assert time.monotonic() - began < 3 * QUICK
+
+
+def test_each_read_has_what_is_left_of_the_time() -> None:
+    """Whatever time limit the socket had before."""
+    ours, other = socket.socketpair()
+    with ours, other:
+        ours.settimeout(60)
+        began = time.monotonic()
+        with closing(jwks_fetch._Bytes(ours, Deadline(QUICK))) as received, pytest.raises(TimeoutError):
+            received.readinto(bytearray(1))
+        assert time.monotonic() - began < 30
+
+
+def test_a_document_without_end_is_not_read_to_its_end(provider: Provider) -> None:
+    def flood(request: BaseHTTPRequestHandler) -> None:
+        request.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        while not provider.closing.is_set():
+            request.wfile.write(b" " * (1 << 16))
+
+    provider.answer = flood
+    with pytest.raises(FetchError, match=f"it answered more than {MAX_BYTES} bytes"):
+        fetch(provider.url, "", 30)
 
 
 def test_no_answer_at_all_does_not_hold_the_fetch(provider: Provider) -> None:

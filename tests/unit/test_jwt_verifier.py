@@ -432,6 +432,16 @@ def test_what_is_no_jwks_is_refused(document: bytes) -> None:
         parse(document, ALGORITHMS)
 
 
+def test_only_keys_for_the_algorithms_that_are_set_are_used() -> None:
+    assert [key.algorithm_name for key in parse(jwks(RSA, EC, ED), ("ES256",)).keys] == ["ES256"]
+
+
+def test_a_member_that_is_null_counts_as_missing() -> None:
+    nulls = dict.fromkeys(["alg", "use", "key_ops", "crv", "d"])
+    (key,) = parse(json.dumps({"keys": [{**RSA.jwk, **nulls}]}).encode(), ALGORITHMS).keys
+    assert key.key_id == "first"
+
+
 def test_a_key_without_an_algorithm_gets_that_of_its_kind() -> None:
     bare = {name: value for name, value in RSA.jwk.items() if name not in ("alg", "use")}
     keys = keys_of()
