@@ -8,7 +8,10 @@ import pytest
 from flask import Flask
 from werkzeug.test import Client, TestResponse
 
-from tests.contract.conftest import make_app
+from app.models.callers import Scope
+from app.operations import keys
+from app.operations.audit import Operator
+from tests.contract.conftest import Tables, make_app
 from tests.harness.builders import Answer, Caller, create_body
 from tests.harness.door import open_door, through
 from tests.harness.provider import AUDIENCE, ISSUER, Provider, Signer, running, signer
@@ -60,6 +63,7 @@ def refused(answer: Answer) -> tuple[int, str, str, str | None]:
 
 @pytest.mark.parametrize("by", [FIRST, SECOND], ids=lambda by: by.algorithm)
 def test_a_token_may_what_its_scopes_say(client: Caller, by: Signer) -> None:
+    """[S1] [S2] [S4]"""
     created = client.post("/createOrder", create_body(), **bearer(token(WRITE, by=by)))
     assert created.status_code == 201
     order_id = created.json["order_id"]
@@ -85,11 +89,13 @@ def test_a_token_may_what_its_scopes_say(client: Caller, by: Signer) -> None:
     ],
 )
 def test_a_token_that_is_not_good_is_answered_401(client: Caller, claims: dict[str, Any], sentence: str) -> None:
+    """[S2]"""
     answer = client.get("/orders", bearer(token(READ, **claims)))
     assert refused(answer) == (401, "unauthorized", sentence, 'Bearer realm="orders", error="invalid_token"')
 
 
 def test_an_unknown_key_is_answered_401_at_once_and_asked_for(client: Caller, provider: Provider) -> None:
+    """[S4]"""
     fetches = provider.fetches
     answer = client.get("/orders", bearer(token(READ, by=signer("ES256", "made-up"))))
     assert refused(answer)[:2] == (401, "unauthorized")
@@ -104,9 +110,38 @@ def test_an_api_key_is_no_credential_in_this_mode(client: Caller) -> None:
     )
 
 
+def test_the_caller_of_a_token_stands_in_the_history(client: Caller, tables: Tables) -> None:
+    """[S3]"""
+    created = client.post("/createOrder", create_body(), **bearer(token(WRITE, sub="Jörg's shop")))
+    assert [change["caller"] for change in tables.changes(created.json["order_id"])] == ["Jörg's shop"]
+
+
+@pytest.fixture(scope="module")
+def both(url: str, provider: Provider) -> Flask:
+    made = app_of(url, provider, "both")
+    made.extensions["health"].jwks.step(time.monotonic())
+    return made
+
+
+def test_a_token_and_an_api_key_work_side_by_side(both: Flask, tables: Tables) -> None:
+    """[S1] [S3]"""
+    key = keys.create(Operator(both.extensions["settings"], "test"), "till", {Scope.WRITE}).key
+    both.extensions["api_keys"].refresh()
+    with open_door(both) as port:
+        client = Caller(Client(through(port), TestResponse))
+        callers = {}
+        for credential in (key, token(WRITE, sub="shop")):
+            created = client.post("/createOrder", create_body(), **bearer(credential))
+            (change,) = tables.changes(created.json["order_id"])
+            callers[credential] = change["caller"]
+        assert list(callers.values()) == ["till", "shop"]
+        assert client.post("/createOrder", create_body(), **bearer(key[:-1] + "x")).status_code == 401
+        assert client.post("/createOrder", create_body(), **bearer(token(WRITE, exp=1))).status_code == 401
+
+
 @pytest.mark.parametrize("kind", ["loop", "flask"])
 def test_while_the_provider_has_given_no_keys_a_token_is_answered_503(url: str, kind: str) -> None:
-    """401 would say that the token is bad, and its owner would ask the provider, which is away, for another one."""
+    """[S2] 401 would say that the token is bad; its owner would ask the provider, which is away, for another one."""
     with running(FIRST) as provider:
         app = app_of(url, provider)
         provider.stop()

@@ -236,6 +236,7 @@ def test_the_cool_down_counts_from_the_attempt_also_when_attempts_fail(provider:
 
 
 def test_a_new_key_counts_within_a_minute_without_being_asked_for(provider: Provider, keys: ProviderKeys) -> None:
+    """[S4]"""
     keys.step(0.0)
     provider.publish(FIRST, SECOND)
     walk(keys, 1.0, 60 - 1 - FETCH_SECONDS)
