@@ -26,7 +26,7 @@ from app.models.models import db
 from app.services.access import Access
 from app.services.api_keys import ApiKeys
 from app.services.health import Health
-from app.services.jwks import JWKS, ProviderKeys
+from app.services.jwks import ProviderKeys
 from app.services.jwt_verifier import JwtVerifier
 from app.services.kafka_service import KafkaService
 from app.services.order_service import OrderService
@@ -54,7 +54,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     look = None if workers_database is database else Pool(database, 1)
     traffic = Traffic()
     jwks, api_keys = _jwks(settings, alarms), _api_keys(settings, workers_database, alarms)
-    threads = {JWKS: jwks.run} if jwks else {}
+    threads = {"jwks-fetch": jwks.run} if jwks else {}
     if api_keys is not None:
         threads["api-keys"] = lambda stop, beat: api_keys.run(stop, beat, kafka_service.schema.is_ready)
     kafka_service = KafkaService(settings, workers_database, alarms, traffic, look, threads)

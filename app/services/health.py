@@ -19,7 +19,7 @@ from app.utils.supervisor import SupervisedThread
 
 STALE_SECONDS = 30.0
 UNKNOWN = {"ok": False, "reason": "no process of the service watches"}
-HAVE_THEIR_OWN = ("schema", "alarms", JWKS)  # threads whose work is a part of its own
+HAVE_THEIR_OWN = ("schema", "alarms")  # threads whose work is a part of its own
 
 _lock = threading.Lock()
 _partitions: set[str] = set()  # of the commands, whose gauges this process shows
@@ -29,7 +29,8 @@ _partitions: set[str] = set()  # of the commands, whose gauges this process show
 class Health:
     """The parts of one process.
 
-    `pool` has a connection for health alone: requests may use all others. `api_keys`: None where callers need none.
+    `pool` has a connection for health alone: requests may use all others. `api_keys`, `jwks`: None where nobody needs
+    one.
     """
 
     settings: Settings
@@ -49,10 +50,10 @@ class Health:
                 for thread in self.kafka_service.threads
                 if thread.name not in HAVE_THEIR_OWN
             },
-            **({JWKS: self.jwks.part()} if self.jwks else {}),
             "relay": {"ok": True, "leads": self.kafka_service.leads()},
             **self._kafka(deadline),
             **({"keys": {"ok": self.api_keys.is_known}} if self.api_keys is not None else {}),
+            **({JWKS: self.jwks.part()} if self.jwks is not None else {}),
             "alarms": self._open_alarms(),
         }
 

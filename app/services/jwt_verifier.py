@@ -18,7 +18,8 @@ from jwt.exceptions import PyJWTError
 from app.config.security_groups import JwtSettings
 from app.models.callers import Caller, Scope
 from app.models.errors import Refused, TokensUnverifiable, Unauthenticated
-from app.services.jwks import KeySet, ProviderKeys
+from app.services.jwks import ProviderKeys
+from app.services.key_set import KeySet
 from app.wire.decoder import decode
 
 MAX_CHARACTERS = 8 * 1024

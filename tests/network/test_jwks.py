@@ -7,6 +7,8 @@ import socket
 import ssl
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler
@@ -27,6 +29,7 @@ from app.utils.deadline import Deadline
 from app.utils.limits import THREADS_STOP_SECONDS
 from app.utils.supervisor import SupervisedThread
 from tests.harness.provider import ALGORITHMS, AUDIENCE, ISSUER, Provider, running, segment, send, signer
+from tests.harness.service import Instance
 from tests.harness.waiting import until
 
 FIRST, SECOND = signer("ES256", "first"), signer("ES256", "second")
@@ -287,6 +290,33 @@ def test_the_thread_finds_a_new_key_and_stops_in_time(
         thread.ask_to_stop()
         assert thread.join(THREADS_STOP_SECONDS)
     assert (thread.restarts, thread.last_error) == (0, None)
+
+
+def test_a_running_service_follows_its_provider(provider: Provider, settings: dict[str, str], tmp_path: Path) -> None:
+    """[S4] The thread of a real process: new keys count, old ones no longer."""
+    named = {"AUTH_MODE": "jwt", "JWT_JWKS_URL": provider.url, "JWT_ISSUER": ISSUER, "JWT_AUDIENCE": AUDIENCE}
+    instance = Instance(tmp_path, settings | named | {"READYZ_ACCESS": "open"})
+
+    def status(token: str) -> int:
+        asked = urllib.request.Request(f"{instance.url}/orders", headers={"Authorization": f"Bearer {token}"})
+        try:
+            with urllib.request.urlopen(asked, timeout=5) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code
+
+    instance.start()
+    try:
+        until(lambda: instance.parts()["jwks"]["ok"], "the first keys")
+        assert (status(FIRST.token()), status(SECOND.token())) == (200, 401)
+        provider.publish(SECOND)
+        until(lambda: status(SECOND.token()) == 200, "the new key", 60)
+        assert status(FIRST.token()) == 401
+        assert instance.stuck_threads() == []
+    finally:
+        instance.stop()
+    assert "eyJ" not in instance.log_text()  # no part of a token
 
 
 # TLS

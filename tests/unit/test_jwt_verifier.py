@@ -18,8 +18,9 @@ from app.config.config import Settings
 from app.models.callers import Caller, Scope
 from app.models.errors import TokensUnverifiable, Unauthenticated
 from app.services import jwt_verifier
-from app.services.jwks import ProviderKeys, UnusableKeys, parse
+from app.services.jwks import ProviderKeys
 from app.services.jwt_verifier import JwtVerifier
+from app.services.key_set import UnusableKeys, parse
 from app.utils.alarms import Alarms
 from tests.harness.provider import ALGORITHMS, AUDIENCE, ISSUER, Signer, good_claims, jwks, segment, signer
 
@@ -276,7 +277,7 @@ json_values = st.recursive(
 ANY = verifier()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from(["iss", "aud", "exp", "nbf", "iat", "sub", "jti", "scope"]), json_values, min_size=1
@@ -403,7 +404,7 @@ def test_a_key_that_is_not_fit_is_left_out_and_the_others_are_used(jwk: Any) -> 
     assert [key.key_id for key in found.keys] == ["first"]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.sampled_from([RSA, EC, ED]), st.dictionaries(st.sampled_from([*RSA.jwk, *EC.jwk, "d", "key_ops"]), json_values)
 )
