@@ -60,7 +60,8 @@ def index(error: HTTPException) -> Response:
 @documents.get("/openapi.json")
 def openapi_json() -> Response:
     """The OpenAPI document."""
-    return _document(_openapi(), "application/json")
+    settings: Settings = current_app.extensions["settings"]
+    return _document(_openapi(asks_who_calls=settings.asks_who_calls), "application/json")
 
 
 @documents.get("/asyncapi.json")
@@ -97,8 +98,13 @@ def asset(name: str) -> Response:
 
 
 @cache
-def _openapi() -> bytes:
-    return encode(_committed("openapi.json"))
+def _openapi(*, asks_who_calls: bool) -> bytes:
+    document = _committed("openapi.json")
+    if asks_who_calls:
+        for operation in (operation for path in document["paths"].values() for operation in path.values()):
+            needed = [way for way in operation["security"] if way]
+            operation["security"] = needed or operation["security"]
+    return encode(document)
 
 
 @cache

@@ -11,6 +11,7 @@ from app.models.callers import Caller, Scope
 from app.models.errors import Forbidden, ServiceError, Unauthenticated
 from app.services.access import Verifier
 from app.utils.logging import Repeats
+from app.wire.codes import CODES
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +85,7 @@ def _credential(header: Header) -> str:
     """Return the credential of the one Authorization header. Raises Unauthenticated."""
     values = header("authorization")
     if not values:
-        raise Unauthenticated("Send a credential: Authorization: Bearer ...", came=False)
+        raise Unauthenticated(CODES["unauthorized"][1], came=False)
     if len(values) > 1:
         raise Unauthenticated("Send one Authorization header, not several")
     scheme, _, credential = values[0].partition(" ")

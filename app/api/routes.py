@@ -1,8 +1,9 @@
 """The endpoints of orders: validate, call a use case, respond. docs/contract.md has what they promise."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 
 from app.api import requests
 from app.api.errors import FailureResponses
@@ -70,6 +71,9 @@ CHANGES: tuple[tuple[str, type[bodies.Body], AnswerForm], ...] = (
 )
 """By endpoint: what is read of the body, and how the change is answered."""
 
+SCOPES: Mapping[str, Scope] = MappingProxyType({"GET": Scope.READ, "POST": Scope.WRITE})
+"""What a caller of an endpoint of orders needs, by its method. docs/openapi.json has it from here."""
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
@@ -95,15 +99,13 @@ class Orders:
 
     def endpoints(self) -> list[Endpoint]:
         """Return all of them."""
-        return [
-            Endpoint("orders.list_orders", "GET", "/orders", self.list_orders, Scope.READ),
-            Endpoint("orders.list_customer_orders", "GET", OF_A_CUSTOMER, self.list_customer_orders, Scope.READ),
-            Endpoint("orders.get_order_details", "GET", "/getOrderDetails", self.get_order_details, Scope.READ),
-            *(
-                Endpoint(f"orders.{name}", "POST", form.path, self._change(body_model, form), Scope.WRITE)
-                for name, body_model, form in CHANGES
-            ),
+        rows: list[tuple[str, str, str, Answering]] = [
+            ("list_orders", "GET", "/orders", self.list_orders),
+            ("list_customer_orders", "GET", OF_A_CUSTOMER, self.list_customer_orders),
+            ("get_order_details", "GET", "/getOrderDetails", self.get_order_details),
+            *((name, "POST", form.path, self._change(body_model, form)) for name, body_model, form in CHANGES),
         ]
+        return [Endpoint(f"orders.{name}", method, path, answer, SCOPES[method]) for name, method, path, answer in rows]
 
     def list_orders(self, request: Request) -> Response:
         """A page of all orders, by status and runner [H3]."""

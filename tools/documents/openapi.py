@@ -6,7 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from app.api.routes import DEFAULT_LIMIT, MAX_LIMIT
+from app.api.routes import DEFAULT_LIMIT, MAX_LIMIT, SCOPES
+from app.models.callers import Scope
 from app.models.order import OrderStatus
 from app.utils.build import VERSION
 from app.wire.answers import SAYS_SUCCESS
@@ -25,6 +26,10 @@ A 2xx is committed; a 4xx but 409 was not done; after a 503 ask again: with an `
 Every failure is JSON with a sentence in `error` and a stable `code`, also where this document lists none: 404 of an
 unknown path, 405 of a method that a path does not take.
 
+**Who may call:** a service that asks who calls (`AUTH_MODE`) needs an API key or a token with the scope of the
+operation, `operator` or the one below. A service that asks nobody ignores credentials; its document has security as
+optional.
+
 **Correlation ids:** a notification is kept per correlation id, type and topic. Two changes of one kind under one
 `X-Correlation-ID` are one notification, so send a fresh one with each change, or none.
 
@@ -40,6 +45,8 @@ MAKES, RUNNERS = ("createOrder", "testCreateOrder"), ("verifyAndAcceptOrder", "c
 
 FAILURES = {
     400: "The request or the order's state does not allow it",
+    401: "Who calls is not known; only where the service asks",
+    403: "The caller lacks the scope; only where the service asks",
     404: "There is no such order",
     409: "A request with this Idempotency-Key is still being worked on",
     413: "The body is larger than 128 KiB",
@@ -48,6 +55,7 @@ FAILURES = {
     500: "A mistake of the service",
     503: "The database is away, or whether the change was made is not known",
 }
+BEARER = "bearer"
 ID = {"type": "string", "minLength": 1, "maxLength": MAX_ID_LENGTH}
 
 
@@ -71,6 +79,14 @@ def document() -> dict[str, Any]:
             "headers": {
                 "X-Correlation-ID": {"schema": {"type": "string"}, "description": "The request's, or a new one"},
                 "Retry-After": {"schema": {"type": "string"}, "description": "Seconds"},
+                "WWW-Authenticate": {"schema": {"type": "string"}, "description": "What is wanted, as RFC 6750 has it"},
+            },
+            "securitySchemes": {
+                BEARER: {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "An API key (`ok_...`), or a JWT of the identity provider",
+                }
             },
         },
     }
@@ -105,7 +121,7 @@ def _gets() -> dict[str, Any]:
 
 def _read(call: str, summary: str, parameters: list[dict[str, Any]], success: Mapping[str, Any]) -> dict[str, Any]:
     failures = _failures(call, refusals.of_a_get(call))
-    return _operation(call, "orders", summary, parameters, {200: success, **failures})
+    return _operation(call, "orders", summary, parameters, {200: success, **failures}, SCOPES["GET"])
 
 
 def _post(call: str, post: Post) -> dict[str, Any]:
@@ -121,14 +137,19 @@ def _post(call: str, post: Post) -> dict[str, Any]:
     success = _response("Success", post.shape, {name: _body(file) for name, file in post.answers.items()})
     tag = "orders" if call in MAKES else "runners" if call in RUNNERS else "progress"
     failures = _failures(call, refusals.of_a_post(call, post.body))
-    operation = _operation(call, tag, post.summary, [key], {post.status: success, **failures})
+    operation = _operation(call, tag, post.summary, [key], {post.status: success, **failures}, SCOPES["POST"])
     content = {"application/json": {"schema": ref(post.body), "examples": _examples(post.sent)}}
     return {**operation, "description": post.about, "requestBody": {"required": True, "content": content}}
 
 
 # The two headers have no examples: the page would fill them in, and the tries of two people would be one request.
 def _operation(
-    call: str, tag: str, summary: str, parameters: list[dict[str, Any]], answers: Mapping[int, Any]
+    call: str,
+    tag: str,
+    summary: str,
+    parameters: list[dict[str, Any]],
+    answers: Mapping[int, Any],
+    scope: Scope | None = None,
 ) -> dict[str, Any]:
     correlation = {
         "name": "X-Correlation-ID",
@@ -141,6 +162,7 @@ def _operation(
         "tags": [tag],
         "summary": summary,
         "parameters": [*parameters, correlation],
+        "security": [{}] if scope is None else [{BEARER: [scope]}, {}],
         "responses": {str(status): answers[status] for status in sorted(answers)},
     }
 
@@ -153,6 +175,8 @@ def _failures(call: str, sentences: Mapping[int, Sentences]) -> dict[int, Any]:
         found[status] = _response(FAILURES[status], schemas.Failure, bodies)
         if status in (409, 503):
             found[status]["headers"]["Retry-After"] = {"$ref": "#/components/headers/Retry-After"}
+        elif status in (401, 403):
+            found[status]["headers"]["WWW-Authenticate"] = {"$ref": "#/components/headers/WWW-Authenticate"}
     return found
 
 

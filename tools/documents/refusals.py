@@ -4,7 +4,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from app.api.pages import BUSY
+from app.api.routes import SCOPES
+from app.models.errors import Forbidden
 from app.wire.bodies import Body, OrderBody
+from app.wire.codes import CODES
 from tools.documents.examples import FILES, example
 
 Sentences = Mapping[str, str]
@@ -52,17 +55,23 @@ _ITEMS_TOO_DEAR: Sentences = {"money_over_ceiling": "order_details.foodItems mus
 def of_a_get(call: str) -> dict[int, dict[str, str]]:
     """Return the sentences by status and code."""
     invalid = {"invalid_field": f"{_NO_ID.format(_IDS[call])} without NUL"}
-    return _sentences(_OF_A_GET[call], {400: invalid, 503: {} if call == "getOrderDetails" else _BUSY_PAGES})
+    busy = {} if call == "getOrderDetails" else _BUSY_PAGES
+    return _sentences(_OF_A_GET[call], {400: invalid, 503: busy, **_of_callers("GET")})
 
 
 def of_a_post(call: str, body: type[Body]) -> dict[int, dict[str, str]]:
     """Return the sentences by status and code."""
     if not issubclass(body, OrderBody):
         fixed_fee = call == "testCreateOrder"
-        return _sentences([*_own("createOrder"), *_OF_A_POST], {400: _ITEMS_TOO_DEAR if fixed_fee else {}})
+        dear = _ITEMS_TOO_DEAR if fixed_fee else {}
+        return _sentences([*_own("createOrder"), *_OF_A_POST], {400: dear, **_of_callers("POST")})
     required = ", ".join(name for name, field in body.model_fields.items() if field.is_required())
     unusable = {"missing_fields": f"Missing required fields: {required}", "invalid_field": _NO_ID.format("orderId")}
-    return _sentences([*_own(call), "getOrderDetails_not_found", *_OF_A_POST], {400: unusable})
+    return _sentences([*_own(call), "getOrderDetails_not_found", *_OF_A_POST], {400: unusable, **_of_callers("POST")})
+
+
+def _of_callers(method: str) -> dict[int, Sentences]:
+    return {401: {"unauthorized": CODES["unauthorized"][1]}, 403: {"forbidden": str(Forbidden(SCOPES[method]))}}
 
 
 def _own(call: str) -> list[str]:
