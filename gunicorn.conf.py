@@ -46,9 +46,9 @@ def on_starting(server: Arbiter) -> None:
 
 
 def on_reload(server: Arbiter) -> None:
-    """Let the master log as the settings say now, and name those that do nothing any more."""
+    """Let the master log as the settings say now, and name those that do nothing any more, or are not safe."""
     _master.log_as(_settings)
-    for sentence in _settings["gone"]:
+    for sentence in _settings["warnings"]:
         server.log.warning(sentence)
 
 

@@ -38,7 +38,7 @@ else:
     _started_with = _block.read_bytes() if _block.exists() else b""
 
     from app import create_app
-    from app.cli.environment import environment
+    from app.cli.environment import answers_callers, environment
     from app.config.config import from_environment
 
-    app = create_app(from_environment(environment(_started_with)))
+    app = create_app(from_environment(environment(_started_with), answers_callers=answers_callers()))

@@ -24,7 +24,7 @@ given = context.config.attributes.get("connection")
 if given is not None:
     run(given)
 else:
-    with engine(from_environment().worker_url).connect() as own:
+    with engine(from_environment(answers_callers=False).worker_url).connect() as own:
         run(own)
         if running := context.get_x_argument(as_dictionary=True).get("grant_to"):
             grant_to(own, running)

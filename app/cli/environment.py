@@ -23,10 +23,9 @@ def environment(started_with: bytes) -> Mapping[str, str]:
     Without a `flask` command that is the environment as it is. `started_with`: the environment at the start of the
     process, as in /proc/self/environ; empty if that is not known.
     """
-    if os.environ.get("FLASK_RUN_FROM_CLI") != "true":
+    if not _is_flask_command():
         return os.environ
-    context = click.get_current_context(silent=True)
-    if context is not None and context.info_name == "run":
+    if answers_callers():
         print(ONLY_HTTP, file=sys.stderr)
     found = _without_other_folders(started_with)
     try:
@@ -38,6 +37,16 @@ def environment(started_with: bytes) -> Mapping[str, str]:
         shown = ", ".join(f"{name}={value}" for name, value in addresses.items())
         print(f"Using the stack that runs in this checkout: {shown}", file=sys.stderr)
     return {**found, **addresses}
+
+
+def answers_callers() -> bool:
+    """Tell whether this process answers callers: it does not where it is a `flask` command other than `run`."""
+    context = click.get_current_context(silent=True)
+    return not _is_flask_command() or (context is not None and context.info_name == "run")
+
+
+def _is_flask_command() -> bool:
+    return os.environ.get("FLASK_RUN_FROM_CLI") == "true"
 
 
 def _without_other_folders(started_with: bytes) -> dict[str, str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from dotenv import dotenv_values
 
-from app.config import kafka_security
+from app.config import kafka_security, production
 from app.config.groups import (
     HttpSettings,
     KafkaSecuritySettings,
@@ -22,7 +22,7 @@ from app.config.groups import (
     ProcessSettings,
     RetentionSettings,
 )
-from app.config.security_groups import REQUIRED_FOR_TOKENS, AccessSettings, JwtSettings
+from app.config.security_groups import REQUIRED_FOR_TOKENS, AccessSettings, JwtSettings, require_key_file
 from app.database.url import has_password, with_password_file
 from app.utils.secret_files import SecretUnusable
 
@@ -162,17 +162,22 @@ def env_file_values(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in lines.items() if value is not None and name not in environment}
 
 
-def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
+def from_environment(environment: Mapping[str, str] | None = None, *, answers_callers: bool = True) -> Settings:
     """Return the settings of the environment, and of `.env` for those that the environment lacks.
 
-    Ends the process with a sentence on a bad setting, and on a file with a secret that cannot be used. gunicorn's start
-    has looked at the files: a worker may start while one of them changes, and then waits for the right one.
+    Ends the process with a sentence on a bad setting, on one that is not safe in production, and on a file with a
+    secret that cannot be used. gunicorn's start has looked at the files: a worker may start while one of them changes,
+    and then waits for the right one. `answers_callers`: false for a command of an operator.
     """
     environment = os.environ if environment is None else environment
     try:
         settings = Settings.load({**environment, **env_file_values(environment)})
         if HAS_READ_ENV_FILE not in environment:
             kafka_security.require_files(settings)
+            require_key_file(settings.api_keys_file)
+        unsafe = production.insecurities(settings, answers_callers=answers_callers)
+        if unsafe and not settings.allow_insecure:
+            raise SettingsError("; ".join(unsafe))
         return settings
     except (SettingsError, SecretUnusable) as error:
         sys.exit(f"The service cannot start: {error}.")
@@ -183,7 +188,9 @@ def for_master() -> str:
     settings = from_environment()
     needed = {name: getattr(settings, name) for name in _OF_MASTER}
     env_file = env_file_values(os.environ)
-    return json.dumps({**needed, "env_file": env_file, "gone": gone({**os.environ, **env_file})})
+    warnings = gone({**os.environ, **env_file})
+    warnings += [f"ALLOW_INSECURE=1 overrides: {sentence}" for sentence in production.insecurities(settings)]
+    return json.dumps({**needed, "env_file": env_file, "warnings": warnings})
 
 
 def gone(environment: Mapping[str, str]) -> list[str]:

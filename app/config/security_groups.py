@@ -16,16 +16,14 @@ def _access(value: str) -> str:
     return choice(*_OPEN_OR_OPERATOR)(value) if value else ""
 
 
-def _key_file(value: str) -> str:
-    """Return the path of a file of API keys. Its content is checked, and not kept."""
-    if value:
-        try:
-            parse(read_text(value))
-        except SecretUnusable:
-            raise ValueError("must be the path of a file of API keys, in UTF-8 and of at most 64 KiB") from None
-        except ValueError as error:
-            raise ValueError(f"must be a file of API keys; its {error}") from None
-    return value
+def require_key_file(path: str) -> None:
+    """Raise SecretUnusable with a sentence if the file of API keys cannot be used. Keeps nothing of its content."""
+    try:
+        parse(read_text(path) if path else "")
+    except SecretUnusable as error:
+        raise SecretUnusable(f"API_KEYS_FILE {error}") from None
+    except ValueError as error:
+        raise SecretUnusable(f"API_KEYS_FILE names a file whose {error}") from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +39,7 @@ class AccessSettings:
     api_keys_file: str = setting(
         "API_KEYS_FILE",
         "",
-        _key_file,
+        parsers.printable,
         "file of API keys beside those of the database, a line per key "
         "([operations](operations.md#api-keys)); read again when it changes",
         redact=str,  # a path may be shown; a refused value may be a key itself

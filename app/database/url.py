@@ -77,6 +77,21 @@ def has_password(url: str) -> bool:
     return not {"password", "passfile"}.isdisjoint(parse_dsn(libpq_url(url)))
 
 
+def hosts_of(url: str) -> list[str]:
+    """Return the hosts of a normalized address, as the network has them; an empty one is a socket of this machine.
+
+    Which hosts a service file names is not known: the service stands for them.
+    """
+    given = parse_dsn(libpq_url(url))
+    hosts = (given.get("hostaddr") or given.get("host", "")).split(",")
+    return [*hosts, f"service {given['service']}"] if "service" in given else hosts
+
+
+def sslmode_of(url: str) -> str:
+    """Return the `sslmode` of a normalized address, `prefer` where it has none."""
+    return str(parse_dsn(libpq_url(url)).get("sslmode", "prefer"))
+
+
 def place_of(url: str) -> tuple[str, str, str]:
     """Return the database, the hosts as a comma list of host:port, and the user of a normalized address."""
     given = parse_dsn(libpq_url(url))

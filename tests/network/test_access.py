@@ -16,6 +16,7 @@ from app.operations.audit import Operator
 from tests.harness.service import Instance
 
 PROMISED_SECONDS = 5.0
+INSECURE = {"APP_ENV": "production", "KAFKA_BOOTSTRAP_SERVERS": "kafka.invalid:9092", "ALLOW_INSECURE": "1"}
 IN_A_ROW = 20  # answers, so that each of two workers gave one
 
 
@@ -24,7 +25,7 @@ def asking(settings: dict[str, str], tmp_path: Path) -> Iterator[list[Instance]]
     """One that answers orders with two workers, and one with the Kafka threads alone. Both read a file of keys too."""
     file = tmp_path / "keys"
     file.write_text("# nobody yet\n")
-    given = settings | {"AUTH_MODE": "api_key", "API_KEYS_FILE": str(file), "LOG_LEVEL": "debug"}
+    given = settings | {"AUTH_MODE": "api_key", "API_KEYS_FILE": str(file), "LOG_LEVEL": "debug"} | INSECURE
     with ExitStack() as stack:
         instances = [
             Instance(tmp_path / "api", given | {"WEB_CONCURRENCY": "2"}),
@@ -72,6 +73,7 @@ def test_a_key_is_known_and_refused_on_every_instance_within_seconds(
     _check_both(asking, [made.key, in_file.key], 401)
     logs = "".join(instance.log_text() for instance in asking)
     assert "GET /metrics from 127.0.0.1 (prometheus): 200" in logs
+    assert logs.count("ALLOW_INSECURE=1 overrides: KAFKA_SECURITY_PROTOCOL must be SSL") == len(asking)
     for key in (made.key, in_file.key):
         assert key.split("_")[2] not in logs
 
