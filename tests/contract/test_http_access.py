@@ -15,6 +15,7 @@ from app.operations import keys
 from app.operations.audit import Operator
 from app.operations.orders import timeline
 from tests.contract.conftest import Tables, make_app
+from tests.contract.test_http_examples import hold_answer
 from tests.contract.test_http_failures import check_failure
 from tests.harness.builders import POSTS, Caller, create_body, unique
 from tests.harness.door import Client as Wire
@@ -91,6 +92,12 @@ def test_a_call_needs_a_credential_with_its_scope(
             check_refused(answer, 403, path, f', error="insufficient_scope", scope="{needed}"')
             assert answer.json is not None
             assert answer.json["error"] == f"This call needs the scope {needed}"
+
+
+def test_both_refusals_are_exactly_their_examples(client: Client, key: dict[Scope, str]) -> None:
+    """[S2]"""
+    hold_answer("unauthorized", call(client, "GET", "/orders"))
+    hold_answer("forbidden", call(client, "GET", "/orders", f"Bearer {key[Scope.WRITE]}"))
 
 
 def test_no_endpoint_is_forgotten(asking: Flask) -> None:

@@ -113,7 +113,8 @@ RESPONSES: dict[str, Callable[[Caller], Any]] = {
 }
 
 
-ELSEWHERE = {"database_away", "database_busy", "idempotency_key_in_use"}  # by the tests that bring these about
+# By the tests that bring these about.
+ELSEWHERE = {"database_away", "database_busy", "idempotency_key_in_use", "unauthorized", "forbidden"}
 
 
 def parsed(body: bytes) -> Any:
