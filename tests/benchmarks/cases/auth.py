@@ -44,5 +44,5 @@ def auth(bench: Bench) -> Result:
 
 
 def _side(bench: Bench, database: Database, name: str, credential: str, **settings: str) -> Writes:
-    served = bench.ours(database, name, ROLES="api", **settings)
+    served = bench.ours(database, name, None, ROLES="api", **settings)
     return Writes(bench, served, replace(CREATE, credential=credential), "ORDER_CREATED", relayed=False)
