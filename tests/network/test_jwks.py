@@ -338,6 +338,18 @@ def file_of(authority: trustme.CA, folder: Path) -> str:
     return str(folder / "ca.pem")
 
 
+def test_the_file_of_authorities_is_read_at_each_fetch(
+    authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("no_proxy", "*")
+    ca_file = file_of(trustme.CA(), tmp_path)
+    with running(FIRST, tls=serving(authority, "127.0.0.1")) as provider:
+        with pytest.raises(FetchError, match="CERTIFICATE_VERIFY_FAILED"):
+            fetch(provider.url, ca_file, FETCH_SECONDS)
+        assert file_of(authority, tmp_path) == ca_file
+        assert b'"first"' in fetch(provider.url, ca_file, FETCH_SECONDS)
+
+
 def test_https_needs_a_certificate_of_the_authority_for_the_host(
     authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
