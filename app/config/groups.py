@@ -95,7 +95,9 @@ class KafkaSettings:
         "silence after which the group gives a consumer's partitions to another consumer; brokers allow no less than "
         "their `group.min.session.timeout.ms`, usually 6000",
     )
-    consumer_batch: int = setting("CONSUMER_BATCH", "500", number(1, 1000), "maximum commands per transaction")
+    consumer_batch: int = setting(
+        "CONSUMER_BATCH", "500", number(1, 10_000), "maximum commands per transaction; more than 1000 count as 1000"
+    )
     relay_batch: int = setting("RELAY_BATCH", "500", number(1, 10_000), "maximum events per relay batch")
     relay_poll_ms: int = setting(
         "RELAY_POLL_MS", "20", number(5, 2000), "interval at which the relay looks for events of other processes"

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from app.models.records import Record
 
 BATCH_BYTES = 2 * 1024 * 1024  # a statement needs several times the memory of the data it writes
-MOST_RECORDS = 1000  # in a batch, whatever CONSUMER_BATCH says
+MOST_RECORDS = 1000  # in a batch, also where CONSUMER_BATCH is larger
 
 
 class BatchSizes:
