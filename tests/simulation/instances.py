@@ -19,6 +19,7 @@ from app.database.pages import PageStore
 from app.database.refused_accepts import RefusedAccepts
 from app.kafka.command_trouble import Breaker
 from app.kafka.consumer import CommandConsumer
+from app.kafka.read_back import RING_SECONDS
 from app.kafka.relay import Relay
 from app.kafka.relay_ports import SendFailed
 from app.models.errors import DatabaseTrouble, OutcomeUnknown, ServiceTrouble
@@ -66,15 +67,19 @@ class Stop(threading.Event):
 
 
 class Quiet(Alarms):
-    """Nothing that these stories tell is for a person: an alarm is a fault."""
+    """Nothing that these stories tell is for a person but a follower that stands still: any other alarm is a fault."""
 
-    def __init__(self, scheduler: Scheduler) -> None:
+    def __init__(self, scheduler: Scheduler, broker: Broker) -> None:
         super().__init__()
         self._scheduler = scheduler
+        self._broker = broker
 
     def ring(self, name: str, sentence: str, evidence: str = "") -> None:
         """Raise an alarm, and have it reported."""
         super().ring(name, sentence, evidence)
+        hindered_until = self._broker.still_until + SETTLE_SECONDS + RING_SECONDS
+        if name.startswith("events_partition_") and self._scheduler.now < hindered_until:
+            return
         self._scheduler.surprises.append(f"alarm {name} on {self._scheduler.instance.name}: {sentence}")
 
 
@@ -88,7 +93,7 @@ class Service:
         self._broker = broker
         self._effects = effects
         self._scheduler = server.scheduler
-        self._alarms = Quiet(self._scheduler)
+        self._alarms = Quiet(self._scheduler, broker)
 
     def start(self, requests: list[Request]) -> None:
         """Start its threads; the HTTP door is called as `requests` say."""

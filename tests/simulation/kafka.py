@@ -5,6 +5,7 @@ an offset (a retry that the broker knew already) or never. A member of the group
 poll, so two of them can hold the same partition for a while, and a frozen one holds it for as long as it sleeps.
 """
 
+import math
 import uuid
 import zlib
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -72,7 +73,7 @@ class Broker:
         self.events: dict[int, list[Outgoing]] = {partition: [] for partition in PARTITIONS}
         self.group = Group()
         self.fates: list[Fate] = []  # of the next records, in this order
-        self.still_until = 0.0  # a follower stands still, is in sync on paper, and nobody sees what it does not have
+        self.still_until = -math.inf  # a follower stands still, in sync on paper; nobody sees what it does not have
         self._seen: dict[int, int] = {}
         self.poll_fails = False
         self.deals = 0
