@@ -17,6 +17,7 @@ from app.models.errors import (
 from app.models.writes import HttpAnswer
 from app.utils.alarms import Alarms
 from app.wire.answers import failure
+from app.wire.bodies import SAYS_SUCCESS
 from app.wire.codes import OF_STATUS
 
 log = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ _SQLSTATES_FOR_OPERATOR = ("531", "532", "42703")  # a full disk, no memory, a m
 
 def router_failure(path: str, status: int, *headers: tuple[str, str]) -> Response:
     """Return the response to a request that the router refuses with this status."""
-    return to_response(failure(path, OF_STATUS.get(status, "bad_request")), *headers)
+    return to_response(failure(OF_STATUS.get(status, "bad_request"), says_success=path in SAYS_SUCCESS), *headers)
 
 
 class FailureResponses:
@@ -54,10 +55,11 @@ class FailureResponses:
         if isinstance(error, DatabaseError):
             self._note(error)
         code = error.code if isinstance(error, ServiceError) else "internal_error"
+        sentence = f"{error}; please try again" if isinstance(error, DatabaseError) else str(error)
         if code == "internal_error":
             log.error("unexpected error answering %s %s", method, path, exc_info=error)
-            return failure(path, code)
-        return failure(path, code, f"{error}; please try again" if isinstance(error, DatabaseError) else str(error))
+            sentence = ""  # the code's own
+        return failure(code, sentence, says_success=path in SAYS_SUCCESS)
 
     def _note(self, error: DatabaseError) -> None:
         if isinstance(error, _NEEDS_OPERATOR) or error.sqlstate.startswith(_SQLSTATES_FOR_OPERATOR):

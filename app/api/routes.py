@@ -17,8 +17,9 @@ from app.models.rules import NOT_FOUND
 from app.models.writes import ChangeSource, HttpAnswer
 from app.services.order_service import OrderService, RequestContext
 from app.utils.text import clip
-from app.wire import bodies, fields
+from app.wire import fields
 from app.wire.answers import AnswerForm, failure
+from app.wire.bodies import CHANGES, Body
 from app.wire.encoder import encode
 
 DEFAULT_LIMIT = 10
@@ -26,50 +27,6 @@ MAX_LIMIT = 1000
 OF_A_CUSTOMER = "/orders/customer/"
 
 Answering = Callable[[Request], Response]
-
-CHANGES: tuple[tuple[str, type[bodies.Body], AnswerForm], ...] = (
-    (
-        "create_order",  # [H6]
-        bodies.CreateOrderBody,
-        AnswerForm("/createOrder", "Order created successfully", status=201),
-    ),
-    (
-        "create_test_order",  # [H7]
-        bodies.CreateTestOrderBody,
-        AnswerForm("/testCreateOrder", "Order created successfully", status=201),
-    ),
-    (
-        "update_order_status",  # [H8]
-        bodies.UpdateStatusBody,
-        AnswerForm("/updateOrderStatus", "Order status updated successfully", shows_order=True),
-    ),
-    (
-        "verify_and_accept_order",  # [H9]
-        bodies.AcceptOrderBody,
-        AnswerForm("/verifyAndAcceptOrder", "Order accepted successfully"),
-    ),
-    (
-        "cancel_order",  # [H10]
-        bodies.CancelOrderBody,
-        AnswerForm("/cancelOrder", "Order cancelled successfully", shows_order=True),
-    ),
-    (
-        "cancel_acceptance",  # [H11]
-        bodies.CancelAcceptanceBody,
-        AnswerForm("/cancelAcceptance", "Order acceptance cancelled successfully", shows_order=True),
-    ),
-    (
-        "clear_runner",  # [H12]
-        bodies.ClearRunnerBody,
-        AnswerForm("/clearRunner", "Runner cleared successfully", shows_order=True),
-    ),
-    (
-        "complete_order",  # [H13]
-        bodies.CompleteOrderBody,
-        AnswerForm("/completeOrder", "Order completed successfully", shows_order=True),
-    ),
-)
-"""By endpoint: what is read of the body, and how the change is answered."""
 
 SCOPES: Mapping[str, Scope] = MappingProxyType({"GET": Scope.READ, "POST": Scope.WRITE})
 """What a caller of an endpoint of orders needs, by its method. docs/openapi.json has it from here."""
@@ -125,10 +82,10 @@ class Orders:
             raise Refused("missing_fields", "Missing orderId parameter")
         order = self._service.get(order_id, request.deadline)
         if order is None:
-            return to_response(failure(request.path, NOT_FOUND.code, NOT_FOUND.message))
+            return to_response(failure(NOT_FOUND.code, NOT_FOUND.message))
         return to_response(HttpAnswer(200, encode(order.to_wire())))
 
-    def _change(self, body_model: type[bodies.Body], form: AnswerForm) -> Answering:
+    def _change(self, body_model: type[Body], form: AnswerForm) -> Answering:
         """Return the endpoint of a change."""
 
         def answer(request: Request) -> Response:

@@ -30,9 +30,6 @@ log = logging.getLogger(__name__)
 REFUSED_LINE_SECONDS = 10.0
 """Malformed requests are logged at most once in so many seconds."""
 
-_PATH_OF_MALFORMED = "/createOrder"
-"""The path of a malformed request is not known. This one's failures have every field that failures can have [H1]."""
-
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
 _EVERY_ANSWER = "".join(f"{name}: {value}\r\n" for name, value in EVERY_ANSWER)
 _NO_BODY = (204, 304)
@@ -109,7 +106,8 @@ class Bridge:
 
     def refuse(self, refusal: Malformed, connection: Connection) -> bytes:
         """Return the whole response to a malformed request, as bytes."""
-        answer = failure(_PATH_OF_MALFORMED, "bad_request", str(refusal))
+        # Its path is not known, so the answer has every field that failures can have [H1].
+        answer = failure("bad_request", str(refusal), says_success=True)
         request = requests.begin("", "", "", partial(values_of, refusal.headers), bytes, lambda: connection.peer or "")
         self._log_refused(refusal, connection)
         headers = self._common.finish(request, None, answer.status)

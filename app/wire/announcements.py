@@ -5,22 +5,20 @@ looked like then: the `event` text of an HTTP event is the order as it is now, w
 """
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from app.models.order import OrderState
-from app.models.rules import ChangeKind
+from app.models.order import OrderState, OrderStatus
+from app.models.records import ReceivedCommand
+from app.models.rules import Change, ChangeKind, Refusal
 from app.models.writes import Event
 from app.wire.command_types import COMMAND_TYPES
 from app.wire.encoder import encode
 from app.wire.events import EVENT_TYPES, SOURCE, envelope
+from app.wire.replies import reply
 
-_COMMANDS = {
-    ChangeKind.CREATED: "create_order",
-    ChangeKind.UPDATED: "update_order_status",
-    ChangeKind.CANCELLED: "cancel_order",
-}
-"""The command that makes each kind of change over Kafka. No command makes the other kinds."""
+_COMMANDS = {kind.makes: kind.name for kind in COMMAND_TYPES.values()}
+_NOT_KEPT = Refusal("", "The history does not have the command")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,28 +39,28 @@ class HistoryLine:
 def announcement(line: HistoryLine, order: OrderState) -> Event:
     """Return the event of the change. Raises ValueError for a kind of change that its door does not make."""
     kind = ChangeKind(line.kind)
-    event_type, payload = _of_command(line, kind, order) if line.door == "kafka" else _of_http(line, kind, order)
-    payload |= {"correlation_id": line.correlation_id, "version": line.version}
-    return Event(event_type, envelope(event_type, line.change_id, line.correlation_id, line.created_at, payload))
+    return _of_command(line, kind, order) if line.door == "kafka" else _of_http(line, kind, order)
 
 
-def _of_command(line: HistoryLine, kind: ChangeKind, order: OrderState) -> tuple[str, dict[str, object]]:
+def _of_command(line: HistoryLine, kind: ChangeKind, order: OrderState) -> Event:
     if kind not in _COMMANDS:
         raise ValueError(f"no command makes a change of the kind {kind}")
-    payload: dict[str, object] = {"order_id": line.order_id, "status": line.to_status, "saga_id": order.saga_id}
-    if kind is ChangeKind.CREATED:
-        payload |= {"customer_id": order.cust_id}
-    if kind is ChangeKind.CANCELLED:
-        payload = {"order_id": line.order_id, "reason": order.cancel_reason}
-    return COMMAND_TYPES[_COMMANDS[kind]].success, payload
+    after = replace(order, order_status=OrderStatus(line.to_status), version=line.version)
+    received = ReceivedCommand(_COMMANDS[kind], line.correlation_id, _NOT_KEPT, line.order_id, order.saga_id)
+    again = reply(received, Change(kind, None, after, line.runner_id), line.change_id, line.created_at)
+    return Event(again.type, again.payload)
 
 
-def _of_http(line: HistoryLine, kind: ChangeKind, order: OrderState) -> tuple[str, dict[str, object]]:
-    return EVENT_TYPES[kind], {
+def _of_http(line: HistoryLine, kind: ChangeKind, order: OrderState) -> Event:
+    event_type = EVENT_TYPES[kind]
+    payload = {
         "customerId": order.cust_id,
         "runnerId": line.runner_id,
         "orderId": line.order_id,
         "status": kind.value,
         "event": encode(order.to_wire()).decode(),
         "source": SOURCE,
+        "correlation_id": line.correlation_id,
+        "version": line.version,
     }
+    return Event(event_type, envelope(event_type, line.change_id, line.correlation_id, line.created_at, payload))

@@ -10,15 +10,12 @@ from app.wire.codes import CODES
 from app.wire.decoder import decode
 from app.wire.encoder import encode
 
-SAYS_SUCCESS = frozenset({"/createOrder", "/testCreateOrder", "/verifyAndAcceptOrder"})
-"""The paths whose answers have `success`."""
 
-
-def failure(path: str, code: str, sentence: str = "") -> HttpAnswer:
-    """Return the answer to a call of the path that failed; the sentence is clipped, and by default the code's own."""
+def failure(code: str, sentence: str = "", *, says_success: bool = False) -> HttpAnswer:
+    """Return the answer to a call that failed; the sentence is clipped, and by default the code's own."""
     status, own_sentence = CODES.get(code, (400, ""))
     body: dict[str, object] = {"error": clip(sentence or own_sentence), "code": code}
-    if path in SAYS_SUCCESS:
+    if says_success:
         body["success"] = False
     return HttpAnswer(status, encode(body))
 
@@ -33,7 +30,7 @@ def code_of(answer: HttpAnswer) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class AnswerForm:
-    """How a change is answered: a status, a message, and the order or its id alone."""
+    """How a change is answered: a status, a message, and the order, or its id with `success`."""
 
     path: str
     message: str
@@ -43,7 +40,7 @@ class AnswerForm:
     def answer(self, decision: Decision) -> HttpAnswer:
         """Return the answer to what the rules decided."""
         if isinstance(decision, Refusal):
-            return failure(self.path, decision.code, decision.message)
+            return failure(decision.code, decision.message, says_success=not self.shows_order)
         if not self.shows_order:
             success = {"success": True, "message": self.message, "order_id": decision.order.order_id}
             return HttpAnswer(self.status, encode(success))

@@ -1,4 +1,4 @@
-"""The bodies of the POST endpoints. Each is checked, is documented in OpenAPI, and means one command."""
+"""The POST endpoints: their bodies, each of which is checked and means one command, and how they are answered."""
 
 from decimal import Decimal
 from typing import Annotated, Any
@@ -15,6 +15,7 @@ from app.models.commands import (
     CreateOrder,
     UpdateStatus,
 )
+from app.wire.answers import AnswerForm
 from app.wire.fields import Fee, Id, Input, OrderDetails, Status
 
 TEST_DELIVERY_FEE = Decimal("3.99")  # the fixed fee of testCreateOrder [H7]
@@ -114,3 +115,51 @@ class CompleteOrderBody(OrderBody):
 
     def command(self) -> CompleteOrder:
         return CompleteOrder(order_id=self.orderId)
+
+
+CHANGES: tuple[tuple[str, type[Body], AnswerForm], ...] = (
+    (
+        "create_order",  # [H6]
+        CreateOrderBody,
+        AnswerForm("/createOrder", "Order created successfully", status=201),
+    ),
+    (
+        "create_test_order",  # [H7]
+        CreateTestOrderBody,
+        AnswerForm("/testCreateOrder", "Order created successfully", status=201),
+    ),
+    (
+        "update_order_status",  # [H8]
+        UpdateStatusBody,
+        AnswerForm("/updateOrderStatus", "Order status updated successfully", shows_order=True),
+    ),
+    (
+        "verify_and_accept_order",  # [H9]
+        AcceptOrderBody,
+        AnswerForm("/verifyAndAcceptOrder", "Order accepted successfully"),
+    ),
+    (
+        "cancel_order",  # [H10]
+        CancelOrderBody,
+        AnswerForm("/cancelOrder", "Order cancelled successfully", shows_order=True),
+    ),
+    (
+        "cancel_acceptance",  # [H11]
+        CancelAcceptanceBody,
+        AnswerForm("/cancelAcceptance", "Order acceptance cancelled successfully", shows_order=True),
+    ),
+    (
+        "clear_runner",  # [H12]
+        ClearRunnerBody,
+        AnswerForm("/clearRunner", "Runner cleared successfully", shows_order=True),
+    ),
+    (
+        "complete_order",  # [H13]
+        CompleteOrderBody,
+        AnswerForm("/completeOrder", "Order completed successfully", shows_order=True),
+    ),
+)
+"""By endpoint: what is read of the body, and how the change is answered."""
+
+SAYS_SUCCESS = frozenset(form.path for _, _, form in CHANGES if not form.shows_order)
+"""The paths whose answers have `success`."""

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from app.models.commands import Command, CompensateOrder, CreateOrder, UpdateStatus
 from app.models.order import OrderState, OrderStatus
 from app.models.records import ReceivedCommand
+from app.models.rules import ChangeKind
 from app.wire.fields import Id, Input, OrderDetails, Payment, Status, Text
 
 DEFAULT_REASON = "Cancellation requested"
@@ -72,38 +73,61 @@ def _status_updated(_: ReceivedCommand, order: OrderState) -> dict[str, Any]:
 
 def _cancelled(received: ReceivedCommand, order: OrderState) -> dict[str, Any]:
     """A repeat tells the first reason; an order that was delivered or completed stays so, and the reply says it."""
-    if order.order_status is not OrderStatus.CANCELLED:
-        reason = f"Already in final state: {order.order_status}"
-        return {"order_id": order.order_id, "reason": reason, "status": order.order_status.value}
-    if order.cancel_reason is not None:
-        return {"order_id": order.order_id, "reason": order.cancel_reason}
-    assert isinstance(received.command, CompensateOrder)
-    return {"order_id": order.order_id, "reason": received.command.reason}
+    status, reason = order.order_status, order.cancel_reason
+    if status is not OrderStatus.CANCELLED:
+        return {"order_id": order.order_id, "reason": f"Already in final state: {status}", "status": status.value}
+    if reason is None and isinstance(received.command, CompensateOrder):
+        reason = received.command.reason
+    return {"order_id": order.order_id, "reason": reason}
 
 
 @dataclass(frozen=True, slots=True)
 class CommandType:
     """A command by its name on the wire.
 
-    `success` and `failure` are the types of its replies; `reply` returns the payload of a success, without version and
-    correlation id. `subject` is the field that says what the command is about, `saga_id` if no order exists yet: a
-    failure names it, and a repeat under the same saga finds its order by it.
+    `makes` is the kind of change that this command makes, and no other one. `success` and `failure` are the types of
+    its replies; `reply` returns the payload of a success, without version and correlation id. When a lost reply is made
+    again, the command is not known, only the order. `subject` is the field that says what the command is about,
+    `saga_id` if no order exists yet: a failure names it, and a repeat under the same saga finds its order by it.
     """
 
     name: str
     payload: type[CommandPayload]
+    makes: ChangeKind
     success: str
     failure: str
     reply: Callable[[ReceivedCommand, OrderState], dict[str, Any]]
     subject: Literal["order_id", "saga_id"] = "order_id"
 
 
-_CREATE = CommandType(
-    "create_order", CreateOrderPayload, "order.created", "order.creation_failed", _created, subject="saga_id"
-)
-_UPDATE = CommandType(
-    "update_order_status", UpdateStatusPayload, "order.status_updated", "order.status_update_failed", _status_updated
-)
-_CANCEL = CommandType("cancel_order", CancelOrderPayload, "order.cancelled", "order.cancellation_failed", _cancelled)
-COMMAND_TYPES: Mapping[str, CommandType] = {kind.name: kind for kind in (_CREATE, _UPDATE, _CANCEL)}
+COMMAND_TYPES: Mapping[str, CommandType] = {
+    kind.name: kind
+    for kind in (
+        CommandType(
+            "create_order",
+            CreateOrderPayload,
+            ChangeKind.CREATED,
+            "order.created",
+            "order.creation_failed",
+            _created,
+            subject="saga_id",
+        ),
+        CommandType(
+            "update_order_status",
+            UpdateStatusPayload,
+            ChangeKind.UPDATED,
+            "order.status_updated",
+            "order.status_update_failed",
+            _status_updated,
+        ),
+        CommandType(
+            "cancel_order",
+            CancelOrderPayload,
+            ChangeKind.CANCELLED,
+            "order.cancelled",
+            "order.cancellation_failed",
+            _cancelled,
+        ),
+    )
+}
 """Every command that this service takes, by its type on the wire."""

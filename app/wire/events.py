@@ -10,16 +10,8 @@ from app.wire.encoder import encode
 
 SOURCE = "order-service"
 
-EVENT_TYPES = {
-    ChangeKind.CREATED: "ORDER_CREATED",
-    ChangeKind.UPDATED: "ORDER_UPDATED",
-    ChangeKind.ACCEPTED: "ORDER_ACCEPTED",
-    ChangeKind.CANCELLED: "ORDER_CANCELLED",
-    ChangeKind.ACCEPTANCE_CANCELLED: "ORDER_ACCEPTANCE_CANCELLED",
-    ChangeKind.RUNNER_CLEARED: "ORDER_RUNNER_CLEARED",
-    ChangeKind.COMPLETED: "ORDER_COMPLETED",
-}
-"""The event of each HTTP change. A Kafka change is announced by its reply alone [K7]."""
+EVENT_TYPES = {kind: f"ORDER_{kind.name}" for kind in ChangeKind}
+"""The event of an HTTP change of each kind. A Kafka change is announced by its reply alone [K7]."""
 
 
 def http_event(change: Change, change_id: uuid.UUID, correlation_id: str) -> Event:

@@ -47,25 +47,6 @@ CHANNELS = {
         "Key and value are those of the command, untouched; either may be missing. The headers tell why and whence.",
     ),
 }
-SUMMARIES = {
-    "create_order": "Make an order for a saga; the same saga id again makes no second one",
-    "update_order_status": "Set the status of an order, and of its payment",
-    "cancel_order": "Cancel an order, as a compensation: it ends the saga whatever state the order is in",
-    "order.created": "The order is there",
-    "order.creation_failed": "No order was made",
-    "order.status_updated": "The order has the status",
-    "order.status_update_failed": "The order was not changed",
-    "order.cancelled": "The order is cancelled, or was delivered or completed already",
-    "order.cancellation_failed": "The order is unknown, or the payload cannot be used",
-    "ORDER_CREATED": "An order was made",
-    "ORDER_UPDATED": "Its status was set",
-    "ORDER_ACCEPTED": "A runner took it",
-    "ORDER_CANCELLED": "The customer cancelled it",
-    "ORDER_ACCEPTANCE_CANCELLED": "Its runner gave it back",
-    "ORDER_RUNNER_CLEARED": "It was taken from its runner",
-    "ORDER_COMPLETED": "It is done",
-    DEAD_LETTER: "A command that could not be read",
-}
 
 
 @cache
@@ -114,7 +95,7 @@ def _operations(group: str) -> dict[str, Any]:
         kind.name: {
             "action": "receive",
             "channel": _to_channel(COMMANDS),
-            "summary": SUMMARIES[kind.name],
+            "summary": messages.SUMMARIES[kind.name],
             "messages": [_in_channel(COMMANDS, kind.name)],
             "reply": {
                 "channel": _to_channel(EVENTS),
@@ -145,7 +126,7 @@ def _message(name: str, shape: type[BaseModel]) -> dict[str, Any]:
     headers = {} if is_command else {"headers": ref(messages.RecordHeaders)}
     return {
         "name": name,
-        "summary": SUMMARIES[name],
+        "summary": messages.SUMMARIES[name],
         **headers,
         "payload": ref(shape),
         **_CORRELATION,
@@ -157,7 +138,7 @@ def _message(name: str, shape: type[BaseModel]) -> dict[str, Any]:
 def _letter() -> dict[str, Any]:
     return {
         "name": DEAD_LETTER,
-        "summary": SUMMARIES[DEAD_LETTER],
+        "summary": "A command that could not be read",
         "contentType": "application/octet-stream",
         "headers": ref(messages.DeadLetterHeaders),
         "payload": {"description": "The bytes of the command, whatever they are"},

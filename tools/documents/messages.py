@@ -1,6 +1,7 @@
 """The shapes of the records on Kafka, for the AsyncAPI document. Tests hold real records against them."""
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -13,6 +14,7 @@ from app.models.rules import ChangeKind
 from app.wire.command_types import COMMAND_TYPES
 from app.wire.events import EVENT_TYPES
 from app.wire.fields import Id
+from tools.documents.calls import POSTS
 
 
 def _without_null_defaults(schema: dict[str, Any]) -> None:
@@ -169,14 +171,40 @@ def _reply(record_type: str, payload: type[Shape]) -> type[BaseModel]:
     return _envelope("reply", record_type, _RECORD, payload)
 
 
-COMMANDS = {name: _envelope("command", name, _COMMAND, kind.payload) for name, kind in COMMAND_TYPES.items()}
-_SUCCESSES: dict[str, type[Shape]] = {
-    "create_order": OrderCreated,
-    "update_order_status": OrderStatusUpdated,
-    "cancel_order": OrderCancelled,
+_TOLD: Mapping[str, tuple[type[Shape], str, str, str]] = {
+    "create_order": (
+        OrderCreated,
+        "Make an order for a saga; the same saga id again makes no second one",
+        "The order is there",
+        "No order was made",
+    ),
+    "update_order_status": (
+        OrderStatusUpdated,
+        "Set the status of an order, and of its payment",
+        "The order has the status",
+        "The order was not changed",
+    ),
+    "cancel_order": (
+        OrderCancelled,
+        "Cancel an order, as a compensation: it ends the saga whatever state the order is in",
+        "The order is cancelled, or was delivered or completed already",
+        "The order is unknown, or the payload cannot be used",
+    ),
 }
+"""By command, the shape of its success, and what the document says of the command, its success and its failure."""
+
+_ANNOUNCED = [post.event for post in POSTS.values() if post.event is not None]
+
+COMMANDS = {name: _envelope("command", name, _COMMAND, kind.payload) for name, kind in COMMAND_TYPES.items()}
 _FAILURES: dict[str, type[Failed]] = {"saga_id": CreationFailed, "order_id": CommandFailed}
-SUCCESSES = {kind.success: _reply(kind.success, _SUCCESSES[name]) for name, kind in COMMAND_TYPES.items()}
+SUCCESSES = {kind.success: _reply(kind.success, _TOLD[name][0]) for name, kind in COMMAND_TYPES.items()}
 FAILURES = {kind.failure: _reply(kind.failure, _FAILURES[kind.subject]) for kind in COMMAND_TYPES.values()}
-EVENTS = {EVENT_TYPES[kind]: _event(kind) for kind in EVENT_TYPES}
+EVENTS = {EVENT_TYPES[kind]: _event(kind) for kind, _ in _ANNOUNCED}
 """The shape of each record by its type."""
+
+SUMMARIES = {
+    message: sentence
+    for name, kind in COMMAND_TYPES.items()
+    for message, sentence in zip((name, kind.success, kind.failure), _TOLD[name][1:], strict=True)
+} | {EVENT_TYPES[kind]: sentence for kind, sentence in _ANNOUNCED}
+"""What the document says of each record, by its type."""

@@ -10,10 +10,11 @@ from app.api.routes import DEFAULT_LIMIT, MAX_LIMIT, SCOPES
 from app.models.callers import Scope
 from app.models.order import OrderStatus
 from app.utils.build import VERSION
-from app.wire.answers import SAYS_SUCCESS
+from app.wire.answers import AnswerForm
+from app.wire.bodies import CHANGES, SAYS_SUCCESS, Body
 from app.wire.fields import MAX_ID_LENGTH
 from tools.documents import refusals, schemas
-from tools.documents.calls import POSTS, Post
+from tools.documents.calls import POSTS
 from tools.documents.examples import CUSTOMER, ORDER_ID, RUNNER, example
 from tools.documents.refusals import Sentences
 from tools.documents.shapes import ref, schemas_of
@@ -41,7 +42,6 @@ TAGS = {
     "runners": "Take an order, give it back",
     "health": "Tell that somebody answers",
 }
-MAKES, RUNNERS = ("createOrder", "testCreateOrder"), ("verifyAndAcceptOrder", "cancelAcceptance", "clearRunner")
 
 FAILURES = {
     400: "The request or the order's state does not allow it",
@@ -63,7 +63,7 @@ ID = {"type": "string", "minLength": 1, "maxLength": MAX_ID_LENGTH}
 def document() -> dict[str, Any]:
     """Return the OpenAPI 3.1 document of the order endpoints. It is shared: do not change it."""
     shapes = (schemas.Order, schemas.Page, schemas.Changed, schemas.Cleared, schemas.Done)
-    models: list[type[BaseModel]] = [*(post.body for post in POSTS.values()), *shapes, schemas.Failure, schemas.Healthy]
+    models: list[type[BaseModel]] = [*(body for _, body, _ in CHANGES), *shapes, schemas.Failure, schemas.Healthy]
     return {
         "openapi": "3.1.0",
         "info": {
@@ -73,7 +73,7 @@ def document() -> dict[str, Any]:
         },
         "servers": [{"url": "./", "description": "Where this document is: under a proxy's path prefix too"}],
         "tags": [{"name": name, "description": about} for name, about in TAGS.items()],
-        "paths": {**_gets(), **{f"/{call}": {"post": _post(call, post)} for call, post in POSTS.items()}},
+        "paths": {**_gets(), **{form.path: {"post": _post(body, form)} for _, body, form in CHANGES}},
         "components": {
             "schemas": schemas_of(models),
             "headers": {
@@ -124,7 +124,9 @@ def _read(call: str, summary: str, parameters: list[dict[str, Any]], success: Ma
     return _operation(call, "orders", summary, parameters, {200: success, **failures}, SCOPES["GET"])
 
 
-def _post(call: str, post: Post) -> dict[str, Any]:
+def _post(body: type[Body], form: AnswerForm) -> dict[str, Any]:
+    call = form.path.removeprefix("/")
+    post = POSTS[call]
     key = {
         "name": "Idempotency-Key",
         "in": "header",
@@ -135,10 +137,9 @@ def _post(call: str, post: Post) -> dict[str, Any]:
         "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"},
     }
     success = _response("Success", post.shape, {name: _body(file) for name, file in post.answers.items()})
-    tag = "orders" if call in MAKES else "runners" if call in RUNNERS else "progress"
-    failures = _failures(call, refusals.of_a_post(call, post.body))
-    operation = _operation(call, tag, post.summary, [key], {post.status: success, **failures}, SCOPES["POST"])
-    content = {"application/json": {"schema": ref(post.body), "examples": _examples(post.sent)}}
+    failures = _failures(call, refusals.of_a_post(call, body))
+    operation = _operation(call, post.tag, post.summary, [key], {form.status: success, **failures}, SCOPES["POST"])
+    content = {"application/json": {"schema": ref(body), "examples": _examples(post.sent)}}
     return {**operation, "description": post.about, "requestBody": {"required": True, "content": content}}
 
 
