@@ -58,9 +58,15 @@ class AnswerStore:
             except (DatabaseAway, DatabaseBusy):
                 raise lost from None  # nothing was done now, but the first try may have come through
 
-    def raise_if_in_use(self, key: IdempotencyKey | None, deadline: Deadline) -> None:
-        """Raise KeyInUse where another request holds the key: a statement under the key has just waited too long."""
-        if key is not None and read(self._pool, sql.TRY_CLAIM_KEY, sql.key_values(key), deadline) == [(False,)]:
+    def raise_for_key(self, error: Exception, key: IdempotencyKey | None, deadline: Deadline) -> None:
+        """Raise what a failed statement under the key means for it, if that is why it failed.
+
+        KeyTaken: the key has its answer. KeyInUse: another request holds it, and the statement waited too long.
+        """
+        if isinstance(error, ValuesRefused):
+            if error.constraint == "idempotency_keys_pkey":
+                raise KeyTaken from error
+        elif key is not None and read(self._pool, sql.TRY_CLAIM_KEY, sql.key_values(key), deadline) == [(False,)]:
             raise KeyInUse
 
     def _commit(self, key: IdempotencyKey | None, answer: HttpAnswer, deadline: Deadline, effect: Effect) -> bool:
@@ -75,11 +81,8 @@ class AnswerStore:
                 if not effect(session):
                     session.connection.rollback()
                     return False
-        except ValuesRefused as error:
-            raise_if_taken(error)
-            raise
-        except DatabaseBusy:
-            self.raise_if_in_use(key, deadline)
+        except (ValuesRefused, DatabaseBusy) as error:
+            self.raise_for_key(error, key, deadline)
             raise
         return True
 
@@ -87,9 +90,3 @@ class AnswerStore:
 def waiting(key: IdempotencyKey | None, deadline: Deadline) -> Deadline:
     """Return until when a statement may wait: with a key, time is left to ask whether it waited for the key."""
     return deadline if key is None else deadline.sooner(ASKING_SECONDS)
-
-
-def raise_if_taken(error: ValuesRefused) -> None:
-    """Raise KeyTaken where the error says that the key has its answer."""
-    if error.constraint == "idempotency_keys_pkey":
-        raise KeyTaken from error

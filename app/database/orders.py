@@ -6,7 +6,7 @@ from operator import attrgetter
 from typing import Any
 
 from app.database import orders_sql as sql
-from app.database.answers import MOST_BEHIND_STUCK, AnswerStore, raise_if_taken, waiting
+from app.database.answers import MOST_BEHIND_STUCK, AnswerStore, waiting
 from app.database.answers_sql import CLAIM_KEY, key_values
 from app.database.arrays import as_columns
 from app.database.groups import Groups
@@ -141,11 +141,8 @@ class OrderStore:
             except OutcomeUnknown as lost:
                 if held is None or held.written is None or not self._is_known_to_be_committed(held.written, deadline):
                     raise lost from None
-            except ValuesRefused as error:
-                raise_if_taken(error)
-                raise
-            except DatabaseBusy:
-                self._answers.raise_if_in_use(key, deadline)
+            except (ValuesRefused, DatabaseBusy) as error:
+                self._answers.raise_for_key(error, key, deadline)
                 raise
 
     def _load_all(self, order_ids: Sequence[str], deadline: Deadline) -> Sequence[OrderState | None]:
@@ -191,13 +188,10 @@ class OrderStore:
         statement, values = single_statement(write)
         try:
             rows = self._pool.run(statement, values, until)
-        except ValuesRefused as error:
-            if error.constraint == "orders_pkey":
+        except (ValuesRefused, DatabaseBusy) as error:
+            if isinstance(error, ValuesRefused) and error.constraint == "orders_pkey":
                 return Outcome.DONE  # a new order's id is random: only a first try of this very write can have made it
-            raise_if_taken(error)
-            raise
-        except DatabaseBusy:
-            self._answers.raise_if_in_use(write.key, deadline)
+            self._answers.raise_for_key(error, write.key, deadline)
             raise
         return Outcome.DONE if rows else Outcome.MOVED_ON
 
