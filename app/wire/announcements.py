@@ -13,8 +13,7 @@ from app.models.records import ReceivedCommand
 from app.models.rules import Change, ChangeKind, Refusal
 from app.models.writes import Event
 from app.wire.command_types import COMMAND_TYPES
-from app.wire.encoder import encode
-from app.wire.events import EVENT_TYPES, SOURCE, envelope
+from app.wire.events import http_event
 from app.wire.replies import reply
 
 _COMMANDS = {kind.makes: kind.name for kind in COMMAND_TYPES.values()}
@@ -39,28 +38,12 @@ class HistoryLine:
 def announcement(line: HistoryLine, order: OrderState) -> Event:
     """Return the event of the change. Raises ValueError for a kind of change that its door does not make."""
     kind = ChangeKind(line.kind)
-    return _of_command(line, kind, order) if line.door == "kafka" else _of_http(line, kind, order)
-
-
-def _of_command(line: HistoryLine, kind: ChangeKind, order: OrderState) -> Event:
+    if line.door != "kafka":
+        change = Change(kind, None, order, line.runner_id)
+        return http_event(change, line.change_id, line.correlation_id, line.version, line.created_at)
     if kind not in _COMMANDS:
         raise ValueError(f"no command makes a change of the kind {kind}")
     after = replace(order, order_status=OrderStatus(line.to_status), version=line.version)
     received = ReceivedCommand(_COMMANDS[kind], line.correlation_id, _NOT_KEPT, line.order_id, order.saga_id)
     again = reply(received, Change(kind, None, after, line.runner_id), line.change_id, line.created_at)
     return Event(again.type, again.payload)
-
-
-def _of_http(line: HistoryLine, kind: ChangeKind, order: OrderState) -> Event:
-    event_type = EVENT_TYPES[kind]
-    payload = {
-        "customerId": order.cust_id,
-        "runnerId": line.runner_id,
-        "orderId": line.order_id,
-        "status": kind.value,
-        "event": encode(order.to_wire()).decode(),
-        "source": SOURCE,
-        "correlation_id": line.correlation_id,
-        "version": line.version,
-    }
-    return Event(event_type, envelope(event_type, line.change_id, line.correlation_id, line.created_at, payload))

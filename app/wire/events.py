@@ -14,8 +14,13 @@ EVENT_TYPES = {kind: f"ORDER_{kind.name}" for kind in ChangeKind}
 """The event of an HTTP change of each kind. A Kafka change is announced by its reply alone [K7]."""
 
 
-def http_event(change: Change, change_id: uuid.UUID, correlation_id: str) -> Event:
-    """Return the event of an HTTP change, NO_EVENT where it is not announced [H7]."""
+def http_event(
+    change: Change, change_id: uuid.UUID, correlation_id: str, version: int = 0, time: datetime | None = None
+) -> Event:
+    """Return the event of an HTTP change, NO_EVENT where it is not announced [H7].
+
+    `version` and `time` of the change where the order may have moved on since: when it is announced again.
+    """
     if not change.announce:
         return NO_EVENT
     order = change.order
@@ -27,10 +32,10 @@ def http_event(change: Change, change_id: uuid.UUID, correlation_id: str) -> Eve
         "event": encode(order.to_wire()).decode(),
         "correlation_id": correlation_id,
         "source": SOURCE,
-        "version": order.version,
+        "version": version or order.version,
     }
     event_type = EVENT_TYPES[change.kind]
-    return Event(event_type, envelope(event_type, change_id, correlation_id, order.updated_at, payload))
+    return Event(event_type, envelope(event_type, change_id, correlation_id, time or order.updated_at, payload))
 
 
 def envelope(
