@@ -11,15 +11,14 @@ from typing import Any
 
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.errors import CorruptRecordError, KafkaError, UnknownTopicOrPartitionError, UnsupportedCodecError, for_code
-from kafka.protocol.consumer import OffsetSpec
 
 from app.config.config import Settings
 from app.kafka import clients
 from app.kafka.quirks.connections import cluster_of
+from app.kafka.topics import NO_LEADER, Bounds, bounds, committed_offsets, topic_id_of
 
 ASK_MS = 3_000
 PEEK_MS = 1_000
-NO_LEADER = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +41,6 @@ class TopicView:
     def leaderless(self) -> Sequence[int]:
         """The partitions that cannot be written to or read."""
         return sorted(partition for partition, leader in self.leaders.items() if leader == NO_LEADER)
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """`begin`: the first offset in a log; `committed`: where it ends for readers of committed records; `end`: where it
-    ends, which is later while a transaction is open."""
-
-    begin: int
-    committed: int
-    end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +80,7 @@ class KafkaView:
         except KafkaError:
             self.close()  # the broker that it spoke to is gone: another one may answer
             described = self._client().describe_topics(list(names))
-        return {topic["name"]: _topic(topic) for topic in described}
+        return {topic["name"]: topic_view(topic) for topic in described}
 
     def prove_secrets(self) -> None:
         """Go on with a new client, which reads the files with secrets. Blocks up to some seconds.
@@ -111,23 +100,13 @@ class KafkaView:
         found: dict[int, Bounds] = {}
         for leader in sorted(set(topic.leaders.values()) - {NO_LEADER}):
             led = [partition for partition, led_by in topic.leaders.items() if led_by == leader]
-            places = [TopicPartition(name, partition) for partition in led]
             with suppress(KafkaError):
-                begins = offsets(self._client(), places, OffsetSpec.EARLIEST, ASK_MS)
-                ends = offsets(self._client(), places, OffsetSpec.LATEST, ASK_MS)
-                # Last: what came meanwhile is no transaction.
-                committed = offsets(self._client(), places, OffsetSpec.LATEST, ASK_MS, isolation="read_committed")
-                found |= {
-                    place.partition: Bounds(begins[place], committed[place], max(ends[place], committed[place]))
-                    for place in places
-                }
+                found |= bounds(self._client(), name, led, ASK_MS)
         return found
 
     def committed(self, name: str, partitions: Iterable[int]) -> dict[int, int]:
         """Return the group's committed offsets, where there are any."""
-        group, places = self._settings.group_id, [TopicPartition(name, partition) for partition in partitions]
-        found = self._client().list_group_offsets({group: places}).get(group, {})
-        return {place.partition: known.offset for place, known in found.items() if known.offset >= 0}
+        return committed_offsets(self._client(), self._settings.group_id, name, partitions)
 
     def members(self, name: str) -> list[Member]:
         group = self._settings.group_id
@@ -166,20 +145,9 @@ class KafkaView:
         return self._admin
 
 
-def offsets(
-    admin: KafkaAdminClient,
-    places: Iterable[TopicPartition],
-    spec: OffsetSpec,
-    timeout_ms: int,
-    isolation: str = "read_uncommitted",
-) -> dict[TopicPartition, int]:
-    """Return where these partitions begin, or end. Blocks up to `timeout_ms` per leader; raises KafkaError."""
-    found = admin.list_partition_offsets(dict.fromkeys(places, spec), isolation_level=isolation, timeout_ms=timeout_ms)
-    return {place: known.offset for place, known in found.items()}
-
-
-def _topic(described: Mapping[str, Any]) -> TopicView:
-    topic_id = uuid.UUID(str(described.get("topic_id") or uuid.UUID(int=0)))
+def topic_view(described: Mapping[str, Any]) -> TopicView:
+    """Return what the broker has described."""
+    topic_id = topic_id_of(described)
     if described["error_code"]:
         return TopicView(topic_id, {}, error=for_code(described["error_code"]).__name__)
     partitions = described["partitions"]

@@ -13,10 +13,10 @@ from kafka.protocol.consumer import FetchRequest, IsolationLevel
 from app.kafka.command_ports import PartitionAway
 from app.kafka.quirks.connections import answer_of, metadata_of
 from app.kafka.quirks.records import records_in
+from app.kafka.topics import NO_LEADER
 from app.models.records import Checkpoint
 
 LOOK_MS = 2_000
-NO_LEADER = -1
 ONE_BATCH = 1  # bytes: the broker sends the whole first batch however little is asked for
 LAST_VERSION_BY_NAME = 12  # of Fetch: later ones name topics by their ids
 NO_SESSION = {"session_id": 0, "session_epoch": -1}

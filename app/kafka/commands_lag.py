@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from kafka.errors import KafkaError
 
-from app.kafka.broker_view import Bounds, KafkaView, TopicView
+from app.kafka.broker_view import KafkaView, TopicView
+from app.kafka.topics import Bounds
 from app.models.records import is_other_topic
 
 PEEKS = 3  # partitions that are read in one look
@@ -95,12 +96,12 @@ class CommandsLag:
         if self._nothing_until.get(partition, 0) > end:
             del self._nothing_until[partition]
         first = max(first, self._nothing_until.get(partition, 0))
-        if first < bounds.committed and self._peeks and self._before.get(partition) == (first, end):
+        if first < bounds.readable and self._peeks and self._before.get(partition) == (first, end):
             self._peeks -= 1
-            first = self._peek(partition, first, bounds.committed)
+            first = self._peek(partition, first, bounds.readable)
         self._before[partition] = first, end
         seconds = self._ends.setdefault(partition, Ends()).look(first, end)
-        held = bounds.committed <= first < end
+        held = bounds.readable <= first < end
         return PartitionLag(first if first < end else None, max(end - first, 0), seconds, held)
 
     def _peek(self, partition: int, first: int, end: int) -> int:

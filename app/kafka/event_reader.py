@@ -20,6 +20,7 @@ from kafka.protocol.consumer import OffsetForLeaderEpochRequest
 from app.config.config import Settings
 from app.kafka import clients
 from app.kafka.quirks.connections import ask, metadata_of
+from app.kafka.topics import NO_LEADER
 from app.models.outgoing import LogEnd, Portion
 from app.models.records import LogPosition
 
@@ -78,7 +79,7 @@ class EventReader:
             leader = self._cluster.leader_for_partition(self._place(partition))
             if leader is None:  # not heard of yet
                 self._cluster.request_update()
-            elif leader < 0:
+            elif leader == NO_LEADER:
                 found[partition] = "has no leader"
             else:
                 by_leader[leader].append(partition)

@@ -14,20 +14,20 @@ from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError, TopicAuthorizationFailedError
-from kafka.protocol.consumer import OffsetSpec
 
 from app.config.config import Settings
 from app.kafka import clients, event_topic
-from app.kafka.broker_view import offsets
+from app.kafka.broker_view import TopicView, topic_view
 from app.kafka.event_reader import event_ids_of
 from app.kafka.quirks.connections import cluster_of
 from app.kafka.relay_ports import RecordRefused, SendFailed
 from app.kafka.security import ClientRefused, name_of
-from app.kafka.topics import described_topic, holds_only_younger
+from app.kafka.topics import Bounds, bounds, committed_offsets, described_topic, holds_only_younger
 from app.models.operator_errors import KafkaUnusable, NotPossible
 from app.models.outgoing import Outgoing
 from app.models.records import Record
 from app.utils.deadline import Deadline
+from app.utils.text import listed
 
 REQUEST_MS = 5_000
 ACKNOWLEDGE_SECONDS = 8.0
@@ -37,14 +37,10 @@ READ_SECONDS = 10.0  # without a record
 
 
 @dataclass(frozen=True, slots=True)
-class Partition:
-    """`begin`: the first offset in the log; `end`: the next one; `committed`: the group's, None before the first;
-    `readable`: the end for readers of committed records, below `end` while a transaction is open."""
+class Partition(Bounds):
+    """A partition's log, and `committed`: the group's offset, None before the first."""
 
-    begin: int
-    end: int
     committed: int | None
-    readable: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,21 +66,17 @@ class Place:
 
 def commands_topic(settings: Settings) -> Topic:
     """Return how far the commands topic and our group are."""
-    name, group = settings.commands_topic, settings.group_id
+    name = settings.commands_topic
     with _admin(settings) as admin:
         cluster = cluster_of(admin).get("cluster_id") or ""
-        described = _describe(admin, settings, name)
-        places = sorted(TopicPartition(name, partition["partition_index"]) for partition in described["partitions"])
-        begins = offsets(admin, places, OffsetSpec.EARLIEST, REQUEST_MS)
-        ends = offsets(admin, places, OffsetSpec.LATEST, REQUEST_MS)
-        readable = offsets(admin, places, OffsetSpec.LATEST, REQUEST_MS, isolation="read_committed")
-        found = admin.list_group_offsets({group: places}).get(group, {})
-    committed = {place: known.offset for place, known in found.items() if known.offset >= 0}
+        topic = _describe(admin, settings, name)
+        _require_leaders(topic, name)
+        logs = bounds(admin, name, topic.leaders, REQUEST_MS)
+        committed = committed_offsets(admin, settings.group_id, name, logs)
     partitions = {
-        place.partition: Partition(begins[place], ends[place], committed.get(place), readable[place])
-        for place in places
+        number: Partition(log.begin, log.readable, log.end, committed.get(number)) for number, log in logs.items()
     }
-    return Topic(uuid.UUID(str(described.get("topic_id") or uuid.UUID(int=0))), partitions, cluster)
+    return Topic(topic.id, partitions, cluster)
 
 
 def cluster_id(settings: Settings) -> str:
@@ -112,6 +104,8 @@ def records(settings: Settings, topic: str, partition: int, begin: int, end: int
 def event_ids(settings: Settings, topic: str, since: datetime) -> Iterator[Sequence[uuid.UUID]]:
     """Yield our event ids on the topic since then, up to its end as of now. Raises NotPossible, too, if retention
     has deleted records since then."""
+    with _admin(settings) as admin:
+        _require_leaders(_describe(admin, settings, topic), topic)
     try:
         with closing(clients.reader(settings)) as reader:
             ends = _seek(reader, topic, since)
@@ -177,8 +171,6 @@ def _read(reader: KafkaConsumer, ends: Mapping[TopicPartition, int], stuck: str)
 def _seek(reader: KafkaConsumer, topic: str, since: datetime) -> dict[TopicPartition, int]:
     """Go to the first records since then; return where each partition ends."""
     places = [TopicPartition(topic, partition) for partition in sorted(reader.partitions_for_topic(topic) or ())]
-    if not places:
-        raise KafkaUnusable(f"There is no topic {topic}.")
     begins = reader.beginning_offsets(places, timeout_ms=REQUEST_MS)
     ends: dict[TopicPartition, int] = reader.end_offsets(places, timeout_ms=REQUEST_MS)
     at = reader.offsets_for_times(dict.fromkeys(places, int(since.timestamp() * 1000)), timeout_ms=REQUEST_MS)
@@ -211,8 +203,14 @@ def _answering(settings: Settings) -> Iterator[None]:
         raise KafkaUnusable(f"The broker at {servers} does not answer (KAFKA_BOOTSTRAP_SERVERS, {reason}).") from None
 
 
-def _describe(admin: KafkaAdminClient, settings: Settings, topic: str) -> Mapping[str, Any]:
+def _describe(admin: KafkaAdminClient, settings: Settings, topic: str) -> TopicView:
     described = described_topic(admin, topic)
     if described is None:
         raise KafkaUnusable(f"There is no topic {topic} at {', '.join(settings.bootstrap_servers)}.")
-    return described
+    return topic_view(described)
+
+
+def _require_leaders(topic: TopicView, name: str) -> None:
+    if topic.leaderless:
+        places = listed(f"{name}/{number}" for number in topic.leaderless)
+        raise KafkaUnusable(f"Kafka has no leader for {places}, so nothing is known of the log.")

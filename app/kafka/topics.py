@@ -1,11 +1,12 @@
-"""The topics: those that are missing are created, and a broker is asked for their settings and age.
+"""The topics: those that are missing are created, and a broker is asked for their settings, age and offsets.
 
-Each function opens its own admin client, blocks for some seconds at the longest and raises KafkaError.
+Each function blocks for some seconds at the longest and raises KafkaError.
 """
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +21,7 @@ from app.kafka.quirks.connections import cluster_of
 from app.models.records import NO_ID
 
 CLUSTERS_DEFAULT = -1
+NO_LEADER = -1
 YOUNGER_MS = 3_000
 
 
@@ -29,6 +31,16 @@ class TopicsMissing(Exception):
 
 class SettingsNotTold(KafkaError):
     """The broker told no settings of a topic: without the right DESCRIBE_CONFIGS the answer is empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """`begin`: the first offset in a log; `readable`: where it ends for readers of committed records; `end`: where it
+    ends, which is later while a transaction is open."""
+
+    begin: int
+    readable: int
+    end: int
 
 
 def accept_any(cluster_id: str | None) -> None:
@@ -46,7 +58,7 @@ def ensure_topic(settings: Settings, topic: str, require: Callable[[str | None],
         if topic not in admin.list_topics():
             _create(admin, topic, settings)
         (described,) = admin.describe_topics([topic])
-        return uuid.UUID(str(described.get("topic_id") or NO_ID))
+        return topic_id_of(described)
 
 
 def retention_seconds(settings: Settings, topic: str) -> float | None:
@@ -81,17 +93,48 @@ def holds_only_younger(settings: Settings, topic: str, since: datetime) -> bool:
             return True
         places = [TopicPartition(topic, partition["partition_index"]) for partition in described["partitions"]]
         since_ms = int(since.timestamp() * 1000)
-        ends, younger = (
-            admin.list_partition_offsets(dict.fromkeys(places, spec), timeout_ms=YOUNGER_MS)
-            for spec in (OffsetSpec.LATEST, since_ms)
-        )
-    return all(ends[place].offset == 0 or (place in younger and younger[place].offset == 0) for place in places)
+        ends, younger = (_offsets(admin, places, spec, YOUNGER_MS) for spec in (OffsetSpec.LATEST, since_ms))
+    return all(ends[number] == 0 or younger.get(number) == 0 for number in ends)
 
 
 def described_topic(admin: KafkaAdminClient, topic: str) -> Mapping[str, Any] | None:
     """Return what the broker says of a topic, None where there is none. A question about one topic may create it, so
     all are asked for."""
     return next((described for described in admin.describe_topics() if described["name"] == topic), None)
+
+
+def topic_id_of(described: Mapping[str, Any]) -> uuid.UUID:
+    """Return the id of a topic that the broker has described."""
+    return uuid.UUID(str(described.get("topic_id") or NO_ID))
+
+
+def bounds(admin: KafkaAdminClient, topic: str, partitions: Iterable[int], ask_ms: int) -> dict[int, Bounds]:
+    """Return the bounds of these partitions' logs. Blocks up to three times `ask_ms` per leader, and as long for a
+    partition without one."""
+    places = [TopicPartition(topic, partition) for partition in partitions]
+    begins = _offsets(admin, places, OffsetSpec.EARLIEST, ask_ms)
+    ends = _offsets(admin, places, OffsetSpec.LATEST, ask_ms)
+    # Last: what came meanwhile is no transaction.
+    readable = _offsets(admin, places, OffsetSpec.LATEST, ask_ms, isolation="read_committed")
+    return {each: Bounds(begins[each], readable[each], max(ends[each], readable[each])) for each in sorted(begins)}
+
+
+def committed_offsets(admin: KafkaAdminClient, group: str, topic: str, partitions: Iterable[int]) -> dict[int, int]:
+    """Return the group's offsets, where there are any."""
+    places = [TopicPartition(topic, partition) for partition in partitions]
+    found = admin.list_group_offsets({group: places}).get(group, {})
+    return {place.partition: known.offset for place, known in found.items() if known.offset >= 0}
+
+
+def _offsets(
+    admin: KafkaAdminClient,
+    places: Iterable[TopicPartition],
+    spec: OffsetSpec | int,
+    ask_ms: int,
+    isolation: str = "read_uncommitted",
+) -> dict[int, int]:
+    found = admin.list_partition_offsets(dict.fromkeys(places, spec), isolation_level=isolation, timeout_ms=ask_ms)
+    return {place.partition: known.offset for place, known in found.items()}
 
 
 def _configs(settings: Settings, topic: str, names: list[str]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from uuid import uuid4
 
 import pytest
@@ -13,6 +14,7 @@ from app.config.config import Settings
 from app.kafka.event_reader import EventReader
 from app.models.outgoing import LogEnd, Outgoing
 from tests.harness.cluster import Cluster
+from tests.harness.terminal import Terminal
 from tests.harness.waiting import until
 from tests.harness.world import Wire, World, details, wait_for
 
@@ -153,3 +155,17 @@ def test_a_partition_without_a_leader_holds_up_no_event_of_another(three: Cluste
     for order_id in orders:
         assert [version for key, version in versions if key == order_id] == [1, 2, 3]
     wait_for(lambda: not lone.alarm(f"events_partition_{gone[0]}"), "the end of the alarm", 40)
+
+
+def test_an_operator_is_told_which_partition_has_no_leader(three: Cluster, lone: World) -> None:
+    lone.environment["KAFKA_COMMANDS_TOPIC"] = commands = f"t-{uuid4().hex}"
+    three.create_topic(commands, replication=1)
+    three.leader(commands, 0).kill()
+    for topic, command in ((commands, ("offsets", "show")), (lone.events, ("outbox", "find-lost"))):
+        gone = until(partial(without_leader, three, topic), "a partition without a leader")
+        sentence = f"Kafka has no leader for {', '.join(gone)}, so nothing is known of the log."
+        assert Terminal(lone).refusal(*command) == sentence
+
+
+def without_leader(cluster: Cluster, topic: str) -> list[str]:
+    return [f"{topic}/{number}" for number, it in sorted(cluster.partitions(topic).items()) if it.leader is None]
