@@ -61,7 +61,10 @@ def find_lost(operator: Operator, *, hours: int = 24, http_created: bool = False
 
 
 def announce_again(operator: Operator) -> int:
-    """Put the lost events into the outbox again, behind what waits; return how many. Commits PORTION at a time."""
+    """Put the lost events into the outbox again, behind what waits; return how many. Commits PORTION at a time.
+
+    Raises NotPossible if the history has a change that nothing makes.
+    """
     total, count = 0, PORTION
     while count == PORTION:
         with operator.change("announce-again", SECONDS) as change:
@@ -95,7 +98,11 @@ def _announce(connection: Connection) -> int:
     rows = connection.execute(_oldest_lost()).all()
     for row in rows:
         line = HistoryLine(*row[:width])
-        event = announcement(line, to_state(row[width:]))
+        try:
+            event = announcement(line, to_state(row[width:]))
+        except ValueError as error:
+            change = f"version {line.version} of order {line.order_id}"
+            raise NotPossible(f"Nothing makes such a change as {change}, so its event is lost: {error}.") from None
         waiting = {"event_id": line.change_id, "aggregateid": line.order_id, "type": event.type}
         waiting |= {"correlation_id": line.correlation_id, "version": line.version, "payload": event.payload}
         connection.execute(insert(outbox).values(waiting))

@@ -36,7 +36,7 @@ class HistoryLine:
 
 
 def announcement(line: HistoryLine, order: OrderState) -> Event:
-    """Return the event of the change. Raises ValueError for a kind of change that its door does not make."""
+    """Return the event of the change. Raises ValueError for a kind of change, or a status, that there is not."""
     kind = ChangeKind(line.kind)
     if line.door != "kafka":
         change = Change(kind, None, order, line.runner_id)

@@ -4,6 +4,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from tests.harness.terminal import Terminal
 from tests.harness.world import Row, World, a_cancel, an_update, details
 
@@ -78,3 +80,24 @@ def test_the_order_of_an_http_event_is_the_one_that_there_is_now(running: World,
     again = [row for row in world.replies() if row["payload"]["version"] == 1][-1]
     order = json.loads(again["payload"]["event"])
     assert (again["payload"]["status"], order["orderStatus"], order["version"]) == ("created", "CANCELLED", 3)
+
+
+@pytest.mark.parametrize(
+    ("odd", "why"),
+    [
+        ("kind = 'eaten'", "'eaten' is not a valid ChangeKind"),
+        ("kind = 'accepted'", "no command makes a change of the kind accepted"),
+        ("to_status = 'GONE'", "'GONE' is not a valid OrderStatus"),
+    ],
+)
+def test_a_change_that_nothing_makes_is_refused_in_one_sentence(
+    running: World, terminal: Make, odd: str, why: str
+) -> None:
+    order_id = running.create()
+    running.settle()
+    running.stop()
+    running.query("INSERT INTO lost_events SELECT change_id, order_id, version FROM order_changes")
+    running.query(f"UPDATE order_changes SET {odd}")
+    sentence = f"Nothing makes such a change as version 1 of order {order_id}, so its event is lost: {why}."
+    assert terminal(running).refusal("outbox", "announce-again", "--yes") == sentence
+    assert (running.count("outbox"), running.count("lost_events", "announced_at IS NULL")) == (0, 1)
