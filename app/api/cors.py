@@ -2,15 +2,10 @@
 
 from collections.abc import Collection
 
-ALLOWED_METHODS = "GET, POST"
-ALLOWED_HEADERS = "Authorization, Content-Type, Idempotency-Key, X-Correlation-ID"
-EXPOSED_HEADERS = "X-Correlation-ID, Retry-After"
-PREFLIGHT_SECONDS = "600"
-
 _FOR_PREFLIGHTS = (
-    ("Access-Control-Allow-Methods", ALLOWED_METHODS),
-    ("Access-Control-Allow-Headers", ALLOWED_HEADERS),
-    ("Access-Control-Max-Age", PREFLIGHT_SECONDS),
+    ("Access-Control-Allow-Methods", "GET, POST"),
+    ("Access-Control-Allow-Headers", "Authorization, Content-Type, Idempotency-Key, X-Correlation-ID"),
+    ("Access-Control-Max-Age", "600"),
 )
 
 
@@ -20,6 +15,6 @@ def headers(method: str, origin: str | None, allowed_origins: Collection[str]) -
         return []
     return [
         ("Access-Control-Allow-Origin", origin),
-        ("Access-Control-Expose-Headers", EXPOSED_HEADERS),
+        ("Access-Control-Expose-Headers", "X-Correlation-ID, Retry-After"),
         *(_FOR_PREFLIGHTS if method == "OPTIONS" else ()),
     ]

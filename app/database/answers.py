@@ -33,19 +33,15 @@ class AnswerStore:
         ((body_hash, status, body),) = rows
         return bytes(body_hash), HttpAnswer(status, bytes(body))
 
-    def keep(self, key: IdempotencyKey, answer: HttpAnswer, deadline: Deadline) -> None:
-        """Commit an answer. Raises KeyTaken and KeyInUse too."""
-        self.keep_with(key, answer, deadline, lambda _: True)
-
-    def keep_with(
+    def keep(
         self,
         key: IdempotencyKey | None,
         answer: HttpAnswer,
         deadline: Deadline,
-        effect: Effect,
+        effect: Effect = lambda _: True,
         is_done: Callable[[], bool] = lambda: False,
     ) -> bool:
-        """Commit an effect, and the answer where there is a key; false where there was nothing to do.
+        """Commit the answer where there is a key, and an effect; false where there was nothing to do.
 
         When the connection dies, `is_done` tells whether the commit came through; where it did not, the transaction
         is tried once more. Raises KeyTaken and KeyInUse too.

@@ -104,7 +104,7 @@ class RefusedAccepts:
             return True
 
         with self._turns.take(order_id, waiting(key, deadline), DatabaseBusy("The order is busy")):
-            self._answers.keep_with(key, answer, deadline, remember)
+            self._answers.keep(key, answer, deadline, remember)
 
     def use_up(
         self, order_id: str, call_id: uuid.UUID, key: IdempotencyKey | None, answer: HttpAnswer, deadline: Deadline
@@ -125,7 +125,7 @@ class RefusedAccepts:
             return bool(read(self._pool, FIND_USE, mark, deadline))
 
         with self._turns.take(order_id, waiting(key, deadline), DatabaseBusy("The order is busy")):
-            if not self._answers.keep_with(key, answer, deadline, use, is_used):
+            if not self._answers.keep(key, answer, deadline, use, is_used):
                 return Outcome.MOVED_ON
             if key is None:
                 with contextlib.suppress(DatabaseError):

@@ -17,7 +17,6 @@ from app.models.records import Checkpoint, StoredOffset, TakeOver, is_other_topi
 from app.utils.alarms import Alarms
 
 LOOKS_BACK = 3  # checkpoints that are compared each time: the newest may be of the new log already
-DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,7 @@ class LogCheck:
         self._log = commands
         self._offsets = offsets
         self._alarms = alarms
-        self._identity_ms = identity_days * DAY_MS
+        self._identity_ms = identity_days * 86_400_000
 
     def find(self, partition: int, topic_id: uuid.UUID) -> GoOn | Halt:
         """Return where to go on; store the offset and ring an alarm if that is not the stored one."""

@@ -15,8 +15,6 @@ from app.operations.transaction import transaction
 from app.utils.alarms import ACKNOWLEDGED, ENDS_BY_ITSELF, EXPIRED, NOBODY
 from app.utils.limits import ALARM_LEASE_SECONDS
 
-BY_PERSON = "when a person acknowledges it"
-
 
 @dataclass(frozen=True, slots=True)
 class ListedAlarm:
@@ -98,7 +96,7 @@ def _listed(row: Row[Any], before: ListedAlarm | None, *, ended: bool) -> Listed
         last_at=row.last_at,
         count=row._mapping["count"] + (earlier.count if earlier else 0),
         holders=[*earlier.holders, *holders] if earlier else holders,
-        ends=BY_PERSON if row.holder == NOBODY else ENDS_BY_ITSELF,
+        ends="when a person acknowledges it" if row.holder == NOBODY else ENDS_BY_ITSELF,
         ended_at=row.ended_at or (row.last_at if ended else None),
         ending=row.ending or (EXPIRED if ended else None),
     )

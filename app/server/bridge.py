@@ -32,7 +32,6 @@ REFUSED_LINE_SECONDS = 10.0
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
 _EVERY_ANSWER = "".join(f"{name}: {value}\r\n" for name, value in EVERY_ANSWER)
-_NO_BODY = (204, 304)
 _OPTIONS_ASTERISK_RESPONSE = Response(200, b"", headers=(("Allow", "GET, HEAD, OPTIONS, POST"),))
 
 
@@ -214,7 +213,7 @@ class Bridge:
     ) -> bool:
         """Send Flask's response as the client takes it; return whether the connection can take another request."""
         head = self._head(status, fields, None, None, incoming.version, keeps=keeps)
-        rest = iter(() if _is_bare(incoming, status) else body)
+        rest = iter(() if incoming.method == "HEAD" or status in (204, 304) else body)
         piece: bytes | None = next(rest, b"")
         try:
             while piece is not None:
@@ -226,7 +225,7 @@ class Bridge:
             _cut(connection, "failure")
             return False
         finally:
-            _close(body)
+            getattr(body, "close", lambda: None)()
         return keeps
 
     def _head(
@@ -281,16 +280,6 @@ def _body_of(incoming: Incoming) -> bytes:
         refusal = refusal_of_head(incoming.values) if length <= MAX_BYTES else None
         raise incoming.refusal or refusal or too_large()
     return incoming.body
-
-
-def _is_bare(incoming: Incoming, status: int) -> bool:
-    return incoming.method == "HEAD" or status in _NO_BODY
-
-
-def _close(body: Iterable[bytes]) -> None:
-    close = getattr(body, "close", None)
-    if close is not None:
-        close()
 
 
 def _text(raw: bytes) -> str:

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -17,19 +16,13 @@ from tests.harness.found import await_quiet, query, read_topic
 from tests.harness.load import GIVEN_UP, ORDER_DETAILS, PATHS, Connection
 from tests.harness.service import CHECKOUT, Instance
 from tests.harness.stack import Stack
+from tests.harness.waiting import until
 from tools.stack.record import is_alive
 
 NEW_ORDER = {"customer_id": "c", "order_details": ORDER_DETAILS}
 ANSWER_SECONDS = 4.0
+SOON = 20.0
 IMPORT_RUN = "import threading, run; print([thread.name for thread in threading.enumerate()])"
-
-
-def until(holds: Callable[[], bool], seconds: float = 20.0) -> None:
-    """Block until it holds."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
 
 
 def create(instance: Instance) -> tuple[int, dict[str, object], float]:
@@ -48,7 +41,7 @@ def event_types(stack: Stack) -> list[str]:
 def test_sigterm_under_load_answers_every_accepted_request_and_ends_by_itself(stack: Stack) -> None:
     instance, load = stack.start(1)[0], Load()
     with load.running(stack, seed=3, wishes=80, commands=60):
-        until(lambda: len(load.history.operations) > 150)
+        until(lambda: len(load.history.operations) > 150, "requests", SOON)
         started = time.monotonic()
         code = instance.terminate()
         took = time.monotonic() - started
@@ -76,7 +69,7 @@ def test_a_start_without_database_and_broker_answers_and_heals_without_a_restart
     finally:
         stack.postgres.start()
         stack.broker.start()
-    until(lambda: instance.get("/readyz")[0] == 200)
+    until(lambda: instance.get("/readyz")[0] == 200, "readiness", SOON)
     assert create(instance)[0] == 201
     await_quiet(stack, 20)
     assert event_types(stack) == ["ORDER_CREATED"]
@@ -97,8 +90,8 @@ def test_roles_split_the_work_between_two_processes(stack: Stack) -> None:
 def test_four_workers_start_together_on_an_empty_database(stack: Stack) -> None:
     [instance] = stack.start(1, WEB_CONCURRENCY="4")
     log = instance.log_text
-    until(lambda: log().count("starting Settings(") == 4)
-    until(lambda: all(instance.get("/readyz")[0] == 200 for _ in range(12)))
+    until(lambda: log().count("starting Settings(") == 4, "four workers", SOON)
+    until(lambda: all(instance.get("/readyz")[0] == 200 for _ in range(12)), "readiness", SOON)
     assert {create(instance)[0] for _ in range(12)} == {201}
     await_quiet(stack, 20)
     assert event_types(stack) == ["ORDER_CREATED"] * 12
@@ -137,7 +130,7 @@ def test_every_request_is_answered_within_4_s_while_postgresql_is_frozen(stack: 
         stack.postgres.thaw()
     assert {status for status, _ in answers} == {503}
     assert max(seconds for _, seconds in answers) < ANSWER_SECONDS
-    until(lambda: create(instance)[0] == 201)
+    until(lambda: create(instance)[0] == 201, "a change that is made", SOON)
 
 
 @pytest.mark.parametrize(
@@ -191,7 +184,7 @@ def test_a_worker_whose_master_was_killed_ends_and_lets_others_lead(stack: Stack
     [instance] = stack.start(1)
     master, *workers = instance.processes()
     master.kill()
-    until(lambda: not any(is_alive(worker) for worker in workers), 30)
+    until(lambda: not any(is_alive(worker) for worker in workers), "the end of the workers", 30.0)
     assert re.search(r"kafka_service.* stopped$", instance.log_text(), re.MULTILINE)
     [other] = stack.start(1)
     assert create(other)[0] == 201
@@ -205,4 +198,4 @@ def test_kill_9_of_an_instance_leaves_no_process_and_no_session_behind(stack: St
     instance.kill()
     assert not any(map(is_alive, tree))
     sessions = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-    until(lambda: query(stack.database_url, sessions) == [(0,)])
+    until(lambda: query(stack.database_url, sessions) == [(0,)], "the end of the sessions", SOON)

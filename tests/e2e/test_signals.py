@@ -6,8 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,18 +15,12 @@ import pytest
 
 from tests.harness.found import query
 from tests.harness.service import CHECKOUT, Instance
+from tests.harness.waiting import until
 from tools.stack.ports import free_port
 
 NOWHERE = "127.0.0.1:1"
+SOON = 40.0
 PARTS = ("app", "migrations", "run.py", "gunicorn.conf.py")
-
-
-def until(holds: Callable[[], bool], seconds: float = 40.0) -> None:
-    """Block until it holds."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
 
 
 class Checkout(Instance):
@@ -80,12 +73,13 @@ def test_a_bad_line_in_the_env_file_changes_nothing_at_sighup_and_nothing_afterw
     before = checkout.workers()
     checkout.write_env(RELAY_BATCH="lots")
     checkout.hang_up()
-    until(lambda: checkout.says("SIGHUP changes nothing: The service cannot start: RELAY_BATCH must "))
+    refusal = "SIGHUP changes nothing: The service cannot start: RELAY_BATCH must "
+    until(lambda: checkout.says(refusal), "the refusal", SOON)
     assert checkout.workers() == before
     [worker] = before
     os.kill(worker, signal.SIGKILL)  # its successor has the settings that the service runs with
-    until(lambda: checkout.workers() not in (before, set()) and checkout.get("/health")[0] == 200)
-    until(lambda: checkout.says("relay_batch=500"))
+    until(lambda: checkout.workers() not in (before, set()) and checkout.get("/health")[0] == 200, "new workers", SOON)
+    until(lambda: checkout.says("relay_batch=500"), "the new setting", SOON)
 
 
 def test_sighup_reads_the_env_file_anew_and_a_port_that_is_taken_changes_nothing(checkout: Checkout) -> None:
@@ -93,20 +87,20 @@ def test_sighup_reads_the_env_file_anew_and_a_port_that_is_taken_changes_nothing
     with socket.create_server(("127.0.0.1", 0)) as taken:
         checkout.write_env(PORT=taken.getsockname()[1])
         checkout.hang_up()
-        until(lambda: checkout.says("is taken by another program"))
+        until(lambda: checkout.says("is taken by another program"), "the refusal", SOON)
     assert checkout.get("/health")[0] == 200
     checkout.write_env(CORS_ORIGINS="https://orders.example", WEB_CONCURRENCY=2)
     checkout.hang_up()
-    until(lambda: checkout.log_text().count("cors_origins=('https://orders.example',)") == 2)
-    until(lambda: len(checkout.workers()) == 2)
+    until(lambda: checkout.log_text().count("cors_origins=('https://orders.example',)") == 2, "the new setting", SOON)
+    until(lambda: len(checkout.workers()) == 2, "two workers", SOON)
     checkout.write_env()  # a line that is gone is gone
     checkout.hang_up()
-    until(lambda: len(checkout.workers()) == 1)
+    until(lambda: len(checkout.workers()) == 1, "one worker", SOON)
     moved = free_port()
     checkout.write_env(PORT=moved)
     checkout.hang_up()
     checkout.port = moved
-    until(lambda: _answers(checkout))
+    until(lambda: _answers(checkout), "an answer", SOON)
 
 
 def test_code_that_does_not_start_changes_nothing_at_sighup(checkout: Checkout) -> None:
@@ -115,7 +109,7 @@ def test_code_that_does_not_start_changes_nothing_at_sighup(checkout: Checkout) 
     routes = checkout.checkout / "app" / "api" / "routes.py"
     routes.write_text(routes.read_text() + "half a li")
     checkout.hang_up()
-    until(lambda: checkout.says("SIGHUP changes nothing: SyntaxError"))
+    until(lambda: checkout.says("SIGHUP changes nothing: SyntaxError"), "the refusal", SOON)
     assert checkout.workers() == before
     assert checkout.get("/health")[0] == 200
 
@@ -132,8 +126,8 @@ def test_after_an_update_on_the_disk_sighup_runs_schema_and_code_of_the_new_rele
         _release(checkout, head)
         assert _version(database_url) == head  # what runs knows nothing of it yet
         checkout.hang_up()
-        until(lambda: "the new release" in _health(checkout))
-        until(lambda: _version(database_url) == "9999")
+        until(lambda: "the new release" in _health(checkout), "the new release", SOON)
+        until(lambda: _version(database_url) == "9999", "the new schema", SOON)
     finally:
         checkout.kill()
 
@@ -144,12 +138,12 @@ def test_sigusr2_starts_a_new_master_beside_the_old_one_that_goes_on_alone(check
     _release(checkout, "0001")
     checkout.write_env(CORS_ORIGINS="https://orders.example")
     old.send_signal(signal.SIGUSR2)
-    until(lambda: checkout.says("cors_origins=('https://orders.example',)"))
+    until(lambda: checkout.says("cors_origins=('https://orders.example',)"), "the new setting", SOON)
     [new] = [child for child in old.children() if child.pid not in {worker.pid for worker in workers}]
     try:
         old.terminate()
         old.wait(40)
-        until(lambda: "the new release" in _health(checkout))
+        until(lambda: "the new release" in _health(checkout), "the new release", SOON)
     finally:
         for process in (*new.children(recursive=True), new):
             with suppress(psutil.NoSuchProcess):
@@ -168,7 +162,7 @@ def test_a_host_is_the_only_place_that_is_listened_on(checkout: Checkout) -> Non
     checkout.write_env(HOST="::1")
     checkout.ready_path = "/"
     checkout.launch()
-    until(lambda: _connects("::1", checkout.port))
+    until(lambda: _connects("::1", checkout.port), "a connection", SOON)
     assert not _connects("127.0.0.1", checkout.port)
 
 
