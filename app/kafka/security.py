@@ -5,6 +5,7 @@ content; only when Kafka takes it do the others follow, each at a place of its w
 that is half written, or wrong, changes nothing while Kafka still takes the old content.
 """
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,8 @@ from kafka.net.sasl.oauth import AbstractTokenProvider
 from app.config import kafka_security
 from app.config.config import Settings
 from app.utils.secret_files import SecretUnusable, WatchedFiles
+
+log = logging.getLogger(__name__)
 
 
 class ClientRefused(KafkaError):
@@ -104,4 +107,5 @@ class SecretsInUse:
             return str(error)
         self._files = files
         self.generation += 1
+        log.info("Kafka takes the changed files with secrets: clients are opened anew")
         return None

@@ -36,7 +36,14 @@ class Keyed:
 def issue(ca: trustme.CA, *names: str, common_name: str | None = None, expired: bool = False) -> Keyed:
     """Return a certificate for the names."""
     begin, end = (LONG_AGO, LONG_AGO + datetime.timedelta(days=1)) if expired else (None, None)
-    made = ca.issue_cert(*names, common_name=common_name, not_before=begin, not_after=end)
+    made = ca.issue_cert(
+        *names,
+        common_name=common_name,
+        organization_name="tests",  # a running broker takes no new certificate with another subject
+        organization_unit_name="tests",
+        not_before=begin,
+        not_after=end,
+    )
     key = load_pem_private_key(made.private_key_pem.bytes(), None)
     plain = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     return Keyed(b"".join(pem.bytes() for pem in made.cert_chain_pems), plain)

@@ -3,6 +3,7 @@
 Nobody may do anything without an ACL, but for the plain listener's ANONYMOUS, who is a super user.
 """
 
+import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -26,6 +27,7 @@ from kafka.admin import (
 
 from tests.harness.certificates import bundle, issue, write
 from tests.harness.stack import FaultBroker
+from tests.harness.waiting import until
 from tools.stack.ports import free_port
 
 USER = "orders"
@@ -83,12 +85,15 @@ class SecureBroker(FaultBroker):
             assert client.alter_user_scram_credentials([made]) == {user: None}
 
     def use_certificate(self, listener: str, ca: trustme.CA) -> None:
-        """Have a listener use a new certificate of the CA from now on."""
+        """Have a listener use a new certificate of the CA; returns when it does."""
+        place = ("localhost", self.ports[listener])
+        before = ssl.get_server_certificate(place)
         self._write_certificate(listener, ca)
         key = f"listener.name.{listener.lower()}.ssl.keystore.location"
         changed = ConfigResource(ConfigResourceType.BROKER, "1", {key: str(self._store(listener))})
         with self.admin() as client:
             client.alter_configs([changed], raise_on_unknown=False)
+        until(lambda: ssl.get_server_certificate(place) != before, "the new certificate")
 
     def grant(self, *rights: ACL) -> None:
         """Add these rights."""

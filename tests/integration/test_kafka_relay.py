@@ -73,6 +73,17 @@ def test_rows_that_are_committed_while_it_runs_leave_in_order_over_many_batches(
         assert lane == once * 5
 
 
+def test_batches_larger_than_the_topic_takes_leave_in_smaller_ones(untouched: World) -> None:
+    """A managed cluster may have a low message.max.bytes, which is about a whole batch. [K3] [K13]"""
+    fill(untouched, 2000)
+    app = with_small(untouched, untouched.events).apps[0]
+    untouched.settle()
+    found = numbers(untouched)
+    assert sorted(number for lane in found.values() for number in lane) == list(range(1, 2001))
+    assert all(lane == sorted(lane) for lane in found.values())
+    assert app.extensions["alarms"].all() == {}
+
+
 def test_a_crash_between_acknowledgement_and_delete_leaves_no_twin(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
