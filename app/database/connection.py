@@ -11,7 +11,7 @@ beside a second one: only a session that each of them always meets again is its 
 """
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from types import MappingProxyType
 from typing import Any
@@ -23,8 +23,9 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import NullPool
 
 from app.database.places import places
+from app.database.primaries import PRIMARIES
 from app.database.timed import TimedConnection, timed
-from app.database.url import libpq_url, password_file_of
+from app.database.url import hosts_of, libpq_url, password_file_of
 from app.utils.deadline import Deadline
 from app.utils.limits import CONNECT_SECONDS, IDLE_MS
 from app.utils.secret_files import SecretUnusable, read_secret
@@ -95,7 +96,7 @@ def connect(
     """Return an autocommitting connection with the settings, such as `statement_timeout` in ms, beside PINNED.
 
     Blocks for CONNECT_SECONDS for each address, and for some seconds more at a server that freezes. Raises psycopg2's
-    errors, among them WrongEncoding, NoPassword, RefusedWithFile and, with `prove`, SharedSession.
+    errors, among them WrongEncoding, NoPassword, RefusedWithFile, OldPrimary and, with `prove`, SharedSession.
     """
     connection = _open(url, name, network)
     try:
@@ -125,14 +126,24 @@ def engine(url: str) -> Engine:
 
 def _open(url: str, name: str, network: Mapping[str, Any]) -> Connection:
     """Connect to the first place of the URL that answers within CONNECT_SECONDS. Raises the last place's error."""
-    refused: psycopg2.Error | None = None
+    refusals: list[psycopg2.Error] = []
+    opened = _answering(url, name, network, refusals)
+    chosen = PRIMARIES.choose(url, opened) if len(hosts_of(url)) > 1 else next(opened, None)
+    if chosen is None:
+        raise refusals[-1] if refusals else psycopg2.OperationalError("the URL has no place")
+    return chosen
+
+
+def _answering(url: str, name: str, network: Mapping[str, Any], refusals: list[psycopg2.Error]) -> Iterator[Connection]:
+    """Yield a connection to each place of the URL that answers; the errors of the others go to `refusals`."""
     password = _password(url)
     for place in places(libpq_url(url)):
         try:
-            return _open_at(place, name, {**network, **password})
+            opened = _open_at(place, name, {**network, **password})
         except psycopg2.Error as error:
-            refused = RefusedWithFile(str(error)) if password else error
-    raise refused or psycopg2.OperationalError("the URL has no place")
+            refusals.append(RefusedWithFile(str(error)) if password else error)
+        else:
+            yield opened
 
 
 def _password(url: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import psycopg2
 
 from app.database.connection import NoPassword, RefusedWithFile, SharedSession, WrongEncoding
+from app.database.primaries import OldPrimary
 from app.models.errors import DatabaseError
 
 
@@ -133,6 +134,8 @@ def reason_of(error: BaseException) -> Reason:
     """Return the reason that an error of psycopg2 or SQLAlchemy shows; of other errors the class alone."""
     if isinstance(error, SharedSession):
         return _SHARED
+    if isinstance(error, OldPrimary):
+        return Reason("it is an old primary: another server of its cluster was promoted since")
     if isinstance(error, WrongEncoding):
         return Reason(f"its encoding is {error}: the service needs a database in UTF8", lasts=True)
     if isinstance(error, NoPassword):

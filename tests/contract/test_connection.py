@@ -10,8 +10,11 @@ from flask import Flask
 from sqlalchemy import make_url
 
 from app.config.config import Settings
+from app.database import connection
 from app.database.connection import connect
 from app.database.database import Database
+from app.database.primaries import PRIMARIES, OldPrimary, Primaries
+from app.database.reasons import reason_of
 from app.database.schema import migrate
 from app.models.errors import DatabaseAway, DatabaseReadOnly
 from tests.contract.conftest import make_app
@@ -158,7 +161,7 @@ REASONS: dict[str, tuple[Callable[[Postgres], str], str]] = {
     "database": (lambda it: it.url("nowhere"), "the database does not exist (3D000)"),
     "host": (lambda it: it.url().replace("127.0.0.1", "nowhere.invalid"), "its host name is not known"),
     "port": (lambda it: it.url().replace(str(it.port), str(free_port())), "nobody listens at its address"),
-    "tls": (lambda it: f"{it.url()}?sslmode=require", "TLS could not be agreed on: see sslmode and the certificates"),
+    "tls": (lambda it: f"{it.url()}?sslmode=require", "it speaks no TLS, and sslmode asks for it"),
     "right": (no_right, "the user has no right to connect to the database (42501)"),
     "closed": (no_connections, "the database takes no connections (55000)"),
     "setting": (lambda it: f"{it.url()}?options=-cnonsense%3D1", "it does not know a setting of the URL (42704)"),
@@ -243,3 +246,28 @@ def test_a_standby_is_read_and_nobody_leads_there_until_it_is_promoted(primary: 
         await_change(follower, order_id)
     Database(replica.url()).connect_for_lease().close()
     assert standby.test_client().get("/readyz").get_json()["parts"]["database"] == {"ok": True}
+
+
+def test_an_old_primary_that_comes_back_is_left_alone(
+    primary: Postgres, replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes changes and stands first in the address; a process that was started since finds that out too."""
+    both = replica.both(primary.url())
+    if primary.running:
+        primary.kill()
+        replica.promote()
+    with closing(connect(both)) as before:
+        assert before.info.port == replica.port
+    primary.start()
+    with closing(psycopg2.connect(both)) as misled:
+        assert misled.info.port == primary.port
+    for primaries in (PRIMARIES, Primaries()):
+        monkeypatch.setattr(connection, "PRIMARIES", primaries)
+        for _ in range(2):
+            with closing(connect(both)) as found:
+                assert found.info.port == replica.port
+    replica.kill()
+    with pytest.raises(OldPrimary) as refused:
+        connect(both)
+    assert reason_of(refused.value).sentence == "it is an old primary: another server of its cluster was promoted since"
+    connect(primary.url()).close()  # the only one: nobody to compare it with

@@ -14,7 +14,6 @@ from tools.stack.postgres import DATABASE, Postgres
 PROGRAMS = Path("/usr/lib/postgresql/15/bin")
 CERTIFIED = "certified"
 """The user that is let in by a certificate instead of a password."""
-_LET_IN = f"hostssl all {CERTIFIED} all cert\nhostssl all all all scram-sha-256\n"
 _RELOAD_SECONDS = 10
 
 
@@ -41,6 +40,8 @@ class Authority:
 
 class TlsPostgres(Postgres):
     """Takes TLS connections to `localhost` only: with a password (SCRAM), and of `certified` with a certificate."""
+
+    let_in = f"hostssl all {CERTIFIED} all cert\nhostssl all all all scram-sha-256\n"
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -71,7 +72,7 @@ class TlsPostgres(Postgres):
         command = super()._prepare()
         self._take(*self.authority.issue("server"))
         self._give("ca.pem", self.authority.file)
-        (self.data / "pg_hba.conf").write_text(_LET_IN)
+        (self.data / "pg_hba.conf").write_text(self.let_in)
         settings = {"ssl": "on", "ssl_cert_file": "server.pem", "ssl_key_file": "server.key", "ssl_ca_file": "ca.pem"}
         return command + [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
 

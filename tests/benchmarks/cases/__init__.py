@@ -25,7 +25,7 @@ MODULES = (
     ),
     *("start", "beside"),
 )
-LONG_MODULES = ("growth", "scaling", "profile", "made_up_keys")
+LONG_MODULES = ("growth", "scaling", "profile", "made_up_keys", "tls")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,20 +5,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.faults.rows import row
-from tests.faults.rows.database import only_503
+from tests.faults.rows.database import OURS, only_503
 from tests.faults.trial import Trial
+from tests.harness.found import query
 from tests.harness.pooler import Pooler
 from tests.harness.replica import Replica
 from tests.harness.waiting import until
+from tools.stack.postgres import Postgres
 
 HEALED_SECONDS = 15.0
 REFUSED = "database away: a pooler gives each transaction another session"
 
 
-@row(42, "PostgreSQL fails over to a promoted replica")
+@row(42, "PostgreSQL fails over to a promoted replica; the old primary comes back")
 def fails_over(trial: Trial) -> None:
     """The primary dies under load; both servers are in the address, in libpq's form for one instance and in
-    SQLAlchemy's for the other."""
+    SQLAlchemy's for the other. Then it starts again, takes changes, and stands first in the address."""
     stack = trial.stack
     with synchronous(trial) as replica:
         here, there = stack.postgres.port, replica.port
@@ -38,9 +40,21 @@ def fails_over(trial: Trial) -> None:
             trial.await_writes(30)
             healed = time.monotonic() - promoted
             trial.own(f"healed {healed:.1f} s after the promotion", healed <= HEALED_SECONDS)
+            stack.postgres.start()
+            known = orders_at(stack.postgres)
+            trial.strike()
+            trial.query(f"SELECT pg_terminate_backend(pid) {OURS}")  # all connections are made anew
+            trial.await_writes(30)
             trial.pause(trial.seconds / 3)
+            strayed = orders_at(stack.postgres) - known
+            trial.own(f"{strayed} orders made at the old primary that came back", strayed == 0)
         only_503(trial, since)
         trial.settle(HEALED_SECONDS)
+
+
+def orders_at(server: Postgres) -> int:
+    """How many orders the server has."""
+    return int(query(server.url(), "SELECT count(*) FROM orders")[0][0])
 
 
 @contextmanager
