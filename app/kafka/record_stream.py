@@ -56,8 +56,12 @@ class RecordStream:
         self._at = 0
         self._before = 0  # bytes before the piece
 
-    def next(self, expected: int) -> Read | UnreadRecord:
-        """Return the next record; `expected`: its offset, should it not be readable. Raises Lost and Unpackable."""
+    def next(self, expected: int, end_of_offsets: int) -> Read | UnreadRecord:
+        """Return the next record. Raises Lost and Unpackable.
+
+        `expected`: the least offset that it may have, and its offset if it is not readable; its offset must be less
+        than `end_of_offsets`.
+        """
         length = self._varint()
         end = self._place + length
         if length < 0:
@@ -81,6 +85,8 @@ class RecordStream:
             pass
         if offset < expected:
             offset, error = expected, "The client cannot decode the record: its offset is before its neighbour's"
+        elif offset >= end_of_offsets:
+            offset, error = expected, "The client cannot decode the record: its offset is beyond its batch's"
         if error is None and key.length + value.length <= KEPT_BYTES:
             return Read(offset, timestamp, key.data, value.data, headers)
         kept = cut(value.data, value.length, value.sha256)

@@ -5,7 +5,9 @@ import json
 from contextlib import closing
 from typing import Any
 
+import pytest
 from kafka import KafkaProducer
+from kafka.record.default_records import DefaultRecordBatchBuilder
 
 from tests.harness.world import World, a_create, by_correlation, wait_for
 from tools.stack.broker import Broker
@@ -56,6 +58,32 @@ def test_a_batch_that_the_disk_damaged_is_a_dead_letter_and_the_next_are_handled
     assert letter["headers"]["original_offset"] == "1"
     assert b"create_order" in letter["value"]
     assert "wrong checksum" in wait_for(lambda: world.alarm("record_unread_0_1"), "the alarm")
+
+
+@pytest.mark.parametrize("beyond", [17, -3])
+def test_a_record_with_an_offset_of_its_neighbours_is_a_dead_letter_alone(
+    running: World, monkeypatch: pytest.MonkeyPatch, beyond: int
+) -> None:
+    """[K10] Brokers do not check a record's own offset. Believed, it could skip the commands up to it."""
+    append = DefaultRecordBatchBuilder.append
+
+    def lie(builder: DefaultRecordBatchBuilder, offset: int, *arguments: Any, **named: Any) -> Any:
+        appended = append(builder, offset + beyond, *arguments, **named)
+        builder._last_offset = offset
+        return appended
+
+    before, lying, behind = a_create(), a_create(), [a_create() for _ in range(20)]
+    running.send(before, partition=0)
+    with monkeypatch.context() as patch:
+        patch.setattr(DefaultRecordBatchBuilder, "append", lie)
+        running.send(lying, partition=0)
+    for command in behind:
+        running.send(command, partition=0)
+    running.settle()
+    assert set(by_correlation(running.replies())) == {it["correlation_id"] for it in (before, *behind)}
+    (letter,) = running.dead_letters()
+    assert json.loads(letter["value"]) == lying
+    assert letter["headers"]["original_offset"] == "1"
 
 
 def test_a_record_that_unpacks_to_megabytes_leaves_its_beginning_and_hash(running: World, broker: Broker) -> None:

@@ -10,6 +10,7 @@ What it bought: no record stops a partition, and one poll hands out about POLL_B
 Fails without it: tests/unit/test_kafka_records.py, tests/integration/test_kafka_undecodable.py.
 """
 
+import contextlib
 import functools
 import itertools
 import logging
@@ -135,6 +136,9 @@ class _Records(Fetcher.PartitionRecords):
             return False
 
     def _of_batch(self, tp: TopicPartition, batch: Any, end: int) -> Iterator[Any]:
+        if batch.records_count > end - batch.base_offset:
+            yield self._unread(batch.base_offset, end, batch._buffer, "has more records than offsets")
+            return
         unpacked = pieces(batch.compression_type, bytes(memoryview(batch._buffer)[batch._pos :]))
         begun: list[bytes] = []
         size = 0
@@ -147,7 +151,7 @@ class _Records(Fetcher.PartitionRecords):
         except Unpackable as error:
             yield self._unread(batch.base_offset, end, batch._buffer, str(error))
             return
-        if size <= WHOLE_BYTES and (found := self._read_whole(tp, batch, b"".join(begun))) is not None:
+        if size <= WHOLE_BYTES and (found := self._read_whole(tp, batch, b"".join(begun), end)) is not None:
             for record in found:
                 self.next_fetch_offset = record.offset + 1
                 yield record
@@ -156,20 +160,21 @@ class _Records(Fetcher.PartitionRecords):
         del begun
         yield from self._of_stream(tp, batch, end, stream)
 
-    def _read_whole(self, tp: TopicPartition, batch: Any, data: bytes) -> list[Any] | None:
-        """Return the batch's records as the library reads them, None where it cannot."""
+    def _read_whole(self, tp: TopicPartition, batch: Any, data: bytes, end: int) -> list[Any] | None:
+        """Return the batch's records as the library reads them, None where it cannot or their offsets do not fit."""
         batch._buffer, batch._pos, batch._decompressed, wire = bytearray(data), 0, True, batch._buffer
-        try:
-            return [self._kept(self._record(tp, record, record.headers)) for record in batch]
-        except (CorruptRecordError, ValueError, IndexError):
-            batch._buffer = wire
-            return None
+        with contextlib.suppress(CorruptRecordError, ValueError, IndexError):
+            found = [self._kept(self._record(tp, record, record.headers)) for record in batch]
+            if _are_in_order(found, batch.base_offset, end):
+                return found
+        batch._buffer = wire
+        return None
 
     def _of_stream(self, tp: TopicPartition, batch: Any, end: int, stream: RecordStream) -> Iterator[Any]:
         expected = batch.base_offset
-        for _ in range(batch.records_count):
+        for following in reversed(range(batch.records_count)):
             try:
-                read = stream.next(expected)
+                read = stream.next(expected, end - following)
             except Lost:
                 yield self._unread(expected, end, batch._buffer, "has lengths that do not fit")
                 return
@@ -219,6 +224,16 @@ class _Records(Fetcher.PartitionRecords):
         error = f"The client cannot decode the batch at {place}: it {why.removeprefix('it ')}"
         self.next_fetch_offset = end
         return UnreadRecord(first, end, 0, None, *cut(None if data is None else bytes(data)), error, damaged=True)
+
+
+def _are_in_order(found: list[Any], base_offset: int, end: int) -> bool:
+    """Tell whether each record has an offset of its own within the batch. Brokers do not check that."""
+    before = base_offset - 1
+    for record in found:
+        if not before < record.offset < end:
+            return False
+        before = record.offset
+    return True
 
 
 def _base_offset(batch: memoryview) -> int:
