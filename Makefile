@@ -13,7 +13,7 @@ ifdef PG_BIN
 export PG_BIN
 endif
 
-.PHONY: run stack test check bench chaos chaos-quick chaos-ablation mutation lint format documents requirements sbom audit clean help
+.PHONY: run stack test check bench chaos chaos-quick chaos-ablation fuzz mutation lint format documents requirements sbom audit clean help
 
 run: $(INSTALLED) ## start PostgreSQL, Apache Kafka and the service on port 3000
 	@exec $(BIN)/python -m tools.stack run
@@ -39,6 +39,12 @@ chaos-quick: $(INSTALLED) ## six rows in their short form, some minutes; ROW=4,1
 chaos-ablation: $(INSTALLED) ## take out one protection at a time: its row must turn red
 	$(BIN)/python -m tests.faults.ablation --write $(if $(SEED),--seed $(SEED))
 
+fuzz: $(INSTALLED) ## fuzz what reads bytes of others, some minutes; TARGET=decoder, heads, commands, records; RUNS=1000000
+	@$(BIN)/python -c 'import atheris' 2> /dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--require-hashes -r tests/fuzz/requirements.txt
+	@set -e; for target in $(or $(TARGET),decoder heads commands records); do \
+		$(BIN)/python -m tests.fuzz $$target $(if $(RUNS),--runs $(RUNS)); done
+
 mutation: $(INSTALLED) ## mutation test of the rules: how many planted faults the tests find
 	$(BIN)/mutmut run
 	$(BIN)/mutmut export-cicd-stats
@@ -61,6 +67,7 @@ requirements: $(INSTALLED) ## compile pyproject.toml's lists into requirements*.
 	$(COMPILE) $(UPGRADE) pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
 	$(COMPILE) $(UPGRADE) --group supply -o requirements-supply.txt
 	$(COMPILE) $(UPGRADE) --group peers -c requirements.txt -o tests/benchmarks/requirements.txt
+	$(COMPILE) $(UPGRADE) --group fuzz -o tests/fuzz/requirements.txt
 
 sbom: $(INSTALLED) ## write build/sbom.json (CycloneDX) and build/licences.md of what the service is made of
 	@$(BIN)/python -m tools.supply sbom
@@ -69,7 +76,7 @@ audit: $(INSTALLED) ## ask the package index for known vulnerabilities of requir
 	@$(BIN)/python -m tools.supply audit
 
 clean: ## remove the environment, the stack with its data, and caches
-	rm -rf .venv .stack build .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis mutants htmlcov .coverage .coverage.*
+	rm -rf .venv .stack build .mypy_cache .pytest_cache .ruff_cache .fuzz .hypothesis .schemathesis mutants htmlcov .coverage .coverage.*
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 16

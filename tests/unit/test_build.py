@@ -20,6 +20,7 @@ LISTS = {
     "requirements.txt": PROJECT["project"]["dependencies"],
     "requirements-dev.txt": PROJECT["project"]["dependencies"] + PROJECT["dependency-groups"]["dev"],
     "tests/benchmarks/requirements.txt": PROJECT["dependency-groups"]["peers"],
+    "tests/fuzz/requirements.txt": PROJECT["dependency-groups"]["fuzz"],
 }
 
 Git = Callable[..., str]

@@ -1,18 +1,11 @@
-"""Two readers of HTTP, one opinion: what ours hands over, h11 reads the same way; what is well formed, ours takes.
+"""Two readers of HTTP, one opinion: what ours hands over, h11 reads the same way; what is well formed, ours takes."""
 
-A proxy in front that reads a request otherwise than the service does lets one caller send requests in another's name.
-"""
-
-from collections.abc import Sequence
 from itertools import pairwise
 
-import h11
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.server.reader import Incoming, Malformed, RequestReader
-
-Read = list[tuple[str, bytes, bytes, list[tuple[str, str]]]]
+from tests.harness.two_readers import ours, theirs
 
 METHODS = [b"GET", b"POST", b"PUT", b"HEAD", b"OPTIONS", b"get", b"G(T", b""]
 TARGETS = [b"/", b"/orders?page=2", b"/a%20b", b"*", b"http://x/y", b"/a b", b"/\x7f", b"//x", b"/#f", b""]
@@ -105,62 +98,6 @@ def cut(draw: st.DrawFn, data: bytes) -> list[bytes]:
     """The same bytes in pieces."""
     places = sorted({0, len(data), *draw(st.lists(st.integers(0, len(data)), max_size=6))})
     return [data[a:b] for a, b in pairwise(places)]
-
-
-def ours(pieces: Sequence[bytes]) -> tuple[Read, bool]:
-    """Return the requests that ours hands over, and whether it refuses what follows them."""
-    reader, found = RequestReader(lambda _: True), list[Incoming]()
-    refuses = False
-    for piece in pieces:
-        if refuses or (found and found[-1].is_last):
-            break
-        try:
-            found += reader.feed(piece)
-        except Malformed as refusal:
-            found += refusal.before
-            refuses = True
-    return [(it.method, it.path, it.body or b"", sorted(it.headers)) for it in found], refuses
-
-
-def theirs(data: bytes) -> Read:
-    """Return the requests that h11 reads."""
-    wire = h11.Connection(h11.SERVER)
-    wire.receive_data(data)
-    found: Read = []
-    while True:
-        head, body = None, b""
-        while not isinstance(event := _next(wire), h11.EndOfMessage):
-            if isinstance(event, h11.Request):
-                head = event
-            elif isinstance(event, h11.Data):
-                body += bytes(event.data)
-            else:
-                return found
-        assert head is not None
-        path = RequestReader(lambda _: True).feed(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % head.target)[0].path
-        fields = sorted((name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers)
-        found.append((head.method.decode(), path, body, fields))
-        wire.send(h11.Response(status_code=200, headers=[("Content-Length", "0")]))
-        wire.send(h11.EndOfMessage())
-        is_open = wire.our_state is h11.DONE and wire.their_state is h11.DONE
-        if not (is_open or _asks_to_keep(head)):
-            return found
-        rest, _ = wire.trailing_data
-        wire = h11.Connection(h11.SERVER)
-        wire.receive_data(rest.lstrip(b"\r\n"))  # it takes a bare line feed before a request for no empty line
-
-
-def _asks_to_keep(head: h11.Request) -> bool:
-    """Whether an HTTP/1.0 client asks that the connection be kept: h11 closes it all the same."""
-    options = {value for name, value in head.headers if name == b"connection"}
-    return head.http_version == b"1.0" and options == {b"keep-alive"}
-
-
-def _next(wire: h11.Connection) -> object:
-    try:
-        return wire.next_event()
-    except h11.RemoteProtocolError:
-        return None
 
 
 def test_a_line_feed_between_requests_is_passed_over() -> None:
