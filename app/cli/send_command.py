@@ -33,8 +33,9 @@ def send_command(
 
     All replicas have it (acks=all) when this tells where it is.
 
-    TYPE is create_order, update_order_status or cancel_order. The service judges the command as it judges
-    everybody's; its reply goes to the events topic. The audit line, with the bytes, is written before it is sent.
+    TYPE is one of the contract's commands; a wrong one is answered with all of them. The service judges the command as
+    it judges everybody's; its reply goes to the events topic. The audit line, with the bytes, is written before it is
+    sent.
 
     \b
     Examples:

@@ -12,6 +12,7 @@ from app import create_app
 from app.api import documents
 from app.api.documents import DOCS, STATIC
 from app.config.config import Settings
+from app.wire.command_types import COMMAND_TYPES
 from app.wire.decoder import decode
 from app.wire.encoder import encode
 from tools.documents import asyncapi, openapi
@@ -107,9 +108,10 @@ def test_the_page_at_the_root_leads_everywhere_and_is_for_browsers_only(client: 
 
 def test_the_type_around_a_payload_is_one_of_all(client: FlaskClient) -> None:
     page = get(client, "/asyncapi").text
-    commands = "one of &#34;create_order&#34;, &#34;update_order_status&#34;, &#34;cancel_order&#34;"
-    assert f"<td>{commands}</td>" in page
-    assert "&#34;order.cancelled&#34;, &#34;order.creation_failed&#34;" in page
+    kinds = COMMAND_TYPES.values()
+    replies = [*(kind.success for kind in kinds), *(kind.failure for kind in kinds)]
+    assert f"<td>one of {', '.join(f'&#34;{name}&#34;' for name in COMMAND_TYPES)}</td>" in page
+    assert f"<td>one of {', '.join(f'&#34;{name}&#34;' for name in replies)}, " in page
     assert "dead_letter" not in page.split("Fields of a reply or event")[1].split("Headers of a reply")[0]
 
 

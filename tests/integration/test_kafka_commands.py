@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
+from app.wire.command_types import COMMAND_TYPES
 from tests.harness.world import (
     Row,
     World,
@@ -137,13 +138,11 @@ def test_unusable_cancels_get_a_cancellation_failed(running: World) -> None:
 
 def test_a_payload_that_is_no_object_is_refused_with_a_reply(running: World) -> None:
     """[K7] [K10]"""
-    types = {"create_order": "creation_failed", "update_order_status": "status_update_failed"}
-    types["cancel_order"] = "cancellation_failed"
     payloads: list[Any] = [None, [], "text", 5, {}]
-    commands = {f"{name} {payload}": a_command(name, payload) for name in types for payload in payloads}
+    commands = {f"{name} {payload}": a_command(name, payload) for name in COMMAND_TYPES for payload in payloads}
     rows = asked(running, **commands)
     told = {name: row["body"]["type"] for name, row in rows.items()}
-    assert told == {name: f"order.{types[name.split()[0]]}" for name in commands}
+    assert told == {name: COMMAND_TYPES[name.split()[0]].failure for name in commands}
 
 
 def test_a_long_error_is_clipped_to_what_the_orchestrators_column_holds(running: World) -> None:
