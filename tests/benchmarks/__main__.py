@@ -24,6 +24,7 @@ from tools.stack.errors import StackError
 from tools.stack.jars import VERSION as KAFKA
 
 DOCUMENT = CHECKOUT / "docs" / "performance.md"
+IMAGES = CHECKOUT / "docs" / "images"
 SHARED_PACKAGES = ("flask", "gunicorn", "sqlalchemy", "psycopg2-binary", "kafka-python")
 PEERS_PACKAGES = ("flask-sqlalchemy", "fastapi", "litestar", "uvicorn", "uvloop", "httptools", "asyncpg")
 
@@ -53,6 +54,9 @@ def main() -> int:
     print(f"\n{text}\n\n" + "\n\n".join("\n".join(lines) for lines in sections.values()))
     if options.write:
         write(text, sections, chosen, amount)
+    if options.write and amount == Options():
+        for name, picture in whole.pictures.items():
+            (IMAGES / name).write_text(picture)
     return 0
 
 

@@ -145,13 +145,14 @@ def _there(figure: float | None) -> float:
 class Result:
     """What came of a case: figures with targets, the medians behind them, sections of the document of its own.
 
-    `left_out` says of a target why it was not measured.
+    `left_out` says of a target why it was not measured. `pictures`: SVG by the name of its file.
     """
 
     rows: list[Row] = field(default_factory=list)
     samples: dict[str, Sample] = field(default_factory=dict)
     sections: dict[str, list[str]] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+    pictures: dict[str, str] = field(default_factory=dict)
 
     def add(self, other: "Result") -> None:
         """Take over what came of another case."""
@@ -159,6 +160,7 @@ class Result:
         self.samples.update(other.samples)
         self.sections.update(other.sections)
         self.left_out.update(other.left_out)
+        self.pictures.update(other.pictures)
 
 
 HEAD = ["what", "this service", "the other", "ratio", "at least", "aim", "verdict"]
