@@ -20,29 +20,40 @@ log = logging.getLogger(__name__)
 EVERY_ANSWER = (("X-Content-Type-Options", "nosniff"), ("Cache-Control", "no-store"), ("Vary", "Origin"))
 """The headers that are the same in every response [S20]; documents alone have a `Cache-Control` of their own."""
 
+UNKNOWN = "unknown"
+
 
 class Common:
     """Finishes responses."""
 
     def __init__(self, cors_origins: Collection[str], failures: FailureResponses, traffic: Traffic) -> None:
         self._origins = cors_origins
-        self._traffic = traffic
+        self.traffic = traffic
         self.failures = failures
 
     def finish(self, request: Request, endpoint: str | None, status: int) -> list[tuple[str, str]]:
-        """Count and log the response; return the headers that it has beside EVERY_ANSWER."""
-        self._traffic.calls += 1
+        """Count and log the response; return `headers`."""
+        self.traffic.calls += 1
         _count(endpoint, status, request.deadline)
         if log.isEnabledFor(logging.DEBUG):
             where = request.address() or "nobody knows"
             who = f" ({request.caller})" if request.caller else ""
             log.debug("%s %s from %s%s: %s", request.method, request.path, where, who, status)
+        return self.headers(request)
+
+    def headers(self, request: Request) -> list[tuple[str, str]]:
+        """Return the headers that the response has beside EVERY_ANSWER."""
         origin = request.first("origin")
         return [("X-Correlation-ID", request.correlation_id), *cors.headers(request.method, origin, self._origins)]
 
+    def count_shed(self, endpoint: str | None, times: int) -> None:
+        """Count responses to requests that were turned away. How fast that was says nothing about the service."""
+        self.traffic.calls += times
+        _series(endpoint or UNKNOWN, 503)[0].inc(times)
+
 
 def _count(endpoint: str | None, status: int, deadline: Deadline) -> None:
-    answered, seconds = _series(endpoint or "unknown", status)
+    answered, seconds = _series(endpoint or UNKNOWN, status)
     answered.inc()
     seconds.observe(REQUEST_SECONDS - deadline.remaining)
 

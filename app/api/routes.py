@@ -16,6 +16,7 @@ from app.models.order import OrderStatus
 from app.models.rules import NOT_FOUND
 from app.models.writes import ChangeSource, HttpAnswer
 from app.services.order_service import OrderService, RequestContext
+from app.utils.admission import Priority
 from app.utils.text import clip
 from app.wire import fields
 from app.wire.answers import AnswerForm, failure
@@ -36,7 +37,8 @@ SCOPES: Mapping[str, Scope] = MappingProxyType({"GET": Scope.READ, "POST": Scope
 class Endpoint:
     """The function that answers a method of a path. A path that ends in a slash stands for all longer ones too.
 
-    `scope`: what its caller needs, None where anybody may call.
+    `scope`: what its caller needs, None where anybody may call. `priority`: says which requests are turned away first
+    while the service is overloaded, None where it is never turned away.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Endpoint:
     path: str
     answer: Answering
     scope: Scope | None
+    priority: Priority | None = None
 
 
 class Orders:
@@ -56,13 +59,17 @@ class Orders:
 
     def endpoints(self) -> list[Endpoint]:
         """Return all of them."""
-        rows: list[tuple[str, str, str, Answering]] = [
-            ("list_orders", "GET", "/orders", self.list_orders),
-            ("list_customer_orders", "GET", OF_A_CUSTOMER, self.list_customer_orders),
-            ("get_order_details", "GET", "/getOrderDetails", self.get_order_details),
-            *((name, "POST", form.path, self._change(body_model, form)) for name, body_model, form in CHANGES),
+        changes = ((name, "POST", form.path, self._change(body_model, form)) for name, body_model, form in CHANGES)
+        rows: list[tuple[str, str, str, Answering, Priority]] = [
+            ("list_orders", "GET", "/orders", self.list_orders, Priority.LIST),
+            ("list_customer_orders", "GET", OF_A_CUSTOMER, self.list_customer_orders, Priority.LIST),
+            ("get_order_details", "GET", "/getOrderDetails", self.get_order_details, Priority.READ),
+            *((*change, Priority.WRITE) for change in changes),
         ]
-        return [Endpoint(f"orders.{name}", method, path, answer, SCOPES[method]) for name, method, path, answer in rows]
+        return [
+            Endpoint(f"orders.{name}", method, path, answer, SCOPES[method], priority)
+            for name, method, path, answer, priority in rows
+        ]
 
     def list_orders(self, request: Request) -> Response:
         """A page of all orders, by status and runner [H3]."""

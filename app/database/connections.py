@@ -1,7 +1,6 @@
 """The connections of a pool. The last used is lent first; callers that wait get one in the order of their coming."""
 
 import threading
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -9,6 +8,7 @@ from psycopg2.extensions import connection as Connection
 
 from app.models.errors import ConnectingTakesLong, DatabaseBusy, DatabaseTrouble
 from app.utils.deadline import Deadline
+from app.utils.line import Line
 from app.utils.metrics import CONNECTION_WAIT
 from app.utils.tasks import Gate
 
@@ -43,7 +43,7 @@ class Connections:
         self._size = size
         self._lock = threading.Lock()
         self._idle: list[Lent] = []
-        self._waiting: deque[_Waiting] = deque()
+        self.line = Line[_Waiting]()
         self._open = 0  # lent, idle and being opened
         self._opening = 0
         self._generation = 0
@@ -63,14 +63,14 @@ class Connections:
             if self._idle:
                 return self._idle.pop()
             mine = _Waiting()
-            self._waiting.append(mine)
+            self.line.append(mine)
             self._open_more()
             seconds = deadline.remaining if self._opening else min(deadline.remaining, patience_seconds)
         with CONNECTION_WAIT.time():
             mine.gate.wait(max(seconds, 0))
         with self._lock:
             if mine.outcome is None:
-                self._waiting.remove(mine)
+                self.line.remove(mine)
                 if self._opening:
                     raise ConnectingTakesLong("A new connection to the database takes too long")
                 raise DatabaseBusy("All database connections are in use")
@@ -82,8 +82,8 @@ class Connections:
         """Take a connection back. One that is closed, or older than the last `drop_idle`, is not lent again."""
         with self._lock:
             is_usable = not lent.connection.closed and lent.generation == self._generation
-            if is_usable and self._waiting:
-                self._waiting.popleft().give(lent)
+            if is_usable and self.line:
+                self.line.serve().give(lent)
             elif is_usable:
                 self._idle.append(lent)
             else:
@@ -104,7 +104,7 @@ class Connections:
 
     def _open_more(self) -> None:
         """Start to open a connection for each caller that waits. The calling thread holds the lock."""
-        while self._opening < len(self._waiting) and self._open < self._size:
+        while self._opening < len(self.line) and self._open < self._size:
             try:
                 threading.Thread(target=self._open_one, name="database-connector", daemon=True).start()
             except RuntimeError:
@@ -126,17 +126,17 @@ class Connections:
                 if isinstance(outcome, Exception):
                     self._open -= 1
                     self._fail(outcome)
-                elif self._waiting:
-                    self._waiting.popleft().give(outcome)
+                elif self.line:
+                    self.line.serve().give(outcome)
                 else:
                     self._idle.append(outcome)
 
     def _fail(self, error: Exception) -> None:
         """Fail one waiting caller, or all where no connection is in use that could come back. With the lock held."""
         if self.any_open:
-            waiting = [self._waiting.popleft()] if self._waiting else []
+            waiting = [self.line.popleft()] if self.line else []
         else:
-            waiting = list(self._waiting)
-            self._waiting.clear()
+            waiting = list(self.line)
+            self.line.clear()
         for caller in waiting:
             caller.give(error)

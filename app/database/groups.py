@@ -7,12 +7,12 @@ form no groups.
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from app.models.errors import DatabaseBusy, OutcomeUnknown
 from app.utils.deadline import Deadline
+from app.utils.line import Line
 from app.utils.metrics import GROUP_SIZE
 from app.utils.tasks import Gate, Task, call_after, current_task
 
@@ -49,7 +49,7 @@ class Groups(Generic[T, R]):
         """
         self._sizes = GROUP_SIZE.labels(kind)
         self._ask = ask
-        self._waiting: deque[_Member[T, R]] = deque()
+        self.line = Line[_Member[T, R]]()  # the calls that are in no group yet
         self._running: dict[object, float] = {}  # by task, when its statement began
 
     def submit(self, item: T, size: int, deadline: Deadline) -> R:
@@ -62,12 +62,12 @@ class Groups(Generic[T, R]):
         if task is None or deadline.remaining < HURRIED_SECONDS:
             return self._ask([item], deadline)[0]
         mine: _Member[T, R] = _Member(item, size, deadline)
-        self._waiting.append(mine)
+        self.line.append(mine)
         self._start(task.loop)
         if not mine.done.wait(deadline.remaining + LATE_SECONDS):
-            if mine not in self._waiting:
+            if mine not in self.line:
                 raise OutcomeUnknown("Whether the change was made is not known")
-            self._waiting.remove(mine)
+            self.line.remove(mine)
             raise DatabaseBusy("The request took too long")
         if mine.error is not None:
             raise mine.error
@@ -76,14 +76,14 @@ class Groups(Generic[T, R]):
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Start a task for the calls that wait, unless a statement is running that may soon end."""
         now = time.monotonic()
-        if self._waiting and all(now - since > PATIENCE_SECONDS for since in self._running.values()):
+        if self.line and all(now - since > PATIENCE_SECONDS for since in self._running.values()):
             task = Task(loop, lambda: self._run(task))
             self._running[task] = now
             loop.call_soon(task.switch)
 
     def _run(self, task: Task) -> None:
         try:
-            while self._waiting and task in self._running:
+            while self.line and task in self._running:
                 self._running[task] = time.monotonic()
                 timer = call_after(task.loop, PATIENCE_SECONDS, self._start, task.loop)
                 self._ask_for(self._next_group())
@@ -109,9 +109,9 @@ class Groups(Generic[T, R]):
             member.done.open()
 
     def _next_group(self) -> list[_Member[T, R]]:
-        group = [self._waiting.popleft()]
+        group = [self.line.serve()]
         size = group[0].size
-        while self._waiting and len(group) < MOST_AT_ONCE and size + self._waiting[0].size <= MOST_BYTES:
-            size += self._waiting[0].size
-            group.append(self._waiting.popleft())
+        while self.line and len(group) < MOST_AT_ONCE and size + self.line[0].size <= MOST_BYTES:
+            size += self.line[0].size
+            group.append(self.line.serve())
         return group

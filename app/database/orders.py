@@ -17,6 +17,7 @@ from app.models.errors import DatabaseAway, DatabaseBusy, DatabaseTrouble, Outco
 from app.models.order import OrderState
 from app.models.writes import IdempotencyKey, OrderWrite, Outcome
 from app.utils.deadline import Deadline
+from app.utils.line import Line
 from app.utils.turns import Turns
 
 _changed_order_values = attrgetter(*(column for column in sql.ORDER_COLUMNS if column != "created_at"))
@@ -85,6 +86,11 @@ class OrderStore:
         self._loads = Groups("load", self._load_all)
         self._creates = Groups("create", self._insert_all)
         self._changes = Groups("change", self._update_free)
+
+    @property
+    def lines(self) -> tuple[Line[Any], ...]:
+        """The calls that wait for a group's statement, or for a connection; not those that wait for one order."""
+        return self._loads.line, self._creates.line, self._changes.line, self._pool.line
 
     def load(self, order_id: str, deadline: Deadline) -> OrderState | None:
         """Return the order as it is now, or None."""

@@ -21,6 +21,7 @@ from app.database.translation import STALE_PLAN, translated
 from app.models.errors import DatabaseAway, DatabaseBusy, DatabaseError, DatabaseReadOnly, OutcomeUnknown
 from app.utils.deadline import Deadline
 from app.utils.limits import LEEWAY_MS, LOCK_MS, POOL_SECONDS, STATEMENT_MS
+from app.utils.line import Line
 
 _READ_ONLY = Statement("read_only", {}, "SELECT current_setting('transaction_read_only')")  # on a standby it is on
 
@@ -94,6 +95,11 @@ class Pool:
     def away(self) -> str | None:
         """Why the database is away, or lets no new connection in, in a sentence without secrets; else None."""
         return self._database.reason
+
+    @property
+    def line(self) -> Line[Any]:
+        """Who waits for a connection."""
+        return self._connections.line
 
     def run(self, statement: Statement, parameters: Sequence[Any], deadline: Deadline) -> list[tuple[Any, ...]]:
         """Run one statement, commit, and return its rows.

@@ -2,23 +2,25 @@
 paths and methods."""
 
 import logging
-import time
 from collections.abc import Callable, Iterable, Iterator
-from email.utils import formatdate
 from functools import partial
-from http import HTTPStatus
 from typing import Any, Protocol
 
 from app.api import requests
 from app.api.common import EVERY_ANSWER, Common
 from app.api.guard import Guard
 from app.api.requests import Request, refusal_of_head, too_large
-from app.api.responses import Response
+from app.api.responses import Response, to_response
 from app.api.routes import Endpoint
 from app.models.errors import DatabaseTrouble, Refused
 from app.server.connection import SEND_BUFFER, Connection
 from app.server.environ import Proxies, environ
-from app.server.reader import Incoming, Malformed, values_of
+from app.server.heads import HeadWriter
+from app.server.overload_alarm import OverloadAlarm
+from app.server.reader import Headers, Incoming, Malformed, values_of
+from app.server.shedding import QuickAnswers, Shedder, busy
+from app.services.order_service import OrderService
+from app.utils.admission import Admission
 from app.utils.budget import Budget, Share
 from app.utils.logging import Repeats, correlation_id
 from app.utils.metrics import ANSWERS_CUT
@@ -30,8 +32,6 @@ log = logging.getLogger(__name__)
 REFUSED_LINE_SECONDS = 10.0
 """Malformed requests are logged at most once in so many seconds."""
 
-_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
-_EVERY_ANSWER = "".join(f"{name}: {value}\r\n" for name, value in EVERY_ANSWER)
 _OPTIONS_ASTERISK_RESPONSE = Response(200, b"", headers=(("Allow", "GET, HEAD, OPTIONS, POST"),))
 
 
@@ -57,9 +57,12 @@ class Bridge:
         whole = (endpoint for endpoint in endpoints if not endpoint.path.endswith("/"))
         self._endpoints = {(endpoint.method, endpoint.path): endpoint for endpoint in whole}
         self._proxies = Proxies(app.extensions["settings"].forwarded_allow_ips)
+        service: OrderService = app.extensions["order_service"]
+        self.shedder = Shedder(Admission(), self._common, service.lines)
+        self.quick = QuickAnswers(self.shedder, self._endpoints, partial(self.shed, keeps=True))
+        self._overload_alarm = OverloadAlarm(app.extensions["alarms"])
         self._repeats = Repeats(REFUSED_LINE_SECONDS)
-        self._date = ""
-        self._date_until = 0.0
+        self._heads = HeadWriter(EVERY_ANSWER)
 
     def waits_for_body(self, incoming: Incoming) -> bool:
         """Tell whether an endpoint will read the request's body: none does when the head alone is refused."""
@@ -71,6 +74,25 @@ class Bridge:
         endpoint = self._endpoint(incoming.method, _text(incoming.path))
         incoming.refusal = self._guard.refusal(incoming.values, endpoint.scope) if endpoint else None
         return incoming.refusal is None
+
+    def look(self, now: float, late: float) -> bool:
+        """Look at how much there is to do; tell whether requests were turned away since the last look.
+
+        `late`: seconds by which the loop made this look late.
+        """
+        is_shedding = self.shedder.look(now, late)
+        self._overload_alarm.look(now, is_shedding=is_shedding)
+        self.quick.forget()
+        return is_shedding
+
+    def sheds(self, incoming: Incoming, in_work: int) -> bool:
+        """Tell whether to turn the request away; once said, that stands. `in_work`: how many are being answered."""
+        return self.shedder.sheds(incoming, in_work, lambda: self._endpoint(incoming.method, _text(incoming.path)))
+
+    def shed(self, incoming: Incoming, *, keeps: bool) -> bytes:
+        """Return the whole response to a request that is turned away, as bytes."""
+        request = requests.begin(incoming.method, _text(incoming.path), "", incoming.values, bytes)
+        return self._whole(request, busy(request.path), self._common.headers(request), incoming.version, keeps=keeps)
 
     def answer(self, incoming: Incoming, connection: Connection, may_keep: Callable[[], bool]) -> bool:
         """Answer the request; return whether the connection can take another one.
@@ -90,6 +112,7 @@ class Bridge:
         try:
             if endpoint is not None:
                 self._guard.admit(request, endpoint.scope)
+                self.shedder.remember(incoming)
                 response = endpoint.answer(request)
             elif (incoming.method, path) == ("OPTIONS", "*"):
                 response = _OPTIONS_ASTERISK_RESPONSE
@@ -106,13 +129,16 @@ class Bridge:
     def refuse(self, refusal: Malformed, connection: Connection) -> bytes:
         """Return the whole response to a malformed request, as bytes."""
         # Its path is not known, so the answer has every field that failures can have [H1].
-        answer = failure("bad_request", str(refusal), says_success=True)
+        response = to_response(failure("bad_request", str(refusal), says_success=True))
         request = requests.begin("", "", "", partial(values_of, refusal.headers), bytes, lambda: connection.peer or "")
         self._log_refused(refusal, connection)
-        headers = self._common.finish(request, None, answer.status)
+        return self._whole(request, response, self._common.finish(request, None, response.status), "1.1", keeps=False)
+
+    def _whole(self, request: Request, response: Response, common: Headers, version: str, *, keeps: bool) -> bytes:
         correlation_id.set(None)  # what the loop does next is about something else
-        head = self._head(answer.status, headers, "application/json", len(answer.body), "1.1", keeps=False)
-        return head + answer.body
+        headers, size = [*response.headers, *common], len(response.body)
+        head = self._heads.head(response.status, headers, response.content_type, size, version, keeps=keeps)
+        return head if request.method == "HEAD" else head + response.body
 
     def _log_refused(self, refusal: Malformed, connection: Connection) -> None:
         """Log at most one line per REFUSED_LINE_SECONDS: a flood of malformed requests must not fill the log."""
@@ -146,10 +172,10 @@ class Bridge:
         headers = [*response.headers, *self._common.finish(request, name, response.status)]
         kind, length, version = response.content_type, len(response.body), incoming.version
         if response.pieces is None:
-            head = self._head(response.status, headers, kind, length, version, keeps=keeps)
+            head = self._heads.head(response.status, headers, kind, length, version, keeps=keeps)
             return self._deliver(connection, head, response.body, response.share) and keeps
         keeps = keeps and version == "1.1"  # in HTTP/1.0 the end of the connection ends the body
-        head = self._head(response.status, headers, kind, None, version, keeps=keeps)
+        head = self._heads.head(response.status, headers, kind, None, version, keeps=keeps)
         framed = _chunks(response.pieces) if version == "1.1" else response.pieces
         return self._deliver_pieces(connection, head, framed, name or "", response.share) and keeps
 
@@ -212,7 +238,7 @@ class Bridge:
         keeps: bool,
     ) -> bool:
         """Send Flask's response as the client takes it; return whether the connection can take another request."""
-        head = self._head(status, fields, None, None, incoming.version, keeps=keeps)
+        head = self._heads.head(status, fields, None, None, incoming.version, keeps=keeps)
         rest = iter(() if incoming.method == "HEAD" or status in (204, 304) else body)
         piece: bytes | None = next(rest, b"")
         try:
@@ -227,37 +253,6 @@ class Bridge:
         finally:
             getattr(body, "close", lambda: None)()
         return keeps
-
-    def _head(
-        self,
-        status: int,
-        headers: Iterable[tuple[str, str]],
-        content_type: str | None,
-        length: int | None,
-        version: str,
-        *,
-        keeps: bool,
-    ) -> bytes:
-        lines = [_STATUS_LINES[status], f"Date: {self._now()}\r\n"]
-        if content_type is not None:  # Flask's responses have EVERY_ANSWER, and a type if they need one
-            lines.append(f"{_EVERY_ANSWER}Content-Type: {content_type}\r\n")
-            if length is not None:
-                lines.append(f"Content-Length: {length}\r\n")
-            elif version == "1.1":
-                lines.append("Transfer-Encoding: chunked\r\n")
-        lines += [f"{name}: {value}\r\n" for name, value in headers]
-        if not keeps:
-            lines.append("Connection: close\r\n")
-        elif version == "1.0":
-            lines.append("Connection: keep-alive\r\n")
-        lines.append("\r\n")
-        return "".join(lines).encode("latin-1")
-
-    def _now(self) -> str:
-        now = time.monotonic()
-        if now >= self._date_until:
-            self._date, self._date_until = formatdate(usegmt=True), now + 0.5
-        return self._date
 
 
 def _chunks(pieces: Iterator[bytes]) -> Iterator[bytes]:

@@ -122,6 +122,9 @@ class Connection(asyncio.BufferedProtocol):
             if self._drained > DRAIN_BYTES:
                 self.transport.abort()
             return
+        if self._owner.is_shedding and self._sheds(bytes(self._owner.buffer[:size])):
+            self.began_at = self.arrived_at = now
+            return
         if self._reader.is_idle:
             self.began_at = now
         self._unread += bytes(self._owner.buffer[:size])
@@ -224,6 +227,17 @@ class Connection(asyncio.BufferedProtocol):
             self._pace_reading()
             if self._reader.take_continue():
                 self.transport.write(CONTINUE)
+
+    def _sheds(self, received: bytes) -> bool:
+        """Answer a simple request that is turned away. Return false for all others."""
+        if self.is_busy or self._has_eof or not self._reader.is_idle or self._closed_at is not None:
+            return False
+        answer = self._owner.shed_at_once(received)
+        if answer is None:
+            return False
+        self.has_asked = True
+        self.send(answer)
+        return True
 
     def _read(self) -> None:
         """Parse up to the next request that can be answered."""

@@ -12,6 +12,8 @@ class ConnectionOwner(Protocol):
     """The server, as its connections see it. No method blocks."""
 
     keep_alive_seconds: float
+    is_shedding: bool
+    """Whether requests were turned away lately: then ask `shed_at_once`."""
     buffer: memoryview
     """All connections receive into this buffer; each copies its bytes out at once."""
 
@@ -26,6 +28,9 @@ class ConnectionOwner(Protocol):
 
     def admits(self, request: Incoming) -> bool:
         """Tell by the head of a request whether its caller may ask for this."""
+
+    def shed_at_once(self, data: bytes) -> bytes | None:
+        """Return the response to a simple request that is turned away, None for all others."""
 
     def begin(self, request: Incoming, connection: "Connection") -> None:
         """Begin to answer a request; `connection.send` and `connection.end_answer` follow."""

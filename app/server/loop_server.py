@@ -13,6 +13,7 @@ from app.server.bridge import Bridge
 from app.server.connection import RECEIVED_AT_ONCE, Connection
 from app.server.reader import Incoming, Malformed
 from app.server.unfinished import Unfinished
+from app.utils.admission import LOOK_SECONDS as LINE_SECONDS
 from app.utils.logging import Repeats
 from app.utils.metrics import CONNECTIONS, IN_WORK, LOOP_LATE, UNFINISHED_BYTES
 from app.utils.tasks import Task
@@ -43,7 +44,7 @@ class LoopServer:
         unfinished: Unfinished | None = None,
     ) -> None:
         self.keep_alive_seconds = keep_alive_seconds
-        self.is_draining = False
+        self.is_draining = self.is_shedding = False
         self._loop = loop
         self._in_work = 0
         self._bridge = bridge
@@ -74,10 +75,11 @@ class LoopServer:
         IN_WORK.set_function(lambda: self._in_work)
         UNFINISHED_BYTES.set_function(lambda: self._unfinished.held)
         self._look(self._loop.time())
+        self._look_at_line(self._loop.time())
 
     async def drain(self) -> None:
         """Accept what the kernel has accepted already, then nothing more. From now on an answer ends its connection."""
-        self.is_draining = True
+        self.is_draining, self.is_shedding = True, False
         for listener in self._sockets:
             self._loop.remove_reader(listener)
             while self._accept(listener):
@@ -147,17 +149,31 @@ class LoopServer:
 
     def waits_for_body(self, request: Incoming) -> bool:
         """Ask the bridge."""
-        return self._bridge.waits_for_body(request)
+        return not self.sheds(request) and self._bridge.waits_for_body(request)
+
+    def sheds(self, request: Incoming) -> bool:
+        """Tell whether to turn the request away, because the service is overloaded; once said, that stands."""
+        return self._bridge.sheds(request, self._in_work)
 
     def admits(self, request: Incoming) -> bool:
-        """Tell by the head of a request whether its caller may ask for this."""
-        return self._bridge.admits(request)
+        """Tell by the head of a request whether its caller may ask for this, and the service has time for it."""
+        return not self.sheds(request) and self._bridge.admits(request)
+
+    def shed_at_once(self, data: bytes) -> bytes | None:
+        """Ask the bridge."""
+        return self._bridge.quick.answer(data)
 
     def begin(self, request: Incoming, connection: Connection) -> None:
-        """Answer the request in a task of its own."""
+        """Answer the request in a task of its own, or turn it away at once."""
 
         def may_keep() -> bool:
             return not request.is_last and not self.is_draining
+
+        if self.sheds(request):
+            keeps = may_keep()
+            connection.send(self._bridge.shed(request, keeps=keeps))
+            connection.end_answer(keep=keeps)
+            return
 
         def run() -> None:
             keep = False
@@ -193,6 +209,12 @@ class LoopServer:
             if idlest in self._connections and _is_evictable(idlest, now):
                 return idlest
         return None
+
+    def _look_at_line(self, due: float) -> None:
+        now = self._loop.time()
+        self.is_shedding = self._bridge.look(now, max(now - due, 0.0)) and not self.is_draining
+        due = now + LINE_SECONDS
+        self._loop.call_at(due, self._look_at_line, due)
 
     def _look(self, due: float) -> None:
         LOOP_LATE.observe(self._loop.time() - due)

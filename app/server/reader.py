@@ -52,6 +52,7 @@ class Incoming:
     headers: list[tuple[str, str]] = field(default_factory=list)
     body: bytes | None = b""
     is_last: bool = False
+    is_shed: bool = False  # turned away, because the service is overloaded
     refusal: Exception | None = None
 
     def header(self, name: str) -> str | None:

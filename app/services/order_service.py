@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from app.database.answers import AnswerStore
 from app.database.orders import LockedOrder, OrderStore
@@ -19,6 +20,7 @@ from app.models.writes import ChangeSource, HttpAnswer, IdempotencyKey, OrderWri
 from app.utils.deadline import Deadline
 from app.utils.ids import new_id
 from app.utils.limits import ASKING_SECONDS, KEY_SECONDS
+from app.utils.line import Line
 from app.utils.metrics import LOST_RACES
 from app.utils.turns import Turns
 from app.wire.answers import AnswerForm, code_of
@@ -66,6 +68,11 @@ class OrderService:
         self._on_event = on_event
         self._clock = clock
         self._turns = Turns()
+
+    @property
+    def lines(self) -> tuple[Line[Any], ...]:
+        """The calls that wait for the database in this process."""
+        return self._orders.lines
 
     def get(self, order_id: str, deadline: Deadline) -> OrderState | None:
         """Return the order as it is now, or None."""

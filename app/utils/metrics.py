@@ -28,6 +28,7 @@ CONNECTION_WAIT = Histogram(
     "Seconds that a call waited for a database connection; calls that found an idle one are not counted",
     buckets=(0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2, 4),
 )
+SHED = Counter("order_http_shed_total", "HTTP requests turned away because the service was overloaded", ["class"])
 LOST_RACES = Counter("order_lost_races_total", "Compare-and-swaps that another writer won; each was decided again")
 COMMANDS = Counter("order_commands_total", "Kafka commands by type and outcome", ["type", "outcome"])
 LAG = Gauge("order_commands_lag", "Commands in the log that are not handled yet", ["partition"])

@@ -19,7 +19,7 @@ CODES: Mapping[str, tuple[int, str]] = MappingProxyType(
         "database_away": (503, ""),
         "database_busy": (503, ""),
         "outcome_unknown": (503, ""),
-        "service_busy": (503, ""),
+        "service_busy": (503, "The service has more to do than it can; please try again"),
     }
 )
 """Every code that is not a plain 400. Where the sentence is empty, the exception or the refusal has one."""

@@ -206,7 +206,7 @@ def test_a_commit_that_is_stuck_is_not_waited_for(
         assert stuck.result() == "first done"
         assert sorted(item for items in log.groups for item in items) == sorted([*"abcdef", "first", "late"])
         assert not group._running
-        assert not group._waiting
+        assert not group.line
 
     run_in_a_task(scenario)
 

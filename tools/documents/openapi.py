@@ -53,7 +53,7 @@ FAILURES = {
     415: "The body is not said to be JSON",
     422: "The Idempotency-Key was used with another body",
     500: "A mistake of the service",
-    503: "The database is away, or whether the change was made is not known",
+    503: "The database is away, the service is busy, or whether the change was made is not known",
 }
 BEARER = "bearer"
 ID = {"type": "string", "minLength": 1, "maxLength": MAX_ID_LENGTH}

@@ -44,6 +44,7 @@ _OTHER_TROUBLE: Mapping[int, Sentences] = {
         "outcome_unknown": (
             "The database connection was lost; whether the change was made is not known; please try again"
         ),
+        "service_busy": CODES["service_busy"][1],
     },
 }
 _BUSY_PAGES: Sentences = {"service_busy": BUSY}
