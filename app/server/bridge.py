@@ -67,7 +67,7 @@ class Bridge:
     def waits_for_body(self, incoming: Incoming) -> bool:
         """Tell whether an endpoint will read the request's body: none does when the head alone is refused."""
         is_read = incoming.method == "POST" and self._endpoint("POST", _text(incoming.path)) is not None
-        return is_read and self.admits(incoming) and refusal_of_head(incoming.values) is None
+        return is_read and refusal_of_head(incoming.values) is None
 
     def admits(self, incoming: Incoming) -> bool:
         """Tell by the head whether the caller may ask for this; true where nobody is asked."""
