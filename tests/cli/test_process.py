@@ -39,6 +39,22 @@ def test_flask_orders_works_in_the_checkout_and_shows_where_the_broker_is_not(un
     assert end(offsets) == (1, "", sentence)
 
 
+def test_in_production_a_command_needs_safe_ways_and_no_authentication(untouched: World) -> None:
+    settings = {"APP_ENV": "production"}
+    here, far = (
+        start(untouched, "list", **settings),
+        start(untouched, "list", DATABASE_URL="postgresql://u:secret@db.example/orders", **settings),
+    )
+    assert end(here) == (0, "Nothing.\n", "")
+    code, printed, complained = end(far)
+    assert (code, printed, complained.strip()) == (
+        1,
+        "",
+        "The service cannot start: DATABASE_URL must have sslmode=verify-full in production: db.example is not "
+        "verified.",
+    )
+
+
 def test_a_frozen_broker_is_not_waited_for_without_end(untouched: World, frozen: str) -> None:
     code, printed, complained = end(start(untouched, "check", KAFKA_BOOTSTRAP_SERVERS=frozen))
     assert (code, complained) == (0, "")
