@@ -13,6 +13,7 @@ from app.utils.deadline import Deadline
 from app.utils.limits import REQUEST_SECONDS
 from app.utils.metrics import REQUEST_SECONDS as REQUEST_HISTOGRAM
 from app.utils.metrics import REQUESTS
+from app.utils.text import loggable
 from app.utils.traffic import Traffic
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ class Common:
         if log.isEnabledFor(logging.DEBUG):
             where = request.address() or "nobody knows"
             who = f" ({request.caller})" if request.caller else ""
-            log.debug("%s %s from %s%s: %s", request.method, request.path, where, who, status)
+            log.debug("%s %s from %s%s: %s", request.method, loggable(request.path), where, who, status)
         return self.headers(request)
 
     def headers(self, request: Request) -> list[tuple[str, str]]:

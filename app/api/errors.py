@@ -16,6 +16,7 @@ from app.models.errors import (
 )
 from app.models.writes import HttpAnswer
 from app.utils.alarms import Alarms
+from app.utils.text import loggable
 from app.wire.answers import failure
 from app.wire.bodies import SAYS_SUCCESS
 from app.wire.codes import OF_STATUS
@@ -57,7 +58,7 @@ class FailureResponses:
         code = error.code if isinstance(error, ServiceError) else "internal_error"
         sentence = f"{error}; please try again" if isinstance(error, DatabaseError) else str(error)
         if code == "internal_error":
-            log.error("unexpected error answering %s %s", method, path, exc_info=error)
+            log.error("unexpected error answering %s %s", method, loggable(path), exc_info=error)
             sentence = ""  # the code's own
         return failure(code, sentence, says_success=path in SAYS_SUCCESS)
 

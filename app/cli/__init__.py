@@ -9,7 +9,18 @@ from flask.cli import with_appcontext
 
 from app.models.operator_errors import OperationFailed
 
-MODULES = ("orders", "send_command", "dead_letters", "given_up", "outbox", "offsets", "alarms", "keys", "check")
+MODULES = (
+    "orders",
+    "send_command",
+    "dead_letters",
+    "given_up",
+    "outbox",
+    "offsets",
+    "alarms",
+    "keys",
+    "check",
+    "forget",
+)
 """Each adds its commands to the group below."""
 
 

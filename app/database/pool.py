@@ -17,7 +17,7 @@ from app.database.connections import Connections, Lent
 from app.database.database import Database
 from app.database.statement import Statement
 from app.database.timed import timed
-from app.database.translation import STALE_PLAN, translated
+from app.database.translation import STALE_PLAN, translated, without_values
 from app.models.errors import DatabaseAway, DatabaseBusy, DatabaseError, DatabaseReadOnly, OutcomeUnknown
 from app.utils.deadline import Deadline
 from app.utils.limits import LEEWAY_MS, LOCK_MS, POOL_SECONDS, STATEMENT_MS
@@ -150,7 +150,7 @@ class Pool:
                 self._limit(session, lent, deadline)
                 yield session
         except psycopg2.Error as error:
-            raise self._translated(error, lent, deadline) from error
+            raise self._translated(error, lent, deadline) from without_values(error)
         finally:
             self._connections.give_back(lent)
 

@@ -58,6 +58,11 @@ def told(error: psycopg2.Error) -> str:
     return f"{sentence} (SQLSTATE {error.pgcode}){wanted_by(sentence)}" if error.pgcode else sentence
 
 
+def without_values(error: psycopg2.Error) -> psycopg2.Error:
+    """Return the error as a log may show it. PostgreSQL's details quote whole rows, and with them persons."""
+    return type(error)(told(error)).with_traceback(error.__traceback__)
+
+
 def _our_rules() -> set[str | None]:
     tables = db.metadata.tables.values()
     rules = {rule.name for table in tables for rule in table.constraints}

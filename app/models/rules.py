@@ -44,6 +44,7 @@ class ChangeKind(StrEnum):
     ACCEPTANCE_CANCELLED = "acceptanceCancelled"
     RUNNER_CLEARED = "runnerCleared"
     COMPLETED = "completed"
+    FORGOTTEN = "forgotten"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,12 @@ def clip(sentence: str) -> str:
     return sentence if len(sentence) <= MAX_SENTENCE else sentence[: MAX_SENTENCE - 1] + "…"
 
 
+def loggable(path: str) -> str:
+    """Return a path as the log may show it: its first part. A caller may put a person's id into the others."""
+    first, slash, _ = path[1:].partition("/")
+    return f"/{first}/…" if slash else path
+
+
 def listed(found: Iterable[object]) -> str:
     """Return them with commas."""
     return ", ".join(map(str, found))

@@ -11,7 +11,7 @@ from app.wire.encoder import encode
 SOURCE = "order-service"
 
 EVENT_TYPES = {kind: f"ORDER_{kind.name}" for kind in ChangeKind}
-"""The event of an HTTP change of each kind. A Kafka change is announced by its reply alone [K7]."""
+"""The event of a change of each kind, over HTTP or by an operator. A Kafka change has its reply alone [K7]."""
 
 
 def http_event(

@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
 
+from app.models.forgetting import OVER, Person, Role
+from app.models.writes import ChangeSource
+from app.operations import forget_orders
+from app.utils.ids import new_id
 from tests.contract.conftest import Tables
 from tests.contract.test_http_events import CHANGES
 from tests.harness.builders import Caller, create_body, unique
@@ -166,11 +171,16 @@ def test_the_loop_and_flask_answer_alike(api: Caller, loop_api: Caller, name: st
     assert normalized(RESPONSES[name](loop_api)) == normalized(RESPONSES[name](api))
 
 
-@pytest.mark.parametrize("event_type", ["ORDER_CREATED", *CHANGES])
-def test_an_event_is_exactly_its_example(api: Caller, tables: Tables, event_type: str) -> None:
-    """[K2] [K12]"""
+@pytest.mark.parametrize("event_type", ["ORDER_CREATED", *CHANGES, "ORDER_FORGOTTEN"])
+def test_an_event_is_exactly_its_example(app: Flask, api: Caller, tables: Tables, event_type: str) -> None:
+    """[K2] [K12] [K15]"""
     if event_type == "ORDER_CREATED":
         order_id = api.create(NEW)
+    elif event_type == "ORDER_FORGOTTEN":
+        order_id = api.new("COMPLETED", "runner-7", "customer-to-forget")
+        person = Person(Role.CUSTOMER, "customer-to-forget", "forgotten-5f0c7b1e92d84a36")
+        with forget_orders.database(app.extensions["settings"]) as pool:
+            forget_orders.take_out(pool, person, ChangeSource("operator", str(new_id())), OVER)
     else:
         start, change, *_ = CHANGES[event_type]
         order_id = api.new(start, "runner-7")
@@ -182,4 +192,4 @@ def test_an_event_is_exactly_its_example(api: Caller, tables: Tables, event_type
 def test_every_example_is_produced() -> None:
     """[H1] [K12]"""
     assert {path.stem for path in (EXAMPLES / "http").iterdir()} == set(RESPONSES) | ELSEWHERE
-    assert {path.stem for path in (EXAMPLES / "events").iterdir()} == {"ORDER_CREATED", *CHANGES}
+    assert {path.stem for path in (EXAMPLES / "events").iterdir()} == {"ORDER_CREATED", "ORDER_FORGOTTEN", *CHANGES}

@@ -268,6 +268,8 @@ def _allowed(line: Line) -> bool:
             return before in ("ACCEPTED", "CREATED") and after == "CREATED"
         case "completed":
             return before not in (None, *_FINAL) and after == "COMPLETED"
+        case "forgotten":
+            return before is not None and before == after and line.door == "operator"
         case "updated":
             return before is not None and (before == after or before not in _FINAL)
     return False

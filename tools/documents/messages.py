@@ -193,7 +193,10 @@ _TOLD: Mapping[str, tuple[type[Shape], str, str, str]] = {
 }
 """By command, the shape of its success, and what the document says of the command, its success and its failure."""
 
-_ANNOUNCED = [post.event for post in POSTS.values() if post.event is not None]
+_BY_OPERATORS = [
+    (ChangeKind.FORGOTTEN, "An operator took a person's data out of it: drop what you keep of that person"),
+]
+_ANNOUNCED = [*(post.event for post in POSTS.values() if post.event is not None), *_BY_OPERATORS]
 
 COMMANDS = {name: _envelope("command", name, _COMMAND, kind.payload) for name, kind in COMMAND_TYPES.items()}
 _FAILURES: dict[str, type[Failed]] = {"saga_id": CreationFailed, "order_id": CommandFailed}
