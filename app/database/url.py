@@ -7,6 +7,7 @@ fail at every connection is refused here: with it the service would start and ne
 A parameter of the service's own, `password_file`, may end an address: the file is read at each connection.
 """
 
+import os
 import re
 from collections.abc import Mapping
 from ipaddress import ip_address
@@ -80,16 +81,18 @@ def has_password(url: str) -> bool:
 def hosts_of(url: str) -> list[str]:
     """Return the hosts of a normalized address, as the network has them; an empty one is a socket of this machine.
 
-    Which hosts a service file names is not known: the service stands for them.
+    An address without a host gets it from PGHOSTADDR or PGHOST, as libpq does. Which hosts a service file names is not
+    known: the service stands for them.
     """
     given = parse_dsn(libpq_url(url))
-    hosts = (given.get("hostaddr") or given.get("host", "")).split(",")
-    return [*hosts, f"service {given['service']}"] if "service" in given else hosts
+    named = given.get("hostaddr") or given.get("host") or os.environ.get("PGHOSTADDR") or os.environ.get("PGHOST", "")
+    service = given.get("service") or os.environ.get("PGSERVICE")
+    return [*named.split(","), *([f"service {service}"] if service else [])]
 
 
 def sslmode_of(url: str) -> str:
-    """Return the `sslmode` of a normalized address, `prefer` where it has none."""
-    return str(parse_dsn(libpq_url(url)).get("sslmode", "prefer"))
+    """Return the `sslmode` of a normalized address, or of PGSSLMODE; `prefer` where neither has one."""
+    return parse_dsn(libpq_url(url)).get("sslmode") or os.environ.get("PGSSLMODE") or "prefer"
 
 
 def place_of(url: str) -> tuple[str, str, str]:

@@ -7,7 +7,7 @@ import pytest
 from psycopg2.extensions import parse_dsn
 from sqlalchemy import create_engine, make_url
 
-from app.database.url import libpq_url, normalized, place_of, without_secrets
+from app.database.url import hosts_of, libpq_url, normalized, place_of, sslmode_of, without_secrets
 
 TWO = {"user": "u", "password": "p", "dbname": "db", "host": "a,b", "port": "1,2"}
 ADDRESSES = [
@@ -86,3 +86,24 @@ def test_an_operator_is_told_of_every_host() -> None:
     assert place_of(normalized("postgresql://u:p@a:1,b/db")) == ("db", "a:1, b:5432", "u")
     assert place_of(normalized("postgresql:///db")) == ("db", "localhost:5432", "")
     assert place_of(normalized("postgresql://a,b/db")) == ("db", "a:5432, b:5432", "")
+
+
+@pytest.mark.parametrize(
+    ("url", "environment", "hosts", "sslmode"),
+    [
+        ("postgresql:///db", {}, [""], "prefer"),
+        ("postgresql://a,b:1/db?sslmode=require", {}, ["a", "b"], "require"),
+        ("postgresql://a/db?hostaddr=10.0.0.1", {}, ["10.0.0.1"], "prefer"),
+        ("postgresql:///db?service=prod", {}, ["", "service prod"], "prefer"),
+        ("postgresql:///db", {"PGHOST": "far", "PGSSLMODE": "verify-full"}, ["far"], "verify-full"),
+        ("postgresql:///db", {"PGHOST": "near", "PGHOSTADDR": "10.0.0.1"}, ["10.0.0.1"], "prefer"),
+        ("postgresql:///db", {"PGSERVICE": "prod"}, ["", "service prod"], "prefer"),
+        ("postgresql://a/db?sslmode=require", {"PGHOST": "far", "PGSSLMODE": "disable"}, ["a"], "require"),
+    ],
+)
+def test_where_an_address_leads_and_how_is_read_as_libpq_does(
+    url: str, environment: dict[str, str], hosts: list[str], sslmode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert (hosts_of(url), sslmode_of(url)) == (hosts, sslmode)
