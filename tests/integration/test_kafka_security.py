@@ -9,8 +9,9 @@ import pytest
 
 from tests.harness.certificates import issue, write
 from tests.harness.secure_broker import MECHANISMS, USER, SecureBroker
-from tests.harness.world import World, a_create, details
+from tests.harness.world import World, a_create, details, service_of
 
+TOKEN_SECONDS = 5.0
 BODY = {"customer_id": "ann", "order_details": details()}
 
 
@@ -59,6 +60,21 @@ def test_a_certificate_and_an_encrypted_key_of_the_services_own(
     secured: World, secure: SecureBroker, tmp_path: Path
 ) -> None:
     works(secured, **mutual(secure, tmp_path))
+
+
+def test_an_open_connection_logs_in_again_with_the_next_token(
+    secured: World, secure: SecureBroker, tmp_path: Path
+) -> None:
+    """Without a new client: a token may live for minutes."""
+    way = by_token(secure, tmp_path)
+    write(tmp_path / "token", a_token(seconds=TOKEN_SECONDS))
+    works(secured, **way)
+    write(tmp_path / "token", a_token())
+    time.sleep(TOKEN_SECONDS + 1)  # the broker closes connections that logged in with the first one only
+    secured.send(a_create())
+    secured.settle()
+    assert len(secured.replies()) == 3
+    assert [thread.last_error for thread in service_of(secured.apps[0]).threads if thread.restarts] == []
 
 
 def mutual(secure: SecureBroker, folder: Path) -> dict[str, str]:
