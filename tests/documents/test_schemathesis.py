@@ -8,6 +8,7 @@ from uuid import uuid4
 import hypothesis
 import pytest
 from flask import Flask
+from flask.testing import FlaskClient
 from schemathesis import Case, Config, GenerationMode
 from schemathesis.checks import CheckFunction
 from schemathesis.core.transport import Response
@@ -72,13 +73,12 @@ def with_a_key_of_its_own(case: Case[Any]) -> None:
         case.headers["Idempotency-Key"] = f"{key}{uuid4()}"[-255:]
 
 
-def about_an_order_that_exists(case: Case[Any]) -> None:
+def about_an_order_that_exists(case: Case[Any], caller: FlaskClient) -> None:
     """Where an order is named as it should be, name one: in any status, so that the rules are reached too."""
     usable = case.meta is not None and case.meta.generation.mode is GenerationMode.POSITIVE
     named: Any = case.body if isinstance(case.body, dict) else case.query
     if not usable or "orderId" not in named:
         return
-    caller = served[-1].test_client()
     body = {"customer_id": "c", "order_details": {"foodItems": [{"price": 1, "quantity": 1}], "deliveryLocation": "d"}}
     order_id = caller.post("/createOrder", json=body).get_json()["order_id"]
     status = list(OrderStatus)[sum(named["orderId"].encode()) % len(OrderStatus)]
@@ -91,6 +91,6 @@ def about_an_order_that_exists(case: Case[Any]) -> None:
 def test_every_answer_is_as_documented(case: Case[Any]) -> None:
     """[H1] to [H16]"""
     with_a_key_of_its_own(case)
-    about_an_order_that_exists(case)
+    about_an_order_that_exists(case, served[-1].test_client())
     response = case.call()
     case.validate_response(response, excluded_checks=not_expected(case, response))
