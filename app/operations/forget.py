@@ -22,18 +22,15 @@ from dataclasses import dataclass
 from app.config.config import Settings
 from app.models.forgetting import EVERY, OVER, Person, Role
 from app.models.operator_errors import NotPossible
-from app.models.writes import ChangeSource
 from app.operations import forget_orders, forget_records
 from app.operations.audit import Operator
 from app.utils.deadline import Deadline
-from app.utils.ids import new_id
 from app.utils.limits import CONTRACT_SECONDS
 from app.wire.forgetting import names
 
 LEAVE_SECONDS = 15.0
 LOOK_SECONDS = 0.5
 MANY = 1000
-DOOR = "operator"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +88,10 @@ def forget(operator: Operator, role: Role, person_id: str, *, reason: str, open_
 
 def _carry_out(operator: Operator, person: Person, *, open_too: bool) -> Forgotten:
     settings, statuses = operator.settings, EVERY if open_too else OVER
-    source = ChangeSource(DOOR, str(new_id()), operator.name)
     with forget_orders.database(settings) as pool:
-        orders = forget_orders.take_out(pool, person, source, statuses)
+        orders = forget_orders.take_out(pool, person, operator.name, statuses)
         time.sleep(CONTRACT_SECONDS)
-        orders += forget_orders.take_out(pool, person, source, statuses)
+        orders += forget_orders.take_out(pool, person, operator.name, statuses)
     history = forget_records.from_history(settings, person)
     answers = forget_records.from_answers(settings, person)
     records = forget_records.from_taken_out_events(settings, person) + forget_records.from_audit(settings, person)

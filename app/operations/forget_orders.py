@@ -33,6 +33,7 @@ BREATH_SECONDS = 0.05  # between two portions, for the callers' writes
 STEP_SECONDS = 10.0
 STUCK_SECONDS = 30.0  # without a portion that took anything
 FOLD_LIMIT = 20_000
+DOOR = "operator"
 
 
 @contextmanager
@@ -61,14 +62,14 @@ def require_over(pool: Pool, person: Person) -> None:
         raise NotPossible(f"Orders are still under way, such as {named}: end them first, or see --open-too.")
 
 
-def take_out(pool: Pool, person: Person, source: ChangeSource, statuses: Collection[OrderStatus]) -> int:
+def take_out(pool: Pool, person: Person, operator: str, statuses: Collection[OrderStatus]) -> int:
     """Take the person out of their orders in some statuses; return how many. Commits a portion at a time.
 
     Raises NotPossible if others hold what is left for STUCK_SECONDS.
     """
     total, stuck = 0, Deadline(STUCK_SECONDS)
     while orders := find(pool, person, statuses, PORTION):
-        done = _change(pool, person, orders, source)
+        done = _change(pool, person, orders, operator)
         total += done
         if done:
             stuck = Deadline(STUCK_SECONDS)
@@ -96,14 +97,16 @@ def drop_count(pool: Pool, person: Person, seconds: float) -> bool:
     return not pool.run(sql.HAS_COUNT, counted, _deadline())
 
 
-def _change(pool: Pool, person: Person, orders: Sequence[OrderState], source: ChangeSource) -> int:
+def _change(pool: Pool, person: Person, orders: Sequence[OrderState], operator: str) -> int:
     now = datetime.now(UTC)
-    writes = [_write(order, person, source, now, new_id()) for order in orders]
+    writes = [_write(order, person, operator, now, new_id()) for order in orders]
     return len(pool.run(UPDATE_FREE, as_columns(map(changed_row, writes)), _deadline()))
 
 
-def _write(order: OrderState, person: Person, source: ChangeSource, now: datetime, change_id: uuid.UUID) -> OrderWrite:
+def _write(order: OrderState, person: Person, operator: str, now: datetime, change_id: uuid.UUID) -> OrderWrite:
     change = forget(order, person, now)
+    # An id of its own for each: there are readers that take two events of one type under one id for one [H16].
+    source = ChangeSource(DOOR, str(change_id), operator)
     event = http_event(change, change_id, source.correlation_id)
     return OrderWrite(change, change_id, source, event, None, HttpAnswer(200, b""))
 

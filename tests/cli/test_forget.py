@@ -157,13 +157,15 @@ def test_nothing_of_a_runner_is_left_and_the_customers_stay(running: World, term
 
 def test_consumers_are_told_without_the_data(running: World, terminal: Make) -> None:
     order_id = a_life(running)
-    done = terminal(running).json("forget", "--customer", CUSTOMER, "--reason", "r", "--yes")
+    done = terminal(running).json("forget", "--customer", CUSTOMER, "--reason", "r", "--yes", "--as", "alice")
     running.settle()
     (event,) = [reply for reply in running.replies() if reply["body"]["type"] == "ORDER_FORGOTTEN"]
     payload = event["payload"]
     order = Caller(running.apps[-1].test_client()).order(order_id)
     assert (payload["status"], payload["version"], payload["customerId"]) == ("forgotten", 5, done["pseudonym"])
     assert json.loads(payload["event"]) == order
+    lines = running.query("SELECT caller, correlation_id = change_id::text FROM order_changes WHERE door = 'operator'")
+    assert lines == [("alice", True)]
     assert (order["orderDescription"], order["deliveryLocation"]) == ("[]", "forgotten")
     assert [trace for trace in TRACES if trace in event["value"].decode()] == []
 

@@ -118,6 +118,7 @@ def test_the_log_of_everything_names_nobody(running: World, log: io.StringIO) ->
     with open_door(app) as port:
         every_call(Caller(Client(through(port), TestResponse)))
     every_call(Caller(app.test_client()))
+    running.settle()
     every_command(running)
     every_fault(running, Caller(app.test_client()))
     Terminal(running).run("list", "--customer", CUSTOMER)
