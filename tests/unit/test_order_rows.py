@@ -4,6 +4,7 @@ import uuid
 
 import pytest
 
+from app.database import batches_sql
 from app.database import orders_sql as sql
 from app.database.orders import changed_row, new_row, single_statement
 from app.models.rules import Change, ChangeKind
@@ -52,3 +53,9 @@ def test_a_statement_for_many_writes_takes_the_same_values() -> None:
         assert dict(zip(statement.parameters, row, strict=True)) == {
             name: EXPECTED[name] for name in statement.parameters
         }
+
+
+def test_a_change_by_a_command_has_the_commands_place_and_no_caller() -> None:
+    """[S3]"""
+    assert "caller" not in batches_sql.CHANGE_COLUMNS
+    assert {"source_topic", "source_partition", "source_offset"} <= batches_sql.CHANGE_COLUMNS.keys()
