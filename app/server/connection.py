@@ -232,12 +232,10 @@ class Connection(asyncio.BufferedProtocol):
         """Answer a simple request that is turned away. Return false for all others."""
         if self.is_busy or self._has_eof or not self._reader.is_idle or self._closed_at is not None:
             return False
-        answer = self._owner.shed_at_once(received)
-        if answer is None:
-            return False
-        self.has_asked = True
-        self.send(answer)
-        return True
+        if (answer := self._owner.shed_at_once(received)) is not None:
+            self.has_asked = True
+            self.send(answer)
+        return answer is not None
 
     def _read(self) -> None:
         """Parse up to the next request that can be answered."""
@@ -248,8 +246,10 @@ class Connection(asyncio.BufferedProtocol):
             except Malformed as refusal:
                 self._waiting.extend(refusal.before)
                 self._refused, self._takes_requests = refusal, False
-            if self._waiting and self._waiting[-1].is_last:
-                self._takes_requests = False
+        if not (self._waiting or self._refused):
+            self._waiting.extend(self._reader.refused())
+        if self._waiting and self._waiting[-1].is_last:
+            self._takes_requests = False
         if not self._takes_requests:
             self._read_no_more()
 

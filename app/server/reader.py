@@ -23,6 +23,7 @@ MAX_BLANK = 64  # bytes of blank lines before a request line: old clients send o
 FORWARDED_ONCE = frozenset({"host", "content-length", "content-type", "transfer-encoding", "expect"})
 
 Headers = Sequence[tuple[str, str]]
+_Asked = Callable[["Incoming"], bool]
 
 _HOST = re.compile(r"(?:(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 
@@ -77,9 +78,7 @@ def values_of(headers: Headers, name: str) -> list[str]:
 class RequestReader:
     """Reads the requests of one connection, in order."""
 
-    def __init__(
-        self, waits_for_body: Callable[[Incoming], bool], admits: Callable[[Incoming], bool] = lambda _: True
-    ) -> None:
+    def __init__(self, waits_for_body: _Asked, admits: _Asked = lambda _: True) -> None:
         """`waits_for_body` tells by the head whether the body will be read; if not, the client is not asked for it.
 
         `admits` tells by the head whether the caller may ask for this; if not, a body on its way is not waited for.
@@ -138,7 +137,6 @@ class RequestReader:
         self._parse(data)
         if self._refusal is not None:
             raise self._refusal
-        self._admit()
         if not self._ready:  # otherwise it is unknown how many of these bytes belong to the next request
             self._blank += len(data) if self.is_idle else 0
             self._fed += 0 if self.is_idle else len(data)
@@ -175,12 +173,14 @@ class RequestReader:
         self._expects = self._is_replayed = self._closes = self._is_admitted = False
         self._refusal: Malformed | None = None
 
-    def _admit(self) -> None:
-        """Hand over the request without its body if its caller is not admitted and the body is on its way."""
+    def refused(self) -> list[Incoming]:
+        """Return the request whose body is on its way, without it, if its caller is not admitted; asked once."""
+        self._ready = []
         if self._request is not None and not self._request.is_last and not self._is_admitted:
             self._is_admitted = True
             if not self._admits(self._request):
                 self._hand_over(None)
+        return self._ready
 
     # What the parser calls. The parser swallows exceptions, so these methods store a refusal instead.
 

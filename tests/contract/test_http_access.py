@@ -280,12 +280,23 @@ def test_without_a_credential_a_body_is_neither_asked_for_nor_waited_for(asking_
                 assert wire.rest() == b""
 
 
+def test_a_body_is_not_waited_for_behind_another_request_either(asking_port: int) -> None:
+    """[S2]"""
+    with Wire(asking_port) as wire:
+        head = b"POST /createOrder HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n"
+        wire.socket.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n" + head)
+        assert [wire.answer().status for _ in range(2)] == [200, 401]
+        assert wire.rest() == b""
+
+
 def test_a_refused_request_that_came_whole_keeps_its_connection(asking_port: int, key: dict[Scope, str]) -> None:
     """[S2] So does one without a body."""
     write = key[Scope.WRITE].encode()
     with Wire(asking_port) as wire:
-        wire.socket.sendall(b"POST /createOrder HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}")
-        assert wire.answer().status == 401
+        for body in (b"{}", b" " * 10_000):
+            head = b"POST /createOrder HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
+            wire.socket.sendall(head + body)
+            assert wire.answer().status == 401
         wire.ask("/orders")
         assert wire.answer().status == 401
         head = b"POST /createOrder HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAuthorization: Bearer "
