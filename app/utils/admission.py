@@ -1,8 +1,8 @@
 """Admission: how long the line for the database may get, and which kinds of requests are turned away first.
 
 By Little's law a wait is as long as the line in front, divided by the rate at which calls are served. So the line may
-hold what was served lately within WAIT_SECONDS, less what the event loop is late. This bound follows the rate: a slow
-database gets a short line, a fast one a long line. Decision 23 has what was measured.
+hold what was served lately within WAIT_SECONDS, less what the event loop is late around a wait. This bound follows the
+rate: a slow database gets a short line, a fast one a long line. Decision 23 has what was measured.
 
 Only a line that lasts counts, as in CoDel: a burst after a quiet time is taken. A locked row holds up nobody else's
 request, because who waits for a turn at an order stands in no line.
@@ -15,12 +15,13 @@ from types import MappingProxyType
 
 WAIT_SECONDS = 0.25  # in the line; most requests wait once or twice, a change under a key up to three times
 LEAST_WAIT_SECONDS = 0.05  # however late the loop is
+PASSES = 2  # of the loop around each wait: a statement begins in one, and its answer is seen in another
 LOOK_SECONDS = 0.05  # between two looks at the line
 BURST = 256  # a line may hold so many, whatever the rate is, …
 BURST_SECONDS = 1.0  # … until it has lasted so long
 LEAST = 64  # a line may always hold so many: one group, or four for each connection
 STANDING = 24  # so many at two looks, one after the other, are a line: a few always wait for the next group
-SMOOTHING = 0.1  # the share of the newest look in the rate: what is half a second old counts for a third
+SMOOTHING = 0.1  # the share of the newest look in rate and lateness: what is half a second old counts for a third
 
 
 class Priority(IntEnum):
@@ -33,7 +34,7 @@ class Priority(IntEnum):
 
 
 SHARES: Mapping[Priority, float] = MappingProxyType(
-    {Priority.LIST: 0.5, Priority.READ: 0.7, Priority.WRITE: 1.0, Priority.REPEAT: 1.5}
+    {Priority.LIST: 0.6, Priority.READ: 0.8, Priority.WRITE: 1.0, Priority.REPEAT: 1.5}
 )
 """How much of the bound a kind may fill: a line of writes leaves no room for reads, and some for repeats."""
 
@@ -60,7 +61,7 @@ class Admission:
         rate = served / max(now - self._looked_at, LOOK_SECONDS / 2)
         is_line = min(waiting, self._waiting) >= STANDING
         self._looked_at, self._waiting = now, waiting
-        late, self._late = min(late, self._late), late  # once late is a pause, twice is a loop with too much to do
+        self._late += (late - self._late) * SMOOTHING  # one pause is no loop with too much to do
         if not is_line:
             self._line_since = math.inf
             self.most = max(self.most, BURST)
@@ -68,4 +69,4 @@ class Admission:
         self._line_since = min(self._line_since, now)
         self._rate = rate if self._rate is None else self._rate + (rate - self._rate) * SMOOTHING
         least = LEAST if now - self._line_since > BURST_SECONDS else BURST
-        self.most = max(self._rate * max(WAIT_SECONDS - late, LEAST_WAIT_SECONDS), least)
+        self.most = max(self._rate * max(WAIT_SECONDS - self._late * PASSES, LEAST_WAIT_SECONDS), least)

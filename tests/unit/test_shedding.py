@@ -47,7 +47,7 @@ def answered_503(endpoint: str) -> float:
 
 
 def test_lists_go_first_then_reads_then_writes_and_repeats_last(app: Flask) -> None:
-    for share, shed in ((0.4, ""), (0.6, "l"), (0.8, "lr"), (1.2, "lrw"), (1.6, "lrwk")):
+    for share, shed in ((0.5, ""), (0.7, "l"), (0.9, "lr"), (1.2, "lrw"), (1.6, "lrwk")):
         at = bridge(app, int(BURST * share))
         at.shedder.remember(write("known"))
         asked = {"l": read(b"/orders"), "r": read(b"/getOrderDetails"), "w": write("new"), "k": write("known")}
