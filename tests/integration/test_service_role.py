@@ -9,15 +9,17 @@ from uuid import uuid4
 import psycopg2
 import pytest
 from psycopg2.extensions import connection as Connection
+from psycopg2.sql import SQL, Identifier
 
 from app import create_app
 from app.config.config import Settings
 from app.database import lane_lease, lanes
+from app.database.connection import engine
 from app.database.database import Database
 from app.database.floor import last_id_of
 from app.database.lane_lease import acquire_lease
 from app.database.pool import Pool
-from app.database.rights import FILE, ROLE
+from app.database.rights import FILE, ROLE, grant_to
 from app.database.schema import VERSION_TABLE, SchemaRefused, require_head
 from app.database.translation import told
 from app.database.watched import LaneLook
@@ -136,6 +138,17 @@ def test_the_user_may_run_every_statement_and_needs_each_right(owner: Connection
         assert f"permission denied for table {table} (SQLSTATE 42501); the service needs " in found.pop()
         assert right in lines[table].split(", ")
     assert refusals(role, explained) == set()
+
+
+def test_the_rights_go_to_a_user_of_any_name(owner: Connection, database_url: str) -> None:
+    name = 'Orders "live"; DROP'
+    with owner.cursor() as cursor:
+        cursor.execute(SQL("CREATE ROLE {}").format(Identifier(name)))
+        with engine(database_url).begin() as connection:
+            grant_to(connection, name)
+        cursor.execute("SELECT has_table_privilege(%s, 'orders', 'INSERT'), to_regclass('orders')::text", (name,))
+        assert cursor.fetchone() == (True, "orders")
+        cursor.execute(SQL("DROP OWNED BY {0}; DROP ROLE {0}").format(Identifier(name)))
 
 
 FORBIDDEN = (
