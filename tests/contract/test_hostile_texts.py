@@ -9,9 +9,11 @@ from urllib.parse import quote
 import pytest
 
 from app.models.order import OrderStatus
-from tests.contract.conftest import Tables
+from tests.contract.conftest import Tables, make_app
 from tests.contract.test_http_failures import SECRETS
 from tests.harness.builders import POSTS, Answer, Caller, create_body
+from tests.harness.door import Client as Wire
+from tests.harness.door import open_door
 from tests.harness.hostile import TEXTS, UNSTORABLE
 
 QUERIES = {"/orders": ("runnerId", "status", "page", "limit"), "/getOrderDetails": ("orderId",)}
@@ -126,3 +128,26 @@ def test_a_refusal_repeats_the_text_as_json_and_nothing_else(loop_api: Caller, t
             sentence = answer.json["error"]
             assert f"Invalid status: {text}".startswith(sentence.removesuffix("…"))
     assert text not in OrderStatus.__members__
+
+
+@pytest.fixture(scope="module")
+def asking_port(url: str) -> Iterator[int]:
+    """The port of a service that asks who calls."""
+    app = make_app(url, AUTH_MODE="api_key")
+    app.extensions["api_keys"].refresh()
+    with open_door(app) as port:
+        yield port
+
+
+@EVERY_TEXT
+@pytest.mark.parametrize("scheme", ["Bearer ", "Bearer ok_", "Basic ", ""])
+def test_a_text_as_a_credential_is_refused_and_not_repeated(asking_port: int, scheme: str, text: str) -> None:
+    """[S1] [S2]"""
+    with Wire(asking_port) as wire:
+        wire.socket.sendall(f"GET /orders HTTP/1.1\r\nHost: x\r\nAuthorization: {scheme}{text}\r\n\r\n".encode())
+        answer = wire.answer()
+    assert answer.status in (400, 401)
+    assert b"x-injected" not in answer.head.lower()
+    shown = answer.body.decode()
+    assert not SECRETS.search(shown)
+    assert len(text) < 4 or text.strip() not in shown
