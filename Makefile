@@ -39,10 +39,10 @@ chaos-quick: $(INSTALLED) ## six rows in their short form, some minutes; ROW=4,1
 chaos-ablation: $(INSTALLED) ## take out one protection at a time: its row must turn red
 	$(BIN)/python -m tests.faults.ablation --write $(if $(SEED),--seed $(SEED))
 
-fuzz: $(INSTALLED) ## fuzz what reads bytes of others, some minutes; TARGET=decoder, heads, commands, records; RUNS=1000000
+fuzz: $(INSTALLED) ## fuzz what reads bytes of others, some minutes; TARGET=decoder, heads, commands, records, credentials; RUNS=1000000
 	@$(BIN)/python -c 'import atheris' 2> /dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		--require-hashes -r tests/fuzz/requirements.txt
-	@set -e; for target in $(or $(TARGET),decoder heads commands records); do \
+	@set -e; for target in $(or $(TARGET),decoder heads commands records credentials); do \
 		$(BIN)/python -m tests.fuzz $$target $(if $(RUNS),--runs $(RUNS)); done
 
 mutation: $(INSTALLED) ## mutation test of the rules: how many planted faults the tests find

@@ -15,14 +15,14 @@ from pathlib import Path
 from tests.fuzz.mutations import MAX_LENGTH
 
 ROOT = Path(__file__).resolve().parents[2]
-INSTRUMENTED = ["app", "h11", "kafka"]
+INSTRUMENTED = ["app", "h11", "jwt", "kafka"]
 """The packages whose branches guide atheris. Only `fuzz` imports them: nothing is instrumented that is there before."""
 
 
 def main() -> None:
     """Fuzz, or keep."""
     options = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__.partition("\n")[0])
-    options.add_argument("target", choices=["decoder", "heads", "commands", "records"])
+    options.add_argument("target", choices=["decoder", "heads", "commands", "records", "credentials"])
     options.add_argument("--runs", type=int, default=1_000_000, help="inputs to try")
     options.add_argument("--keep", action="store_true", help="bring what the last runs found into the corpus")
     chosen = options.parse_args()
@@ -43,6 +43,7 @@ def fuzz(name: str, runs: int, found: Path) -> None:
 
     with atheris.instrument_imports(include=INSTRUMENTED, enable_loader_override=False):
         from tests.fuzz.targets import CORPUS, TARGETS, within_time, words
+    (CORPUS / name).mkdir(parents=True, exist_ok=True)
     dictionary = found.with_suffix(".dict")
     dictionary.write_text("\n".join(words(name)))
     arguments = [f"-runs={runs}", f"-dict={dictionary}", f"-max_len={MAX_LENGTH}", f"-artifact_prefix={found}/failed-"]

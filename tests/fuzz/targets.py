@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tests.fuzz.commands_target import commands
+from tests.fuzz.credentials_target import credentials
 from tests.fuzz.decoder_target import decoder
 from tests.fuzz.heads_target import heads
 from tests.fuzz.records_target import records
@@ -17,9 +18,21 @@ MAX_CPU_SECONDS = 0.5
 
 Target = Callable[[bytes], None]
 
-TARGETS: Mapping[str, Target] = {"decoder": decoder, "heads": heads, "commands": commands, "records": records}
+TARGETS: Mapping[str, Target] = {
+    "decoder": decoder,
+    "heads": heads,
+    "commands": commands,
+    "records": records,
+    "credentials": credentials,
+}
 
-_WORDS = {"decoder": ["json"], "heads": ["heads"], "commands": ["json", "commands"], "records": ["records"]}
+_WORDS = {
+    "decoder": ["json"],
+    "heads": ["heads"],
+    "commands": ["json", "commands"],
+    "records": ["records"],
+    "credentials": ["json", "credentials"],
+}
 
 
 def words(name: str) -> list[str]:

@@ -10,7 +10,7 @@ from tests.fuzz.keeping import smallest
 from tests.fuzz.mutations import mutations
 from tests.fuzz.targets import TARGETS, corpus, tokens, within_time
 
-MUTATIONS = {"decoder": 10_000, "heads": 5000, "commands": 5000, "records": 5000}
+MUTATIONS = {"decoder": 10_000, "heads": 5000, "commands": 5000, "records": 5000, "credentials": 2000}
 LARGE = 12
 
 EVERY_TARGET = pytest.mark.parametrize("name", TARGETS)
