@@ -5,9 +5,13 @@ from collections.abc import Callable
 
 import pytest
 
-from app.models.api_keys import id_of
+from app.models.api_keys import MOST_VALID, id_of
 from app.models.callers import Caller, Scope
+from app.models.operator_errors import NotPossible
+from app.operations import keys
+from app.operations.audit import Operator
 from app.wire import key_file
+from tests.harness.builders import at_once
 from tests.harness.terminal import Terminal
 from tests.harness.world import World
 
@@ -41,6 +45,31 @@ def test_a_name_has_two_valid_keys_and_no_third(untouched: World, terminal: Make
     run.prints("keys", "revoke", first["id"])
     assert f"The key {second['id']} is valid too" in run.prints("keys", "rotate", "saga")
     assert [line[1] for line in run.audit()] == ["create-key", "rotate-key", "revoke-key", "rotate-key"]
+
+
+def test_two_people_at_once_make_no_third_key(untouched: World) -> None:
+    operator = Operator(untouched.settings(), "test")
+    keys.create(operator, "saga", {Scope.READ})
+
+    def rotate() -> bool:
+        try:
+            keys.rotate(operator, "saga")
+        except NotPossible:
+            return False
+        return True
+
+    assert sorted(at_once([rotate] * 4)) == [False, False, False, True]
+
+
+def test_there_is_a_most_of_valid_keys(untouched: World, terminal: Make) -> None:
+    untouched.query(
+        "INSERT INTO api_keys (id, name, hash, scopes, created_by) "
+        "SELECT lpad(i::text, 12, '0'), 'name ' || i, sha256(i::text::bytea), 'operator', 'test' "
+        "FROM generate_series(1, %s) AS i RETURNING 1",
+        (MOST_VALID,),
+    )
+    refused = terminal(untouched).refusal("keys", "create", "saga", *READ_AND_WRITE)
+    assert refused == "There are 1000 valid keys, and no more are possible: revoke some first."
 
 
 def test_an_expired_key_counts_no_more(untouched: World, terminal: Make) -> None:
