@@ -20,7 +20,7 @@ from app.server.overload_alarm import OverloadAlarm
 from app.server.reader import Headers, Incoming, Malformed, values_of
 from app.server.shedding import QuickAnswers, Shedder, busy
 from app.services.order_service import OrderService
-from app.utils.admission import Admission
+from app.utils.admission import Admission, Priority
 from app.utils.budget import Budget, Share
 from app.utils.logging import Repeats, correlation_id
 from app.utils.metrics import ANSWERS_CUT
@@ -112,7 +112,8 @@ class Bridge:
         try:
             if endpoint is not None:
                 self._guard.admit(request, endpoint.scope)
-                self.shedder.remember(incoming)
+                if endpoint.priority is Priority.WRITE:
+                    self.shedder.remember(incoming)
                 response = endpoint.answer(request)
             elif (incoming.method, path) == ("OPTIONS", "*"):
                 response = _OPTIONS_ASTERISK_RESPONSE
