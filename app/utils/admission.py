@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from enum import IntEnum
 from types import MappingProxyType
 
-WAIT_SECONDS = 0.25  # in the line; most requests wait once or twice, a change under a key up to three times
+WAIT_SECONDS = 0.2  # in the line; most requests wait once or twice, a change under a key up to three times
 LEAST_WAIT_SECONDS = 0.05  # however late the loop is
 PASSES = 2  # of the loop around each wait: a statement begins in one, and its answer is seen in another
 LOOK_SECONDS = 0.05  # between two looks at the line

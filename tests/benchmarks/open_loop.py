@@ -125,6 +125,15 @@ class Wire:
         self.received = self.unsent = self.request = b""
         self.due, self.kind, self.serial = 0.0, 0, 0
 
+    def ask_health(self) -> None:
+        """Wait until the service has accepted the connection: what that takes is no part of what is measured."""
+        self.socket.setblocking(True)
+        self.socket.sendall(_get("/health"))
+        answer = b""
+        while (end := answer.find(END_OF_HEADERS)) < 0 or not _is_whole(answer, end):
+            answer += self.socket.recv(4096)
+        self.socket.setblocking(False)
+
     def flush(self) -> None:
         """Send what is not sent. Raises OSError."""
         try:
@@ -149,8 +158,7 @@ class OpenLoop:
     def run(self) -> Seen:
         """Send until the time is over, then wait for the answers."""
         for _ in range(min(self._plan.connections, OPEN_AT_FIRST)):
-            self._open()
-        time.sleep(0.3)
+            self._open().ask_health()
         self._began = time.perf_counter()
         until, is_closed = self._plan.seconds, self._plan.phases[0][1] == CLOSED
         arrivals = self._plan.arrivals()
