@@ -1,11 +1,13 @@
 """Kafka and the service do not take each other: one sentence names the setting, HTTP goes on, the right file heals."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
+from kafka.errors import KafkaTimeoutError
 
 from app.config.config import Settings
 from app.kafka import broker_view, clients, operator
@@ -24,9 +26,9 @@ BODY = {"customer_id": "ann", "order_details": details()}
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """The watch looks more often, and attempts are given up sooner."""
     monkeypatch.setattr(watch, "WATCH_LOOK_SECONDS", 0.5)
-    monkeypatch.setattr(clients, "BOOTSTRAP_MS", 1000)
-    monkeypatch.setattr(broker_view, "ASK_MS", 1000)
-    monkeypatch.setattr(operator, "REQUEST_MS", 1000)
+    monkeypatch.setattr(clients, "BOOTSTRAP_MS", 2000)
+    monkeypatch.setattr(broker_view, "ASK_MS", 2000)
+    monkeypatch.setattr(operator, "REQUEST_MS", 2500)
 
 
 def wrong_password(secure: SecureBroker, folder: Path) -> dict[str, str]:
@@ -80,10 +82,20 @@ def tls_where_none_is(secure: SecureBroker, folder: Path) -> dict[str, str]:
     ],
 )
 def test_each_refusal_names_the_setting(secure: SecureBroker, tmp_path: Path, way: Way, named: str) -> None:
-    with pytest.raises(ClientRefused) as refused:
-        clients.admin(Settings.load(way(secure, tmp_path)), 1000)
-    assert named in str(refused.value)
-    assert PASSWORD not in str(refused.value)
+    sentence = wait_for(partial(refusal, Settings.load(way(secure, tmp_path))), "a refusal")
+    assert named in sentence
+    assert PASSWORD not in sentence
+
+
+def refusal(settings: Settings) -> str | None:
+    """Return why the client is refused; None if a busy machine did not even get so far within a second."""
+    try:
+        clients.admin(settings, 1000).close()
+    except ClientRefused as error:
+        return str(error)
+    except KafkaTimeoutError:
+        return None
+    return "taken"
 
 
 def broker_part(world: World) -> dict[str, Any]:
@@ -101,13 +113,13 @@ def test_http_goes_on_and_the_right_files_heal(secured: World, secure: SecureBro
     way = wrong_password(secure, tmp_path) | {"KAFKA_SSL_CA_FILE": str(write(tmp_path / "ca", bundle(trustme.CA())))}
     client = secured.start(**way).test_client()
     secured.send(a_create())
-    wait_for(lambda: says(secured, "KAFKA_SSL_CA_FILE"), "the alarm about the CA")
+    wait_for(lambda: says(secured, "KAFKA_SSL_CA_FILE"), "the alarm about the CA", 40)
     assert client.post("/createOrder", json=BODY).status_code == 201
     write(tmp_path / "ca", bundle(secure.ca))
-    wait_for(lambda: says(secured, "KAFKA_SASL_PASSWORD_FILE"), "the alarm about the password")
+    wait_for(lambda: says(secured, "KAFKA_SASL_PASSWORD_FILE"), "the alarm about the password", 40)
     write(tmp_path / "password", f"{PASSWORD}\n".encode())
     secured.settle()
-    wait_for(lambda: not secured.alarm("broker_away"), "the end of the alarm")
+    wait_for(lambda: not secured.alarm("broker_away"), "the end of the alarm", 40)
     assert len(secured.replies()) == 2
     assert broker_part(secured) == {"ok": True, "reason": None}
 

@@ -79,7 +79,7 @@ def test_a_server_without_tls_ends_the_attempt_in_time(
 
 def test_a_failed_handshake_leaves_no_descriptor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The garbage collector would find it in its own time."""
-    monkeypatch.setattr(clients, "BOOTSTRAP_MS", 500)
+    monkeypatch.setattr(clients, "BOOTSTRAP_MS", 1500)
     ca = trustme.CA()
     pair = issue(trustme.CA(), "localhost").write_both(tmp_path / "pair")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
