@@ -25,6 +25,12 @@ CODES: Mapping[str, tuple[int, str]] = MappingProxyType(
 """Every code that is not a plain 400. Where the sentence is empty, the exception or the refusal has one."""
 
 OF_STATUS: Mapping[int, str] = MappingProxyType(
-    {404: "not_found", 405: "method_not_allowed", 413: "body_too_large", 415: "unsupported_media_type"}
+    {
+        404: "not_found",
+        405: "method_not_allowed",
+        413: "body_too_large",
+        415: "unsupported_media_type",
+        500: "internal_error",
+    }
 )
 """The code of what the router refuses, by HTTP status; `bad_request` for all others."""

@@ -106,6 +106,20 @@ def test_the_page_at_the_root_leads_everywhere_and_is_for_browsers_only(client: 
         assert get(client, "/", Accept=accept).get_json()["code"] == "not_found"
 
 
+def test_a_failure_while_the_page_at_the_root_is_made_is_the_services_own(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """[H1] It is made by an error handler, whose failures Flask hands over in a way of its own."""
+
+    def fail(_: str) -> None:
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(documents, "_file", fail)
+    answer = client.get("/", headers={"Accept": "text/html"})
+    assert answer.status_code == 500
+    assert answer.json == {"error": "The service made a mistake; it has been logged", "code": "internal_error"}
+
+
 def test_the_type_around_a_payload_is_one_of_all(client: FlaskClient) -> None:
     page = get(client, "/asyncapi").text
     kinds = COMMAND_TYPES.values()
