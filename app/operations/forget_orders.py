@@ -84,17 +84,16 @@ def drop_count(pool: Pool, person: Person, seconds: float) -> bool:
 
     It is not if orders are left. Folds itself what is there, in case no worker runs.
     """
-    deadline = Deadline(seconds)
-    while pool.run(sql.DELTAS_OF[person.role], (person.id,), _deadline()):
+    deadline, counted = Deadline(seconds), (person.role.value, person.id)
+    while waits := pool.run(sql.DELTAS_OF[person.role], (person.id,), _deadline()):
         if deadline.passed:
-            return False
+            break
         with pool.transaction(_deadline()) as session:
             if session.execute(ONE_AT_A_TIME)[0][0]:
                 session.execute(FOLD_COUNTS, (FOLD_LIMIT,))
         time.sleep(BREATH_SECONDS)
-    counted = person.role.value, person.id
     pool.run(sql.DROP_COUNT, counted, _deadline())
-    return not pool.run(sql.HAS_COUNT, counted, _deadline())
+    return not waits and not pool.run(sql.HAS_COUNT, counted, _deadline())
 
 
 def _change(pool: Pool, person: Person, orders: Sequence[OrderState], operator: str) -> int:

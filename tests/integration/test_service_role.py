@@ -25,10 +25,12 @@ from app.database.translation import told
 from app.database.watched import LaneLook
 from app.models.outgoing import LeaseLost
 from app.models.records import LogPosition
+from app.operations import forget
 from app.services.housekeeping import Housekeeping
 from app.utils.alarms import Alarms
 from tests.cli.test_dead_letters import a_letter
 from tests.cli.test_given_up import a_command
+from tests.cli.test_orders import an_order
 from tests.cli.test_outbox import a_refused_event
 from tests.contract.test_plans import statements
 from tests.harness.builders import create_body
@@ -301,3 +303,15 @@ def test_operators_need_each_of_their_rights(owner: Connection, role_url: str, w
         sentence = rf"permission denied for \w+ {name} \(SQLSTATE 42501\); the service needs .*GRANT .*{right}.* ON "
         assert re.search(sentence, refused.stderr), f"{right} on {table}: {refused.output}"
         assert terminal.run(*command).exit_code == 0, command
+
+
+def test_it_forgets_customers_but_no_runners_who_are_in_the_history(
+    role_url: str, untouched: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forget, "CONTRACT_SECONDS", 0.0)
+    an_order(untouched, "order-1", 0, "COMPLETED", customer="ann")
+    untouched.environment["DATABASE_URL"] = role_url
+    done = Terminal(untouched).json("forget", "--customer", "ann", "--reason", "r", "--yes")
+    assert (done["orders"], untouched.count("orders", "cust_id = 'ann'")) == (1, 0)
+    refusal = Terminal(untouched).refusal("forget", "--runner", "bob", "--reason", "r", "--yes")
+    assert refusal.startswith("This database user may not change the history")
