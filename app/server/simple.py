@@ -13,7 +13,10 @@ _HEAD = re.compile(rb"(GET|POST) (/[!\"$-~]*) HTTP/1\.1\r\n(?:[A-Za-z0-9-]+: ?[!
 _LENGTH = re.compile(rb"\r\ncontent-length: ?([0-9]{1,6})\r\n")
 _KEY = re.compile(rb"\r\nidempotency-key: ?([!-~][ -~]{0,254})\r\n", re.IGNORECASE)
 _CORRELATION_ID = re.compile(rb"\r\nx-correlation-id: ?([A-Za-z0-9._:-]{1,128})\r\n", re.IGNORECASE)
-_UNUSUAL = (b"\r\ntransfer-encoding:", b"\r\nexpect:", b"\r\nupgrade:", b"\r\norigin:", b"\r\ntrailer:")
+_UNUSUAL = (
+    *(b"\r\ntransfer-encoding:", b"\r\nexpect:", b"\r\nupgrade:", b"\r\norigin:", b"\r\ntrailer:"),
+    b"\r\nproxy-connection:",  # the parser takes it for a Connection
+)
 
 
 @dataclass(frozen=True, slots=True)

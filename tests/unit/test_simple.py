@@ -41,6 +41,7 @@ def test_a_usual_read_is_simple() -> None:
         GET + b"Connection: close\r\n\r\n",
         GET + b"Connection: keep-alive\r\nConnection: close\r\n\r\n",
         GET + b"Connection: keep-alive, upgrade\r\n\r\n",
+        GET + b"Proxy-Connection: close\r\n\r\n",
         GET + b"Upgrade: h2c\r\n\r\n",
         GET + b"Origin: http://x\r\n\r\n",
         GET + b"Host: y\r\n\r\n",
