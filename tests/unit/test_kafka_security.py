@@ -156,7 +156,7 @@ def test_a_key_with_a_password_asks_nobody_at_the_terminal(environment: dict[str
 
 
 def test_a_worker_starts_while_a_file_changes(environment: dict[str, str], tmp_path: Path) -> None:
-    """gunicorn would end the whole service where a worker cannot start."""
+    """gunicorn would start it again and again, and nobody would answer meanwhile."""
     (tmp_path / "password").unlink()
     assert config.from_environment(environment | {config.HAS_READ_ENV_FILE: "1"}).kafka_sasl_username == "orders"
 
