@@ -51,7 +51,7 @@ class PostgresSettings:
     database_password_file: str = setting(
         "DATABASE_PASSWORD_FILE",
         "",
-        parsers.secret_file,
+        parsers.printable,
         "file with the password of both addresses, which then hold none; read at each new connection",
         redact=str,  # a path may be shown; a refused value may be the password itself
     )

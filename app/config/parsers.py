@@ -4,10 +4,7 @@ import ipaddress
 import re
 import ssl
 from collections.abc import Callable
-from pathlib import Path
 from urllib.parse import urlsplit
-
-from app.utils.secret_files import read_secret
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -68,16 +65,6 @@ def hosts(value: str) -> tuple[str, ...]:
     if not found or not all(host in ("*", "localhost") or is_address(host) for host in found):
         raise ValueError("must be *, localhost, or a comma list of IP addresses of this machine")
     return found
-
-
-def secret_file(value: str) -> str:
-    """Return the absolute path of a file whose secret can be read now, or nothing for none."""
-    if not value:
-        return ""
-    if "\0" in value or not Path(value).is_file():
-        raise ValueError("must be the path of a file with one line of text")
-    read_secret(value)
-    return str(Path(value).absolute())
 
 
 def networks(value: str) -> tuple[Network, ...]:

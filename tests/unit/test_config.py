@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from app.config.config import Settings, SettingsError, gone
+from app.config.config import HAS_READ_ENV_FILE, Settings, SettingsError, from_environment, gone
 from app.config.groups import setting
 from app.config.parsers import choice
 from app.database.url import libpq_url, password_file_of, without_secrets
 from tools import settings_page
 
-KAFKA_TEXTS = (
+TEXTS = (
+    "DATABASE_PASSWORD_FILE",
     "KAFKA_SASL_USERNAME",
     "KAFKA_SASL_PASSWORD_FILE",
     "KAFKA_SASL_TOKEN_FILE",
@@ -42,7 +43,6 @@ BAD = [
             "postgresql://a:1,b:2,c/db?port=1,2",
         ],
     ),
-    ("DATABASE_PASSWORD_FILE", ["/nonexistent/password", "/", "/dev/null", "/dev/zero", "a\x00b"]),
     (
         "KAFKA_BOOTSTRAP_SERVERS",
         [
@@ -69,7 +69,7 @@ BAD = [
     ("KAFKA_SESSION_TIMEOUT_MS", ["", "999", "300001", "10s"]),
     ("KAFKA_SECURITY_PROTOCOL", ["", "TLS", "SASL", "SSL,PLAINTEXT"]),
     ("KAFKA_SASL_MECHANISM", ["GSSAPI", "SCRAM", "DIGEST-MD5"]),
-    *((name, [" ", "a\n", " a", "\x00"]) for name in KAFKA_TEXTS),
+    *((name, [" ", "a\n", " a", "\x00"]) for name in TEXTS),
     ("KAFKA_TOPIC_PARTITIONS", ["", "0", "1001"]),
     ("KAFKA_TOPIC_REPLICATION", ["", "-1", "101"]),
     ("CONSUMER_BATCH", ["", "0", "10001"]),
@@ -266,9 +266,26 @@ def test_both_addresses_say_where_their_password_is_and_libpq_does_not_see_it(qu
     assert "hidden" not in repr(settings)
 
 
+PASSWORD_IN_A_FILE = {"DATABASE_URL": "postgresql://u@h/db", "DATABASE_PASSWORD_FILE": "/away"}
+
+
+@pytest.mark.parametrize("path", ["/nonexistent/password", "/", "/dev/null", "/dev/zero"])
+def test_the_start_needs_a_file_with_a_password(path: str) -> None:
+    with pytest.raises(SystemExit, match=r"^The service cannot start: DATABASE_PASSWORD_FILE names "):
+        from_environment(PASSWORD_IN_A_FILE | {"DATABASE_PASSWORD_FILE": path})
+
+
 def test_a_refused_file_is_not_shown_for_it_may_be_the_password_itself() -> None:
-    sentence = "DATABASE_PASSWORD_FILE must be the path of a file with one line of text"
-    assert refusal("DATABASE_PASSWORD_FILE", "hidden") == sentence
+    with pytest.raises(SystemExit) as refused:
+        from_environment(PASSWORD_IN_A_FILE | {"DATABASE_PASSWORD_FILE": "hidden"})
+    sentence = "DATABASE_PASSWORD_FILE names a file that cannot be read (No such file or directory)"
+    assert refused.value.code == f"The service cannot start: {sentence}."
+
+
+def test_a_worker_starts_while_the_file_of_the_password_is_away() -> None:
+    """The master has looked at the file. A worker that ended would start, and end, again and again."""
+    settings = from_environment(PASSWORD_IN_A_FILE | {HAS_READ_ENV_FILE: "1"})
+    assert password_file_of(settings.database_url) == "/away"
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
