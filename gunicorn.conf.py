@@ -34,6 +34,7 @@ control_socket_disable = True
 accesslog = None
 
 _LOOK_SECONDS = 0.1
+_KEYS_SECONDS = 1.5  # connections wait in the kernel so long at most until a new worker knows the API keys
 
 _master.keep_ipv6_apart()
 
@@ -74,3 +75,5 @@ def post_worker_init(worker: Worker) -> None:
         service.stop()
 
     threading.Thread(target=watch_the_worker, name="worker-watch").start()
+    if (api_keys := worker.wsgi.extensions["api_keys"]) is not None:
+        api_keys.wait(_KEYS_SECONDS)

@@ -241,8 +241,8 @@ class CommandConsumer:
         except PartitionAway as away:
             self._rest(partition, away)
             return None
-        if self._resting.pop(partition, None) is not None:
-            self._alarms.clear(f"partition_{partition}")
+        self._resting.pop(partition, None)
+        self._alarms.clear(f"partition_{partition}")  # a consumer before this one may have rung it
         return found
 
     def _follow(self, partition: int, found: GoOn | Halt) -> None:
@@ -252,9 +252,8 @@ class CommandConsumer:
             self._log.pause(partition)
             self._alarms.ring(f"offset_{partition}", found.alarm)
             return
-        if partition in self._halted:
-            self._halted.discard(partition)
-            self._alarms.clear(f"offset_{partition}")
+        self._halted.discard(partition)
+        self._alarms.clear(f"offset_{partition}")
         self._seek(partition, found.offset)
 
     def _rest(self, partition: int, away: PartitionAway) -> None:

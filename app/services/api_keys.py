@@ -47,12 +47,17 @@ class ApiKeys:
         self._used: set[str] = set()
         self._noted: dict[str, int] = {}  # by id, the hour in which its use was stored last
         self._next_noting = Deadline(0)
+        self._was_read = threading.Event()
         self._repeats = Repeats()
 
     @property
     def is_known(self) -> bool:
         """Whether the table was read once."""
-        return self._in_table is not None
+        return self._was_read.is_set()
+
+    def wait(self, seconds: float) -> None:
+        """Wait until the table was read once, or so long: a process that serves before answers 503."""
+        self._was_read.wait(seconds)
 
     def verify(self, credential: str) -> Caller:
         """Return whose key it is. Raises Unauthenticated, and DatabaseAway until the table was read once."""
@@ -90,6 +95,8 @@ class ApiKeys:
             except DatabaseError as error:
                 self._repeats.say(log, logging.INFO, f"API keys stay as they are: {error.reason}")
         self._keys = {key.id: key for key in (*(self._in_table or ()), *self._in_file)}
+        if self._in_table is not None:
+            self._was_read.set()
 
     def note_use(self) -> None:
         """Store which keys were used in this hour. Where that fails, it is tried again a minute later."""

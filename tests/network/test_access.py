@@ -1,5 +1,7 @@
 """Two instances that ask who calls: keys that come and go reach every worker of both within seconds."""
 
+import os
+import signal
 import time
 import urllib.error
 import urllib.request
@@ -83,3 +85,19 @@ def _check_both(asking: list[Instance], sent: list[str], expected: int) -> None:
     for instance in asking:
         for key in sent:
             assert seconds_until(instance, key, expected, since) < PROMISED_SECONDS
+
+
+def test_new_workers_know_the_keys_before_they_serve(asking: list[Instance], settings: dict[str, str]) -> None:
+    """[S2] SIGHUP replaces the workers; callers notice nothing."""
+    made = keys.create(Operator(Settings.load(settings), "test"), "prometheus", {Scope.OPERATOR})
+    instance = asking[0]
+    seconds_until(instance, made.key, 200, time.monotonic())
+    master, *before = [process.pid for process in instance.processes()]
+    os.kill(master, signal.SIGHUP)
+    answers = {status(instance, made.key)}
+    deadline = time.monotonic() + 20
+    while any(pid in before for pid in (process.pid for process in instance.processes())):
+        answers.add(status(instance, made.key))
+        assert time.monotonic() < deadline, "the old workers go on"
+    answers |= {status(instance, made.key) for _ in range(IN_A_ROW)}
+    assert answers == {200}

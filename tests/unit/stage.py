@@ -19,8 +19,13 @@ class Stage:
         self.log = ScriptedLog(records, **log)
         self.store = ScriptedStore({partition: StoredOffset(TOPIC, at) for partition, at in (stored or {}).items()})
         self.alarms = Alarms()
-        self.consumer = CommandConsumer(self.log, self.store, self.store, self.alarms, Breaker(), IDENTITY_DAYS)
+        self.start_anew()
         self.log.assign(*records)
+
+    def start_anew(self) -> "Stage":
+        """Go on with a new consumer, as after trouble with the client."""
+        self.consumer = CommandConsumer(self.log, self.store, self.store, self.alarms, Breaker(), IDENTITY_DAYS)
+        return self
 
     def play(self, steps: int = 12) -> "Stage":
         """Step as often as any of these stories needs; trouble is what the thread's loop makes of it."""

@@ -10,7 +10,7 @@ from app.kafka import batch_sizes
 from app.kafka.batch_sizes import BATCH_BYTES, BatchSizes
 from app.kafka.command_ports import StaleTopic
 from app.kafka.command_trouble import DEAD_LETTERS_IN_A_ROW, GIVE_UPS_IN_A_ROW, Breaker, WaitingCommands
-from app.kafka.consumer import CommandConsumer
+from app.kafka.consumer import LOOKS_BEFORE_ALARM, CommandConsumer
 from app.kafka.log_check import GoOn, Halt, where_to_go_on
 from app.models.records import StoredOffset
 from tests.unit.scripted_commands import OTHER_TOPIC, TOPIC, ScriptedLog, Sent
@@ -395,6 +395,18 @@ def test_a_halted_partition_stays_halted_until_a_person_decides() -> None:
     stage.store.offsets[0] = StoredOffset(TOPIC, 1)
     stage.consumer.recheck_offsets()
     assert (stage.play().handled(), stage.alarms.all()) == ([1], {})
+
+
+@pytest.mark.parametrize(("stored", "away", "alarm"), [(9, set(), "offset_0"), (1, {0}, "partition_0")])
+def test_a_new_consumer_ends_the_alarm_of_the_one_before(stored: int, away: set[int], alarm: str) -> None:
+    stage = Stage({0: [0, 1]}, {0: stored})
+    stage.log.away = away
+    stage.play()
+    for _ in range(LOOKS_BEFORE_ALARM - 1):
+        stage.consumer.recheck_offsets()
+    assert list(stage.alarms.all()) == [alarm]
+    stage.store.offsets[0], stage.log.away = StoredOffset(TOPIC, 1), set()
+    assert stage.start_anew().play().alarms.all() == {}
 
 
 def test_a_stored_offset_that_went_back_is_followed_without_a_new_command() -> None:
