@@ -1,5 +1,6 @@
 """The real servers for the tests that ask for them, started at the first use and stopped at the end of the session."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +13,13 @@ from tests.harness.stack import FaultBroker, Stack
 from tests.harness.tls import TlsPostgres
 from tools.stack.errors import AlreadyRunning
 from tools.stack.postgres import Postgres
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse two tests of one name: pytest-xdist would run one of them, and say nothing."""
+    twice = [name for name, number in Counter(item.nodeid for item in items).items() if number > 1]
+    if twice:
+        raise pytest.UsageError(f"several tests have one name, and only one of each would run: {', '.join(twice)}")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -65,9 +65,11 @@ def test_a_prepared_transaction_is_named(alarm: Callable[[], str | None], databa
         other.tpc_begin(name)
         other.cursor().execute("SELECT pg_current_xact_id()")
         other.tpc_prepare()
-        assert "Prepared transaction 0_" in (alarm() or "")
-        assert "ROLLBACK PREPARED '0_" in (alarm() or "")
-        other.tpc_rollback()
+        try:
+            wait_for(lambda: "Prepared transaction 0_" in (alarm() or ""), "an end of sessions that only begin")
+            wait_for(lambda: "ROLLBACK PREPARED '0_" in (alarm() or ""), "an end of sessions that only begin")
+        finally:
+            other.tpc_rollback()
     wait_for(lambda: alarm() is None, "its end")
 
 
