@@ -32,14 +32,14 @@ def lose_answers(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Callable[[int],
     left = [0]
 
     @contextlib.contextmanager
-    def transaction(*arguments: Any) -> Iterator[Session]:
-        with real(pool, *arguments) as session:
+    def transaction(self: Pool, *arguments: Any) -> Iterator[Session]:
+        with real(self, *arguments) as session:
             yield session
-        if left[0]:
+        if self is pool and left[0]:
             left[0] -= 1
             raise OutcomeUnknown("the answer to the commit was lost")
 
-    monkeypatch.setattr(pool, "transaction", transaction)
+    monkeypatch.setattr(Pool, "transaction", transaction)
     return lambda times: left.__setitem__(0, times)
 
 
@@ -48,12 +48,12 @@ def confirmations_lost(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the process died after the commit, before it could answer."""
     pool, real = pool_of(app), Pool.run
 
-    def run(statement: Any, *arguments: Any) -> Any:
-        if statement is refused_accepts.CONFIRM_USE:
+    def run(self: Pool, statement: Any, *arguments: Any) -> Any:
+        if self is pool and statement is refused_accepts.CONFIRM_USE:
             raise OutcomeUnknown("gone")
-        return real(pool, statement, *arguments)
+        return real(self, statement, *arguments)
 
-    monkeypatch.setattr(pool, "run", run)
+    monkeypatch.setattr(Pool, "run", run)
 
 
 def accept(api: Caller, order_id: str, key: str, runner: str = "loser") -> Any:
@@ -174,15 +174,15 @@ def test_a_change_whose_answer_was_lost_is_known_to_be_done_though_the_order_mov
     pool, real = pool_of(app), Pool.run
     writes = (orders_sql.UPDATE_ORDER_UNDER_KEY, orders_sql.UPDATE_FREE)
 
-    def run(statement: Any, *arguments: Any) -> Any:
-        rows = real(pool, statement, *arguments)
-        if statement in writes:
+    def run(self: Pool, statement: Any, *arguments: Any) -> Any:
+        rows = real(self, statement, *arguments)
+        if self is pool and statement in writes:
             monkeypatch.undo()
             assert new_caller().update(order_id, "COMPLETED").status_code == 200
             raise OutcomeUnknown("the answer was lost")
         return rows
 
-    monkeypatch.setattr(pool, "run", run)
+    monkeypatch.setattr(Pool, "run", run)
     named = {name: value + order_id for name, value in key.items()}
     answer = api.post("/updateOrderStatus", {"orderId": order_id, "status": "PLACED"}, **named)
     assert answer.status_code == 200

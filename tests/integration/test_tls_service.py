@@ -30,18 +30,28 @@ def run(url: str, *statements: str) -> None:
             cursor.execute(statement)
 
 
+def documented() -> list[str]:
+    """What the document has a superuser do: to make users and database, and to take operators' rights back."""
+    return re.findall(r"```sql\n(.*?)```", OPERATIONS.read_text(), re.DOTALL)
+
+
 @pytest.fixture
 def database_url(tls_postgres: TlsPostgres) -> Iterator[str]:
     """A database as the document makes it, empty."""
     name = f"test_{uuid4().hex}"
-    (found,) = re.findall(r"```sql\n(.*?)```", OPERATIONS.read_text(), re.DOTALL)
-    found = found.replace("order_db", name).replace("'one'", "'hidden-1'").replace("'another'", "'hidden-2'")
+    found, _ = documented()
+    found = (
+        found.replace("order_db", name)
+        .replace("'one'", "'hidden-1'")
+        .replace("'another'", "'hidden-2'")
+        .replace("'a third'", "'hidden-3'")
+    )
     once, _, inside = found.partition("-- In ")
     run(tls_postgres.url("postgres"), *once.strip().splitlines())
     run(tls_postgres.url(name), inside.partition("\n")[2])
     yield tls_postgres.url(name)
     tls_postgres.drop_database(name)
-    run(tls_postgres.url("postgres"), "DROP ROLE order_service", "DROP ROLE order_owner")
+    run(tls_postgres.url("postgres"), "DROP ROLE order_service", "DROP ROLE order_operator", "DROP ROLE order_owner")
 
 
 def as_user(url: str, user: str, password: str, folder: Path) -> dict[str, str]:
@@ -71,3 +81,6 @@ def test_one_user_migrates_and_another_one_runs(
     assert checked.exit_code == 0, checked.output
     assert "hidden" not in caplog.text + client.get("/readyz").text + client.get("/metrics").text
     assert world.query(SESSIONS) == [(True, True)]
+    run(database_url, documented()[1])
+    assert [row["body"]["type"] for row in world.ask(a_create())] == ["order.created"]
+    assert "order_service" not in str(world.query("SELECT relacl FROM pg_class WHERE relname = 'operator_actions'"))
