@@ -24,7 +24,7 @@ from app.config.groups import (
 )
 from app.config.security_groups import REQUIRED_FOR_TOKENS, AccessSettings, JwtSettings, require_key_file
 from app.database.url import has_password, with_password_file
-from app.utils.secret_files import SecretUnusable, read_secret
+from app.utils.secret_files import SecretUnusable, read_for
 
 ENV_FILE = Path(__file__).resolve().parents[2] / ".env"
 """The only `.env` that is read: those of the folders above belong to other programs."""
@@ -141,15 +141,6 @@ def _addresses_with(password_file: str, values: Mapping[str, Any]) -> dict[str, 
     return {name: with_password_file(url, password_file) for name, url in given.items()}
 
 
-def _require_password(path: str) -> None:
-    """Raise SecretUnusable unless the file of PostgreSQL's password, if there is one, can be used. Reads it."""
-    try:
-        if path:
-            read_secret(path)
-    except SecretUnusable as unusable:
-        raise SecretUnusable(f"DATABASE_PASSWORD_FILE {unusable}") from None
-
-
 def _parsed(metadata: Mapping[str, Any], environment: Mapping[str, str]) -> Any:
     variable = metadata["variable"]
     value = environment.get(variable, metadata["default"])
@@ -182,7 +173,8 @@ def from_environment(environment: Mapping[str, str] | None = None, *, answers_ca
     try:
         settings = Settings.load({**environment, **env_file_values(environment)})
         if HAS_READ_ENV_FILE not in environment:
-            _require_password(settings.database_password_file)
+            if settings.database_password_file:
+                read_for("DATABASE_PASSWORD_FILE", settings.database_password_file)
             kafka_security.require_files(settings)
             require_key_file(settings.api_keys_file)
         unsafe = production.insecurities(settings, answers_callers=answers_callers)

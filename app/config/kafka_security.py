@@ -1,11 +1,10 @@
 """What Kafka's security settings mean together, and the secrets in their files."""
 
 import ssl
-from collections.abc import Callable
 from pathlib import Path
 
 from app.config.groups import KafkaSecuritySettings
-from app.utils.secret_files import SecretUnusable, read_secret, read_text
+from app.utils.secret_files import SecretUnusable, read_for, read_text
 
 OAUTH = "OAUTHBEARER"
 _SASL = {
@@ -83,8 +82,8 @@ def require_files(settings: KafkaSecuritySettings) -> None:
 def password(settings: KafkaSecuritySettings) -> str:
     """Return the password, or the token. Reads its file; raises SecretUnusable, whose sentence names the variable."""
     if settings.kafka_sasl_mechanism == OAUTH:
-        return _read("KAFKA_SASL_TOKEN_FILE", settings.kafka_sasl_token_file)
-    return _read("KAFKA_SASL_PASSWORD_FILE", settings.kafka_sasl_password_file)
+        return read_for("KAFKA_SASL_TOKEN_FILE", settings.kafka_sasl_token_file)
+    return read_for("KAFKA_SASL_PASSWORD_FILE", settings.kafka_sasl_password_file)
 
 
 def tls_context(settings: KafkaSecuritySettings) -> ssl.SSLContext:
@@ -104,7 +103,7 @@ def tls_context(settings: KafkaSecuritySettings) -> ssl.SSLContext:
 
 
 def _trust(context: ssl.SSLContext, path: str) -> None:
-    _read("KAFKA_SSL_CA_FILE", path, _opened)
+    read_for("KAFKA_SSL_CA_FILE", path, _opened)
     try:
         context.load_verify_locations(path)
     except OSError as error:
@@ -116,13 +115,13 @@ def _trust(context: ssl.SSLContext, path: str) -> None:
 def _load_own(context: ssl.SSLContext, settings: KafkaSecuritySettings) -> None:
     certificate, key = settings.kafka_ssl_certificate_file, settings.kafka_ssl_key_file
     for name, path in (("KAFKA_SSL_CERTIFICATE_FILE", certificate), ("KAFKA_SSL_KEY_FILE", key)):
-        _read(name, path, read_text)
+        read_for(name, path, read_text)
 
     def key_password() -> str:
         """Without this function OpenSSL would ask at the terminal."""
         if not settings.kafka_ssl_key_password_file:
             raise SecretUnusable(f"KAFKA_SSL_KEY_PASSWORD_FILE must be set: the key in {key} has a password")
-        return _read("KAFKA_SSL_KEY_PASSWORD_FILE", settings.kafka_ssl_key_password_file)
+        return read_for("KAFKA_SSL_KEY_PASSWORD_FILE", settings.kafka_ssl_key_password_file)
 
     try:
         context.load_cert_chain(certificate, key, key_password)
@@ -131,13 +130,6 @@ def _load_own(context: ssl.SSLContext, settings: KafkaSecuritySettings) -> None:
             raise SecretUnusable(f"KAFKA_SSL_KEY_FILE has another key than KAFKA_SSL_CERTIFICATE_FILE: {key}") from None
         names = "KAFKA_SSL_CERTIFICATE_FILE, KAFKA_SSL_KEY_FILE or KAFKA_SSL_KEY_PASSWORD_FILE"
         raise SecretUnusable(f"{names} cannot be used: {certificate}, {key} ({_why(error)})") from None
-
-
-def _read(name: str, path: str, read: Callable[[str], str] = read_secret) -> str:
-    try:
-        return read(path)
-    except SecretUnusable as error:
-        raise SecretUnusable(f"{name} {error}") from None
 
 
 def _opened(path: str) -> str:

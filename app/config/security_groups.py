@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from app.config import parsers
 from app.config.groups import setting
 from app.config.parsers import choice, number
-from app.utils.secret_files import SecretUnusable, read_text
+from app.utils.secret_files import SecretUnusable, read_for, read_text
 from app.wire.key_file import parse
 
 _OPEN_OR_OPERATOR = ("open", "operator")
@@ -18,10 +18,9 @@ def _access(value: str) -> str:
 
 def require_key_file(path: str) -> None:
     """Raise SecretUnusable with a sentence if the file of API keys cannot be used. Keeps nothing of its content."""
+    text = read_for("API_KEYS_FILE", path, read_text) if path else ""
     try:
-        parse(read_text(path) if path else "")
-    except SecretUnusable as error:
-        raise SecretUnusable(f"API_KEYS_FILE {error}") from None
+        parse(text)
     except ValueError as error:
         raise SecretUnusable(f"API_KEYS_FILE names a file whose {error}") from None
 

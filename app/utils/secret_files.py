@@ -8,7 +8,7 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 LARGEST_SECRET = 64 * 1024
@@ -48,6 +48,14 @@ def read_text(path: str | Path) -> str:
         return found.decode()
     except UnicodeDecodeError:
         raise SecretUnusable(f"names a file that is not UTF-8: {path}") from None
+
+
+def read_for(variable: str, path: str, read: Callable[[str], str] = read_secret) -> str:
+    """As `read`. The sentence of SecretUnusable begins with the name of the variable that has the path."""
+    try:
+        return read(path)
+    except SecretUnusable as unusable:
+        raise SecretUnusable(f"{variable} {unusable}") from None
 
 
 class WatchedFiles:
