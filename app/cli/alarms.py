@@ -6,7 +6,7 @@ import click
 
 from app.cli import commands
 from app.cli.arguments import ID, limit_option
-from app.cli.output import Answer, changes, looks, record, table
+from app.cli.output import Answer, beyond, changes, looks, record, table
 from app.config.config import Settings
 from app.operations import alarms
 from app.operations.audit import Operator
@@ -46,9 +46,7 @@ def list_alarms(settings: Settings, ended: bool, limit: int) -> Answer:
     text = table(columns, shown)
     if not found:
         text = "No alarm is over." if ended else "No alarm is open."
-    if len(found) > limit:
-        text += f"\nAnd {len(found) - limit} more."
-    return Answer({"alarms": shown}, text)
+    return Answer({"alarms": shown}, text + beyond(found, limit))
 
 
 @group.command("show")

@@ -7,7 +7,7 @@ import click
 
 from app.cli import commands
 from app.cli.arguments import ID, limit_option
-from app.cli.output import Answer, changes, looks, record, table
+from app.cli.output import Answer, beyond, changes, looks, record, table
 from app.config.config import Settings
 from app.models.callers import MAX_NAME, Scope, is_name
 from app.operations import keys
@@ -74,9 +74,7 @@ def list_keys(settings: Settings, ended: bool, limit: int) -> Answer:
     """
     found = keys.find(settings, ended=ended)
     columns = "id, name, scopes, created=created_at, by=created_by, expires=expires_at, last used=last_used"
-    text = table(columns + ended * ", revoked=revoked_at", found[:limit])
-    if len(found) > limit:
-        text += f"\nAnd {len(found) - limit} more."
+    text = table(columns + ended * ", revoked=revoked_at", found[:limit]) + beyond(found, limit)
     return Answer({"keys": found[:limit]}, text)
 
 

@@ -3,7 +3,7 @@
 import base64
 import os
 import pwd
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import wraps
@@ -54,6 +54,11 @@ def table(columns: str, rows: Iterable[Any]) -> str:
     named = [column.partition("=") for column in columns.split(", ")]
     cells = [[printable(getattr(row, attribute or header)) for header, _, attribute in named] for row in rows]
     return tabulate(cells, [header for header, _, _ in named], disable_numparse=True) if cells else "Nothing."
+
+
+def beyond(found: Sequence[Any], limit: int) -> str:
+    """Return a line with the number of those that a list of so many does not show; nothing if it shows all."""
+    return f"\nAnd {len(found) - limit} more." if len(found) > limit else ""
 
 
 def record(fields: Iterable[tuple[str, Any]]) -> str:
