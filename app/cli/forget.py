@@ -47,7 +47,7 @@ def forget(
 
 
 def _text(done: Forgotten) -> str:
-    if not (done.orders or done.history or done.answers or done.records or done.waiting or done.counted):
+    if done.found_nothing:
         return "Nobody of that id is stored."
     taken = f"{done.orders} orders, {done.history} changes, {done.answers} answers and {done.records} records"
     lines = [f"Taken out of {taken}; in the orders stands {done.pseudonym}."]

@@ -50,6 +50,11 @@ class Forgotten:
     counted: bool
 
     @property
+    def found_nothing(self) -> bool:
+        """Whether nothing is stored of the person: perhaps the id is a typo."""
+        return not (self.orders or self.history or self.answers or self.records or self.waiting or self.counted)
+
+    @property
     def is_complete(self) -> bool:
         """Whether nothing of the person is left here."""
         return not self.waiting and not self.counted
@@ -70,10 +75,12 @@ def forget(operator: Operator, role: Role, person_id: str, *, reason: str, open_
     Raises NotPossible if an order is under way, unless `open_too`, or if the reason, which the audit keeps, names the
     person. The audit has the pseudonym, the reason and the numbers.
     """
-    look(operator.settings, role, person_id, open_too=open_too)
+    person = _person(role, person_id)
+    if not open_too:
+        with forget_orders.database(operator.settings) as pool:
+            forget_orders.require_over(pool, person)
     if names(reason.encode(), person_id):
         raise NotPossible("The reason names the person, and the audit would keep it: give another.")
-    person = _person(role, person_id)
     forget_records.require_rights(operator.settings, person)
     with operator.change("forget") as change:
         line = change.record(f"{role} {person.pseudonym}", f"begun: {reason}")

@@ -121,6 +121,12 @@ def a_past(world: World) -> None:
     )
 
 
+def test_an_id_of_which_nothing_is_stored_is_told_and_gets_no_pseudonym(running: World, terminal: Make) -> None:
+    a_life(running, OTHER, "Dorm 9", "soup")
+    printed = terminal(running).prints("forget", "--customer", CUSTOMER, "--reason", "r", "--yes")
+    assert printed.strip() == "Nobody of that id is stored."
+
+
 def test_nothing_of_a_customer_is_left_and_the_figures_stay(running: World, terminal: Make) -> None:
     a_past(running)
     wait_for(lambda: not running.count("order_count_deltas"), "everything counted")
