@@ -22,7 +22,7 @@ MOST_VALID = 1000
 
 _SECRET_LETTERS = string.digits + string.ascii_letters
 _SECRET_LENGTH = 43  # 62 ** 43 is just over 2 ** 256
-_KEY = re.compile(rf"(ok_([0-9a-z]{{{ID_LENGTH}}})_[0-9A-Za-z]{{{_SECRET_LENGTH}}})([0-9a-f]{{8}})")
+_KEY = re.compile(rf"(ok_[0-9a-z]{{{ID_LENGTH}}}_[0-9A-Za-z]{{{_SECRET_LENGTH}}})([0-9a-f]{{8}})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +45,15 @@ def text_of(key_id: str, secret: int) -> str:
     return text + _checksum(text)
 
 
-def id_of(text: str) -> str | None:
-    """Return the id in the text of a key; None if it is no key, or was copied wrongly."""
+def id_in(text: str) -> str:
+    """Return what stands in the place of the id, whatever the text is."""
+    return text[len(PREFIX) : len(PREFIX) + ID_LENGTH]
+
+
+def is_whole(text: str) -> bool:
+    """Tell whether the text has the shape of a key and its checksum: if not, it was copied wrongly."""
     found = _KEY.fullmatch(text)
-    return found[2] if found is not None and _checksum(found[1]) == found[3] else None
+    return found is not None and _checksum(found[1]) == found[2]
 
 
 def digest_of(text: str) -> bytes:

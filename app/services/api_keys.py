@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 
 from app.database.api_keys import ApiKeyTable
-from app.models.api_keys import ApiKey, digest_of, id_of
+from app.models.api_keys import ApiKey, digest_of, id_in, is_whole
 from app.models.callers import Caller
 from app.models.errors import DatabaseAway, DatabaseError, Unauthenticated
 from app.utils.alarms import Alarms
@@ -61,17 +61,12 @@ class ApiKeys:
 
     def verify(self, credential: str) -> Caller:
         """Return whose key it is. Raises Unauthenticated, and DatabaseAway until the table was read once."""
-        key_id = id_of(credential)
-        if key_id is None:
-            raise Unauthenticated("The API key is not whole: it was copied wrongly")
-        key = self._keys.get(key_id)
-        if key is None and not self.is_known:
-            raise DatabaseAway("The API keys are not known yet")
+        key = self._keys.get(id_in(credential))
         if key is None or not hmac.compare_digest(key.digest, digest_of(credential)):
-            raise Unauthenticated(_UNKNOWN)
+            raise self._refusal(credential, is_known=key is not None)
         if key.expires_at is not None and key.expires_at <= time.time():
             raise Unauthenticated("The API key has expired")
-        self._used.add(key_id)
+        self._used.add(key.id)
         return key.caller
 
     def run(self, stop: threading.Event, beat: Beat, ready: Callable[[], bool]) -> None:
@@ -113,6 +108,14 @@ class ApiKeys:
             return
         self._used.difference_update(used)
         self._noted = {key_id: at for key_id, at in self._noted.items() if key_id in known} | dict.fromkeys(used, hour)
+
+    def _refusal(self, credential: str, *, is_known: bool) -> Exception:
+        """Return why a credential is no valid key. Only a refusal pays for looking at the key's checksum."""
+        if not is_whole(credential):
+            return Unauthenticated("The API key is not whole: it was copied wrongly")
+        if not is_known and not self.is_known:
+            return DatabaseAway("The API keys are not known yet")
+        return Unauthenticated(_UNKNOWN)
 
     def _read_file(self) -> None:
         """Take over a file that has changed. Ring while it cannot be used: the keys of its last good content stay."""

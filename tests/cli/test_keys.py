@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from app.models.api_keys import MOST_VALID, id_of
+from app.models.api_keys import MOST_VALID, id_in
 from app.models.callers import Caller, Scope
 from app.models.operator_errors import NotPossible
 from app.operations import keys
@@ -22,7 +22,7 @@ READ_AND_WRITE = ("--scope", "orders:write", "--scope", "orders:read")
 
 def test_a_key_is_shown_once_and_only_its_hash_is_stored(untouched: World, terminal: Make) -> None:
     made = terminal(untouched).json("keys", "create", "front end", *READ_AND_WRITE, "--as", "alice")
-    assert id_of(made["key"]) == made["id"]
+    assert id_in(made["key"]) == made["id"]
     assert (made["name"], made["scopes"], made["others"]) == ("front end", ["orders:read", "orders:write"], [])
     [(stored, scopes, by)] = untouched.query("SELECT hash, scopes, created_by FROM api_keys")
     assert bytes(stored) == hashlib.sha256(made["key"].encode()).digest()
