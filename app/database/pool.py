@@ -23,6 +23,9 @@ from app.utils.deadline import Deadline
 from app.utils.limits import LEEWAY_MS, LOCK_MS, POOL_SECONDS, STATEMENT_MS
 from app.utils.line import Line
 
+LEAST_SHARE = 0.7  # of the time that a statement may take: a limit of less is raised
+STEP_MS = 100  # a limit is a multiple of it, so that the next statement, a little later, can have the same
+
 _READ_ONLY = Statement("read_only", {}, "SELECT current_setting('transaction_read_only')")  # on a standby it is on
 
 
@@ -155,9 +158,15 @@ class Pool:
             self._connections.give_back(lent)
 
     def _limit(self, session: Session, lent: Lent, deadline: Deadline) -> None:
-        """Have the server end the statement of a late request: when the pool must end it, the connection is lost."""
-        limit = _statement_ms(deadline, self._statement_ms)
-        if limit != (lent.statement_ms or self._statement_ms):
+        """Have the server end the statement of a late request: when the pool must end it, the connection is lost.
+
+        Each change of the limit is a call of its own, so a limit that the connection had before is kept where it ends
+        the statement in time and leaves it most of its time.
+        """
+        most = _statement_ms(deadline, self._statement_ms)
+        now = lent.statement_ms or self._statement_ms
+        if not most * LEAST_SHARE <= now <= most:
+            limit = max(most - most % STEP_MS, min(most, STEP_MS))
             session.set_autocommit(True)
             with session.connection.cursor() as cursor:
                 cursor.execute(f"SET statement_timeout = {limit}")

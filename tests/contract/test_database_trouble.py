@@ -19,6 +19,7 @@ from app.database.translation import THEIR_RULE
 from app.models.errors import DatabaseBusy
 from app.services import order_service
 from app.utils.deadline import Deadline
+from app.utils.limits import ASKING_SECONDS, LEEWAY_MS, REQUEST_SECONDS, STATEMENT_MS
 from tests.contract.conftest import Tables, make_app
 from tests.contract.test_http_examples import hold_answer
 from tests.contract.test_http_failures import check_failure
@@ -73,6 +74,25 @@ def test_a_lock_that_outlasts_a_late_request_is_not_taken_for_a_database_that_is
     with tables.row_locked(order_id), pytest.raises(DatabaseBusy):
         Pool(database, 1).run(LOCK_ORDERS, ([order_id],), Deadline(0.5))
     assert database.available
+
+
+def test_a_limit_of_time_is_set_anew_only_where_it_would_end_too_late_or_far_too_early(tables: Tables) -> None:
+    """Each change of the limit is a call of its own: under keys, two of four calls of a create were such changes."""
+    pool = Pool(Database(tables.url), 1)
+    limit = Statement("limit_in_use", {}, "SELECT setting::integer FROM pg_settings WHERE name = 'statement_timeout'")
+
+    def limit_of(seconds: float) -> int:
+        ((found,),) = pool.run(limit, (), Deadline(seconds))
+        return int(found)
+
+    usual, keyed = limit_of(REQUEST_SECONDS), limit_of(REQUEST_SECONDS - ASKING_SECONDS)
+    assert usual == STATEMENT_MS
+    assert keyed < (REQUEST_SECONDS - ASKING_SECONDS) * 1000 - LEEWAY_MS
+    for seconds in (REQUEST_SECONDS, REQUEST_SECONDS - ASKING_SECONDS - 0.01, REQUEST_SECONDS):
+        assert limit_of(seconds) == keyed
+    assert limit_of(0.5) < 500 - LEEWAY_MS
+    assert limit_of(0.15) <= 50
+    assert limit_of(REQUEST_SECONDS) == STATEMENT_MS
 
 
 def test_a_connection_in_use_while_the_idle_ones_are_dropped_closes_when_it_comes_back(tables: Tables) -> None:
