@@ -179,15 +179,17 @@ def _settings(server_version: int, settings: Mapping[str, int | str]) -> str:
 def _require_own_sessions(one: Connection, two: Connection) -> None:
     """Raise SharedSession unless each connection always meets the session that it met first.
 
-    Each in turn holds a session in a transaction while the other asks for one: so a pooler must show its rule.
+    Each in turn holds a session in a transaction while the other asks for one: so a pooler must show its rule. The
+    other asks once before, too: else a pooler that gives out its sessions in turn could give each always the same.
     """
     places = {one: _ask(one, _MARK, uuid.uuid4().hex), two: _ask(two, _MARK, uuid.uuid4().hex)}
     for holder, asked in ((two, one), (one, two)) * _ROUNDS:
         patience = Deadline(_PATIENCE_SECONDS)
+        alone = _ask(asked, _LOOK)
         _ask(holder, "BEGIN; SELECT 1")
         with timed(holder, patience):  # a connection that waits for the holder's session gets it at the end of this
             found = _ask(asked, _LOOK)
-        if patience.passed or found != places[asked] or _ask(holder, _LOOK) != places[holder]:
+        if patience.passed or {alone, found} != {places[asked]} or _ask(holder, _LOOK) != places[holder]:
             raise SharedSession("the pooler in front gives each transaction another session")
         _ask(holder, "ROLLBACK; SELECT 1")
 

@@ -1,13 +1,16 @@
 """PgBouncer in front: in session mode all is as without it; where it shares sessions it is refused in a sentence."""
 
+import itertools
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from app.database import connection as database_connection
 from app.database.connection import SharedSession, connect
 from app.database.database import Database
 from app.database.schema import migrate
@@ -70,6 +73,32 @@ def test_shared_sessions_are_found_out_each_time(
         for _ in range(times):
             with pytest.raises(DatabaseAway):
                 Database(url).connect_for_lease()
+
+
+def test_sessions_that_are_given_out_in_turn_are_found_out_whoever_is_next(
+    folder: Path, postgres: Postgres, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One transaction of another client behind the marks, and each of the two connections met its session again."""
+    with Pooler(folder, postgres, "transaction", default_pool_size=2, server_round_robin=1) as pooler:
+        url = pooler.url(database_url)
+        with closing(connect(url, prove=False)) as one, closing(connect(url, prove=False)) as another:
+            for connection in (one, another):  # at the same time, so there are two sessions
+                connection.autocommit = False
+                connection.cursor().execute("SELECT 1")
+            for connection in (one, another):
+                connection.rollback()
+            asked, ask = itertools.count(1), database_connection._ask
+
+            def with_a_neighbour(*arguments: Any) -> tuple[Any, ...]:
+                answer = ask(*arguments)
+                if next(asked) == 2:
+                    one.cursor().execute("SELECT 1")
+                    one.rollback()
+                return answer
+
+            monkeypatch.setattr(database_connection, "_ask", with_a_neighbour)
+            with pytest.raises(SharedSession):
+                connect(url)
 
 
 def test_they_are_found_out_while_others_use_the_pooler(transaction_mode: Pooler, database_url: str) -> None:
