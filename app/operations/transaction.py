@@ -1,8 +1,13 @@
-"""One transaction for one step of an operation. Its deadline also ends the wait for a server that freezes."""
+"""One transaction for one step of an operation. Its deadline also ends the wait for a server that freezes.
+
+A page of the console waits for less than a person at a terminal does: `hurried` shortens the limits of all operations
+that are called in its body.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields
+from contextvars import ContextVar
+from dataclasses import dataclass, fields
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, create_engine, select
@@ -22,19 +27,44 @@ STEP_SECONDS = 15
 LOCK_SECONDS = 5
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The longest that a transaction takes, and that it waits for a lock."""
+
+    seconds: int
+    lock_ms: int
+
+
+_limits: ContextVar[Limits | None] = ContextVar("limits", default=None)
+
+
+@contextmanager
+def hurried(seconds: int = 2, lock_ms: int = 300) -> Iterator[None]:
+    """Let every transaction of the body end after `seconds`, and wait `lock_ms` for a lock, if not sooner anyway."""
+    token = _limits.set(Limits(seconds, lock_ms))
+    try:
+        yield
+    finally:
+        _limits.reset(token)
+
+
 @contextmanager
 def transaction(settings: Settings, seconds: int = STEP_SECONDS, *, snapshot: bool = False) -> Iterator[Connection]:
     """Commit the body's statements together; commit nothing if the body raises.
 
-    `snapshot`: read only, everything as of one instant. Ends a second after `seconds` at the latest. Raises
-    DatabaseUnusable if the database is away, is busy, or has another schema.
+    `snapshot`: read only, everything as of one instant. Ends a second after `seconds` at the latest. Waits for a lock
+    for LOCK_SECONDS at the longest. Raises DatabaseUnusable if the database is away, is busy, or has another schema.
     """
     url = settings.worker_url
+    limits = _limits.get() or Limits(seconds, LOCK_SECONDS * 1000)
+    seconds = min(seconds, limits.seconds)
     deadline = Deadline(seconds + 1)  # the server gives up first, where it can
 
     def creator() -> Any:
         network = {"connect_timeout": CONNECT_SECONDS, "tcp_user_timeout": seconds * 1000}
-        connection: Any = connect(url, _time_outs(seconds), name="order-service-operator", network=network)
+        connection: Any = connect(
+            url, _time_outs(seconds, limits.lock_ms), name="order-service-operator", network=network
+        )
         connection.autocommit, connection.deadline = False, deadline
         return connection
 
@@ -53,11 +83,11 @@ def select_as(kind: type, table: Table, *more: ColumnElement[Any]) -> Select[Any
     return select(*(table.c[field.name] for field in fields(kind) if field.name in table.c), *more)
 
 
-def _time_outs(seconds: int) -> dict[str, int]:
+def _time_outs(seconds: int, lock_ms: int) -> dict[str, int]:
     """Return what the server is asked to end by itself, in milliseconds."""
     return {
         "statement_timeout": seconds * 1000,
-        "lock_timeout": LOCK_SECONDS * 1000,
+        "lock_timeout": lock_ms,
         "idle_in_transaction_session_timeout": seconds * 1000,
     }
 
@@ -72,7 +102,7 @@ def _sentence(error: DBAPIError, url: str, seconds: int, *, late: bool) -> str:
         refusal: Any = error.orig
         return f"{database} does not allow its user {user} to do this: {told(refusal)}."
     if code == "55P03":
-        return f"{database} has the row locked by somebody else: try again."
+        return f"{database} has the row or table locked by somebody else: try again."
     if late or code == "57014":
         return f"{database} took longer than {seconds} s."
     if code == "25006":
