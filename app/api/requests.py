@@ -21,6 +21,7 @@ from app.utils.logging import correlation_id
 from app.wire.bodies import Body
 from app.wire.decoder import MAX_BYTES, decode
 from app.wire.fields import parse_body
+from app.wire.traces import TRACEPARENT, is_traceparent
 
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
@@ -75,6 +76,12 @@ def idempotency_key(request: Request, body: bytes) -> IdempotencyKey | None:
     if refusal is not None:
         raise refusal
     return IdempotencyKey(request.path, keys[0], hashlib.sha256(body).digest()) if keys else None
+
+
+def traceparent(request: Request) -> str | None:
+    """Return the trace that the caller names, None without one. One that is malformed, or one of several, is none."""
+    sent = request.header(TRACEPARENT)
+    return sent[0] if len(sent) == 1 and is_traceparent(sent[0]) else None
 
 
 def refusal_of_head(header: Callable[[str], Sequence[str]]) -> Refused | None:

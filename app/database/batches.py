@@ -14,6 +14,7 @@ from typing import Any
 
 from app.database import batches_sql as sql
 from app.database.arrays import as_columns
+from app.database.command_facts import WRITE_FACTS, Unfulfilled, fact_rows
 from app.database.orders_sql import LOCK_ORDERS
 from app.database.pool import Pool, Session
 from app.database.rows import to_row, to_state
@@ -38,6 +39,7 @@ from app.utils.ids import reply_id, saga_order_id
 from app.utils.limits import BATCH_SECONDS
 from app.wire.command_types import COMMAND_TYPES
 from app.wire.replies import Reply
+from app.wire.traces import traceparent_of
 
 CALL_SECONDS = 5.0
 
@@ -66,7 +68,8 @@ class BatchEffects:
     """What a batch writes: each order in its last state, by its id, and a reply for each command.
 
     `updated` has the version that the order had before the batch; `changes` go into the history under the event id of
-    their reply; `given_up` are the commands that cannot be handled, with the reason; `outcomes` are for the metrics.
+    their reply; `unfulfilled` are the commands that changed nothing; `given_up` are those that cannot be handled, with
+    the reason; `outcomes` are for the metrics.
     """
 
     created: dict[str, OrderState] = field(default_factory=dict)
@@ -74,6 +77,7 @@ class BatchEffects:
     changes: list[tuple[Change, uuid.UUID, Record, str]] = field(default_factory=list)
     replies: list[Reply] = field(default_factory=list)
     dead_letters: list[tuple[Record, str]] = field(default_factory=list)
+    unfulfilled: list[Unfulfilled] = field(default_factory=list)
     given_up: list[tuple[Record, ReceivedCommand, str]] = field(default_factory=list)
     outcomes: list[tuple[str, str]] = field(default_factory=list)
 
@@ -130,6 +134,7 @@ class BatchTransaction:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._repeated: list[Received] = []
 
     def begin(self, batch: Batch, commands: Sequence[Received]) -> LockedBatch:
         """Move the stored offset, claim the commands, lock their orders. Raises OffsetMoved."""
@@ -144,13 +149,18 @@ class BatchTransaction:
             raise OffsetMoved
 
     def claim(self, commands: Sequence[Received]) -> list[Received]:
-        """Return the commands that are seen for the first time: the same bytes again are the same command [K8]."""
+        """Return the commands that are seen for the first time: the same bytes again are the same command [K8].
+
+        The others are noted as repeats by the next `write`.
+        """
         first: dict[bytes, Received] = {}
-        for received in commands:
-            first.setdefault(identity(received[0]), received)
+        self._repeated = [
+            received for received in commands if first.setdefault(identity(received[0]), received) is not received
+        ]
         if not first:
             return []
         claimed = {bytes(row[0]) for row in self._session.execute(sql.CLAIM_COMMANDS, (sorted(first),))}
+        self._repeated += [received for known_by, received in first.items() if known_by not in claimed]
         return [received for known_by, received in first.items() if known_by in claimed]
 
     def lock(self, commands: Sequence[Received]) -> LockedBatch:
@@ -184,6 +194,10 @@ class BatchTransaction:
         for record, command, reason in effects.given_up:
             row = (*_place(batch, record), command.type, command.correlation_id, reason)
             self._session.execute(sql.INSERT_GIVEN_UP, row)
+        if effects.unfulfilled or self._repeated:
+            # Last, so that whoever waits for these rows waits for nothing that waits for its own.
+            facts = fact_rows(batch.partition, effects.unfulfilled, self._repeated)
+            self._session.execute(WRITE_FACTS, as_columns(facts))
 
     def undo(self) -> None:
         """Check what would be checked at the commit, and roll back."""
@@ -232,6 +246,7 @@ def _history(batch: Batch, change: Change, change_id: uuid.UUID, record: Record,
         "source_topic": batch.topic,
         "source_partition": batch.partition,
         "source_offset": record.offset,
+        "traceparent": traceparent_of(record.headers),
     }
     row: tuple[Any, ...] = _change_row(values)
     return row

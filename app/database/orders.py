@@ -21,13 +21,14 @@ from app.utils.line import Line
 from app.utils.turns import Turns
 
 _changed_order_values = attrgetter(*(column for column in sql.ORDER_COLUMNS if column != "created_at"))
+_source_values = attrgetter("door", "correlation_id", "caller", "traceparent")
 
 
 def new_row(write: OrderWrite) -> tuple[Any, ...]:
     """Return the values of INSERT_ORDER's parameters, in their order. INSERT_NEW takes a list of each."""
     change, source, event = write.change, write.source, write.event
-    history = write.change_id, change.kind, change.runner_id, source.door, source.correlation_id, source.caller
-    return *to_row(change.order), *history, event.type, event.payload
+    history = write.change_id, change.kind, change.runner_id
+    return *to_row(change.order), *history, *_source_values(source), event.type, event.payload
 
 
 def changed_row(write: OrderWrite) -> tuple[Any, ...]:
@@ -36,7 +37,7 @@ def changed_row(write: OrderWrite) -> tuple[Any, ...]:
     assert change.before is not None
     history = write.change_id, change.kind, change.before.order_status, change.runner_id
     values = _changed_order_values(change.order)
-    return *values, *history, source.door, source.correlation_id, source.caller, event.type, event.payload
+    return *values, *history, *_source_values(source), event.type, event.payload
 
 
 def single_statement(write: OrderWrite) -> tuple[Statement, tuple[Any, ...]]:

@@ -26,6 +26,7 @@ _HISTORY_TYPES = {
     "door": "text",
     "correlation_id": "text",
     "caller": "text",
+    "traceparent": "text",
 }
 _EVENT_TYPES = {"type": "text", "payload": "bytea"}
 _NEW_TYPES = {
@@ -64,9 +65,9 @@ FIND_CHANGE = Statement(
 _HISTORY = """
 history AS (
     INSERT INTO order_changes (order_id, version, change_id, kind, from_status, to_status, payment_status, runner_id,
-        door, correlation_id, caller)
+        door, correlation_id, caller, traceparent)
     SELECT order_id, version, $change_id, $kind, $from_status, $order_status, $payment_status, $concerned,
-        $door, $correlation_id, $caller
+        $door, $correlation_id, $caller, $traceparent
     FROM {source}
 )"""
 _EVENTS = """

@@ -134,8 +134,21 @@ command_identities = Table(
     db.metadata,
     Column("hash", LargeBinary, primary_key=True),
     created_at(),
+    Column("type", String(40)),
+    Column("correlation_id", String(255)),
+    Column("order_id", String(255)),
+    Column("outcome", String(40)),
+    Column("partition", Integer),
+    Column("offset", BigInteger),
+    Column("repeats", Integer),
+    Column("repeated_at", DateTime(timezone=True)),
+    Column("repeated_partition", Integer),
+    Column("repeated_offset", BigInteger),
     Index(None, "created_at"),
-    comment="SHA-256 of the bytes of every command handled: the same bytes again are the same command",
+    Index(None, "order_id", postgresql_where=text("order_id IS NOT NULL")),
+    Index(None, "correlation_id", postgresql_where=text("correlation_id IS NOT NULL")),
+    comment="SHA-256 of the bytes of every command handled: the same bytes again are the same command. What was "
+    "refused, changed nothing or came again has its facts here; the others have their line in order_changes",
 )
 
 consumer_offsets = Table(

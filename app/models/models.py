@@ -87,6 +87,7 @@ order_changes = Table(
     Column("source_offset", BigInteger),
     created_at(),
     Column("caller", String(255)),
+    Column("traceparent", String(55)),
     PrimaryKeyConstraint("order_id", "version"),
     comment="History: one line per change of an order; the primary key keeps its versions gapless and single",
 )

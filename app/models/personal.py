@@ -89,6 +89,7 @@ NOT_PERSONAL: Mapping[str, frozenset[str]] = MappingProxyType(
             {
                 *("order_id", "version", "change_id", "kind", "from_status", "to_status", "payment_status", "door"),
                 *("correlation_id", "source_topic", "source_partition", "source_offset", "created_at"),
+                "traceparent",
             }
         ),
         "idempotency_keys": frozenset({"path", "key", "status", "created_at"}),
@@ -122,7 +123,13 @@ NOT_PERSONAL: Mapping[str, frozenset[str]] = MappingProxyType(
         "given_up_commands": frozenset(
             {"id", "event_id", "topic", "partition", "offset", "type", "correlation_id", "created_at"}
         ),
-        "command_identities": frozenset({"hash", "created_at"}),  # of bytes with ids and times that nobody guesses
+        "command_identities": frozenset(
+            {
+                *("hash", "created_at"),  # of bytes with ids and times that nobody guesses
+                *("type", "correlation_id", "order_id", "outcome", "partition", "offset"),
+                *("repeats", "repeated_at", "repeated_partition", "repeated_offset"),
+            }
+        ),
         "consumer_offsets": frozenset(
             {
                 *("topic", "partition", "topic_id", "next_offset", "updated_at", "last_offset", "last_timestamp"),

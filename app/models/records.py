@@ -35,6 +35,10 @@ class Record(Protocol):
     def value(self) -> bytes | None:
         """Its value; None is a tombstone."""
 
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes | None]]:
+        """Its headers."""
+
 
 @dataclass(frozen=True, slots=True)
 class UnreadRecord:

@@ -26,14 +26,16 @@ class IdempotencyKey:
 
 @dataclass(frozen=True, slots=True)
 class ChangeSource:
-    """The door that a change came through, its correlation id and its caller's name: written into the history.
+    """The door that a change came through, its correlation id, its caller's name and its trace: written into the
+    history.
 
-    `caller`: None where nobody is asked.
+    `caller`: None where nobody is asked. `traceparent`: None where the caller named no trace.
     """
 
     door: str
     correlation_id: str
     caller: str | None = None
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

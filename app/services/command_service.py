@@ -60,12 +60,12 @@ class CommandService:
         return len(letters)
 
     def rehearse(self) -> None:
-        """Do all that a create and an update do, and roll it back. Raises DatabaseTrouble where even that fails: no
-        command is at fault then."""
+        """Do all that a create, an update and their repeats do, and roll it back. Raises DatabaseTrouble where even
+        that fails: no command is at fault then."""
         try:
             with _as_service_trouble(), self._store.transaction() as transaction:
                 for sample in (A_CREATE, an_update(saga_order_id(A_CREATE.saga_id, A_CREATE.timestamp))):
-                    batch = Batch("rehearsal", NO_ID, 0, 0, 1, [sample])
+                    batch = Batch("rehearsal", NO_ID, 0, 0, 1, [sample, sample])
                     commands, letters = _parse(batch)
                     assert not letters
                     locked = transaction.lock(transaction.claim(commands))
@@ -153,8 +153,13 @@ def _add(
 ) -> None:
     """Add what the decision writes: its reply, and where the order changes, the order and a history line."""
     event_id = reply_id(batch.topic_id, batch.partition, record.offset, record.timestamp)
-    outcome = "refused" if isinstance(decision, Refusal) else "unchanged"
-    if isinstance(decision, Change):
+    if isinstance(decision, Refusal):
+        outcome = "refused"
+        effects.unfulfilled.append((record, command, command.order_id, decision.code))
+    elif isinstance(decision, Unchanged):
+        outcome = "unchanged"
+        effects.unfulfilled.append((record, command, decision.order.order_id, outcome))
+    else:
         outcome = "done"
         order, before = decision.order, decision.before
         if before is None or order.order_id in effects.created:

@@ -3,6 +3,8 @@
 import json
 from dataclasses import dataclass
 
+from app.models.records import Headers
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -13,6 +15,7 @@ class Sample:
     offset: int = 0
     timestamp: int = 0
     key: bytes | None = None
+    headers: Headers = ()
 
 
 def _command(command_type: str, **payload: object) -> Sample:

@@ -18,7 +18,7 @@ from app.models import rules
 from app.models.commands import OrderCommand
 from app.models.errors import DatabaseBusy, ServiceTrouble
 from app.models.order import OrderState
-from app.models.records import Batch, StoredOffset
+from app.models.records import Batch, Headers, StoredOffset
 from app.services.command_service import CommandService
 from tests.harness.world import (
     Wire,
@@ -54,6 +54,7 @@ STATEMENTS = (
     "insert_changes",
     "insert_events",
     "insert_dead_letters",
+    "write_facts",
 )
 
 
@@ -63,6 +64,7 @@ class Record:
     value: bytes | None
     key: bytes | None = None
     timestamp: int = 1_790_000_000_000
+    headers: Headers = ()
 
 
 class Books:
@@ -197,6 +199,8 @@ def test_a_poison_command_gets_its_failure_reply_and_its_neighbours_their_own(
     assert sorted(row["body"]["type"] for row in rows.values()) == ["order.created"] * 2 + ["order.status_updated"]
     assert len(running.dead_letters()) == 1
     ((place, value, error),) = running.query('SELECT "offset", value, error FROM given_up_commands')
+    facts = "SELECT \"offset\", order_id FROM command_identities WHERE outcome = 'internal_error'"
+    assert running.query(facts) == [(place, "poison")]
     assert json.loads(bytes(value)) == commands[1]
     assert error == f"RuntimeError while the command at offset {place} was decided"
     assert error in str(running.alarm(f"command_given_up_1_{place}"))

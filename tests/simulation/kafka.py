@@ -17,7 +17,7 @@ from kafka.errors import KafkaConnectionError
 
 from app.kafka.relay_ports import SendFailed
 from app.models.outgoing import LogEnd, Outgoing, Portion, Sent
-from app.models.records import Checkpoint, LogPosition, Record
+from app.models.records import Checkpoint, Headers, LogPosition, Record
 from app.utils.limits import LEASE_RENEW_SECONDS
 from tests.simulation.load import Published
 from tests.simulation.scheduler import Instance, Scheduler
@@ -53,6 +53,7 @@ class Command:
     timestamp: int
     key: bytes | None
     value: bytes | None
+    headers: Headers = ()
 
 
 @dataclass

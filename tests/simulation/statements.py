@@ -8,6 +8,7 @@ from typing import Any
 
 from app.database import batches_sql, lane_lease
 from app.database import orders_sql as sql
+from app.database.command_facts import WRITE_FACTS
 from app.database.floor import last_id_of, writers_of
 from app.database.lanes import EVENTS
 from app.database.refused_accepts import REMEMBER_REFUSAL
@@ -70,6 +71,14 @@ def _keep_checkpoint(session: Session, parameters: Sequence[Any]) -> Rows:
 
 def _claim_commands(session: Session, parameters: Sequence[Any]) -> Rows:
     return _claim(session, "command_identities", [(identity, True) for identity in parameters[0]])
+
+
+def _write_facts(session: Session, parameters: Sequence[Any]) -> Rows:
+    """Rows of identities that nobody reads here: what counts is who waits for whom."""
+    for row in sorted(zip(*parameters, strict=True)):
+        if session.lock("command_identities", row[0]) is not None:
+            session.put("command_identities", row[0], row)
+    return []
 
 
 def _claim_sagas(session: Session, parameters: Sequence[Any]) -> Rows:
@@ -289,6 +298,7 @@ EFFECTS: dict[str, Effect] = {
     batches_sql.RESET_OFFSET.name: _reset_offset,
     batches_sql.MOVE_OFFSET.name: _move_offset,
     batches_sql.CLAIM_COMMANDS.name: _claim_commands,
+    WRITE_FACTS.name: _write_facts,
     batches_sql.CLAIM_SAGAS.name: _claim_sagas,
     batches_sql.FIND_SAGAS.name: _find_sagas,
     sql.LOAD_ORDERS.name: _load_orders,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from app.kafka.command_ports import PartitionAway
 from app.models.errors import CommandFault, DatabaseAway, DatabaseBusy, OffsetMoved, OutcomeUnknown, ServiceTrouble
-from app.models.records import Batch, Checkpoint, Record, StoredOffset
+from app.models.records import Batch, Checkpoint, Headers, Record, StoredOffset
 
 TOPIC = uuid.UUID(int=1)
 OTHER_TOPIC = uuid.UUID(int=2)
@@ -19,6 +19,7 @@ class Sent:
     key: bytes | None = None
     value: bytes | None = b"{}"
     leader_epoch: int = -1
+    headers: Headers = ()
 
 
 @dataclass

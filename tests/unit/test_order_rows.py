@@ -12,6 +12,7 @@ from app.models.writes import ChangeSource, Event, HttpAnswer, IdempotencyKey, O
 from tests.unit.builders import an_order
 
 ORDER = an_order("ACCEPTED", "runner-1", store_location="Store", cancel_reason="none", saga_id="saga-1")
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 KEY = IdempotencyKey("/cancelOrder", "key-1", b"hash")
 EXPECTED = {
     **{column: getattr(ORDER, column) for column in sql.ORDER_COLUMNS},
@@ -22,6 +23,7 @@ EXPECTED = {
     "door": "http",
     "correlation_id": "corr-1",
     "caller": "front end",
+    "traceparent": TRACE,
     "type": "ORDER_ACCEPTED",
     "payload": b"event",
     "path": "/cancelOrder",
@@ -34,7 +36,7 @@ EXPECTED = {
 
 def a_write(*, is_new: bool = False, key: IdempotencyKey | None = None) -> OrderWrite:
     change = Change(ChangeKind.ACCEPTED, None if is_new else an_order("CREATED"), ORDER, "runner-2")
-    source, event = ChangeSource("http", "corr-1", "front end"), Event("ORDER_ACCEPTED", b"event")
+    source, event = ChangeSource("http", "corr-1", "front end", TRACE), Event("ORDER_ACCEPTED", b"event")
     return OrderWrite(change, uuid.UUID(int=7), source, event, key, HttpAnswer(200, b"answer"))
 
 

@@ -1,0 +1,80 @@
+"""What became of a command that changed nothing, or came again; and which trace a change belongs to.
+
+No column has a default: nothing is rewritten, and the version before, which names the columns that it writes, works on
+beside us. The two indexes are empty, but making them reads the identities once: a second per some million, in which
+commands wait. Callers over HTTP write no identities. Whoever waits for the lock on the history makes all writers wait,
+so it waits for moments only, and comes last.
+"""
+
+import time
+
+from alembic import op
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+revision = "0018"
+down_revision = "0017"
+branch_labels = None
+depends_on = None
+
+TRIES = 5
+WAIT_MS = 1200  # over deadlock_timeout, so that an autovacuum gives way
+PAUSE_SECONDS = 1.0
+NOT_NOW = ("55P03", "40P01")
+FACTS = {
+    "type": "varchar(40)",
+    "correlation_id": "varchar(255)",
+    "order_id": "varchar(255)",
+    "outcome": "varchar(40)",
+    "partition": "integer",
+    "offset": "bigint",
+    "repeats": "integer",
+    "repeated_at": "timestamptz",
+    "repeated_partition": "integer",
+    "repeated_offset": "bigint",
+}
+SOUGHT = ("order_id", "correlation_id")
+COMMENT = "SHA-256 of the bytes of every command handled: the same bytes again are the same command"
+COMMENT_NOW = (
+    f"{COMMENT}. What was refused, changed nothing or came again has its facts here; the others have their line in "
+    "order_changes"
+)
+
+
+def lock(table: str) -> None:
+    """Lock the table, or raise DBAPIError after the last try. Holds nothing between two tries."""
+    connection = op.get_bind()
+    for tried in range(1, TRIES + 1):
+        try:
+            with connection.begin_nested():
+                connection.execute(text(f"SET LOCAL lock_timeout = {WAIT_MS}"))
+                connection.execute(text(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"))
+            return
+        except DBAPIError as error:
+            if tried == TRIES or getattr(error.orig, "pgcode", None) not in NOT_NOW:
+                raise
+        time.sleep(PAUSE_SECONDS)
+
+
+def upgrade() -> None:
+    """Add the columns, and the indexes by which facts are looked for."""
+    lock("command_identities")
+    added = ", ".join(f'ADD COLUMN "{column}" {kind}' for column, kind in FACTS.items())
+    op.execute(f"ALTER TABLE command_identities {added}")
+    for column in SOUGHT:
+        op.execute(
+            f"CREATE INDEX ix_command_identities_{column} ON command_identities ({column}) WHERE {column} IS NOT NULL"
+        )
+    op.create_table_comment("command_identities", COMMENT_NOW)
+    lock("order_changes")
+    op.execute("ALTER TABLE order_changes ADD COLUMN traceparent varchar(55)")
+
+
+def downgrade() -> None:
+    """Forget the facts."""
+    lock("command_identities")
+    dropped = ", ".join(f'DROP COLUMN "{column}"' for column in FACTS)
+    op.execute(f"ALTER TABLE command_identities {dropped}")
+    op.create_table_comment("command_identities", COMMENT)
+    lock("order_changes")
+    op.execute("ALTER TABLE order_changes DROP COLUMN traceparent")
