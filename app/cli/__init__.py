@@ -20,6 +20,7 @@ MODULES = (
     "keys",
     "check",
     "forget",
+    "audit",
 )
 """Each adds its commands to the group below."""
 

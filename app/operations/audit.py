@@ -3,12 +3,42 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func
 
 from app.config.config import Settings
 from app.models.service_tables import operator_actions as actions
-from app.operations.transaction import STEP_SECONDS, transaction
+from app.operations.transaction import STEP_SECONDS, select_as, transaction
+
+
+@dataclass(frozen=True, slots=True)
+class AuditLine:
+    """What an operator did, to what, and how it ended. `kept_bytes`: how many bytes of a record the line keeps."""
+
+    id: int
+    at: datetime
+    who: str
+    action: str
+    subject: str
+    detail: str
+    kept_bytes: int | None
+
+
+def lines(
+    settings: Settings, *, subject: str | None = None, before: int | None = None, limit: int = 20
+) -> list[AuditLine]:
+    """Return audit lines, the latest first. `subject`: only those about it; `before`: only those with a smaller id.
+
+    Reads at most `limit` lines by the primary key, and with a subject perhaps all. Raises DatabaseUnusable.
+    """
+    query = select_as(AuditLine, actions, func.octet_length(actions.c.bytes)).order_by(actions.c.id.desc()).limit(limit)
+    if subject is not None:
+        query = query.where(actions.c.subject == subject)
+    if before is not None:
+        query = query.where(actions.c.id < before)
+    with transaction(settings) as connection:
+        return [AuditLine(*row) for row in connection.execute(query)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from app.cli import commands
 
 OPERATIONS = Path(__file__).resolve().parents[2] / "docs" / "operations.md"
 
-READS = {"list", "show", "timeline", "check", "lost", "holes", "line"}
+READS = {"list", "show", "timeline", "check", "lost", "holes", "line", "audit"}
 """The last words of commands that only look."""
 
 
