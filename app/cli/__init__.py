@@ -11,6 +11,7 @@ from app.models.operator_errors import OperationFailed
 
 MODULES = (
     "orders",
+    "moves",
     "send_command",
     "dead_letters",
     "given_up",

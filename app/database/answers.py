@@ -6,7 +6,7 @@ The answer to a change is stored by the statement that makes the change (orders_
 from collections.abc import Callable
 
 from app.database import answers_sql as sql
-from app.database.pool import Pool, Session, read
+from app.database.pool import Session, Transactions, read
 from app.models.errors import DatabaseAway, DatabaseBusy, KeyInUse, KeyTaken, OutcomeUnknown, ValuesRefused
 from app.models.writes import HttpAnswer, IdempotencyKey
 from app.utils.deadline import Deadline
@@ -22,7 +22,7 @@ Effect = Callable[[Session], bool]
 class AnswerStore:
     """Every method blocks until its deadline at the longest, and raises DatabaseError."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Transactions) -> None:
         self._pool = pool
 
     def find(self, key: IdempotencyKey, deadline: Deadline) -> tuple[bytes, HttpAnswer] | None:
@@ -75,7 +75,7 @@ class AnswerStore:
                     session.execute(sql.KEEP_ANSWER, values)
                     session.limit(until)  # it may have waited for the key
                 if not effect(session):
-                    session.connection.rollback()
+                    session.roll_back()
                     return False
         except (ValuesRefused, DatabaseBusy) as error:
             self.raise_for_key(error, key, deadline)

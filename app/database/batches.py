@@ -16,7 +16,7 @@ from app.database import batches_sql as sql
 from app.database.arrays import as_columns
 from app.database.command_facts import WRITE_FACTS, Unfulfilled, fact_rows
 from app.database.orders_sql import LOCK_ORDERS
-from app.database.pool import Pool, Session
+from app.database.pool import Session, Transactions
 from app.database.rows import to_row, to_state
 from app.database.statement import Statement
 from app.models.commands import CreateOrder
@@ -85,7 +85,7 @@ class BatchEffects:
 class BatchStore:
     """The stored offsets, each call a transaction, and the transactions of batches. All raise DatabaseTrouble."""
 
-    def __init__(self, pool: Pool, identity_days: int) -> None:
+    def __init__(self, pool: Transactions, identity_days: int) -> None:
         """`identity_days`: a command is known by its bytes for so long at least."""
         self._pool = pool
         self._identity_days = identity_days
@@ -203,7 +203,7 @@ class BatchTransaction:
         """Check what would be checked at the commit, and roll back."""
         with self._session.connection.cursor() as cursor:
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        self._session.connection.rollback()
+        self._session.roll_back()
 
     def _write(self, statement: Statement, rows: Sequence[Sequence[Any]]) -> None:
         if rows:

@@ -10,7 +10,7 @@ from app.database.answers import MOST_BEHIND_STUCK, AnswerStore, waiting
 from app.database.answers_sql import CLAIM_KEY, key_values
 from app.database.arrays import as_columns
 from app.database.groups import Groups
-from app.database.pool import Pool, Session, read
+from app.database.pool import Session, Transactions, read
 from app.database.rows import to_row, to_state
 from app.database.statement import Statement
 from app.models.errors import DatabaseAway, DatabaseBusy, DatabaseTrouble, OutcomeUnknown, ValuesRefused
@@ -80,7 +80,7 @@ class OrderStore:
     session: Session | None = None
     """None: each call has a connection of its own."""
 
-    def __init__(self, pool: Pool, answers: AnswerStore) -> None:
+    def __init__(self, pool: Transactions, answers: AnswerStore) -> None:
         self._pool = pool
         self._answers = answers
         self._turns = Turns(MOST_BEHIND_STUCK)

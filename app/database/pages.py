@@ -6,7 +6,7 @@ from typing import Any
 from app.database import pages_sql
 from app.database.orders_sql import ORDER_COLUMNS
 from app.database.pages_sql import LARGE_TEXTS
-from app.database.pool import Pool, read
+from app.database.pool import Transactions, read
 from app.database.rows import to_state
 from app.models.errors import DatabaseBusy
 from app.models.order import OrderState
@@ -19,7 +19,7 @@ _NOTHING: Mapping[str, int] = {}
 class PageStore:
     """Both methods block until their deadline at the longest, and raise DatabaseError."""
 
-    def __init__(self, pool: Pool, bulk: Pool) -> None:
+    def __init__(self, pool: Transactions, bulk: Transactions) -> None:
         """`bulk`: the connections for large texts, so that these and the callers do not wait for each other."""
         self._pool = pool
         self._bulk = bulk

@@ -7,7 +7,7 @@ the service's own (timed.py).
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import psycopg2
 from psycopg2.extensions import connection as Connection
@@ -63,11 +63,29 @@ class Session:
         if self.connection.autocommit is not wanted:
             self.connection.autocommit = wanted
 
+    def roll_back(self) -> None:
+        """Undo what the transaction has done so far."""
+        self.connection.rollback()
+
     def forget_plans(self) -> None:
         """Drop every prepared statement: the schema has changed since they were planned."""
         with self.connection.cursor() as cursor:
             cursor.execute("DEALLOCATE ALL")
         self._lent.prepared.clear()
+
+
+class Transactions(Protocol):
+    """What stores run their statements by: a Pool, or one transaction that somebody else ends (one_transaction.py)."""
+
+    @property
+    def line(self) -> Line[Any]:
+        """Who waits for a connection."""
+
+    def run(self, statement: Statement, parameters: Sequence[Any], deadline: Deadline) -> list[tuple[Any, ...]]:
+        """As Pool.run."""
+
+    def transaction(self, deadline: Deadline) -> contextlib.AbstractContextManager[Session]:
+        """As Pool.transaction."""
 
 
 class Pool:
@@ -198,7 +216,9 @@ class Pool:
         return found
 
 
-def read(pool: Pool, statement: Statement, parameters: Sequence[Any], deadline: Deadline) -> list[tuple[Any, ...]]:
+def read(
+    pool: Transactions, statement: Statement, parameters: Sequence[Any], deadline: Deadline
+) -> list[tuple[Any, ...]]:
     """As `Pool.run`, for a statement that may run twice: if the connection was dead, it runs once more."""
     try:
         return pool.run(statement, parameters, deadline)

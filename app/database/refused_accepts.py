@@ -14,7 +14,7 @@ import contextlib
 import uuid
 
 from app.database.answers import MOST_BEHIND_STUCK, AnswerStore, waiting
-from app.database.pool import Pool, Session, read
+from app.database.pool import Session, Transactions, read
 from app.database.statement import Statement
 from app.models.errors import DatabaseBusy, DatabaseError
 from app.models.writes import HttpAnswer, IdempotencyKey, Outcome
@@ -66,7 +66,7 @@ class RefusedAccepts:
     not wait for those that change the order.
     """
 
-    def __init__(self, pool: Pool, answers: AnswerStore, seconds: int) -> None:
+    def __init__(self, pool: Transactions, answers: AnswerStore, seconds: int) -> None:
         """`seconds`: how long a refusal is remembered."""
         self._pool = pool
         self._answers = answers

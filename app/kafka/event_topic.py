@@ -48,9 +48,7 @@ class KafkaEventLog(EventLog):
     def partition(self, record: Outgoing, count: int) -> int:
         """Return the default partitioner's choice [K2]; a record without a key has one too, and always the same."""
         key = record.key
-        if key is None:
-            return record.event_id.int % count
-        return (_hash(key) if len(key) <= LONGEST_KEY else _hash.__wrapped__(key)) % count
+        return record.event_id.int % count if key is None else partition_of(key, count)
 
     def epochs(self) -> Mapping[int, int]:
         self._require_topic()
@@ -169,6 +167,11 @@ def open_events(
             yield events
     finally:
         producer.discard()
+
+
+def partition_of(key: bytes, count: int) -> int:
+    """Return the default partitioner's choice among so many partitions [K2]."""
+    return (_hash(key) if len(key) <= LONGEST_KEY else _hash.__wrapped__(key)) % count
 
 
 @functools.lru_cache(maxsize=KEYS_REMEMBERED)

@@ -30,6 +30,7 @@ from app.utils.deadline import Deadline
 from app.utils.text import listed
 
 REQUEST_MS = 5_000
+SHORT_MS = 1_000  # of a question whose answer is not worth waiting for
 ACKNOWLEDGE_SECONDS = 8.0
 LOOK_SECONDS = 0.1
 POLL_MS = 500
@@ -89,6 +90,15 @@ def is_made_anew(settings: Settings, seen_at: datetime) -> bool:
     """Tell whether the cluster at our addresses can be the one that was last seen then, made anew."""
     with _answering(settings):
         return holds_only_younger(settings, settings.commands_topic, seen_at)
+
+
+def partition_of(settings: Settings, topic: str, key: bytes) -> int:
+    """Return the partition that a record with the key goes to now. Blocks for about a second at the longest."""
+    with _admin(settings, SHORT_MS) as admin:
+        count = len(_describe(admin, settings, topic).leaders)
+    if not count:
+        raise KafkaUnusable(f"Kafka tells nothing about the topic {topic}.")
+    return event_topic.partition_of(key, count)
 
 
 def records(settings: Settings, topic: str, partition: int, begin: int, end: int) -> Iterator[Record]:
@@ -187,8 +197,8 @@ def _seek(reader: KafkaConsumer, topic: str, since: datetime) -> dict[TopicParti
 
 
 @contextmanager
-def _admin(settings: Settings) -> Iterator[KafkaAdminClient]:
-    with _answering(settings), closing(clients.admin(settings, REQUEST_MS)) as admin:
+def _admin(settings: Settings, ask_ms: int = REQUEST_MS) -> Iterator[KafkaAdminClient]:
+    with _answering(settings), closing(clients.admin(settings, ask_ms)) as admin:
         yield admin
 
 

@@ -9,7 +9,19 @@ from app.cli import commands
 
 OPERATIONS = Path(__file__).resolve().parents[2] / "docs" / "operations.md"
 
-READS = {"list", "show", "timeline", "check", "lost", "holes", "line", "audit"}
+READS = {
+    "list",
+    "show",
+    "timeline",
+    "check",
+    "lost",
+    "holes",
+    "line",
+    "audit",
+    "moves",
+    "simulate",
+    "judge",
+}
 """The last words of commands that only look."""
 
 

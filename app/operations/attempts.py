@@ -1,0 +1,130 @@
+"""A request of the HTTP door in an operator's transaction: the service's own code, and what it has written there."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from app.config.config import Settings
+from app.database.answers import AnswerStore
+from app.database.one_transaction import OneTransaction
+from app.database.orders import OrderStore
+from app.database.orders_sql import LOAD_ORDERS, LOCK_ORDERS
+from app.database.pages import PageStore
+from app.database.refused_accepts import RefusedAccepts
+from app.database.rows import to_state
+from app.database.statement import Statement
+from app.models.commands import Command
+from app.models.errors import DatabaseError
+from app.models.operator_errors import DatabaseUnusable, NotFound
+from app.models.order import OrderState
+from app.models.writes import ChangeSource, HttpAnswer, OrderWrite, Outcome
+from app.operations.transaction import transaction
+from app.services.order_service import OrderService, RequestContext
+from app.utils.deadline import Deadline
+from app.wire.answers import AnswerForm
+
+SECONDS = 3
+"""How long an attempt may take. An order that somebody else holds is waited for 0.3 s."""
+
+_LIMITS = text("SET LOCAL lock_timeout = '300ms'; SET LOCAL idle_in_transaction_session_timeout = '2s'")
+_LOCKED = "55P03"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A member of the order JSON that a change has changed."""
+
+    field: str
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What a request did. `write` is None where it changed nothing: the answer tells why."""
+
+    answer: HttpAnswer
+    write: OrderWrite | None
+
+
+class _WatchedOrders(OrderStore):
+    """Remembers the change that was made."""
+
+    written: OrderWrite | None = None
+
+    def commit(self, write: OrderWrite, deadline: Deadline) -> Outcome:
+        """As OrderStore."""
+        outcome = super().commit(write, deadline)
+        if outcome is Outcome.DONE:
+            self.written = write
+        return outcome
+
+
+class Attempts:
+    """The order and a request about it, in one transaction. Every method raises DatabaseError."""
+
+    def __init__(self, connection: Connection, settings: Settings) -> None:
+        connection.execute(_LIMITS)
+        self.transaction = OneTransaction(connection)
+        self._answers = AnswerStore(self.transaction)
+        self._refused = RefusedAccepts(self.transaction, self._answers, settings.refused_accept_seconds)
+
+    def look(self, order_id: str) -> OrderState:
+        """Return the order. Raises NotFound."""
+        return self._find(LOAD_ORDERS, order_id)
+
+    def hold(self, order_id: str) -> OrderState:
+        """Return the order, which nobody else changes until the transaction ends. Raises NotFound."""
+        return self._find(LOCK_ORDERS, order_id)
+
+    def has_refused_accept(self, order_id: str) -> bool:
+        """Tell whether a refused accept of the order is remembered [R8]."""
+        return self._refused.has(order_id, Deadline(SECONDS), None)
+
+    def request(self, command: Command, form: AnswerForm, source: ChangeSource) -> Attempt:
+        """Do what the command asks for, as a request without a key does."""
+        orders = _WatchedOrders(self.transaction, self._answers)
+        pages = PageStore(self.transaction, self.transaction)
+        service = OrderService(orders, pages, self._answers, self._refused, lambda: None)
+        answer = service.execute(command, RequestContext(source, Deadline(SECONDS), None, form))
+        return Attempt(answer, orders.written)
+
+    def check_constraints(self) -> None:
+        """Check now what would be checked at the commit."""
+        self.transaction.check_constraints(Deadline(SECONDS))
+
+    def _find(self, statement: Statement, order_id: str) -> OrderState:
+        rows = self.transaction.run(statement, ([order_id],), Deadline(SECONDS))
+        if not rows:
+            raise NotFound(f"There is no order {order_id!r}.")
+        return to_state(rows[0])
+
+
+@contextmanager
+def undone(settings: Settings) -> Iterator[Attempts]:
+    """Lend a transaction that is rolled back at the end, whatever happens in it. Raises DatabaseUnusable."""
+    with unusable_if_it_fails(), transaction(settings, SECONDS) as connection:
+        try:
+            yield Attempts(connection, settings)
+        finally:
+            connection.rollback()
+
+
+@contextmanager
+def unusable_if_it_fails() -> Iterator[None]:
+    """Raise DatabaseUnusable, with a sentence for a person, for the DatabaseError of a statement in the body."""
+    try:
+        yield
+    except DatabaseError as error:
+        if error.sqlstate == _LOCKED:
+            raise DatabaseUnusable("Somebody else holds the order: try again. Nothing was changed.") from None
+        raise DatabaseUnusable(f"{error.reason}. Nothing was changed.") from None
+
+
+def differences(before: OrderState, after: OrderState) -> list[Difference]:
+    """Return the members of the order JSON that differ."""
+    old, new = before.to_wire(), after.to_wire()
+    return [Difference(name, value, new[name]) for name, value in old.items() if value != new[name]]
