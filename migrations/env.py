@@ -8,8 +8,9 @@ from sqlalchemy import Connection
 
 from app.config.config import from_environment
 from app.database.connection import engine
+from app.database.history_index import make_history_index
 from app.database.rights import grant_to
-from app.database.schema import VERSION_TABLE
+from app.database.schema import VERSION_TABLE, is_at_head
 from app.models.models import db
 
 
@@ -24,8 +25,11 @@ given = context.config.attributes.get("connection")
 if given is not None:
     run(given)
 else:
-    with engine(from_environment(answers_callers=False).worker_url).connect() as own:
+    url = from_environment(answers_callers=False).worker_url
+    with engine(url).connect() as own:
         run(own)
         if running := context.get_x_argument(as_dictionary=True).get("grant_to"):
             grant_to(own, running)
         own.commit()
+    if is_at_head(url):  # not after a downgrade
+        make_history_index(url)

@@ -12,6 +12,7 @@ from app.models.operator_errors import OperationFailed
 MODULES = (
     "orders",
     "moves",
+    "search",
     "send_command",
     "dead_letters",
     "given_up",

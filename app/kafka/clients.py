@@ -66,6 +66,15 @@ def reader(settings: Settings) -> KafkaConsumer:
     return consumer
 
 
+def quick_reader(settings: Settings, ask_ms: int) -> KafkaConsumer:
+    """Return a consumer without a group that waits `ask_ms` for a connection and for an answer. Blocks as long; raises
+    KafkaError."""
+    limits = {"bootstrap_timeout_ms": ask_ms, "request_timeout_ms": ask_ms, "fetch_max_wait_ms": ask_ms // 10}
+    consumer = _consumer(settings, **limits)
+    get_past_any_record(consumer)
+    return consumer
+
+
 def committed_reader(settings: Settings) -> KafkaConsumer:
     """Return a consumer without a group that reads one committed record. Blocks up to 5 s; raises KafkaError."""
     return _consumer(settings, isolation_level="read_committed", max_poll_records=1)

@@ -89,6 +89,18 @@ order_changes = Table(
     Column("caller", String(255)),
     Column("traceparent", String(55)),
     PrimaryKeyConstraint("order_id", "version"),
+    Index(
+        "ix_order_changes_ids",
+        "created_at",
+        "correlation_id",
+        "change_id",
+        postgresql_using="brin",
+        postgresql_ops={
+            "correlation_id": "text_bloom_ops (n_distinct_per_range=1600)",
+            "change_id": "uuid_bloom_ops (n_distinct_per_range=1600)",
+        },
+        postgresql_with={"pages_per_range": 32, "autosummarize": "on"},
+    ),
     comment="History: one line per change of an order; the primary key keeps its versions gapless and single",
 )
 

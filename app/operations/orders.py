@@ -1,12 +1,11 @@
 """Orders as they are, and how they came there."""
 
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Select, select, union
+from sqlalchemy import Connection, Select, select
 
 from app.config.config import Settings
 from app.database.orders_sql import ORDER_COLUMNS
@@ -67,21 +66,6 @@ def find(
     return _newest(
         settings, _select().where(*(column == value for column, value in wanted if value is not None)), limit
     )
-
-
-def search(settings: Settings, some_id: str, *, limit: int = 20) -> list[OrderState]:
-    """Return the orders with this order, saga, correlation or event id, newest first.
-
-    Correlation and event ids are looked for in the whole history: some seconds per ten million changes.
-    """
-    with_id = [
-        select(_orders.order_id).where(_orders.order_id == some_id),
-        select(_orders.order_id).where(_orders.saga_id == some_id),
-        select(_changes.order_id).where(_changes.correlation_id == some_id),
-    ]
-    with suppress(ValueError):  # raised for what cannot be an event id
-        with_id.append(select(_changes.order_id).where(_changes.change_id == UUID(some_id)))
-    return _newest(settings, _select().where(_orders.order_id.in_(union(*with_id))), limit)
 
 
 def show(settings: Settings, order_id: str) -> OrderState:

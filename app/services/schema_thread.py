@@ -2,14 +2,17 @@
 
 import logging
 import threading
+from contextlib import suppress
 
 from app.config.config import Settings
 from app.database import schema
 from app.database.database import Database
+from app.database.history_index import NotMade, has_history_index, make_history_index
 from app.database.pool import Pool
 from app.database.same_database import AnotherDatabase, require_same
-from app.models.errors import DatabaseAway, DatabaseTrouble
+from app.models.errors import DatabaseAway, DatabaseError, DatabaseTrouble
 from app.utils.alarms import Alarms
+from app.utils.deadline import Deadline
 from app.utils.logging import Repeats
 from app.utils.supervisor import Beat, Work
 
@@ -17,6 +20,7 @@ log = logging.getLogger(__name__)
 
 PAUSE_SECONDS = 1.0
 REFUSED_SECONDS = 5.0  # between attempts that fail for a reason that a person must mend
+LOOK_SECONDS = 2.0
 ANOTHER_DATABASE = "another_database"
 
 
@@ -58,11 +62,13 @@ class SchemaThread:
         return run
 
     def run(self, stop: threading.Event, beat: Beat) -> None:
-        """Bring the schema to head, or wait until somebody did; then there is nothing left to do but live."""
+        """Bring the schema to head, or wait until somebody did; then make the index that a migration left to us."""
         while not stop.is_set() and not self._at_head.is_set():
             beat()
             if self._database.wait(stop, PAUSE_SECONDS):
                 self.attempt(stop)
+        if not stop.is_set() and self._settings.schema == "ensure":
+            self._require_index()
         while not stop.wait(1.0):
             beat()
 
@@ -85,6 +91,19 @@ class SchemaThread:
             self._alarms.clear("schema")
             self._alarms.clear(ANOTHER_DATABASE)
             self._at_head.set()
+
+    def _require_index(self) -> None:
+        """Have the index of the history made if it is missing. Nobody waits for it, and the next start tries again."""
+        with suppress(DatabaseError):
+            if not has_history_index(self._pool, Deadline(LOOK_SECONDS)):
+                # By itself, since it cannot be stopped; PostgreSQL ends it soon after this process has ended.
+                threading.Thread(target=self._make_index, name="history-index", daemon=True).start()
+
+    def _make_index(self) -> None:
+        try:
+            make_history_index(self._settings.worker_url)
+        except NotMade as reason:
+            log.warning("searching stays slow: %s", reason)
 
     def _require_one_database(self) -> None:
         if self._callers is not None:

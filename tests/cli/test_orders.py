@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-from app.operations import orders
 from tests.harness.terminal import Terminal
 from tests.harness.world import World, a_cancel, an_update
 
@@ -80,13 +79,3 @@ def test_a_timeline_tells_every_change_and_where_it_came_from(running: World, te
         (3, "saga-3", "kafka", "AUTHORIZED"),
     ]
     assert all(change["topic"] == running.commands and change["offset"] >= 0 for change in changes)
-
-
-def test_an_order_is_found_by_each_of_its_ids(running: World) -> None:
-    order_id = running.create(saga_id="saga-1")
-    running.ask(a_cancel(order_id) | {"correlation_id": "saga-3"}, an_update("unknown", "PLACED"))
-    event_id = running.query("SELECT change_id FROM order_changes WHERE version = 2")[0][0]
-    running.create(saga_id="saga-2")
-    for some_id in (order_id, "saga-1", "saga-3", str(event_id)):
-        assert [order.order_id for order in orders.search(running.settings(), some_id)] == [order_id]
-    assert orders.search(running.settings(), "nobody's") == []

@@ -9,19 +9,7 @@ from app.cli import commands
 
 OPERATIONS = Path(__file__).resolve().parents[2] / "docs" / "operations.md"
 
-READS = {
-    "list",
-    "show",
-    "timeline",
-    "check",
-    "lost",
-    "holes",
-    "line",
-    "audit",
-    "moves",
-    "simulate",
-    "judge",
-}
+READS = {"list", "show", "timeline", "check", "lost", "holes", "line", "audit", "moves", "simulate", "judge", "search"}
 """The last words of commands that only look."""
 
 

@@ -1,0 +1,128 @@
+"""One record of the log for a person who searches: by its place, or by its event id among the newest of a topic.
+
+Nothing here joins the group or creates a topic. Each look has a client of its own, ends about when its seconds are
+over, and raises KafkaUnusable if no broker answers by then.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
+
+from app.config.config import Settings
+from app.kafka import clients
+from app.kafka.event_reader import event_ids_of
+from app.kafka.security import name_of
+from app.models.operator_errors import KafkaUnusable
+from app.models.records import Headers, after
+from app.utils.deadline import Deadline
+
+MOST_READ = 5_000  # records of a topic, newest first, among which an event id is looked for
+POLL_MS = 100
+CLOSE_MS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """A record as the log has it. `at`: its timestamp."""
+
+    topic: str
+    partition: int
+    offset: int
+    at: datetime
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+@dataclass(frozen=True, slots=True)
+class EventLook:
+    """What a look for an event id found: how many records it read, and whether these are all that the topic holds."""
+
+    record: LogRecord | None
+    read: int
+    whole: bool
+
+
+def record_at(settings: Settings, topic: str, partition: int, offset: int, seconds: float) -> LogRecord | None:
+    """Return the record at the place, None if the log holds none there."""
+    place, deadline = TopicPartition(topic, partition), Deadline(seconds)
+    with _reading(settings, seconds) as reader:
+        if partition not in (reader.partitions_for_topic(topic) or ()):
+            return None
+        if offset >= _ends(reader, [place], deadline)[place]:
+            return None
+        reader.assign([place])
+        reader.seek(place, offset)
+        for _, record in _records(reader, deadline):
+            is_it = record.offset <= offset < after(record)
+            return _kept(place, record) if is_it else None
+    raise KafkaUnusable(f"Kafka did not show {topic}/{partition}/{offset} within {seconds:g} s.")
+
+
+def find_event(settings: Settings, topic: str, event_id: UUID, seconds: float) -> EventLook:
+    """Look for the record with this event id among the newest MOST_READ of the topic, or those that time allows."""
+    deadline, read = Deadline(seconds), 0
+    with _reading(settings, seconds) as reader:
+        places = [TopicPartition(topic, number) for number in sorted(reader.partitions_for_topic(topic) or ())]
+        if not places:
+            return EventLook(None, 0, whole=True)
+        begins: Mapping[TopicPartition, int] = reader.beginning_offsets(places, timeout_ms=_left_ms(deadline))
+        unread = dict(_ends(reader, places, deadline))
+        reader.assign(places)
+        firsts = {place: max(begins[place], end - MOST_READ // len(places)) for place, end in unread.items()}
+        whole = firsts == dict(begins)
+        unread = {place: end for place, end in unread.items() if firsts[place] < end}
+        for place, first in firsts.items():
+            reader.seek(place, first)
+        if not unread:
+            return EventLook(None, 0, whole)
+        for place, record in _records(reader, deadline):
+            read += 1
+            if event_id in event_ids_of([record]):
+                return EventLook(_kept(place, record), read, whole)
+            if place in unread and after(record) >= unread[place]:
+                del unread[place]
+                if not unread:
+                    return EventLook(None, read, whole)
+    return EventLook(None, read, whole=False)
+
+
+def _records(reader: KafkaConsumer, deadline: Deadline) -> Iterator[tuple[TopicPartition, Any]]:
+    """Yield what the assigned partitions hold until the deadline."""
+    while not deadline.passed:
+        for place, polled in reader.poll(timeout_ms=min(POLL_MS, _left_ms(deadline))).items():
+            yield from ((place, record) for record in polled)
+
+
+def _ends(reader: KafkaConsumer, places: Sequence[TopicPartition], deadline: Deadline) -> Mapping[TopicPartition, int]:
+    ends: Mapping[TopicPartition, int] = reader.end_offsets(places, timeout_ms=_left_ms(deadline))
+    return ends
+
+
+def _left_ms(deadline: Deadline) -> int:
+    return max(int(deadline.remaining * 1000), 1)
+
+
+def _kept(place: TopicPartition, record: Any) -> LogRecord:
+    at = datetime.fromtimestamp(max(record.timestamp, 0) / 1000, UTC)
+    headers = tuple(getattr(record, "headers", ()))
+    return LogRecord(place.topic, place.partition, record.offset, at, record.key, record.value, headers)
+
+
+@contextmanager
+def _reading(settings: Settings, seconds: float) -> Iterator[KafkaConsumer]:
+    reader = None
+    try:
+        reader = clients.quick_reader(settings, int(seconds * 1000))
+        yield reader
+    except KafkaError as error:
+        raise KafkaUnusable(f"Kafka was asked for {seconds:g} s and did not answer ({name_of(error)}).") from None
+    finally:
+        if reader is not None:
+            reader.close(autocommit=False, timeout_ms=CLOSE_MS)

@@ -1,0 +1,223 @@
+"""What the tables know under an id: orders, commands that left no change, answers under keys."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    String,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+    type_coerce,
+    union_all,
+)
+
+from app.database.history_index import HISTORY_INDEX_STATE
+from app.database.orders_sql import ORDER_COLUMNS
+from app.database.rows import to_state
+from app.models.errors import Refused
+from app.models.kafka_tables import command_identities, dead_letters, given_up_commands, outbox
+from app.models.models import Order, idempotency_keys, order_changes, saga_orders
+from app.models.order import OrderState
+from app.wire.decoder import decode_leniently
+
+MOST = 200
+"""Orders that one kind of id is looked up for: a correlation id may have very many."""
+OUTBOX_ROWS = 1_000
+LONGEST_ANSWER = 64 * 1024
+
+_orders = Order.__table__.c
+_changes = order_changes.c
+_identities = command_identities.c
+_letters = dead_letters.c
+_given_up = given_up_commands.c
+_keys = idempotency_keys.c
+
+
+@dataclass(frozen=True, slots=True)
+class FoundCommand:
+    """A command that left more, or other, than changes. `place`: where it was in the log; `outcome`: a refusal's code,
+    'unchanged', 'repeat', 'unreadable' or 'internal_error'; `repeats`: how often it came again; `kept_as`: the row that
+    has its bytes."""
+
+    place: str | None
+    type: str | None
+    correlation_id: str | None
+    order_id: str | None
+    outcome: str
+    at: datetime
+    repeats: int = 0
+    kept_as: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FoundKey:
+    """An answer under an Idempotency-Key. `order_id`: the order that it tells of."""
+
+    path: str
+    key: str
+    status: int
+    order_id: str | None
+    at: datetime
+
+
+def orders_with(connection: Connection, some_id: str, event_id: UUID | None) -> dict[str, list[str]]:
+    """Return by what each order was found, by order id: at most MOST orders for each kind of id, newest first."""
+    found: dict[str, list[str]] = {}
+    for by, order_id in connection.execute(_of_orders(some_id)):
+        found.setdefault(order_id, []).append(by)
+    for by, order_id in _of_history(connection, some_id, event_id):
+        found.setdefault(order_id, []).append(by)
+    return found
+
+
+def newest_orders(connection: Connection, order_ids: Sequence[str], limit: int) -> list[OrderState]:
+    """Return the orders, newest first."""
+    query = select(*(_orders[column] for column in ORDER_COLUMNS)).where(_orders.order_id.in_(order_ids))
+    query = query.order_by(_orders.created_at.desc(), _orders.order_id.desc()).limit(limit)
+    return [to_state(row) for row in connection.execute(query)] if order_ids else []
+
+
+def commands_with(
+    connection: Connection, some_id: str, event_id: UUID | None, topic: str, limit: int
+) -> list[FoundCommand]:
+    """Return the commands that left no change, or came again, or could not be read, newest first. `topic`: theirs."""
+    found = [
+        *_unfulfilled(connection, some_id, topic, limit),
+        *_unread(connection, event_id, limit),
+        *_of_given_up(connection, some_id, event_id, limit),
+    ]
+    return sorted(found, key=lambda command: command.at, reverse=True)
+
+
+def commands_at(connection: Connection, topic: str, partition: int, offset: int) -> list[FoundCommand]:
+    """Return what the tables keep of the record at this place."""
+    letter = _letters.topic == topic, _letters.partition == partition, _letters.offset == offset
+    given_up = _given_up.topic == topic, _given_up.partition == partition, _given_up.offset == offset
+    return [*_letters_where(connection, 2, *letter), *_given_up_where(connection, 2, *given_up)]
+
+
+def keys_with(connection: Connection, key: str) -> list[FoundKey]:
+    """Return the answers under the key, one for each path: the primary key is walked from path to path."""
+    return [
+        FoundKey(path, key, status, _order_in(bytes(body or b"")), at)
+        for path, status, body, at in connection.execute(_ANSWERS, {"key": key})
+    ]
+
+
+def waiting_event(connection: Connection, event_id: UUID) -> bool:
+    """Tell whether the event is among the OUTBOX_ROWS that wait the longest."""
+    oldest = select(outbox.c.event_id).order_by(outbox.c.id).limit(OUTBOX_ROWS).subquery()
+    return connection.scalar(select(literal(1)).where(oldest.c.event_id == event_id).limit(1)) is not None
+
+
+def has_history_index(connection: Connection) -> bool:
+    """Tell whether the index that search needs is there and whole."""
+    return bool(connection.scalar(text(HISTORY_INDEX_STATE)))
+
+
+def _of_orders(some_id: str) -> Select[Any]:
+    def orders(by: str, column: ColumnElement[Any]) -> Select[Any]:
+        newest = select(literal(by), _orders.order_id).where(column == some_id)
+        return newest.order_by(_orders.created_at.desc(), _orders.order_id.desc()).limit(MOST)
+
+    parts = [
+        select(literal("order id"), _orders.order_id).where(_orders.order_id == some_id),
+        orders("saga", _orders.saga_id),
+        select(literal("saga"), saga_orders.c.order_id).where(saga_orders.c.saga_id == some_id),
+        orders("customer", _orders.cust_id),
+        orders("runner", _orders.runner_id),
+    ]
+    found = union_all(*(select(part.subquery()) for part in parts)).subquery()
+    return select(*found.c).distinct()
+
+
+def _of_history(connection: Connection, some_id: str, event_id: UUID | None) -> Iterator[tuple[str, str]]:
+    """A table that was just filled, or never analyzed, makes PostgreSQL read all of it although it has the index."""
+    connection.execute(text("SET LOCAL enable_seqscan = off"))
+    lines = [("correlation id", _changes.correlation_id == some_id)]
+    if event_id is not None:
+        lines.append(("event id", _changes.change_id == event_id))
+    for by, condition in lines:
+        some = select(_changes.order_id).where(condition).limit(MOST).subquery()
+        for order_id in connection.scalars(select(some.c.order_id).distinct()):
+            yield by, order_id
+    connection.execute(text("SET LOCAL enable_seqscan = on"))
+
+
+def _unfulfilled(connection: Connection, some_id: str, topic: str, limit: int) -> list[FoundCommand]:
+    """Return what was refused, changed nothing or came again."""
+    at = func.coalesce(_identities.repeated_at, _identities.created_at)
+    columns = (
+        *(_identities[name] for name in ("type", "correlation_id", "order_id", "outcome", "repeats")),
+        func.coalesce(_identities.partition, _identities.repeated_partition),
+        func.coalesce(_identities.offset, _identities.repeated_offset),
+        at,
+    )
+    known = or_(_identities.order_id == some_id, _identities.correlation_id == some_id)
+    rows = connection.execute(select(*columns).where(known).order_by(at.desc()).limit(limit))
+    return [
+        FoundCommand(f"{topic}/{partition}/{offset}", kind, by, order_id, outcome or "repeat", when, repeats or 0)
+        for kind, by, order_id, outcome, repeats, partition, offset, when in rows
+    ]
+
+
+def _unread(connection: Connection, event_id: UUID | None, limit: int) -> list[FoundCommand]:
+    return [] if event_id is None else _letters_where(connection, limit, _letters.event_id == event_id)
+
+
+def _letters_where(connection: Connection, limit: int, *where: ColumnElement[bool]) -> list[FoundCommand]:
+    columns = _letters.id, _letters.topic, _letters.partition, _letters.offset, _letters.created_at
+    rows = connection.execute(select(*columns).where(*where).order_by(_letters.id.desc()).limit(limit))
+    return [
+        FoundCommand(f"{topic}/{partition}/{offset}", None, None, None, "unreadable", at, 0, f"dead letter {letter}")
+        for letter, topic, partition, offset, at in rows
+    ]
+
+
+def _of_given_up(connection: Connection, some_id: str, event_id: UUID | None, limit: int) -> list[FoundCommand]:
+    condition = _given_up.correlation_id == some_id
+    if event_id is not None:
+        condition |= _given_up.event_id == event_id
+    return _given_up_where(connection, limit, condition)
+
+
+def _given_up_where(connection: Connection, limit: int, *where: ColumnElement[bool]) -> list[FoundCommand]:
+    place = func.concat_ws("/", _given_up.topic, _given_up.partition, _given_up.offset)
+    columns = _given_up.id, type_coerce(place, String), _given_up.type, _given_up.correlation_id, _given_up.created_at
+    rows = connection.execute(select(*columns).where(*where).order_by(_given_up.id.desc()).limit(limit))
+    return [
+        FoundCommand(at_place, kind, correlation_id, None, "internal_error", at, 0, f"given up {row}")
+        for row, at_place, kind, correlation_id, at in rows
+    ]
+
+
+def _order_in(body: bytes) -> str | None:
+    """Return the id of the order that an answer tells of."""
+    answer: Any = None
+    with suppress(Refused):
+        answer = decode_leniently(body)
+    order = answer.get("order") if isinstance(answer, dict) else None
+    found = order.get("orderId") if isinstance(order, dict) else None
+    found = found or (answer.get("order_id") if isinstance(answer, dict) else None)
+    return found if isinstance(found, str) else None
+
+
+_ANSWERS = text(
+    "WITH RECURSIVE paths AS ("
+    "(SELECT path FROM idempotency_keys ORDER BY path LIMIT 1) UNION ALL "
+    "SELECT (SELECT path FROM idempotency_keys WHERE path > paths.path ORDER BY path LIMIT 1) "
+    "FROM paths WHERE path IS NOT NULL) "
+    "SELECT k.path, k.status, CASE WHEN octet_length(k.body) <= "
+    f"{LONGEST_ANSWER} THEN k.body END, k.created_at "
+    "FROM paths JOIN idempotency_keys AS k ON k.path = paths.path AND k.key = :key ORDER BY k.created_at DESC"
+)
