@@ -21,6 +21,7 @@ MODULES = (
     "alarms",
     "keys",
     "check",
+    "database",
     "forget",
     "audit",
 )

@@ -9,7 +9,22 @@ from app.cli import commands
 
 OPERATIONS = Path(__file__).resolve().parents[2] / "docs" / "operations.md"
 
-READS = {"list", "show", "timeline", "check", "lost", "holes", "line", "audit", "moves", "simulate", "judge", "search"}
+READS = {
+    "list",
+    "show",
+    "timeline",
+    "check",
+    "database",
+    "why",
+    "lost",
+    "holes",
+    "line",
+    "audit",
+    "moves",
+    "simulate",
+    "judge",
+    "search",
+}
 """The last words of commands that only look."""
 
 
