@@ -13,6 +13,7 @@ MODULES = (
     "orders",
     "moves",
     "search",
+    "waits",
     "send_command",
     "dead_letters",
     "given_up",

@@ -24,6 +24,7 @@ READS = {
     "simulate",
     "judge",
     "search",
+    "waits",
 }
 """The last words of commands that only look."""
 
