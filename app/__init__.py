@@ -15,6 +15,8 @@ from app.api.pages import ANSWERS_BYTES, Pages
 from app.api.routes import Orders
 from app.cli import commands as operator_commands
 from app.config.config import Settings
+from app.console import blueprint as console
+from app.console.parts import Parts as ConsoleParts
 from app.database.answers import AnswerStore
 from app.database.api_keys import ApiKeyTable
 from app.database.database import Database
@@ -25,11 +27,14 @@ from app.database.refused_accepts import RefusedAccepts
 from app.models.models import db
 from app.services.access import Access
 from app.services.api_keys import ApiKeys
+from app.services.console_secrets import ConsoleSecrets
 from app.services.health import Health
 from app.services.jwks import ProviderKeys
 from app.services.jwt_verifier import JwtVerifier
 from app.services.kafka_service import KafkaService
 from app.services.order_service import OrderService
+from app.services.sign_in import SignIn
+from app.services.strip import Strip
 from app.utils.alarms import Alarms
 from app.utils.budget import Budget
 from app.utils.build import build
@@ -74,15 +79,18 @@ def create_app(settings: Settings | None = None) -> Flask:
     flask_adapter.register(app, endpoints, common, guard)
     app.cli.add_command(operator_commands)
     app.extensions |= {"settings": settings, "alarms": alarms, "kafka_service": kafka_service, "order_service": service}
-    app.extensions |= {
-        "health": health,
-        "endpoints": endpoints,
-        "common": common,
-        "guard": guard,
-        "answers_budget": budget,
-        "api_keys": api_keys,
-    }
+    app.extensions |= {"health": health, "endpoints": endpoints, "common": common, "guard": guard}
+    app.extensions |= {"answers_budget": budget, "api_keys": api_keys}
+    _add_console(app, settings, database, SignIn(api_keys, tokens))
     return app
+
+
+def _add_console(app: Flask, settings: Settings, database: Database, sign_in: SignIn) -> None:
+    if settings.console_mode == "off":
+        return
+    strip = Strip(Pool(database, 2), app.extensions["kafka_service"], app.extensions["alarms"], settings.roles)
+    secrets = ConsoleSecrets(Pool(database, 1), settings.console_secret_file)
+    console.register(app, ConsoleParts(settings, strip, secrets, sign_in if settings.asks_who_calls else None))
 
 
 def _jwks(settings: Settings, alarms: Alarms) -> ProviderKeys | None:

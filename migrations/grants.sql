@@ -28,6 +28,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON order_counts TO order_service;
 GRANT SELECT, INSERT, UPDATE, DELETE ON alarms TO order_service;
 GRANT SELECT, INSERT, UPDATE ON watch TO order_service;
 GRANT SELECT, UPDATE (last_used) ON api_keys TO order_service;
+GRANT SELECT, INSERT, UPDATE, DELETE ON instances TO order_service;
+GRANT SELECT, INSERT, DELETE ON console_secrets TO order_service;
 GRANT SELECT ON SEQUENCE outbox_id_seq TO order_service;
 GRANT SELECT ON SEQUENCE dead_letters_id_seq TO order_service;
 

@@ -18,6 +18,7 @@ MAY_IMPORT = {
     "services": {"models", "wire", "utils", "config", "database", "kafka"},
     "operations": {"models", "wire", "utils", "config", "database", "kafka", "services"},
     "api": {"models", "wire", "utils", "config", "services", "operations"},
+    "console": {"models", "wire", "utils", "config", "services", "operations", "api"},
     "cli": {"models", "wire", "utils", "config", "services", "operations"},
     "server": {"models", "wire", "utils", "config", "services", "operations", "api"},
 }
@@ -26,7 +27,8 @@ MAY_IMPORT = {
 ONLY_IN = {
     "psycopg2": {"database"},
     "kafka": {"kafka"},
-    "flask": {"api", "cli"},
+    "flask": {"api", "cli", "console"},
+    "itsdangerous": {"console"},
     "click": {"cli"},
     "gunicorn": {"server"},
     "uvloop": {"server"},

@@ -52,7 +52,10 @@ def register(app: Flask, endpoints: Iterable[Endpoint], common: Common, guard: G
     def finish(response: FlaskResponse) -> FlaskResponse:
         own = "cache-control" if "Cache-Control" in response.headers else ""
         response.headers.extend(header for header in EVERY_ANSWER if header[0].lower() != own)
-        response.headers.extend(common.finish(g.request, request.endpoint, response.status_code))
+        headers = common.finish(g.request, request.endpoint, response.status_code)
+        if g.get("same_origin_only"):
+            headers = [header for header in headers if not header[0].startswith("Access-Control-")]
+        response.headers.extend(headers)
         return response
 
 

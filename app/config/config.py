@@ -22,7 +22,14 @@ from app.config.groups import (
     ProcessSettings,
     RetentionSettings,
 )
-from app.config.security_groups import REQUIRED_FOR_TOKENS, AccessSettings, JwtSettings, require_key_file
+from app.config.security_groups import (
+    REQUIRED_FOR_TOKENS,
+    AccessSettings,
+    ConsoleSettings,
+    JwtSettings,
+    require_console_secret,
+    require_key_file,
+)
 from app.database.url import has_password, with_password_file
 from app.utils.secret_files import SecretUnusable, read_for
 
@@ -48,6 +55,7 @@ class SettingsError(Exception):
 class Settings(
     RetentionSettings,
     ProcessSettings,
+    ConsoleSettings,
     JwtSettings,
     AccessSettings,
     HttpSettings,
@@ -121,6 +129,13 @@ class Settings(
         """Whether this process answers the order endpoints."""
         return self.roles in ("all", "api")
 
+    @property
+    def console_mode(self) -> str:
+        """`off`, `ro` or `rw`: what this process serves at /console."""
+        if not self.serves_orders:
+            return "off"
+        return self.console or ("ro" if self.app_env == "development" else "off")
+
     def __repr__(self) -> str:
         """Show the settings without secrets, for the log."""
         shown = (f"{setting.name}={self._shown(setting)!r}" for setting in fields(self))
@@ -177,6 +192,7 @@ def from_environment(environment: Mapping[str, str] | None = None, *, answers_ca
                 read_for("DATABASE_PASSWORD_FILE", settings.database_password_file)
             kafka_security.require_files(settings)
             require_key_file(settings.api_keys_file)
+            require_console_secret(settings.console_secret_file)
         unsafe = production.insecurities(settings, answers_callers=answers_callers)
         if unsafe and not settings.allow_insecure:
             raise SettingsError("; ".join(unsafe))

@@ -23,6 +23,8 @@ def insecurities(settings: "Settings", *, answers_callers: bool = True) -> list[
     found = []
     if answers_callers and not settings.asks_who_calls:
         found.append("AUTH_MODE must not be off in production: whoever reaches the port could change every order")
+    if answers_callers and settings.console_mode == "rw" and not settings.asks_who_calls:
+        found.append("CONSOLE must not be rw in production while AUTH_MODE is off: whoever reaches the port could act")
     for variable, url in (
         ("DATABASE_URL", settings.database_url),
         ("WORKER_DATABASE_URL", settings.worker_database_url),

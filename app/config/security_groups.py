@@ -8,6 +8,8 @@ from app.config.parsers import choice, number
 from app.utils.secret_files import SecretUnusable, read_for, read_text
 from app.wire.key_file import parse
 
+SHORTEST_CONSOLE_SECRET = 32
+
 _OPEN_OR_OPERATOR = ("open", "operator")
 
 
@@ -23,6 +25,14 @@ def require_key_file(path: str) -> None:
         parse(text)
     except ValueError as error:
         raise SecretUnusable(f"API_KEYS_FILE names a file whose {error}") from None
+
+
+def require_console_secret(path: str) -> None:
+    """Raise SecretUnusable with a sentence if the secret of the console cannot be used. Keeps nothing of it."""
+    if path and len(read_for("CONSOLE_SECRET_FILE", path)) < SHORTEST_CONSOLE_SECRET:
+        raise SecretUnusable(
+            f"CONSOLE_SECRET_FILE names a file whose secret has less than {SHORTEST_CONSOLE_SECRET} characters"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +71,27 @@ class AccessSettings:
         "open",
         choice(*_OPEN_OR_OPERATOR),
         "as METRICS_ACCESS, for the API documents and their pages",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConsoleSettings:
+    """The console."""
+
+    console: str = setting(
+        "CONSOLE",
+        "",
+        choice("", "off", "ro", "rw"),
+        "pages for operators at `/console` ([console](console.md)): `ro`: to look at; `rw`: to act, too; `off`; empty: "
+        "`ro` with APP_ENV=development, `off` in production. A process with ROLES=worker has none",
+    )
+    console_secret_file: str = setting(
+        "CONSOLE_SECRET_FILE",
+        "",
+        parsers.printable,
+        "file with the secret that signs the cookies of the console, one line of at least 32 characters, the same for "
+        "all instances; empty: a secret in the database that changes twice a day",
+        redact=str,  # a path may be shown; a refused value may be the secret itself
     )
 
 

@@ -143,6 +143,8 @@ NOT_PERSONAL: Mapping[str, frozenset[str]] = MappingProxyType(
         "alarms": frozenset(
             {"name", "holder", "sentence", "evidence", "since", "last_at", "count", "ended_at", "ending"}
         ),
+        "instances": frozenset({"name", "host", "pid", "version", "commit", "roles", "started_at", "seen_at", "parts"}),
+        "console_secrets": frozenset({"made_at", "secret"}),
         "watch": frozenset({"id", "holder", "held_until", "seen_at", "seen"}),
     }
 )

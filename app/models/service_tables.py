@@ -6,6 +6,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Identity,
+    Integer,
     LargeBinary,
     PrimaryKeyConstraint,
     SmallInteger,
@@ -75,4 +76,29 @@ watch = Table(
     Column("seen", Text),
     CheckConstraint("id = 1", "one"),
     comment="One row: which process watches, and what it saw last, for all to show",
+)
+
+instances = Table(
+    "instances",
+    db.metadata,
+    Column("name", String(255), primary_key=True),
+    Column("host", String(255), nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("version", String(40), nullable=False),
+    Column("commit", String(64), nullable=False),
+    Column("roles", String(10), nullable=False),
+    Column("started_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("seen_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("parts", Text, nullable=False),
+    comment="Processes of the service: what each last said of itself. One that ends takes its row with it; one that "
+    "says nothing any more was killed, or stands still",
+)
+
+console_secrets = Table(
+    "console_secrets",
+    db.metadata,
+    Column("made_at", DateTime(timezone=True), primary_key=True, server_default=func.now()),
+    Column("secret", LargeBinary, nullable=False),
+    CheckConstraint("octet_length(secret) = 32", "secret"),
+    comment="Secrets that sign the cookies of the console: whoever may read them could sign in as anybody",
 )

@@ -10,10 +10,11 @@ from app.api import requests
 from app.api.common import EVERY_ANSWER, Common
 from app.api.guard import Guard
 from app.api.requests import Request, refusal_of_head, too_large
-from app.api.responses import Response, to_response
+from app.api.responses import RETRY_AFTER_SECONDS, Response, to_response
 from app.api.routes import Endpoint
 from app.models.errors import DatabaseTrouble, Refused
 from app.server.connection import SEND_BUFFER, Connection
+from app.server.console_threads import Answered, ConsoleThreads, NoAnswer, ask_wsgi
 from app.server.environ import Proxies, environ
 from app.server.heads import HeadWriter
 from app.server.overload_alarm import OverloadAlarm
@@ -33,6 +34,8 @@ REFUSED_LINE_SECONDS = 10.0
 """Malformed requests are logged at most once in so many seconds."""
 
 _OPTIONS_ASTERISK_RESPONSE = Response(200, b"", headers=(("Allow", "GET, HEAD, OPTIONS, POST"),))
+_CONSOLE = Endpoint("console", "GET", "/console", lambda _: _OPTIONS_ASTERISK_RESPONSE, None)
+"""Stands for all pages of the console, which is never turned away: its own threads bound it (console_threads.py)."""
 
 
 class WsgiApp(Protocol):
@@ -63,6 +66,7 @@ class Bridge:
         self._overload_alarm = OverloadAlarm(app.extensions["alarms"])
         self._repeats = Repeats(REFUSED_LINE_SECONDS)
         self._heads = HeadWriter(EVERY_ANSWER)
+        self._console = ConsoleThreads()
 
     def waits_for_body(self, incoming: Incoming) -> bool:
         """Tell whether an endpoint will read the request's body: none does when the head alone is refused."""
@@ -87,7 +91,12 @@ class Bridge:
 
     def sheds(self, incoming: Incoming, in_work: int) -> bool:
         """Tell whether to turn the request away; once said, that stands. `in_work`: how many are being answered."""
-        return self.shedder.sheds(incoming, in_work, lambda: self._endpoint(incoming.method, _text(incoming.path)))
+
+        def endpoint() -> Endpoint | None:
+            path = _text(incoming.path)
+            return _CONSOLE if _is_of_console(path) else self._endpoint(incoming.method, path)
+
+        return self.shedder.sheds(incoming, in_work, endpoint)
 
     def shed(self, incoming: Incoming, *, keeps: bool) -> bytes:
         """Return the whole response to a request that is turned away, as bytes."""
@@ -118,8 +127,11 @@ class Bridge:
             elif (incoming.method, path) == ("OPTIONS", "*"):
                 response = _OPTIONS_ASTERISK_RESPONSE
             else:
-                found = self._ask_flask(incoming, connection)
+                found = self._ask_flask(incoming, connection, path)
                 return self._pass_on(*found, incoming, connection, keeps=may_keep())
+        except NoAnswer as why:
+            headers = (("Retry-After", RETRY_AFTER_SECONDS),)
+            response = Response(503, f"{why}.\n".encode(), "text/plain; charset=utf-8", headers)
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an answer and the log a line
             response = self._common.failures.of_exception(error, request.method, request.path)
         try:
@@ -216,17 +228,12 @@ class Bridge:
             if share is None:
                 held.release()
 
-    def _ask_flask(
-        self, incoming: Incoming, connection: Connection
-    ) -> tuple[int, list[tuple[str, str]], Iterable[bytes]]:
-        started: list[Any] = []
-
-        def start_response(status: str, headers: list[tuple[str, str]], _: Any = None) -> Any:
-            started[:] = [status, headers]
-
-        body = self._wsgi(environ(incoming, connection.peer, self._proxies), start_response)
-        fields = [field for field in started[1] if field[0].lower() != "date"]  # `_head` adds its own
-        return int(started[0][:3]), fields, body
+    def _ask_flask(self, incoming: Incoming, connection: Connection, path: str) -> Answered:
+        """Return Flask's answer. Raises NoAnswer where the console has no time."""
+        asked = environ(incoming, connection.peer, self._proxies)
+        if _is_of_console(path):
+            return self._console.ask(self._wsgi, asked)
+        return ask_wsgi(self._wsgi, asked)
 
     def _pass_on(
         self,
@@ -276,6 +283,10 @@ def _body_of(incoming: Incoming) -> bytes:
         refusal = refusal_of_head(incoming.values) if length <= MAX_BYTES else None
         raise incoming.refusal or refusal or too_large()
     return incoming.body
+
+
+def _is_of_console(path: str) -> bool:
+    return path.startswith("/console") and path[8:9] in ("", "/")
 
 
 def _text(raw: bytes) -> str:

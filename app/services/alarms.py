@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from app.database.alarms import AlarmTable
 from app.models.errors import DatabaseError
+from app.services.presence import Presence
 from app.utils.alarms import Alarms
 from app.utils.deadline import Deadline
 from app.utils.limits import ALARM_LOOK_SECONDS
@@ -20,11 +21,18 @@ START_SECONDS = 60.0  # in which some process should have begun to watch
 class AlarmKeeper:
     """Keeps memory and table alike; the work of one thread."""
 
-    def __init__(self, alarms: Alarms, table: AlarmTable, is_watched: Callable[[], bool] = lambda: True) -> None:
-        """`is_watched`: whether any process watches; raises DatabaseTrouble."""
+    def __init__(
+        self,
+        alarms: Alarms,
+        table: AlarmTable,
+        is_watched: Callable[[], bool] = lambda: True,
+        presence: Presence | None = None,
+    ) -> None:
+        """`is_watched`: whether any process watches; raises DatabaseTrouble. `presence`: tells of this process."""
         self._alarms = alarms
         self._table = table
         self._is_watched = is_watched
+        self._presence = presence
         self._start = Deadline(START_SECONDS)
         self._trouble: str | None = None
 
@@ -35,10 +43,14 @@ class AlarmKeeper:
             beat()
             if ready() and self._synchronise_or_log(tidy=next_tidying.passed) and next_tidying.passed:
                 next_tidying = Deadline(TIDY_SECONDS)
+            if self._presence is not None and ready():
+                self._presence.tell()
             self._alarms.wait(ALARM_LOOK_SECONDS)
         self._alarms.release()
         if ready():
             self._synchronise_or_log(tidy=False)
+            if self._presence is not None:
+                self._presence.leave()
 
     def _synchronise_or_log(self, *, tidy: bool) -> bool:
         try:

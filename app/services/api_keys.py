@@ -69,6 +69,15 @@ class ApiKeys:
         self._used.add(key.id)
         return key.caller
 
+    def holder(self, key_id: str) -> ApiKey:
+        """Return the key of that id. Raises as `verify`: a key that was revoked or has expired is not valid."""
+        key = self._keys.get(key_id)
+        if key is None:
+            raise Unauthenticated(_UNKNOWN) if self.is_known else DatabaseAway("The API keys are not known yet")
+        if key.expires_at is not None and key.expires_at <= time.time():
+            raise Unauthenticated("The API key has expired")
+        return key
+
     def run(self, stop: threading.Event, beat: Beat, ready: Callable[[], bool]) -> None:
         """Keep the ring until `stop`. The table is read whenever the database is `ready`."""
         while not stop.is_set():

@@ -15,9 +15,7 @@ from app.services.kafka_service import KafkaService
 from app.utils.alarms import Alarms
 from app.utils.deadline import Deadline
 from app.utils.metrics import COMMANDS_AGE, DEAD_LETTERS_AGE, DEAD_LETTERS_UNSENT, LAG, OUTBOX_AGE, OUTBOX_DEPTH
-from app.utils.supervisor import SupervisedThread
 
-STALE_SECONDS = 30.0
 UNKNOWN = {"ok": False, "reason": "no process of the service watches"}
 HAVE_THEIR_OWN = ("schema", "alarms")  # threads whose work is a part of its own
 
@@ -46,9 +44,7 @@ class Health:
             "database": self._database(deadline),
             "schema": self._schema(),
             **{
-                thread.name: _thread(thread)
-                for thread in self.kafka_service.threads
-                if thread.name not in HAVE_THEIR_OWN
+                thread.name: thread.part() for thread in self.kafka_service.threads if thread.name not in HAVE_THEIR_OWN
             },
             "relay": {"ok": True, "leads": self.kafka_service.leads()},
             **self._kafka(deadline),
@@ -110,16 +106,6 @@ class Health:
         part = {"ok": self.kafka_service.schema.is_at_head, "mode": self.settings.schema}
         refusal = self.kafka_service.schema.refusal
         return part | ({"reason": refusal} if refusal else {})
-
-
-def _thread(thread: SupervisedThread) -> dict[str, Any]:
-    age = thread.seconds_since_beat
-    return {
-        "ok": age is not None and age < STALE_SECONDS,
-        "seconds_since_beat": None if age is None else round(age, 1),
-        "restarts": thread.restarts,
-        "last_error": thread.last_error,
-    }
 
 
 def _show(seen: Seen) -> None:

@@ -4,11 +4,13 @@ import logging
 import threading
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from app.config.config import Settings
 from app.database import lanes
 from app.database.alarms import AlarmTable
 from app.database.database import Database
+from app.database.instances import InstanceTable
 from app.database.lane_lease import acquire_lease
 from app.database.pool import Pool
 from app.database.watched import WatchTable, is_watched
@@ -20,6 +22,7 @@ from app.services.alarms import AlarmKeeper
 from app.services.consumer_thread import ConsumerThread
 from app.services.housekeeping import Housekeeping, ages
 from app.services.known_cluster import KnownCluster
+from app.services.presence import Presence
 from app.services.schema_thread import SchemaThread
 from app.services.watch import Watch
 from app.utils.alarms import Alarms
@@ -57,7 +60,8 @@ class KafkaService:
         self._alarms = alarms
         books, commands = Pool(database, 1), Pool(database, 2, WORKER_STATEMENT_MS)
         self.schema = SchemaThread(settings, database, books, callers, alarms)
-        self._alarm_keeper = AlarmKeeper(alarms, AlarmTable(books), partial(is_watched, books))
+        presence = Presence(InstanceTable(books), alarms.holder, settings.roles, self.own_parts)
+        self._alarm_keeper = AlarmKeeper(alarms, AlarmTable(books), partial(is_watched, books), presence)
         self._cluster = KnownCluster(settings, commands, alarms)
         self._secrets = secrets = SecretsInUse(settings)
         self._consumer = ConsumerThread(
@@ -150,3 +154,11 @@ class KafkaService:
     def leads(self) -> list[str]:
         """Return the lanes that this process relays."""
         return [relay.lane for relay in self.relays if relay.leading]
+
+    def own_parts(self) -> dict[str, dict[str, Any]]:
+        """Return how the parts of this process are, by what is in its memory alone."""
+        parts: dict[str, dict[str, Any]] = {thread.name: thread.part() for thread in self.threads}
+        parts["relay"] = {"ok": True, "leads": self.leads()}
+        if self._settings.consumes:
+            parts |= {"broker": self.watch.broker, "topics": self.watch.topics}
+        return parts

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 from app.utils.logging import Repeats
 
@@ -15,6 +16,7 @@ FIRST_BACK_OFF_SECONDS = 0.2
 LONGEST_BACK_OFF_SECONDS = 2.0
 STEADY_SECONDS = 30.0  # a run that lasted so long starts the back-off anew
 FAILURES_REMEMBERED = 10
+STALE_SECONDS = 30.0  # a thread whose last heartbeat is older stands still
 
 Beat = Callable[[], None]
 Work = Callable[[threading.Event, Beat], None]
@@ -53,6 +55,16 @@ class SupervisedThread:
     def seconds_since_beat(self) -> float | None:
         """Age of the last heartbeat in seconds, None before the first."""
         return None if self._last_beat is None else time.monotonic() - self._last_beat
+
+    def part(self) -> dict[str, Any]:
+        """Return what `/readyz` shows of the thread."""
+        age = self.seconds_since_beat
+        return {
+            "ok": age is not None and age < STALE_SECONDS,
+            "seconds_since_beat": None if age is None else round(age, 1),
+            "restarts": self.restarts,
+            "last_error": self.last_error,
+        }
 
     def failures_within(self, seconds: float) -> int:
         """Return how often the work failed in the last seconds, FAILURES_REMEMBERED at most."""

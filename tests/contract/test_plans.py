@@ -29,6 +29,8 @@ SMALL = {
     "alarms",
     "api_keys",
     "consumer_offsets",
+    "console_secrets",
+    "instances",
     "kafka_cluster",
     "order_count_floors",
     "watch",

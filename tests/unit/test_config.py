@@ -113,6 +113,8 @@ BAD = [
     ),
     ("AUTH_MODE", ["", "none", "api_key,jwt"]),
     ("API_KEYS_FILE", ["a\x00b"]),
+    ("CONSOLE", ["on", "read", "ro,rw"]),
+    ("CONSOLE_SECRET_FILE", ["a\n", " a"]),
     ("METRICS_ACCESS", ["closed"]),
     ("READYZ_ACCESS", ["closed"]),
     ("DOCUMENTS_ACCESS", ["", "closed"]),

@@ -125,3 +125,37 @@ def test_a_bad_file_of_keys_stops_the_start_but_no_worker(content: str | None, w
     assert str(ended.value).startswith(f"The service cannot start: API_KEYS_FILE {why}")
     assert "ok_secret" not in str(ended.value)
     assert from_environment(environment | {HAS_READ_ENV_FILE: "1"}).api_keys_file == str(file)
+
+
+def test_acts_in_a_console_that_asks_nobody_are_refused_in_production_alone() -> None:
+    unsafe = {"AUTH_MODE": "off", "CONSOLE": "rw"}
+    assert [sentence.split(" ")[0] for sentence in insecurities(settings(unsafe))] == ["AUTH_MODE", "CONSOLE"]
+    assert insecurities(settings({"CONSOLE": "rw"})) == []
+    assert insecurities(settings(unsafe | {"ROLES": "worker"}), answers_callers=False) == []
+    assert insecurities(settings(unsafe | {"APP_ENV": "development"})) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "mode"),
+    [
+        ({}, "off"),
+        ({"APP_ENV": "development"}, "ro"),
+        ({"CONSOLE": "rw"}, "rw"),
+        ({"APP_ENV": "development", "CONSOLE": "off"}, "off"),
+        ({"CONSOLE": "rw", "ROLES": "worker"}, "off"),
+        ({"CONSOLE": "ro", "ROLES": "api"}, "ro"),
+    ],
+)
+def test_production_has_a_console_only_where_it_is_asked_for_and_a_worker_has_none(
+    changed: dict[str, str], mode: str
+) -> None:
+    assert settings(changed).console_mode == mode
+
+
+def test_a_short_secret_of_the_console_stops_the_start(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text("too-short-to-be-one")
+    with pytest.raises(SystemExit) as ended:
+        from_environment({"CONSOLE_SECRET_FILE": str(file)})
+    assert "CONSOLE_SECRET_FILE names a file whose secret has less than 32 characters" in str(ended.value)
+    assert "too-short" not in str(ended.value)

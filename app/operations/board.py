@@ -1,0 +1,88 @@
+"""What the service is doing, on one page: orders by status with their age, and the newest changes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+from app.config.config import Settings
+from app.models.order import OrderStatus
+from app.operations.transaction import transaction
+
+NEWEST = 15
+PAGES = 4  # of the history's end that are looked at: some hundred lines
+
+# A status with no order has no row. `created_at` is without zone, in UTC. Each look for an oldest and a newest order is
+# one step into an index.
+_STATUSES = text(
+    "SELECT status, coalesce(orders, 0) + coalesce(came, 0) AS orders, "
+    "(SELECT min(created_at) FROM orders WHERE order_status = status) AS oldest, "
+    "(SELECT max(created_at) FROM orders WHERE order_status = status) AS newest "
+    "FROM unnest(CAST(:statuses AS text[])) WITH ORDINALITY AS s (status, place) "
+    "LEFT JOIN (SELECT value, orders FROM order_counts WHERE kind = 'status') AS c ON c.value = status "
+    "LEFT JOIN (SELECT order_status, sum(sign) AS came FROM order_count_deltas GROUP BY 1) AS d "
+    "ON d.order_status = status ORDER BY place"
+)
+# The history only grows, so its newest lines are in its last pages: no index over the time of changes is needed.
+_CHANGES = text(
+    "SELECT order_id, version, kind, from_status, to_status, payment_status, door, created_at FROM order_changes "
+    "WHERE ctid >= CAST('(' || greatest(pg_relation_size('order_changes') "
+    "/ current_setting('block_size')::bigint - :pages, 0) || ',0)' AS tid) "
+    "ORDER BY created_at DESC, order_id, version DESC LIMIT :newest"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StatusLine:
+    """One status: how many orders have it, and when the oldest and the newest of them were made."""
+
+    status: str
+    orders: int
+    oldest: datetime | None
+    newest: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewChange:
+    """One of the newest changes. `door`: how it came."""
+
+    order_id: str
+    version: int
+    kind: str
+    from_status: str | None
+    to_status: str
+    payment_status: str
+    door: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """The statuses in the order of an order's life, and the newest changes first."""
+
+    statuses: Sequence[StatusLine]
+    changes: Sequence[NewChange]
+
+    @property
+    def orders(self) -> int:
+        """How many orders there are."""
+        return sum(line.orders for line in self.statuses)
+
+
+def board(settings: Settings) -> Board:
+    """Return what is on the board, as of one instant; some milliseconds, however many orders there are.
+
+    Blocks as `transaction` does. Raises DatabaseUnusable. Commits nothing.
+    """
+    with transaction(settings, snapshot=True) as connection:
+        return Board(_statuses(connection), _changes(connection))
+
+
+def _statuses(connection: Connection) -> Sequence[StatusLine]:
+    rows = connection.execute(_STATUSES, {"statuses": [status.value for status in OrderStatus]})
+    return [StatusLine(row.status, int(row.orders), row.oldest, row.newest) for row in rows]
+
+
+def _changes(connection: Connection) -> Sequence[NewChange]:
+    return [NewChange(*row) for row in connection.execute(_CHANGES, {"pages": PAGES, "newest": NEWEST})]

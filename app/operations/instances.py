@@ -1,0 +1,64 @@
+"""The processes of the service, as each told of itself last."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, func, select
+
+from app.config.config import Settings
+from app.models.service_tables import instances
+from app.operations.transaction import transaction
+
+MOST = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One process. `silent`: seconds since it told of itself, which it does each second; `parts`: by their names, each
+    with `ok`, as `/readyz` has them."""
+
+    name: str
+    host: str
+    pid: int
+    version: str
+    commit: str
+    roles: str
+    started_at: datetime
+    silent: float
+    parts: Mapping[str, Any]
+
+    @property
+    def wrong(self) -> Sequence[str]:
+        """The names of the parts that are not well."""
+        return [name for name, part in self.parts.items() if not part.get("ok", True)]
+
+    @property
+    def leads(self) -> Sequence[str]:
+        """The lanes that it relays."""
+        return list(self.parts.get("relay", {}).get("leads", ()))
+
+
+def find(settings: Settings) -> list[Instance]:
+    """Return the processes of the last day, those that were heard of last first, MOST at most.
+
+    Blocks as `transaction` does. Raises DatabaseUnusable. Commits nothing.
+    """
+    column = instances.c
+    silent = func.extract("epoch", func.now() - column.seen_at).label("silent")
+    query = (
+        select(column.name, column.host, column.pid, column.version, column.commit, column.roles, column.started_at)
+        .add_columns(silent, column.parts)
+        .order_by(column.seen_at.desc(), column.name)
+        .limit(MOST)
+    )
+    with transaction(settings) as connection:
+        rows = connection.execute(query).all()
+    return [_instance(row) for row in rows]
+
+
+def _instance(row: Row[Any]) -> Instance:
+    told = {name: value for name, value in row._mapping.items() if name not in ("silent", "parts")}
+    return Instance(**told, silent=float(row.silent), parts=json.loads(row.parts))

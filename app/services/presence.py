@@ -1,0 +1,65 @@
+"""What this process tells of itself, for the console of every instance: who it is, and how its parts are."""
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from app.database.instances import InstanceTable
+from app.models.errors import DatabaseError
+from app.utils.build import build
+from app.utils.deadline import Deadline
+from app.utils.logging import Repeats
+
+log = logging.getLogger(__name__)
+
+TELL_SECONDS = 0.9  # the alarms' thread, which calls, looks once a second
+PRUNE_SECONDS = 600.0
+
+
+class Presence:
+    """Tells of one process; the thread of the alarms calls it. Each call blocks for some seconds at the longest."""
+
+    def __init__(self, table: InstanceTable, name: str, roles: str, parts: Callable[[], Mapping[str, Any]]) -> None:
+        """`name`: under which this process holds alarms, too; `parts`: how they are, by what is in memory alone."""
+        self._table = table
+        self._name = name
+        self._roles = roles
+        self._parts = parts
+        self._next = self._next_pruning = Deadline(0)
+        self._started = time.monotonic()
+        self._repeats = Repeats()
+
+    def tell(self) -> None:
+        """Tell, at most every TELL_SECONDS. Where that fails, the log has a line of it."""
+        if not self._next.passed:
+            return
+        self._next = Deadline(TELL_SECONDS)
+        try:
+            self._table.tell(self._values(), self._parts())
+            if self._next_pruning.passed:
+                self._table.prune()
+                self._next_pruning = Deadline(PRUNE_SECONDS)
+        except DatabaseError as error:
+            self._repeats.say(log, logging.INFO, f"this process does not show in the console: {error.reason}")
+
+    def leave(self) -> None:
+        """Say that the process ends."""
+        try:
+            self._table.leave(self._name)
+        except DatabaseError as error:
+            log.info("this process shows in the console as lost: %s", error.reason)
+
+    def _values(self) -> dict[str, Any]:
+        runs = build()
+        return {
+            "name": self._name,
+            "host": socket.gethostname()[:255],
+            "pid": os.getpid(),
+            "version": runs["version"][:40],
+            "commit": runs["commit"][:64],
+            "roles": self._roles,
+            "age": time.monotonic() - self._started,
+        }
