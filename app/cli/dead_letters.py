@@ -1,4 +1,4 @@
-"""`dead-letters list|show|replay|retry|discard`: commands that could not be read, and what a person decides of them."""
+"""`dead-letters list|show|judge|replay|retry|discard`: unreadable commands, and what a person decides of them."""
 
 import click
 
@@ -7,6 +7,7 @@ from app.cli.arguments import ROW_ID, bytes_option, confirm, limit_option, row_i
 from app.cli.output import Answer, changes, looks, table, with_bytes
 from app.config.config import Settings
 from app.operations import dead_letters
+from app.operations import judge as operations
 from app.operations.audit import Operator
 
 group = click.Group("dead-letters", help="Commands that could not be read.")
@@ -43,6 +44,24 @@ def show_letter(settings: Settings, letter_id: int, only_bytes: bool) -> Answer 
       flask orders dead-letters show 7 --bytes > record    (to mend it: send-command --raw --file record)
     """
     return with_bytes(dead_letters.show(settings, letter_id), only_bytes=only_bytes)
+
+
+@group.command("judge")
+@row_ids
+@looks
+def judge(settings: Settings, ids: tuple[int, ...]) -> Answer:
+    """Show what each dead letter would do if it was sent again now, without sending it.
+
+    The service's own code handles them, one after the other, in a transaction that is rolled back.
+
+    \b
+    Examples:
+      flask orders dead-letters judge 7 8 9
+      flask orders dead-letters judge 7 --json | jq '.judgements[].verdict'
+    """
+    found = operations.judge(settings, ids)
+    columns = "id, verdict, would be=would_be, order=order_id, correlation id=correlation_id"
+    return Answer({"judgements": found}, table(columns, found))
 
 
 @group.command("replay")

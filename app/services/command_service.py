@@ -9,6 +9,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 
 from app.database.batches import BatchEffects, BatchStore, LockedBatch, Received
@@ -25,11 +26,24 @@ from app.utils.logging import correlation_id
 from app.utils.metrics import COMMANDS, DEAD_LETTERS
 from app.wire.command_reader import DeadLetter, parse_record
 from app.wire.command_types import COMMAND_TYPES
-from app.wire.replies import reply
+from app.wire.replies import Reply, reply
 
 log = logging.getLogger(__name__)
 
 BUG = Refusal("internal_error", "The service cannot handle this command; it has been logged")
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What a record would do. `error`: why it would be a dead letter; then the rest is None.
+
+    A command without a `reply` is the repeat of one that was handled. `change`: what it would change, None for nothing.
+    """
+
+    error: str | None
+    command: ReceivedCommand | None = None
+    reply: Reply | None = None
+    change: Change | None = None
 
 
 class CommandService:
@@ -58,6 +72,26 @@ class CommandService:
                 transaction.write(batch, effects)
         _count(effects, len(commands))
         return len(letters)
+
+    def try_out(self, records: Sequence[Record]) -> list[Tried]:
+        """Return what the records would do now, one after the other, and undo it. Each has an offset of its own.
+
+        They need not be of one partition. Raises CommandFault too.
+        """
+        batch = Batch("judged", NO_ID, 0, 0, 0, records)
+        with _as_service_trouble(), _own_correlation_id():
+            commands, letters = _parse(batch)
+            with self._store.transaction() as transaction:
+                locked = transaction.lock(transaction.claim(commands))
+                effects = decide_all(batch, locked, self._clock)
+                transaction.write(batch, effects)
+                transaction.undo()
+        errors = {record.offset: error for record, error in letters}
+        received = {record.offset: command for record, command in commands}
+        replies = {record.offset: sent for (record, _), sent in zip(locked.commands, effects.replies, strict=True)}
+        changes = {record.offset: change for change, _, record, _ in effects.changes}
+        places = [record.offset for record in records]
+        return [Tried(errors.get(at), received.get(at), replies.get(at), changes.get(at)) for at in places]
 
     def rehearse(self) -> None:
         """Do all that a create, an update and their repeats do, and roll it back. Raises DatabaseTrouble where even
@@ -183,6 +217,16 @@ def _as_service_trouble() -> Iterator[None]:
     except Exception as error:
         log.exception("commands cannot be handled")
         raise ServiceTrouble(f"The service fails: {type(error).__name__}") from error
+
+
+@contextmanager
+def _own_correlation_id() -> Iterator[None]:
+    """Give the log lines after the body the correlation id that they had before."""
+    before = correlation_id.get()
+    try:
+        yield
+    finally:
+        correlation_id.set(before)
 
 
 def _fault_of(record: Record, error: Exception) -> CommandFault:
