@@ -27,6 +27,7 @@ GRANT SELECT, INSERT ON order_count_marks TO order_service;
 GRANT SELECT, INSERT, UPDATE, DELETE ON order_counts TO order_service;
 GRANT SELECT, INSERT, UPDATE, DELETE ON alarms TO order_service;
 GRANT SELECT, INSERT, UPDATE ON watch TO order_service;
+GRANT SELECT, INSERT, UPDATE, DELETE ON flow_minutes TO order_service;
 GRANT SELECT, UPDATE (last_used) ON api_keys TO order_service;
 GRANT SELECT, INSERT, UPDATE, DELETE ON instances TO order_service;
 GRANT SELECT, INSERT, DELETE ON console_secrets TO order_service;

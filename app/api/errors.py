@@ -15,6 +15,7 @@ from app.models.errors import (
     Unauthenticated,
 )
 from app.models.writes import HttpAnswer
+from app.services.counted import count_refusal
 from app.utils.alarms import Alarms
 from app.utils.text import loggable
 from app.wire.answers import failure
@@ -56,6 +57,8 @@ class FailureResponses:
         if isinstance(error, DatabaseError):
             self._note(error)
         code = error.code if isinstance(error, ServiceError) else "internal_error"
+        if isinstance(error, ServiceError) and not isinstance(error, DatabaseError):
+            count_refusal(code, "http")
         sentence = f"{error}; please try again" if isinstance(error, DatabaseError) else str(error)
         if code == "internal_error":
             log.error("unexpected error answering %s %s", method, loggable(path), exc_info=error)

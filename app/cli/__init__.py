@@ -20,6 +20,7 @@ MODULES = (
     "outbox",
     "offsets",
     "alarms",
+    "flow",
     "keys",
     "check",
     "database",

@@ -118,5 +118,6 @@ PRUNE = {
     "refused_accepts": _prune("refused_accepts", "refused_at"),
     "given_up_commands": _prune_by_id("given_up_commands", "true"),
     "known_events": _prune("known_events", "noted_at"),
+    "flow_minutes": _prune("flow_minutes", "minute"),
     "dead_letters": _prune_by_id("dead_letters", "sent_at IS NOT NULL OR refusal IS NOT NULL"),
 }

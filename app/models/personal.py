@@ -146,5 +146,6 @@ NOT_PERSONAL: Mapping[str, frozenset[str]] = MappingProxyType(
         "instances": frozenset({"name", "host", "pid", "version", "commit", "roles", "started_at", "seen_at", "parts"}),
         "console_secrets": frozenset({"made_at", "secret"}),
         "watch": frozenset({"id", "holder", "held_until", "seen_at", "seen"}),
+        "flow_minutes": frozenset({"minute", "holder", "figures"}),
     }
 )

@@ -102,3 +102,13 @@ console_secrets = Table(
     CheckConstraint("octet_length(secret) = 32", "secret"),
     comment="Secrets that sign the cookies of the console: whoever may read them could sign in as anybody",
 )
+
+flow_minutes = Table(
+    "flow_minutes",
+    db.metadata,
+    Column("minute", DateTime(timezone=True), nullable=False),
+    Column("holder", String(255), nullable=False),
+    Column("figures", Text, nullable=False),
+    PrimaryKeyConstraint("minute", "holder"),
+    comment="What each process did in a minute, in JSON; kept for a day",
+)

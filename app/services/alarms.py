@@ -1,4 +1,4 @@
-"""The thread between the alarms in the memory of this process and the table that all processes share."""
+"""The thread between the memory of this process and the tables that all processes share: alarms, and figures."""
 
 import logging
 import threading
@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from app.database.alarms import AlarmTable
 from app.models.errors import DatabaseError
+from app.services.flow import FlowKeeper
 from app.services.presence import Presence
 from app.utils.alarms import Alarms
 from app.utils.deadline import Deadline
@@ -27,12 +28,15 @@ class AlarmKeeper:
         table: AlarmTable,
         is_watched: Callable[[], bool] = lambda: True,
         presence: Presence | None = None,
+        flow: FlowKeeper | None = None,
     ) -> None:
-        """`is_watched`: whether any process watches; raises DatabaseTrouble. `presence`: tells of this process."""
+        """`is_watched`: whether any process watches; raises DatabaseTrouble. `presence`: tells of this process; `flow`:
+        its figures."""
         self._alarms = alarms
         self._table = table
         self._is_watched = is_watched
         self._presence = presence
+        self._flow = flow
         self._start = Deadline(START_SECONDS)
         self._trouble: str | None = None
 
@@ -41,16 +45,28 @@ class AlarmKeeper:
         next_tidying = Deadline(0)
         while not stop.is_set():
             beat()
-            if ready() and self._synchronise_or_log(tidy=next_tidying.passed) and next_tidying.passed:
-                next_tidying = Deadline(TIDY_SECONDS)
-            if self._presence is not None and ready():
-                self._presence.tell()
+            if self._flow is not None:
+                self._flow.look()
+            if ready():
+                if self._synchronise_or_log(tidy=next_tidying.passed):
+                    if next_tidying.passed:
+                        next_tidying = Deadline(TIDY_SECONDS)
+                    self._store_flow()
+                if self._presence is not None:
+                    self._presence.tell()
             self._alarms.wait(ALARM_LOOK_SECONDS)
         self._alarms.release()
+        if self._flow is not None:
+            self._flow.close()
         if ready():
-            self._synchronise_or_log(tidy=False)
+            if self._synchronise_or_log(tidy=False):
+                self._store_flow()
             if self._presence is not None:
                 self._presence.leave()
+
+    def _store_flow(self) -> None:
+        if self._flow is not None:
+            self._flow.store()
 
     def _synchronise_or_log(self, *, tidy: bool) -> bool:
         try:

@@ -19,6 +19,7 @@ from app.models.errors import CommandFault, DatabaseTrouble, OffsetMoved, Servic
 from app.models.order import OrderState
 from app.models.records import NO_ID, Batch, ReceivedCommand, Record, UnreadRecord
 from app.models.rules import Change, Decision, Refusal, Unchanged
+from app.services.counted import count_change, count_refusal
 from app.services.order_service import Clock, utc_now
 from app.services.rehearsal import A_CREATE, an_update
 from app.utils.ids import reply_id, saga_order_id
@@ -30,6 +31,7 @@ from app.wire.replies import Reply, reply
 
 log = logging.getLogger(__name__)
 
+UNCHANGED = "unchanged"
 BUG = Refusal("internal_error", "The service cannot handle this command; it has been logged")
 
 
@@ -191,7 +193,7 @@ def _add(
         outcome = "refused"
         effects.unfulfilled.append((record, command, command.order_id, decision.code))
     elif isinstance(decision, Unchanged):
-        outcome = "unchanged"
+        outcome = UNCHANGED
         effects.unfulfilled.append((record, command, decision.order.order_id, outcome))
     else:
         outcome = "done"
@@ -238,4 +240,9 @@ def _count(effects: BatchEffects, commands: int) -> None:
     for (command_type, outcome), count in Counter(effects.outcomes).items():
         COMMANDS.labels(command_type, outcome).inc(count)
     COMMANDS.labels("any", "repeated").inc(commands - len(effects.outcomes))
+    for move, count in Counter(change.kind for change, *_ in effects.changes).items():
+        count_change(move, "kafka", count)
+    refused = Counter(outcome for *_, outcome in effects.unfulfilled if outcome != UNCHANGED)
+    for code, count in refused.items():
+        count_refusal(code, "kafka", count)
     DEAD_LETTERS.inc(len(effects.dead_letters))

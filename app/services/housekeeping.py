@@ -209,4 +209,5 @@ def ages(settings: Settings) -> dict[str, float | None]:
         "given_up_commands": settings.dead_letter_days * DAY,
         "command_identities": redone,
         "known_events": redone,
+        "flow_minutes": DAY,
     }

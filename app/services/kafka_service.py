@@ -10,6 +10,7 @@ from app.config.config import Settings
 from app.database import lanes
 from app.database.alarms import AlarmTable
 from app.database.database import Database
+from app.database.flow import FlowTable
 from app.database.instances import InstanceTable
 from app.database.lane_lease import acquire_lease
 from app.database.pool import Pool
@@ -20,6 +21,7 @@ from app.kafka.security import SecretsInUse
 from app.models.errors import DatabaseReadOnly
 from app.services.alarms import AlarmKeeper
 from app.services.consumer_thread import ConsumerThread
+from app.services.flow import FlowKeeper
 from app.services.housekeeping import Housekeeping, ages
 from app.services.known_cluster import KnownCluster
 from app.services.presence import Presence
@@ -60,8 +62,9 @@ class KafkaService:
         self._alarms = alarms
         books, commands = Pool(database, 1), Pool(database, 2, WORKER_STATEMENT_MS)
         self.schema = SchemaThread(settings, database, books, callers, alarms)
+        flow = FlowKeeper(FlowTable(books, alarms.holder), self.leads)
         presence = Presence(InstanceTable(books), alarms.holder, settings.roles, self.own_parts)
-        self._alarm_keeper = AlarmKeeper(alarms, AlarmTable(books), partial(is_watched, books), presence)
+        self._alarm_keeper = AlarmKeeper(alarms, AlarmTable(books), partial(is_watched, books), presence, flow)
         self._cluster = KnownCluster(settings, commands, alarms)
         self._secrets = secrets = SecretsInUse(settings)
         self._consumer = ConsumerThread(
@@ -69,7 +72,7 @@ class KafkaService:
         )
         self._housekeeping = Housekeeping(Pool(database, 1, WORKER_STATEMENT_MS), partial(ages, settings), alarms)
         watched = WatchTable(Pool(database, 1), alarms.holder)
-        self.watch = Watch(settings, secrets, watched, alarms, lambda: self.threads, self.leads)
+        self.watch = Watch(settings, secrets, watched, alarms, lambda: self.threads, self.leads, flow.note_waiting)
         self.relays = [
             self._relay(lanes.EVENTS, settings.events_topic, settings.relay_poll_ms / 1000),
             self._relay(lanes.DEAD_LETTERS, settings.dead_letter_topic, DEAD_LETTER_POLL_SECONDS),

@@ -44,7 +44,10 @@ Found = dict[str, tuple[str, str]]
 
 @dataclass
 class Watch:
-    """The work of one thread. `threads`: those of this process; `leads`: the lanes that this process relays."""
+    """The work of one thread. `threads`: those of this process; `leads`: the lanes that this process relays.
+
+    `tell` is called with each look at what waits; it must not block.
+    """
 
     settings: Settings
     secrets: SecretsInUse
@@ -52,6 +55,7 @@ class Watch:
     alarms: Alarms
     threads: Callable[[], Sequence[SupervisedThread]]
     leads: Callable[[], Sequence[str]]
+    tell: Callable[[Mapping[str, Any]], None] = lambda _: None
 
     def __post_init__(self) -> None:
         self._kafka = BrokerWatch(self.settings, self.secrets)
@@ -136,6 +140,7 @@ class Watch:
                 reason = self._known_reason(found, f"relay_{name}", f"{name}_partition_")
                 self._find_stalled(name, reason, found)
         seen["commands"] = self._look_at_commands(topics, found)
+        self.tell(seen)
         self.table.store_seen(seen)
 
     def _look_at_commands(self, topics: Mapping[str, TopicView] | None, found: Found) -> dict[str, Any] | None:

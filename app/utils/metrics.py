@@ -8,8 +8,11 @@ REQUEST_SECONDS = Histogram(
     "order_http_request_seconds",
     "Seconds from reading a request to its answer",
     ["endpoint"],
-    buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 4),
+    buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.8, 4),  # the last two: limits.py
 )
+CHANGES = Counter("order_changes_total", "Changes of orders that were committed, by move", ["move", "door"])
+REFUSALS = Counter("order_refusals_total", "Requests and commands that were refused, by code", ["code", "door"])
+REPEATS = Counter("order_http_repeats_total", "Requests that got the answer stored under their Idempotency-Key")
 ANSWER_BYTES = Gauge("order_answer_bytes", "Bytes that answers in the making, or not taken by their clients, hold")
 ANSWERS_CUT = Counter("order_answers_cut_total", "Large answers that ended before their clients had them", ["reason"])
 LOOP_LATE = Histogram(

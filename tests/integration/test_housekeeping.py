@@ -27,6 +27,8 @@ TABLES = {
     "SELECT sha256(n::text::bytea), now() - %s * interval '1 hour' FROM generate_series(1, %s) AS n",
     "refused_accepts": "INSERT INTO refused_accepts (order_id, runner_id, refused_at) "
     "SELECT n::text, 'r', now() - %s * interval '1 hour' FROM generate_series(1, %s) AS n",
+    "flow_minutes": "INSERT INTO flow_minutes (minute, holder, figures) "
+    "SELECT now() - %s * interval '1 hour', n::text, '{}' FROM generate_series(1, %s) AS n",
 }
 Run = Callable[..., list[tuple[object, ...]]]
 ADD_A_DELTA = "INSERT INTO order_count_deltas VALUES (1, 'CREATED', 'customer-1', NULL, now())"

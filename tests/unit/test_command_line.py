@@ -25,6 +25,7 @@ READS = {
     "judge",
     "search",
     "waits",
+    "flow",
 }
 """The last words of commands that only look."""
 
