@@ -3,17 +3,24 @@
 The answer to a change is stored by the statement that makes the change (orders_sql.py).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from app.database import answers_sql as sql
+from app.database.arrays import as_columns
+from app.database.groups import Groups
 from app.database.pool import Session, Transactions, read
 from app.models.errors import DatabaseAway, DatabaseBusy, KeyInUse, KeyTaken, OutcomeUnknown, ValuesRefused
 from app.models.writes import HttpAnswer, IdempotencyKey
 from app.utils.deadline import Deadline
 from app.utils.limits import ASKING_SECONDS
+from app.utils.line import Line
 
 MOST_BEHIND_STUCK = 8
 """So many requests wait behind one that has long been at an order; the others are told that the order is busy."""
+
+Stored = tuple[bytes, HttpAnswer]
+"""The SHA-256 of the request's body, and the answer."""
 
 Effect = Callable[[Session], bool]
 """What else a transaction does. False: there is nothing to do, and nothing is to be committed."""
@@ -24,14 +31,19 @@ class AnswerStore:
 
     def __init__(self, pool: Transactions) -> None:
         self._pool = pool
+        self._finds = Groups("answer", self._find_all)
 
-    def find(self, key: IdempotencyKey, deadline: Deadline) -> tuple[bytes, HttpAnswer] | None:
+    @property
+    def line(self) -> Line[Any]:
+        """The calls of `find` that wait for a group's statement."""
+        return self._finds.line
+
+    def find(self, key: IdempotencyKey, deadline: Deadline) -> Stored | None:
         """Return the hash of the body and the answer stored under the key, or None."""
-        rows = read(self._pool, sql.FIND_ANSWER, sql.key_values(key), deadline)
-        if not rows:
-            return None
-        ((body_hash, status, body),) = rows
-        return bytes(body_hash), HttpAnswer(status, bytes(body))
+        try:
+            return self._finds.submit(key, len(key.path) + len(key.key), deadline)
+        except (ValuesRefused, DatabaseBusy, OutcomeUnknown):
+            return self._find_all([key], deadline)[0]
 
     def keep(
         self,
@@ -65,6 +77,14 @@ class AnswerStore:
         elif key is not None and read(self._pool, sql.TRY_CLAIM_KEY, sql.key_values(key), deadline) == [(False,)]:
             raise KeyInUse
 
+    def _find_all(self, keys: Sequence[IdempotencyKey], deadline: Deadline) -> Sequence[Stored | None]:
+        if len(keys) == 1:  # arrays of one value take longer
+            rows = self._pool.run(sql.FIND_ANSWER, sql.key_values(keys[0]), deadline)
+            return [_stored(*rows[0]) if rows else None]
+        found = self._pool.run(sql.FIND_ANSWERS, as_columns(map(sql.key_values, keys)), deadline)
+        stored = {(path, key): _stored(*answer) for path, key, *answer in found}
+        return [stored.get((key.path, key.key)) for key in keys]
+
     def _commit(self, key: IdempotencyKey | None, answer: HttpAnswer, deadline: Deadline, effect: Effect) -> bool:
         until = waiting(key, deadline)
         try:
@@ -81,6 +101,10 @@ class AnswerStore:
             self.raise_for_key(error, key, deadline)
             raise
         return True
+
+
+def _stored(body_hash: bytes, status: int, body: bytes) -> Stored:
+    return bytes(body_hash), HttpAnswer(status, bytes(body))
 
 
 def waiting(key: IdempotencyKey | None, deadline: Deadline) -> Deadline:

@@ -7,6 +7,7 @@ is answered "key in use".
 
 from operator import attrgetter
 
+from app.database.columns import arrays, unnest
 from app.database.statement import Statement
 
 KEY_TYPES = {"path": "text", "key": "text"}
@@ -33,6 +34,12 @@ FIND_ANSWER = Statement(
     "find_answer",
     KEY_TYPES,
     "SELECT body_hash, status, body FROM idempotency_keys WHERE path = $path AND key = $key",
+)
+FIND_ANSWERS = Statement(
+    "find_answers",
+    arrays(KEY_TYPES),
+    "SELECT k.path, k.key, k.body_hash, k.status, k.body FROM "
+    f"{unnest(KEY_TYPES)} JOIN idempotency_keys AS k ON k.path = n.path AND k.key = n.key",
 )
 key_values = attrgetter(*KEY_TYPES)
 """Takes the values of KEY_TYPES from an IdempotencyKey."""

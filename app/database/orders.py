@@ -91,7 +91,7 @@ class OrderStore:
     @property
     def lines(self) -> tuple[Line[Any], ...]:
         """The calls that wait for a group's statement, or for a connection; not those that wait for one order."""
-        return self._loads.line, self._creates.line, self._changes.line, self._pool.line
+        return self._answers.line, self._loads.line, self._creates.line, self._changes.line, self._pool.line
 
     def load(self, order_id: str, deadline: Deadline) -> OrderState | None:
         """Return the order as it is now, or None."""
