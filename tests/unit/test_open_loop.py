@@ -36,9 +36,9 @@ def test_each_create_has_a_key_of_its_own_and_a_repeat_has_that_of_an_answered_o
     assert list(itertools.islice(requests.kinds(), 3)) == [KIND] * 3
 
 
-def test_an_answer_that_comes_behind_the_round_does_not_count() -> None:
-    measured = Measured(seen((0.0, 201, 5.0), (0.5, 503, 5.0), (0.9, 201, 500.0)), 1.0, ())
-    assert measured.rate == 1.0
+def test_good_answers_count_from_when_the_lines_are_full_to_the_end_of_the_round() -> None:
+    early, counted, refused, late = (0.0, 201, 5.0), (0.9, 201, 500.0), (1.5, 503, 5.0), (2.9, 201, 500.0)
+    assert Measured(seen(early, counted, refused, late), 3.0, ()).rate == 0.5
 
 
 def test_it_is_calm_after_the_last_call_that_was_refused_or_slow() -> None:
