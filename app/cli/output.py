@@ -56,6 +56,12 @@ def table(columns: str, rows: Iterable[Any]) -> str:
     return tabulate(cells, [header for header, _, _ in named], disable_numparse=True) if cells else "Nothing."
 
 
+def columns(headers: Sequence[str], rows: Iterable[Sequence[Iterable[object]]]) -> str:
+    """Return a table whose cells have a line for each of their values, or that there is no row."""
+    cells = [["\n".join(map(printable, cell)) for cell in row] for row in rows]
+    return tabulate(cells, headers, disable_numparse=True) if cells else "Nothing."
+
+
 def beyond(found: Sequence[Any], limit: int) -> str:
     """Return a line with the number of those that a list of so many does not show; nothing if it shows all."""
     return f"\nAnd {len(found) - limit} more." if len(found) > limit else ""

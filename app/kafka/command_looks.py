@@ -1,9 +1,9 @@
-"""Looks into the commands topic beside what is polled: where a partition begins and ends, and one record of it.
+"""Looks into a topic beside what is polled: where a partition begins and ends, and some records of it.
 
 Each look asks for one partition, so that a partition without a leader does not stop the others.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from kafka import KafkaConsumer, TopicPartition
@@ -14,7 +14,7 @@ from app.kafka.command_ports import PartitionAway
 from app.kafka.quirks.connections import answer_of, metadata_of
 from app.kafka.quirks.records import records_in
 from app.kafka.topics import NO_LEADER
-from app.models.records import Checkpoint
+from app.models.records import Checkpoint, Record
 
 LOOK_MS = 2_000
 ONE_BATCH = 1  # bytes: the broker sends the whole first batch however little is asked for
@@ -43,10 +43,10 @@ def bounds(consumer: KafkaConsumer, place: TopicPartition) -> tuple[int, int]:
     return begin, end
 
 
-def first_since(consumer: KafkaConsumer, place: TopicPartition, timestamp: int) -> int | None:
-    """Return the offset of the first record that is not older, None without one. Blocks up to LOOK_MS."""
+def first_since(consumer: KafkaConsumer, place: TopicPartition, timestamp: int, look_ms: int = LOOK_MS) -> int | None:
+    """Return the offset of the first record that is not older, None without one. Blocks up to `look_ms`."""
     _require_leader(consumer, place)
-    found = ask(place, lambda: consumer.offsets_for_times({place: timestamp}, timeout_ms=LOOK_MS))[place]
+    found = ask(place, lambda: consumer.offsets_for_times({place: timestamp}, timeout_ms=look_ms))[place]
     return None if found is None or found.offset < 0 else found.offset
 
 
@@ -55,13 +55,24 @@ def checkpoint_at(consumer: KafkaConsumer, place: TopicPartition, offset: int) -
 
     The request has no session, so the consumer's own fetches and positions stay as they are.
     """
-    fetched = ask(place, lambda: _fetch(consumer, place, offset))
+    first = next(records_from(consumer, place, offset), None)
+    return Checkpoint.of(first) if first is not None and first.offset == offset else None
+
+
+def records_from(
+    consumer: KafkaConsumer, place: TopicPartition, offset: int, most_bytes: int = ONE_BATCH, look_ms: int = LOOK_MS
+) -> Iterator[Record]:
+    """Yield some records from the offset on: the first batch, more of them up to `most_bytes`; none beyond the log.
+
+    Asks one time. Blocks up to `look_ms`. Raises PartitionAway.
+    """
+    fetched = ask(place, lambda: _fetch(consumer, place, offset, most_bytes, look_ms))
     error = for_code(fetched.error_code)
     if error is OffsetOutOfRangeError:
-        return None
+        return
     if fetched.error_code:
         raise PartitionAway(error.__name__)
-    return _find(place, fetched.records, offset)
+    yield from records_in(place, fetched.records or b"", offset)
 
 
 def _require_leader(consumer: KafkaConsumer, place: TopicPartition) -> None:
@@ -75,7 +86,7 @@ def _require_leader(consumer: KafkaConsumer, place: TopicPartition) -> None:
         raise PartitionAway(LeaderNotAvailableError.__name__)
 
 
-def _fetch(consumer: KafkaConsumer, place: TopicPartition, offset: int) -> Any:
+def _fetch(consumer: KafkaConsumer, place: TopicPartition, offset: int, most_bytes: int, look_ms: int) -> Any:
     cluster = metadata_of(consumer)
     leader = cluster.leader_for_partition(place)
     if leader in (None, NO_LEADER):
@@ -86,12 +97,12 @@ def _fetch(consumer: KafkaConsumer, place: TopicPartition, offset: int) -> Any:
         current_leader_epoch=-1,
         fetch_offset=offset,
         last_fetched_epoch=-1,
-        partition_max_bytes=ONE_BATCH,
+        partition_max_bytes=most_bytes,
     )
     request = FetchRequest(
         max_wait_ms=0,
         min_bytes=0,
-        max_bytes=ONE_BATCH,
+        max_bytes=most_bytes,
         isolation_level=IsolationLevel.READ_UNCOMMITTED,
         **NO_SESSION,
         topics=[FetchRequest.FetchTopic(topic=place.topic, partitions=[partition])],
@@ -99,15 +110,10 @@ def _fetch(consumer: KafkaConsumer, place: TopicPartition, offset: int) -> Any:
         rack_id="",
         max_version=LAST_VERSION_BY_NAME,
     )
-    for topic in answer_of(consumer, leader, request, LOOK_MS).responses:
+    for topic in answer_of(consumer, leader, request, look_ms).responses:
         for fetched in topic.partitions:
             return fetched
     return None
-
-
-def _find(place: TopicPartition, records: bytes | None, offset: int) -> Checkpoint | None:
-    first = next(records_in(place, records or b"", offset), None)
-    return Checkpoint.of(first) if first is not None and first.offset == offset else None
 
 
 def _reason(error: KafkaError) -> str:

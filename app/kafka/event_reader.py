@@ -170,11 +170,12 @@ class EventReader:
 
 def event_ids_of(records: Sequence[Any]) -> list[uuid.UUID]:
     """Return the ids of our own records; a topic is open to others."""
-    found = (_event_id(getattr(record, "headers", ())) for record in records)
+    found = (event_id_in(getattr(record, "headers", ())) for record in records)
     return [event_id for event_id in found if event_id is not None]
 
 
-def _event_id(headers: Sequence[tuple[str, bytes | None]]) -> uuid.UUID | None:
+def event_id_in(headers: Sequence[tuple[str, bytes | None]]) -> uuid.UUID | None:
+    """Return the event id that a record names, None where it is none of ours."""
     value = next((value for name, value in headers if name == "event_id"), None) or b""
     try:
         return uuid.UUID(value.decode())

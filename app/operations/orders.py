@@ -24,7 +24,7 @@ class ChangeLine:
     """One change of an order.
 
     `topic`, `partition` and `offset` are those of the command that made it; `caller` is whose call made it, None also
-    where nobody was asked who calls.
+    where nobody was asked who calls; `traceparent` is the trace that the call or the command named.
     """
 
     version: int
@@ -41,6 +41,7 @@ class ChangeLine:
     offset: int | None
     at: datetime
     caller: str | None
+    traceparent: str | None
 
     @property
     def move(self) -> str:
@@ -71,19 +72,13 @@ def find(
 def show(settings: Settings, order_id: str) -> OrderState:
     """Return one order. Raises NotFound."""
     with transaction(settings) as connection:
-        return _find(connection, order_id)
+        return load(connection, order_id)
 
 
-def timeline(settings: Settings, order_id: str) -> list[ChangeLine]:
-    """Return the changes of an order, the first one first. Raises NotFound.
-
-    An order that was taken over from the service before begins at version 2.
-    """
+def changes_of(order_id: str) -> Select[Any]:
+    """Return the query for the fields of a ChangeLine, a row for each change of the order."""
     columns = (column for column in _changes if column is not _changes.order_id)
-    query = select(*columns).where(_changes.order_id == order_id).order_by(_changes.version)
-    with transaction(settings, snapshot=True) as connection:
-        _find(connection, order_id)
-        return [ChangeLine(*row) for row in connection.execute(query)]
+    return select(*columns).where(_changes.order_id == order_id)
 
 
 def _select() -> Select[Any]:
@@ -96,7 +91,8 @@ def _newest(settings: Settings, query: Select[Any], limit: int) -> list[OrderSta
         return [to_state(row) for row in connection.execute(query)]
 
 
-def _find(connection: Connection, order_id: str) -> OrderState:
+def load(connection: Connection, order_id: str) -> OrderState:
+    """Return one order as the transaction sees it. Raises NotFound."""
     row = connection.execute(_select().where(_orders.order_id == order_id)).first()
     if row is None:
         raise NotFound(f"There is no order {order_id!r}.")

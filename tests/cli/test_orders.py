@@ -68,8 +68,9 @@ def test_a_timeline_tells_every_change_and_where_it_came_from(running: World, te
     order_id = running.create(saga_id="saga-1")
     running.ask(an_update(order_id, "CREATED", payment_status="AUTHORIZED") | {"correlation_id": "saga-2"})
     running.ask(a_cancel(order_id) | {"correlation_id": "saga-3"})
-    lines = terminal(running).prints("timeline", order_id).splitlines()[2:]
-    assert ["· → PENDING" in lines[0], "PENDING → CREATED" in lines[1], "CREATED → CANCELLED" in lines[2]] == [True] * 3
+    shown = terminal(running).prints("timeline", order_id)
+    places = [shown.index(move) for move in ("· → PENDING", "PENDING → CREATED", "CREATED → CANCELLED")]
+    assert places == sorted(places)
     changes = terminal(running).json("timeline", order_id)["changes"]
     assert [
         (change["version"], change["correlation_id"], change["door"], change["payment_status"]) for change in changes

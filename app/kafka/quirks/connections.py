@@ -1,7 +1,7 @@
 """How kafka-python's clients connect, and questions to a broker that no public method of them asks."""
 
 import socket as sockets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, TypeVar
 
@@ -83,6 +83,19 @@ def metadata_of(consumer: KafkaConsumer) -> Any:
     Fails without it: tests/integration/test_event_reader.py.
     """
     return consumer._cluster
+
+
+def hear_of(consumer: KafkaConsumer, topics: Sequence[str], timeout_ms: int) -> None:
+    """Have the consumer hear of these topics: their partitions and leaders. Blocks for `timeout_ms` at the longest.
+
+    `partitions_for_topic()` waits without end where the broker goes away. An answer that was under way does not have
+    the topics, so the question is asked twice. Fails without it: tests/cli/test_timeline.py.
+    """
+    for topic in topics:
+        consumer._cluster.add_topic(topic)
+    for _ in range(2):
+        if any(consumer._cluster.partitions_for_topic(topic) is None for topic in topics):
+            consumer._manager.run(consumer._manager.wait_for, consumer._cluster.request_update(), timeout_ms)
 
 
 def ask(consumer: KafkaConsumer, broker: int, request: Any) -> Any:
