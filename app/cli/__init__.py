@@ -24,6 +24,7 @@ MODULES = (
     "keys",
     "check",
     "database",
+    "why",
     "forget",
     "audit",
 )

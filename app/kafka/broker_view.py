@@ -69,8 +69,10 @@ class FirstRecord:
 class KafkaView:
     """Asks a broker; use from one thread. Every method raises KafkaError where none answers."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, ask_ms: int = ASK_MS) -> None:
+        """`ask_ms`: how long to wait for one answer."""
         self._settings = settings
+        self._ask_ms = ask_ms
         self._admin: KafkaAdminClient | None = None
 
     def topics(self, names: Sequence[str]) -> dict[str, TopicView]:
@@ -87,9 +89,13 @@ class KafkaView:
 
         Raises KafkaError, and then goes on with the old client.
         """
-        admin = clients.admin(self._settings, ASK_MS)
+        admin = clients.admin(self._settings, self._ask_ms)
         self.close()
         self._admin = admin
+
+    def cluster_id(self) -> str:
+        """Return the cluster's id, empty where it has none. Blocks up to some seconds."""
+        return cluster_of(self._client()).get("cluster_id") or ""
 
     def brokers(self) -> int:
         """Return how many brokers there are. Blocks up to some seconds."""
@@ -101,7 +107,7 @@ class KafkaView:
         for leader in sorted(set(topic.leaders.values()) - {NO_LEADER}):
             led = [partition for partition, led_by in topic.leaders.items() if led_by == leader]
             with suppress(KafkaError):
-                found |= bounds(self._client(), name, led, ASK_MS)
+                found |= bounds(self._client(), name, led, self._ask_ms)
         return found
 
     def committed(self, name: str, partitions: Iterable[int]) -> dict[int, int]:
@@ -141,7 +147,7 @@ class KafkaView:
 
     def _client(self) -> KafkaAdminClient:
         if self._admin is None:
-            self._admin = clients.admin(self._settings, ASK_MS)
+            self._admin = clients.admin(self._settings, self._ask_ms)
         return self._admin
 
 

@@ -61,7 +61,7 @@ def record_at(settings: Settings, topic: str, partition: int, offset: int, secon
         reader.seek(place, offset)
         for _, record in _records(reader, deadline):
             is_it = record.offset <= offset < after(record)
-            return _kept(place, record) if is_it else None
+            return kept(place, record) if is_it else None
     raise KafkaUnusable(f"Kafka did not show {topic}/{partition}/{offset} within {seconds:g} s.")
 
 
@@ -85,7 +85,7 @@ def find_event(settings: Settings, topic: str, event_id: UUID, seconds: float) -
         for place, record in _records(reader, deadline):
             read += 1
             if event_id in event_ids_of([record]):
-                return EventLook(_kept(place, record), read, whole)
+                return EventLook(kept(place, record), read, whole)
             if place in unread and after(record) >= unread[place]:
                 del unread[place]
                 if not unread:
@@ -109,7 +109,8 @@ def _left_ms(deadline: Deadline) -> int:
     return max(int(deadline.remaining * 1000), 1)
 
 
-def _kept(place: TopicPartition, record: Any) -> LogRecord:
+def kept(place: TopicPartition, record: Any) -> LogRecord:
+    """Return what is kept of a record that was polled."""
     at = datetime.fromtimestamp(max(record.timestamp, 0) / 1000, UTC)
     headers = tuple(getattr(record, "headers", ()))
     return LogRecord(place.topic, place.partition, record.offset, at, record.key, record.value, headers)

@@ -109,7 +109,7 @@ def commands_at(connection: Connection, topic: str, partition: int, offset: int)
 def keys_with(connection: Connection, key: str) -> list[FoundKey]:
     """Return the answers under the key, one for each path: the primary key is walked from path to path."""
     return [
-        FoundKey(path, key, status, _order_in(bytes(body or b"")), at)
+        FoundKey(path, key, status, order_in(bytes(body or b"")), at)
         for path, status, body, at in connection.execute(_ANSWERS, {"key": key})
     ]
 
@@ -201,7 +201,7 @@ def _given_up_where(connection: Connection, limit: int, *where: ColumnElement[bo
     ]
 
 
-def _order_in(body: bytes) -> str | None:
+def order_in(body: bytes) -> str | None:
     """Return the id of the order that an answer tells of."""
     answer: Any = None
     with suppress(Refused):

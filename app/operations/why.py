@@ -1,0 +1,97 @@
+"""Why does it wait? A chain of checks, each of which depends on the ones before: the first that fails is the cause.
+
+The way of a command is followed as the service goes it: database, broker, log, owner of the partition, stored offset,
+decision, outbox, events topic, readers. What was found once is kept in the Case; why_*.py has the checks.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from app.config.config import Settings
+from app.kafka.operator import Place
+from app.models.operator_errors import NotPossible
+from app.operations import why_commands, why_events, why_ground, why_outcome
+from app.operations.why_case import Case, Check
+from app.wire.fields import is_id
+
+__all__ = ["Check", "Why", "why"]
+
+_PLACE = re.compile(r"(?P<topic>[A-Za-z0-9._-]+)/(?P<partition>\d{1,9})/(?P<offset>\d{1,18})")
+
+CHAIN: Sequence[Callable[[Case], Check | None]] = (
+    why_ground.database,
+    why_ground.tables,
+    why_ground.key,
+    why_ground.row,
+    why_ground.broker,
+    why_commands.log,
+    why_commands.topic,
+    why_commands.owner,
+    why_commands.handled,
+    why_commands.known,
+    why_outcome.readable,
+    why_outcome.carried_out,
+    why_outcome.decided,
+    why_events.outbox,
+    why_events.caller,
+)
+"""The checks in their order. One that has nothing to do with the id returns None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """`subject`: what the id is; `cause`: the first check that fails, None if all that could be asked are passed."""
+
+    subject: str
+    checks: Sequence[Check]
+    cause: Check | None
+
+
+def why(settings: Settings, some_id: str) -> Why:
+    """Say why an order, saga or command waits, by any of its ids: order, saga or correlation id, Idempotency-Key, or
+    `topic/partition/offset` of a command.
+
+    Changes nothing. Each check takes 2 s at the longest and all together 8 s; one that cannot be asked has `ok` None,
+    and those behind the first that fails are not asked. Raises NotPossible if the text cannot be an id.
+    """
+    some_id = some_id.strip()
+    if not is_id(some_id):
+        raise NotPossible("An id is a text of 1 to 255 characters.")
+    case = Case(settings, some_id, _place(settings, some_id))
+    checks: list[Check] = []
+    try:
+        for ask in CHAIN:
+            check = ask(case)
+            if check is not None:
+                checks.append(check)
+                if check.ok is False:
+                    break
+    finally:
+        case.close()
+    failed = [check for check in checks if check.ok is False]
+    return Why(_subject(case), checks, failed[0] if failed else None)
+
+
+def _place(settings: Settings, some_id: str) -> Place | None:
+    found = _PLACE.fullmatch(some_id)
+    if found is None or found["topic"] != settings.commands_topic:
+        return None
+    return Place(found["topic"], int(found["partition"]), int(found["offset"]))
+
+
+def _subject(case: Case) -> str:
+    """Return in words what the id is."""
+    facts = case.facts
+    orders = (
+        []
+        if facts is None
+        else [f"order {row.order_id} ({row.order_status}, version {row.version})" for row in facts.orders]
+    )
+    kinds = []
+    if case.place is not None:
+        kinds.append(f"command at {case.place}")
+    if facts is not None and (facts.answers or facts.key_holders):
+        kinds.append("Idempotency-Key")
+    named = ", ".join([*kinds, *orders])
+    return f"{case.id}: {named}" if named else case.id

@@ -1,0 +1,90 @@
+"""What we said: is it still in the outbox, and whose move is it once it has left?"""
+
+from typing import Any
+
+from sqlalchemy import Row
+
+from app.database.lanes import ASIDE_RANGE
+from app.operations.why_case import Case, Check
+from app.operations.why_ground import evidence_of, ringing
+from app.utils.spans import span
+
+
+def outbox(case: Case) -> Check | None:
+    """Is the event or reply still in the outbox, taken out of it, or lost?"""
+    facts = case.known
+    if facts.waiting:
+        return _waits(case, facts.waiting[0])
+    if facts.taken_out:
+        row = facts.taken_out[0]
+        ago = span(facts.ago(row.taken_out_at))
+        said = f"An operator took event {row.outbox_id} ({row.type}) out of the outbox, {ago} ago."
+        heals = f"flask orders outbox put-back {row.outbox_id}"
+        return Check("outbox", False, said, [f"Kafka refused it: {row.refusal}"], heals)
+    if facts.lost:
+        row = facts.lost[0]
+        ago = span(facts.ago(row.found_at))
+        said = f"Kafka acknowledged the event of version {row.version} and lost it; that was found {ago} ago."
+        return Check("outbox", False, said, heals="flask orders outbox announce-again")
+    if case.word is None:
+        return None
+    return Check("outbox", True, "Nothing of it waits in the outbox: Kafka has acknowledged it.")
+
+
+def caller(case: Case) -> Check | None:
+    """Whose move is it, when all checks before are passed?"""
+    word, facts = case.word, case.known
+    if word is None:
+        return None
+    ago = span(facts.ago(case.said_at or word.at))
+    if word.repeats and word.repeated_at is not None:
+        again = f"came again {word.repeats} times, the last {span(facts.ago(word.repeated_at))} ago"
+        said = f"The command was answered {ago} ago and {again}: a repeat gets no reply [K8]; the caller moves next."
+        return Check(
+            "caller", False, said, heals="The caller takes the first reply, or sends a command with other bytes"
+        )
+    if word.code is not None:
+        said = f"The command was refused with {word.code}, and that was said {ago} ago: the next move is the caller's."
+        return Check(
+            "caller",
+            False,
+            said,
+            heals="The caller reads the refusal; flask orders moves ORDER_ID says what is possible",
+        )
+    return Check("caller", True, f"The next move is the caller's: our last word was {ago} ago.")
+
+
+def _waits(case: Case, row: Row[Any]) -> Check:
+    """Judge an event that waits."""
+    facts, aside = case.known, (-row.id - 1) // ASIDE_RANGE if row.id < 0 else None
+    of_partition = () if aside is None else (f"events_partition_{aside}",)
+    rung = ringing(
+        facts, *of_partition, "relay_events", "events_partition_", "events_stalled", "broker_away", "kafka_rights"
+    )
+    leader = next((each for each in facts.leaders if each.lane == "events"), None)
+    evidence = [
+        f"{facts.before} events are before it",
+        "No relay leads the lane"
+        if leader is None
+        else f"The relay that leads is {leader.holder}, for {span(leader.seconds)}",
+        *evidence_of(rung, facts),
+    ]
+    said = f"{row.type} ({row.correlation_id}) waits in the outbox as {row.id} for {span(facts.ago(row.created_at))}"
+    if row.refusal is not None:
+        heals = f"Raise max.message.bytes of the topic, or: flask orders outbox take-out {row.id}"
+        return Check("outbox", False, f"{said}: Kafka refuses it: {row.refusal.rstrip('.')}.", evidence, heals)
+    if aside is not None:
+        said += f", set aside because partition {aside} of the topic takes nothing"
+    if rung:
+        heals = f"Mend what the alarm names (flask orders alarms show {rung[0].name}); the event leaves by itself then"
+        return Check("outbox", False, f"{said}: {rung[0].sentence.rstrip('.')}.", evidence, heals)
+    if leader is None:
+        heals = "Start an instance with ROLES=all or worker; a relay that stands by leads within a second"
+        return Check("outbox", False, f"{said}: no relay leads.", evidence, heals)
+    return Check(
+        "outbox",
+        False,
+        f"{said}; {facts.before} are before it, and a relay leads.",
+        evidence,
+        "Wait a moment, and ask again",
+    )

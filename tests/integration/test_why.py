@@ -1,0 +1,362 @@
+"""`why`: for each cause that can be made, the first check that fails names it, with what heals it."""
+
+import threading
+import time
+import uuid
+from contextlib import closing
+from typing import Any
+
+import psycopg2
+import pytest
+from kafka import KafkaConsumer
+
+from app import create_app
+from app.models.operator_errors import NotPossible
+from app.operations import why_commands, why_ground
+from app.operations.why import Check, Why, why
+from app.services import command_service
+from tests.harness.builders import Caller, create_body, unique
+from tests.harness.found import row_locked
+from tests.harness.terminal import Terminal
+from tests.harness.world import World, a_command, a_create, an_update, wait_for
+from tools.stack.ports import free_port
+
+CHECK_SECONDS = 2.5
+"""Each check has 2 s; the rest is for a busy machine."""
+
+
+def place(world: World, offset: int, partition: int = 0) -> str:
+    return f"{world.commands}/{partition}/{offset}"
+
+
+def cause(world: World, some_id: str, **environment: str) -> Check:
+    found = why(world.settings(**environment), some_id)
+    assert found.cause is not None, [check.says for check in found.checks]
+    assert found.checks[-1] is found.cause, "checks behind the first that fails are not asked"
+    return found.cause
+
+
+def check(found: Why, name: str) -> Check:
+    (asked,) = [check for check in found.checks if check.name == name]
+    return asked
+
+
+def quietly(world: World) -> Caller:
+    """A caller of the service over HTTP, whose threads do not run: nothing consumes and nothing relays."""
+    return Caller(create_app(world.settings()).test_client())
+
+
+# The ground
+
+
+def test_a_database_that_is_away(untouched: World) -> None:
+    url = f"postgresql://user:secret@127.0.0.1:{free_port()}/orders"
+    found = cause(untouched, "order-1", DATABASE_URL=url)
+    assert (found.name, found.heals) == ("database", "flask orders database")
+    assert "nobody listens at its address" in found.says
+    assert "secret" not in found.says
+
+
+def test_a_database_that_takes_no_changes(world: World) -> None:
+    name = world.query("SELECT current_database()")[0][0]
+    world.query(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    assert cause(world, "order-1").says == "PostgreSQL takes no changes: default_transaction_read_only is on."
+
+
+def test_a_table_that_somebody_holds(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(why_ground, "HELD_SECONDS", 0.0)
+    with closing(psycopg2.connect(world.database_url, application_name="a migration")) as holder:
+        holder.cursor().execute("LOCK TABLE orders")
+        began = time.monotonic()
+        found = cause(world, "order-1")
+        assert time.monotonic() - began < CHECK_SECONDS
+        assert (found.name, found.heals) == ("tables", f"SELECT pg_terminate_backend({holder.info.backend_pid})")
+    assert "Table orders is locked (AccessExclusiveLock) by session" in found.says
+    assert "(a migration, idle in transaction)" in found.says
+
+
+def test_a_row_that_somebody_holds(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    order_id = quietly(world).create()
+    monkeypatch.setattr(why_ground, "HELD_SECONDS", 0.0)
+    with closing(psycopg2.connect(world.database_url, application_name="a person")) as holder:
+        holder.cursor().execute("SELECT 1 FROM orders WHERE order_id = %s FOR UPDATE", (order_id,))
+        found = cause(world, order_id)
+        assert (found.name, found.heals) == ("row", f"SELECT pg_terminate_backend({holder.info.backend_pid})")
+        assert f"The row of order {order_id} has been locked for" in found.says
+        assert "(a person, idle in transaction)" in found.says
+        world.query(found.heals or "")
+        wait_for(lambda: check(why(world.settings(), order_id), "row").ok, "its end")
+
+
+def test_a_row_that_a_prepared_transaction_holds(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    order_id = quietly(world).create()
+    monkeypatch.setattr(why_ground, "HELD_SECONDS", 0.0)
+    with closing(psycopg2.connect(world.database_url)) as other:
+        other.tpc_begin(other.xid(0, uuid.uuid4().hex, ""))
+        other.cursor().execute("UPDATE orders SET cancel_reason = 'x' WHERE order_id = %s", (order_id,))
+        other.tpc_prepare()
+        found = cause(world, order_id)
+        assert found.name == "row"
+        assert "has been locked for" in found.says
+        world.query(found.heals or "")
+    assert check(why(world.settings(), order_id), "row").ok
+
+
+def test_a_key_whose_first_request_waits_for_a_row(world: World) -> None:
+    caller, key = quietly(world), unique("key")
+    order_id = caller.new("CREATED")
+    with row_locked(world.database_url, order_id):
+        body = {"orderId": order_id, "runner_id": "runner-1"}
+        request = threading.Thread(
+            target=caller.post, args=("/verifyAndAcceptOrder", body), kwargs={"Idempotency_Key": key}
+        )
+        request.start()
+        wait_for(lambda: why(world.settings(), key).cause, "the request", 2)
+        found = why(world.settings(), key).cause
+        request.join()
+    assert found is not None
+    assert found.name == "key"
+    assert "A request to /verifyAndAcceptOrder with this key is at work: session" in found.says
+    assert "waits for a lock that session" in found.says
+    assert (found.heals or "").startswith("SELECT pg_terminate_backend(")
+
+
+def test_a_broker_where_nobody_listens(world: World) -> None:
+    servers = f"127.0.0.1:{free_port()}"
+    began = time.monotonic()
+    found = cause(world, "order-1", KAFKA_BOOTSTRAP_SERVERS=servers)
+    assert time.monotonic() - began < CHECK_SECONDS
+    assert found.name == "broker"
+    assert f"KAFKA_BOOTSTRAP_SERVERS={servers}" in (found.heals or "")
+
+
+def test_a_topic_that_is_missing(untouched: World) -> None:
+    found = cause(untouched, "order-1")
+    assert found.says == f"Kafka answers, but the topic {untouched.commands} is missing."
+
+
+# On the way to us
+
+
+@pytest.fixture
+def handled(running: World) -> World:
+    """A command of partition 0 was handled; the service is stopped."""
+    running.ask(a_create(), partition=0)
+    running.stop()
+    return running
+
+
+def test_a_topic_that_was_made_anew(handled: World) -> None:
+    handled.wire.admin.delete_topics([handled.commands])
+    wait_for(lambda: handled.commands not in handled.wire.admin.list_topics(), "the deletion")
+    handled.wire.create_topics(handled.commands)
+    handled.send(a_create(), partition=0)
+    found = cause(handled, place(handled, 0))
+    assert found.name == "topic"
+    assert found.says == "Partition 0: The topic was made anew; handling it from its beginning."
+    assert "Running instances go on by themselves" in (found.heals or "")
+
+
+def test_an_offset_beyond_the_log(handled: World) -> None:
+    handled.query("UPDATE consumer_offsets SET next_offset = 9 WHERE partition = 0")
+    found = cause(handled, "saga-nobody-knows")
+    assert (found.name, found.says) == ("topic", "Partition 0: The log ends at 1, before the stored offset 9.")
+    assert "flask orders offsets set --partition 0" in (found.heals or "")
+
+
+def test_another_cluster(handled: World) -> None:
+    handled.query("UPDATE kafka_cluster SET cluster_id = 'another'")
+    handled.send(a_create(), partition=0)
+    found = cause(handled, place(handled, 1))
+    assert (found.name, found.heals) == ("topic", "flask orders offsets accept-cluster")
+
+
+@pytest.mark.parametrize("by", ["place", "saga"])
+def test_a_partition_that_nobody_has(handled: World, by: str) -> None:
+    saga_id = unique("saga")
+    handled.send(a_create(saga_id), partition=0)
+    found = why(handled.settings(), place(handled, 1) if by == "place" else saga_id)
+    assert saga_id in check(found, "log").says
+    assert found.cause is not None
+    assert found.cause.name == "owner"
+    assert found.cause.says.startswith(f"Nobody has partition 0: of group {handled.group}, it has no member.")
+
+
+def a_member(world: World, name: str) -> KafkaConsumer:
+    servers = world.environment["KAFKA_BOOTSTRAP_SERVERS"]
+    member = KafkaConsumer(world.commands, bootstrap_servers=servers, group_id=world.group, client_id=name)
+    wait_for(lambda: member.poll(timeout_ms=100) or member.assignment(), "its partitions")
+    return member
+
+
+def test_a_partition_that_a_stranger_has(handled: World) -> None:
+    with closing(a_member(handled, "stranger")):
+        handled.send(a_create(), partition=0)
+        found = cause(handled, place(handled, 1))
+    assert (found.name, found.says) == ("owner", "stranger at 127.0.0.1 has partition 0 and is not this service.")
+
+
+def test_a_consumer_that_is_frozen(handled: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(why_commands, "FROZEN_SECONDS", 0.0)
+    with closing(a_member(handled, "order-service-frozen")):
+        handled.send(a_create(), partition=0)
+        found = cause(handled, place(handled, 1))
+    assert found.name == "owner"
+    assert "order-service-frozen has partition 0, but its stored offset has not moved for" in found.says
+
+
+def test_commands_that_wait_with_an_alarm(handled: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(why_commands, "FROZEN_SECONDS", 0.0)
+    handled.query(
+        "INSERT INTO alarms (name, holder, sentence, evidence, since, last_at, count) "
+        "VALUES ('commands_wait_0', 'me', 'The disk is full', '', now(), now(), 1)"
+    )
+    with closing(a_member(handled, "order-service-1")):
+        handled.send(a_create(), a_create(), partition=0)
+        found = cause(handled, place(handled, 2))
+    assert found.name == "handled"
+    assert "1 before it, at 0 a second: The disk is full." in found.says
+    assert "flask orders alarms show commands_wait_0" in (found.heals or "")
+
+
+def test_a_place_without_a_command_yet(handled: World) -> None:
+    found = cause(handled, place(handled, 7))
+    assert (found.name, found.says[:22]) == ("log", "There is no command at")
+
+
+# Here
+
+
+def test_an_unreadable_command(running: World) -> None:
+    running.ask(b"no JSON", partition=0)
+    found = cause(running, place(running, 0))
+    (letter,) = running.query("SELECT id FROM dead_letters")[0]
+    assert found.name == "readable"
+    assert "cannot be read, so it has no reply" in found.says
+    assert f"flask orders dead-letters replay {letter}" in (found.heals or "")
+
+
+def test_a_command_that_was_given_up(running: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    decide = command_service._decide
+
+    def fails(received: Any, *rest: Any) -> Any:
+        if received.correlation_id == "poison":
+            raise RuntimeError("a bug")
+        return decide(received, *rest)
+
+    monkeypatch.setattr(command_service, "_decide", fails)
+    running.ask(a_command("cancel_order", {"order_id": "o"}, correlation_id="poison"), partition=0)
+    for some_id in ("poison", place(running, 0)):
+        found = cause(running, some_id)
+        assert (found.name, (found.heals or "")[:28]) == ("carried_out", "flask orders given-up show 1")
+
+
+def test_a_refused_command(running: World) -> None:
+    command = an_update("no-such-order", "PLACED")
+    running.ask(command, partition=0)
+    for some_id in (command["correlation_id"], "no-such-order", place(running, 0)):
+        found = why(running.settings(), some_id)
+        assert "was refused with order_not_found" in check(found, "decided").says
+        assert found.cause is not None
+        assert found.cause.name == "caller"
+        assert "refused with order_not_found" in found.cause.says
+
+
+def test_a_repeated_command(running: World) -> None:
+    command = a_create()
+    running.ask(command, partition=0)
+    running.ask(command, partition=0)
+    found = cause(running, place(running, 1))
+    assert found.name == "decided"
+    assert f"The same bytes were handled before at {place(running, 0)}" in found.says
+    found = cause(running, command["correlation_id"])
+    assert found.name == "caller"
+    assert "came again 1 times" in found.says
+
+
+# Behind us
+
+
+def test_an_event_that_waits_without_a_relay(world: World) -> None:
+    order_id = quietly(world).create()
+    found = cause(world, order_id)
+    assert found.name == "outbox"
+    assert found.says.endswith(": no relay leads.")
+    assert "ROLES=all or worker" in (found.heals or "")
+
+
+def test_an_event_that_kafka_refuses(world: World) -> None:
+    order_id = quietly(world).create()
+    world.query("UPDATE outbox SET refusal = 'too large'")
+    found = cause(world, order_id)
+    assert found.says.endswith("Kafka refuses it: too large.")
+    assert "flask orders outbox take-out" in (found.heals or "")
+
+
+def test_an_event_that_was_taken_out(world: World) -> None:
+    order_id = quietly(world).create()
+    world.query("UPDATE outbox SET refusal = 'too large'")
+    (event,) = world.query("SELECT id FROM outbox")[0]
+    Terminal(world).prints("outbox", "take-out", event, "--yes")
+    found = cause(world, order_id)
+    assert (found.name, found.heals) == ("outbox", f"flask orders outbox put-back {event}")
+
+
+def passed(world: World, some_id: str) -> Why:
+    found = why(world.settings(), some_id)
+    assert found.cause is None, found.cause
+    return found
+
+
+def test_all_is_passed_and_the_next_move_is_the_callers(running: World) -> None:
+    saga_id = unique("saga")
+    order_id = running.create(saga_id)
+    for some_id in (order_id, saga_id):
+        found = passed(running, some_id)
+        assert found.checks[-1].name == "caller"
+        assert found.checks[-1].says.startswith("The next move is the caller's: our last word was")
+        assert f"order {order_id} (PENDING, version 1)" in found.subject
+
+
+def test_a_key_that_was_answered(running: World) -> None:
+    caller, key = Caller(running.apps[0].test_client()), unique("key")
+    order_id = caller.post("/createOrder", create_body(), Idempotency_Key=key).json["order_id"]
+    running.settle()
+    found = passed(running, key)
+    assert "/createOrder was answered 201 under this key" in check(found, "key").says
+    assert order_id in found.subject
+
+
+def test_an_id_that_nothing_knows(running: World) -> None:
+    running.ask(a_create())
+    found = cause(running, "nobody-knows")
+    assert found.name == "known"
+    assert found.says.startswith("Nothing knows 'nobody-knows'")
+
+
+def test_a_text_that_can_be_no_id(world: World) -> None:
+    with pytest.raises(NotPossible):
+        why(world.settings(), "")
+
+
+def test_a_place_is_asked_of_the_log_while_a_table_is_locked(world: World) -> None:
+    """What cannot be asked has a question mark, and the later checks go on."""
+    world.send(b"no JSON", partition=0)
+    with closing(psycopg2.connect(world.database_url)) as holder:
+        holder.cursor().execute("LOCK TABLE dead_letters")
+        wait_for(lambda: why(world.settings(), place(world, 0)).cause, "the lock")
+        found = why(world.settings(), place(world, 0))
+    assert check(found, "database").ok
+    assert any("dead_letters: a table is locked" in each for each in check(found, "database").evidence)
+
+
+def test_the_command_prints_a_line_a_check_and_what_heals(world: World) -> None:
+    order_id = quietly(world).create()
+    printed = Terminal(world).prints("why", order_id)
+    lines = printed.splitlines()
+    assert lines[0] == f"{order_id}: order {order_id} (PENDING, version 1)"
+    assert any(line.startswith("CAUSE  outbox: ORDER_CREATED") for line in lines)
+    assert any(line.startswith("       → Start an instance with ROLES=all") for line in lines)
+    shown = Terminal(world).json("why", order_id)
+    assert shown["cause"]["name"] == "outbox"
+    assert [each["ok"] for each in shown["checks"]] == [True] * (len(shown["checks"]) - 1) + [False]
