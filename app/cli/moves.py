@@ -73,7 +73,7 @@ def simulate(settings: Settings, order_id: str, move: str, values: dict[str, str
     Examples:
       flask orders simulate 01a2… cancelOrder
       flask orders simulate 01a2… updateOrderStatus --set status=DELIVERED
-      flask orders simulate 01a2… verifyAndAcceptOrder --set runner_id=runner-7 --json
+      flask orders simulate 01a2… cancel_order --set 'reason=no runner' --json    (the command, and its reply)
     """
     found = operations.simulate(settings, order_id, move, values)
     return Answer(_document(found), _simulated(found))
@@ -121,8 +121,9 @@ def _simulated(found: Simulation) -> str:
         ("move", found.move),
         ("verdict", found.verdict),
         ("refused with", refused),
-        ("a caller gets", f"{found.status} {found.body.decode()}"),
     ]
+    if found.body is not None:
+        fields.append(("a caller gets", f"{found.status} {found.body.decode()}"))
     if found.event is not None:
         partition = "unknown" if found.partition is None else found.partition
         fields += [("event", found.event_type), ("to", f"{found.topic}, partition {partition}, key {found.key}")]
@@ -138,7 +139,7 @@ def _differences(found: Sequence[Difference]) -> str:
 def _document(found: Simulation | CarriedOut) -> dict[str, Any]:
     """Return it with text and JSON in place of bytes."""
     document = asdict(found)
-    document["body"] = json.loads(found.body)
+    document["body"] = None if found.body is None else json.loads(found.body)
     if isinstance(found, Simulation):
         document["event"] = None if found.event is None else found.event.decode()
     return document

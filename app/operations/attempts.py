@@ -1,6 +1,7 @@
-"""A request of the HTTP door in an operator's transaction: the service's own code, and what it has written there."""
+"""A request or commands in an operator's transaction: the service's own code, and what it has written there."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from sqlalchemy import Connection, text
 
 from app.config.config import Settings
 from app.database.answers import AnswerStore
+from app.database.batches import BatchStore
 from app.database.one_transaction import OneTransaction
 from app.database.orders import OrderStore
 from app.database.orders_sql import LOAD_ORDERS, LOCK_ORDERS
@@ -20,8 +22,10 @@ from app.models.commands import Command
 from app.models.errors import DatabaseError
 from app.models.operator_errors import DatabaseUnusable, NotFound
 from app.models.order import OrderState
+from app.models.records import Headers
 from app.models.writes import ChangeSource, HttpAnswer, OrderWrite, Outcome
 from app.operations.transaction import transaction
+from app.services.command_service import CommandService, Tried
 from app.services.order_service import OrderService, RequestContext
 from app.utils.deadline import Deadline
 from app.wire.answers import AnswerForm
@@ -50,6 +54,22 @@ class Attempt:
     write: OrderWrite | None
 
 
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record that is on no topic. `offset` tells it from its neighbours."""
+
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    timestamp: int
+    headers: Headers = ()
+
+    @classmethod
+    def now(cls, offset: int, key: bytes | None, value: bytes | None) -> "Record":
+        """Return a record of this moment."""
+        return cls(offset, key, value, time.time_ns() // 1_000_000)
+
+
 class _WatchedOrders(OrderStore):
     """Remembers the change that was made."""
 
@@ -64,11 +84,12 @@ class _WatchedOrders(OrderStore):
 
 
 class Attempts:
-    """The order and a request about it, in one transaction. Every method raises DatabaseError."""
+    """The order, and a request or commands about it, in one transaction. Every method raises DatabaseError."""
 
     def __init__(self, connection: Connection, settings: Settings) -> None:
         connection.execute(_LIMITS)
         self.transaction = OneTransaction(connection)
+        self._commands = CommandService(BatchStore(self.transaction, settings.command_identity_days))
         self._answers = AnswerStore(self.transaction)
         self._refused = RefusedAccepts(self.transaction, self._answers, settings.refused_accept_seconds)
 
@@ -91,6 +112,10 @@ class Attempts:
         service = OrderService(orders, pages, self._answers, self._refused, lambda: None)
         answer = service.execute(command, RequestContext(source, Deadline(SECONDS), None, form))
         return Attempt(answer, orders.written)
+
+    def commands(self, records: Sequence[Record]) -> list[Tried]:
+        """Return what the records would do, one after the other, and undo it. Raises CommandFault too."""
+        return self._commands.try_out(records)
 
     def check_constraints(self) -> None:
         """Check now what would be checked at the commit."""

@@ -4,7 +4,6 @@ It handles them in a transaction that is rolled back, one after the other as a r
 sees what those before it in its portion would do. The judgement is of now: orders go on.
 """
 
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -13,14 +12,13 @@ from typing import Any
 from sqlalchemy import LargeBinary, Row, case, func, null, select, type_coerce
 
 from app.config.config import Settings
-from app.database.batches import BatchStore
 from app.models.errors import CommandFault
 from app.models.kafka_tables import dead_letters as letters
 from app.models.operator_errors import NotFound, NotPossible
-from app.models.records import Headers, identity
-from app.operations.attempts import undone
+from app.models.records import identity
+from app.operations.attempts import Attempts, Record, undone
 from app.operations.transaction import transaction
-from app.services.command_service import CommandService, Tried
+from app.services.command_service import Tried
 from app.wire.decoder import MAX_BYTES, decode
 
 MOST = 1000
@@ -56,17 +54,6 @@ class Judgement:
     code: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Copy:
-    """A record that is not on the topic yet. `offset` tells it from its neighbours."""
-
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    timestamp: int
-    headers: Headers = ()
-
-
 def judge(settings: Settings, ids: Iterable[int]) -> Sequence[Judgement]:
     """Return what each dead letter would do, in the order of their ids, each once. Commits nothing.
 
@@ -86,27 +73,22 @@ def judge(settings: Settings, ids: Iterable[int]) -> Sequence[Judgement]:
 
 def judge_bytes(settings: Settings, key: bytes | None, value: bytes | None) -> Judgement:
     """Return what a record with this key and value would do if it was sent now. Commits nothing. Blocks for 3 s."""
-    copy = Copy(0, key, value, _now_ms())
-    (tried,) = try_out(settings, [copy])
+    (tried,) = _try_out(settings, [Record.now(0, key, value)])
     return _judgement(None, tried)
 
 
-def try_out(settings: Settings, copies: Sequence[Copy]) -> list[Tried | CommandFault]:
-    """Return what the records would do, one after the other, and undo it. Raises DatabaseUnusable.
-
-    If one of them is at fault, each is tried by itself, as the consumer does.
-    """
+def _try_out(settings: Settings, records: Sequence[Record]) -> list[Tried | CommandFault]:
+    """Return what the records would do. If one of them is at fault, each is tried by itself, as the consumer does."""
     with undone(settings) as attempts:
-        service = CommandService(BatchStore(attempts.transaction, settings.command_identity_days))
         try:
-            return list(service.try_out(copies))
+            return list(attempts.commands(records))
         except CommandFault:
-            return [_alone(service, copy) for copy in copies]
+            return [_alone(attempts, record) for record in records]
 
 
-def _alone(service: CommandService, copy: Copy) -> Tried | CommandFault:
+def _alone(attempts: Attempts, record: Record) -> Tried | CommandFault:
     try:
-        return service.try_out([copy])[0]
+        return attempts.commands([record])[0]
     except CommandFault as fault:
         return fault
 
@@ -131,19 +113,19 @@ def _read(settings: Settings, ids: Sequence[int]) -> Sequence[Row[Any]]:
 
 def _judge(settings: Settings, rows: Sequence[Row[Any]], handled: set[bytes]) -> list[Judgement]:
     """Judge a portion. `handled`: the identities that those before would have, and afterwards theirs, too."""
-    now, found, copies = _now_ms(), dict[int, Judgement](), list[Copy]()
+    found, records = dict[int, Judgement](), list[Record]()
     for row in rows:
-        copy = Copy(row.id, row.key, row.copy, now)
+        record = Record.now(row.id, row.key, row.copy)
         if settled := _settled(row):
             found[row.id] = Judgement(row.id, "settled", settled)
-        elif identity(copy) in handled:
+        elif identity(record) in handled:
             found[row.id] = Judgement(row.id, "repeat", REPEAT)
         else:
-            copies.append(copy)
-    for copy, tried in zip(copies, try_out(settings, copies) if copies else [], strict=True):
-        found[copy.offset] = _judgement(copy.offset, tried)
+            records.append(record)
+    for record, tried in zip(records, _try_out(settings, records) if records else [], strict=True):
+        found[record.offset] = _judgement(record.offset, tried)
         if isinstance(tried, Tried) and tried.error is None:
-            handled.add(identity(copy))
+            handled.add(identity(record))
     return [found[row.id] for row in rows]
 
 
@@ -181,7 +163,3 @@ def _judgement(letter_id: int | None, tried: Tried | CommandFault) -> Judgement:
         reply.version if reply else None,
         code,
     )
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

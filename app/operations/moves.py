@@ -10,58 +10,31 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from app.config.config import Settings
-from app.kafka import operator as kafka
 from app.models.errors import Refused
-from app.models.operator_errors import KafkaUnusable, NotPossible
+from app.models.operator_errors import NotPossible
 from app.models.order import OrderState
-from app.models.rules import ORDER_TAKEN, Verdict
-from app.models.writes import NO_EVENT, ChangeSource, HttpAnswer, OrderWrite
+from app.models.writes import ChangeSource, HttpAnswer, OrderWrite
 from app.operations.attempts import SECONDS, Attempt, Attempts, Difference, differences, undone, unusable_if_it_fails
 from app.operations.audit import Operator
 from app.operations.forget_orders import DOOR
 from app.operations.possible_moves import (
     COMMAND_MOVES,
     HTTP_MOVES,
+    MODELS,
     Move,
     Parameter,
     command_of,
     parameters,
     possible_moves,
 )
+from app.operations.simulation import Simulation, simulated_command, simulated_request
 from app.utils.ids import new_id
 from app.utils.text import listed
-from app.wire.answers import AnswerForm, code_of, failure
-from app.wire.bodies import SAYS_SUCCESS, OrderBody
+from app.wire.answers import code_of
 from app.wire.decoder import decode
 from app.wire.forgetting import names
 
 __all__ = ["CarriedOut", "Difference", "Move", "Parameter", "Simulation", "carry_out", "moves", "simulate"]
-
-
-@dataclass(frozen=True, slots=True)
-class Simulation:
-    """What a move would do to the order, which now has `version`. `verdict`: GO, SAME or NO, as Move has it.
-
-    `event`: the record's value as it would be sent, but for its event id and times, and the order id as its `key`;
-    None if nothing changes. `partition`: None if the broker does not say how many there are. `status` and `body`: what
-    a caller would get.
-    """
-
-    order_id: str
-    move: str
-    version: int
-    verdict: str
-    code: str | None
-    refusal: str | None
-    differences: Sequence[Difference]
-    event_type: str | None
-    event: bytes | None
-    topic: str
-    key: str | None
-    partition: int | None
-    status: int
-    body: bytes
-    notes: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,23 +61,15 @@ def moves(settings: Settings, order_id: str) -> Sequence[Move]:
 
 
 def simulate(settings: Settings, order_id: str, move: str, values: Mapping[str, str]) -> Simulation:
-    """Do the move as a caller's request, see what it does, and undo it. Commits nothing.
+    """Do the move as a caller's request, or as a command, see what it does, and undo it. Commits nothing.
 
     Blocks for 3 s at the longest, 0.3 s of them for an order that somebody else holds, and up to 2 s for the broker.
     Raises NotFound, and NotPossible if there is no such move, or it takes no such value.
     """
-    body, form = _http_move(move, values)
-    with undone(settings) as attempts:
-        order = attempts.hold(order_id)
-        try:
-            command = command_of(body, order_id, values)
-        except Refused as refused:
-            says_success = form.path in SAYS_SUCCESS
-            attempt = Attempt(failure(refused.code, str(refused), says_success=says_success), None)
-        else:
-            attempt = attempts.request(command, form, ChangeSource(DOOR, str(new_id())))
-            attempts.check_constraints()
-    return _simulation(settings, move, order, attempt)
+    _require_move(move, values)
+    if move in COMMAND_MOVES:
+        return simulated_command(settings, order_id, move, values)
+    return simulated_request(settings, order_id, move, values, DOOR)
 
 
 def carry_out(
@@ -116,7 +81,10 @@ def carry_out(
     for 3 s at the longest, 0.3 s of them for an order that somebody else holds. Raises NotFound, and NotPossible if the
     order has another version, if the move is refused or would change nothing, or if the reason will not do.
     """
-    body, form = _http_move(move, values)
+    _require_move(move, values)
+    if move in COMMAND_MOVES:
+        raise NotPossible(f"{move} is a command: send it with `flask orders send-command`. Nothing was changed.")
+    body, form = HTTP_MOVES[move]
     source = ChangeSource(DOOR, str(new_id()), operator.name)
     with unusable_if_it_fails(), operator.change("do", SECONDS) as change:
         attempts = Attempts(change.connection, operator.settings)
@@ -133,61 +101,15 @@ def carry_out(
     return _carried_out(move, order, write, attempt.answer)
 
 
-def _http_move(move: str, values: Mapping[str, str]) -> tuple[type[OrderBody], AnswerForm]:
-    """Return the body and answer of the move. Raises NotPossible, also for a value that it does not take: a caller's
-    would be skipped [R7], but a person has mistyped it."""
-    if move in COMMAND_MOVES:
-        raise NotPossible(f"{move} is a command: send it with `flask orders send-command`.")
-    if move not in HTTP_MOVES:
-        raise NotPossible(f"There is no move {move!r}: there are {listed(HTTP_MOVES)}.")
-    body, form = HTTP_MOVES[move]
-    taken = [parameter.name for parameter in parameters(body)]
+def _require_move(move: str, values: Mapping[str, str]) -> None:
+    """Raise NotPossible if there is no such move, or it takes no such value: a caller's would be skipped [R7], but a
+    person has mistyped it."""
+    if move not in HTTP_MOVES and move not in COMMAND_MOVES:
+        raise NotPossible(f"There is no move {move!r}: there are {listed([*HTTP_MOVES, *COMMAND_MOVES])}.")
+    taken = [parameter.name for parameter in parameters(MODELS[move])]
     unknown = [name for name in values if name not in taken]
     if unknown:
         raise NotPossible(f"{move} takes no {listed(unknown)}: it takes {listed(taken) or 'nothing'}.")
-    return body, form
-
-
-def _simulation(settings: Settings, move: str, order: OrderState, attempt: Attempt) -> Simulation:
-    answer, write = attempt.answer, attempt.write
-    code = code_of(answer)
-    event = NO_EVENT if write is None else write.event
-    notes = _notes(answer, code, settings)
-    partition = None
-    if event.payload is not None:
-        try:
-            partition = kafka.partition_of(settings, settings.events_topic, order.order_id.encode())
-        except KafkaUnusable as failure:
-            notes.append(f"The partition is not known: {failure}")
-    return Simulation(
-        order.order_id,
-        move,
-        order.version,
-        (Verdict.GO if write else Verdict.NO if code else Verdict.SAME).name,
-        code,
-        decode(answer.body)["error"] if code else None,
-        [] if write is None else differences(order, write.change.order),
-        event.type,
-        event.payload,
-        settings.events_topic,
-        order.order_id if event.payload is not None else None,
-        partition,
-        answer.status,
-        answer.body,
-        notes,
-    )
-
-
-def _notes(answer: HttpAnswer, code: str | None, settings: Settings) -> list[str]:
-    """Return what else a caller's request would do: it remembers, or uses up, a refused accept [R8]."""
-    if code == ORDER_TAKEN:
-        seconds = settings.refused_accept_seconds
-        return [
-            f"A caller's refusal is remembered for {seconds} s: the next clearRunner without a runner changes nothing."
-        ]
-    if code is None and decode(answer.body).get("changed") is False:
-        return ["A caller's request uses up a refused accept that is remembered, and so changes nothing."]
-    return []
 
 
 def _require_version(order: OrderState, version: int) -> None:

@@ -26,6 +26,11 @@ COMMAND_MOVES: Mapping[str, type[CommandPayload]] = MappingProxyType(
 )
 """Each command about an order that exists, by its type."""
 
+MODELS: Mapping[str, Model] = MappingProxyType(
+    {**{name: body for name, (body, _) in HTTP_MOVES.items()}, **COMMAND_MOVES}
+)
+"""By move, the body or payload that holds its values."""
+
 _ORDER_IDS = ("orderId", "order_id")
 _CHOICES: Mapping[str, Sequence[str]] = MappingProxyType(
     {"status": tuple(OrderStatus.__members__), "payment_status": tuple(PaymentStatus.__members__)}
@@ -60,11 +65,9 @@ class Move:
 
 def possible_moves(order: OrderState, now: datetime, *, has_refused_accept: bool) -> list[Move]:
     """Return what each operation would do. `has_refused_accept`: a refused accept of the order is remembered [R8]."""
-    models: list[tuple[str, str, Model]] = [("http", name, body) for name, (body, _) in HTTP_MOVES.items()]
-    models += [("kafka", name, payload) for name, payload in COMMAND_MOVES.items()]
     return [
-        Move(name, door, verdict, given, code, refusal, parameters(model))
-        for door, name, model in models
+        Move(name, "http" if name in HTTP_MOVES else "kafka", verdict, given, code, refusal, parameters(model))
+        for name, model in MODELS.items()
         for (verdict, code, refusal), given in _verdicts(model, order, now, has_refused_accept).items()
     ]
 

@@ -1,6 +1,7 @@
 """A command as an orchestrator would send it, or any bytes."""
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -36,14 +37,18 @@ def send_command(
     body = _payload(payload)
     saga_id = body.get("saga_id")
     correlation_id = correlation_id or (saga_id if isinstance(saga_id, str) else None) or str(uuid.uuid4())
-    now = datetime.now(UTC).isoformat()
-    envelope = {"type": command_type, "correlation_id": correlation_id, "timestamp": now, "payload": body}
-    return Sent(correlation_id, _send(operator, command_type, key, encode(envelope)))
+    return Sent(correlation_id, _send(operator, command_type, key, command_bytes(command_type, correlation_id, body)))
 
 
 def send_raw(operator: Operator, data: bytes, *, key: str | None = None) -> Sent:
     """Send the bytes to the commands topic as they are."""
     return Sent(None, _send(operator, "raw", key, data))
+
+
+def command_bytes(command_type: str, correlation_id: str, payload: Mapping[str, Any]) -> bytes:
+    """Return a command as an orchestrator sends it now."""
+    now = datetime.now(UTC).isoformat()
+    return encode({"type": command_type, "correlation_id": correlation_id, "timestamp": now, "payload": payload})
 
 
 def _send(operator: Operator, what: str, key: str | None, data: bytes) -> Place:

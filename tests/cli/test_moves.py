@@ -17,7 +17,7 @@ from app.operations.audit import AuditedChange, Operator
 from app.operations.moves import Move, carry_out, simulate
 from tests.cli.test_orders import an_order
 from tests.harness.terminal import Terminal
-from tests.harness.world import World, raising_once
+from tests.harness.world import World, a_command, raising_once
 
 Make = Callable[[World], Terminal]
 
@@ -100,6 +100,7 @@ def test_a_simulation_tells_what_a_caller_gets_and_leaves_no_trace(untouched: Wo
         order_id = f"{status}-{number}"
         an_order(untouched, order_id, 0, status, **held)
         answer = called(untouched, move, order_id, values)
+        assert found.body is not None
         assert (found.status, shape(json.loads(found.body))) == (answer.status_code, shape(answer.get_json())), move
         sent = untouched.query("SELECT type, payload FROM outbox WHERE aggregateid = %s", (order_id,))
         assert [(found.event_type, event_shape(found.event))] == (
@@ -158,9 +159,9 @@ def test_input_that_a_caller_would_be_refused_for_is_refused_as_theirs(untouched
     an_order(untouched, "order-1", 0, "CREATED")
     found = simulate(untouched.settings(), "order-1", "updateOrderStatus", {"status": "LOST"})
     assert (found.verdict, found.status, found.code) == ("NO", 400, "invalid_status")
-    assert json.loads(found.body) == {"error": "Invalid status: LOST", "code": "invalid_status"}
+    assert json.loads(found.body or b"") == {"error": "Invalid status: LOST", "code": "invalid_status"}
     missing = simulate(untouched.settings(), "order-1", "verifyAndAcceptOrder", {})
-    assert json.loads(missing.body)["success"] is False
+    assert json.loads(missing.body or b"")["success"] is False
 
 
 @pytest.mark.parametrize(
@@ -168,7 +169,6 @@ def test_input_that_a_caller_would_be_refused_for_is_refused_as_theirs(untouched
     [
         (("nothing",), "There is no move 'nothing': there are updateOrderStatus, "),
         (("cancelOrder", "--set", "reason=x"), "cancelOrder takes no reason: it takes nothing."),
-        (("cancel_order",), "cancel_order is a command: send it with `flask orders send-command`."),
     ],
 )
 def test_what_is_no_move_is_one_sentence(
@@ -178,6 +178,31 @@ def test_what_is_no_move_is_one_sentence(
     given = ("--version", 1, "--reason", "r")
     assert terminal(untouched).refusal("simulate", "order-1", *arguments).startswith(sentence)
     assert terminal(untouched).refusal("do", "order-1", *arguments, *given).startswith(sentence)
+
+
+@pytest.mark.parametrize("status", ["PLACED", "COMPLETED"])
+def test_a_simulated_command_is_answered_as_the_service_answers_it(running: World, terminal: Make, status: str) -> None:
+    order_id = running.create_in(status)
+    moving = [
+        ("update_order_status", {"status": "PLACED", "payment_status": "FAILED"}),
+        ("cancel_order", {"reason": "r"}),
+    ]
+    for move, values in moving:
+        before = rows(running)
+        found = simulate(running.settings(), order_id, move, values)
+        assert rows(running) == before
+        (reply,) = running.ask(a_command(move, {"order_id": order_id, **values}))
+        assert found.event is not None
+        assert shape(json.loads(found.event)["payload"]) == shape(reply["payload"])
+        assert (found.event_type, found.partition) == (reply["body"]["type"], reply["partition"])
+        assert (found.key, found.status, found.body) == (reply["key"].decode(), None, None)
+        changed = {it.field: it.after for it in found.differences}
+        assert changed.get("version") == reply["payload"].get("version")
+        assert (found.verdict == "GO") == bool(changed)
+        assert found.code == reply["payload"].get("code")
+    refusal = terminal(running).refusal("do", order_id, "cancel_order", "--version", 2, "--reason", "r")
+    assert refusal.startswith("cancel_order is a command: send it with `flask orders send-command`.")
+    assert "order.cancel" in terminal(running).prints("simulate", order_id, "cancel_order")
 
 
 def test_an_unknown_order_has_no_moves(untouched: World, terminal: Make) -> None:

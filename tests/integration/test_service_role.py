@@ -315,3 +315,14 @@ def test_it_forgets_customers_but_no_runners_who_are_in_the_history(
     assert (done["orders"], untouched.count("orders", "cust_id = 'ann'")) == (1, 0)
     refusal = Terminal(untouched).refusal("forget", "--runner", "bob", "--reason", "r", "--yes")
     assert refusal.startswith("This database user may not change the history")
+
+
+def test_it_simulates_judges_and_carries_out_moves(role_url: str, untouched: World) -> None:
+    an_order(untouched, "order-1", 0, "CREATED")
+    untouched.environment["DATABASE_URL"] = role_url
+    terminal = Terminal(untouched)
+    assert terminal.json("simulate", "order-1", "completeOrder")["verdict"] == "GO"
+    command = b'{"type": "cancel_order", "correlation_id": "c", "payload": {"order_id": "order-1"}}'
+    (judged,) = terminal.json("dead-letters", "judge", a_letter(untouched, command))["judgements"]
+    assert judged["would_be"] == "order.cancelled, version 2"
+    assert terminal.json("do", "order-1", "completeOrder", "--version", 1, "--reason", "r")["version"] == 2
