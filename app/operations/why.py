@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from app.config.config import Settings
 from app.kafka.operator import Place
 from app.models.operator_errors import NotPossible
-from app.operations import why_commands, why_events, why_ground, why_outcome
+from app.operations import why_commands, why_events, why_ground, why_outcome, why_readers
 from app.operations.why_case import Case, Check
 from app.wire.fields import is_id
 
@@ -34,6 +34,8 @@ CHAIN: Sequence[Callable[[Case], Check | None]] = (
     why_outcome.carried_out,
     why_outcome.decided,
     why_events.outbox,
+    why_readers.place,
+    why_readers.readers,
     why_events.caller,
 )
 """The checks in their order. One that has nothing to do with the id returns None."""

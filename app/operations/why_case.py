@@ -9,6 +9,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from app.config.config import Settings
+from app.kafka.event_places import FoundRecord, GroupOffsets
 from app.kafka.log_search import LogRecord
 from app.kafka.operator import Place
 from app.kafka.standing import Standing
@@ -70,7 +71,7 @@ class Case:
 
     `place`: that of the command, if it is known; `command`: the command itself, if the log has shown it; `looked_at`:
     how many waiting records were read, by partition; `moved`: by how much the stored offsets moved in `moved_seconds`;
-    `said_at`: when our last word came onto the events topic.
+    `word`: what was decided last; `record`: where it lies on the events topic; `groups`: those that read the topic.
     """
 
     settings: Settings
@@ -85,7 +86,8 @@ class Case:
     moved: Mapping[int, int] = field(default_factory=dict)
     moved_seconds: float = 0.0
     word: LastWord | None = None
-    said_at: datetime | None = None
+    record: FoundRecord | None = None
+    groups: Sequence[GroupOffsets] = ()
     _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(thread_name_prefix="why"))
 
     def within(self, look: Callable[[], Found]) -> Found:

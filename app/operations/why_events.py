@@ -36,7 +36,7 @@ def caller(case: Case) -> Check | None:
     word, facts = case.word, case.known
     if word is None:
         return None
-    ago = span(facts.ago(case.said_at or word.at))
+    ago = span(facts.ago(case.record.at if case.record else word.at))
     if word.repeats and word.repeated_at is not None:
         again = f"came again {word.repeats} times, the last {span(facts.ago(word.repeated_at))} ago"
         said = f"The command was answered {ago} ago and {again}: a repeat gets no reply [K8]; the caller moves next."

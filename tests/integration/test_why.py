@@ -1,14 +1,16 @@
 """`why`: for each cause that can be made, the first check that fails names it, with what heals it."""
 
+import socket
 import threading
 import time
 import uuid
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
 import psycopg2
 import pytest
-from kafka import KafkaConsumer
+from kafka import KafkaConsumer, OffsetAndMetadata
 
 from app import create_app
 from app.models.operator_errors import NotPossible
@@ -18,7 +20,7 @@ from app.services import command_service
 from tests.harness.builders import Caller, create_body, unique
 from tests.harness.found import row_locked
 from tests.harness.terminal import Terminal
-from tests.harness.world import World, a_command, a_create, an_update, wait_for
+from tests.harness.world import World, a_command, a_create, an_update, patiently, wait_for
 from tools.stack.ports import free_port
 
 CHECK_SECONDS = 2.5
@@ -44,6 +46,14 @@ def check(found: Why, name: str) -> Check:
 def quietly(world: World) -> Caller:
     """A caller of the service over HTTP, whose threads do not run: nothing consumes and nothing relays."""
     return Caller(create_app(world.settings()).test_client())
+
+
+@pytest.fixture
+def frozen() -> Iterator[str]:
+    """The address of a server that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        host, port = listener.getsockname()
+        yield f"{host}:{port}"
 
 
 # The ground
@@ -128,6 +138,15 @@ def test_a_broker_where_nobody_listens(world: World) -> None:
     assert time.monotonic() - began < CHECK_SECONDS
     assert found.name == "broker"
     assert f"KAFKA_BOOTSTRAP_SERVERS={servers}" in (found.heals or "")
+
+
+def test_servers_that_take_connections_and_say_nothing_are_given_up_in_time(world: World, frozen: str) -> None:
+    for environment in ({"DATABASE_URL": f"postgresql://user@{frozen}/orders"}, {"KAFKA_BOOTSTRAP_SERVERS": frozen}):
+        began = time.monotonic()
+        assert cause(world, "order-1", **environment).name == (
+            "database" if "DATABASE_URL" in environment else "broker"
+        )
+        assert time.monotonic() - began < CHECK_SECONDS
 
 
 def test_a_topic_that_is_missing(untouched: World) -> None:
@@ -302,6 +321,38 @@ def test_an_event_that_was_taken_out(world: World) -> None:
     assert (found.name, found.heals) == ("outbox", f"flask orders outbox put-back {event}")
 
 
+def commit(world: World, group: str, offset: int) -> None:
+    """Let a group of readers stand at this offset in each partition of the events topic."""
+    offsets = {place: OffsetAndMetadata(offset, "", -1) for place in world.wire.places(world.events)}
+
+    def stands() -> bool:
+        patiently(world.wire.admin.alter_group_offsets, group, offsets)
+        return {known.offset for known in patiently(world.wire.admin.list_group_offsets, group)[group].values()} == {
+            offset
+        }
+
+    wait_for(stands, "the group's offsets")
+
+
+def test_a_reader_of_replies_that_stands_still(running: World) -> None:
+    command, slow, quick = an_update("no-such-order", "PLACED"), unique("slow"), unique("quick")
+    commit(running, slow, 0)
+    commit(running, quick, 1)
+    running.ask(command, partition=0)
+    found = why(running.settings(), command["correlation_id"])
+    assert f"order.status_update_failed lies at {running.events}/" in check(found, "place").says
+    assert found.cause is not None
+    assert found.cause.says.startswith(f"Group {slow} stands before it, which lies there for ")
+    assert list(found.cause.evidence) == [
+        f"{slow} stands at 0, 1 records before it is past",
+        f"{quick} has passed it",
+    ]
+    commit(running, slow, 1)
+    found = why(running.settings(), command["correlation_id"])
+    assert check(found, "readers").ok
+    assert check(found, "caller") is found.cause
+
+
 def passed(world: World, some_id: str) -> Why:
     found = why(world.settings(), some_id)
     assert found.cause is None, found.cause
@@ -313,6 +364,7 @@ def test_all_is_passed_and_the_next_move_is_the_callers(running: World) -> None:
     order_id = running.create(saga_id)
     for some_id in (order_id, saga_id):
         found = passed(running, some_id)
+        assert f"order.created lies at {running.events}/" in check(found, "place").says
         assert found.checks[-1].name == "caller"
         assert found.checks[-1].says.startswith("The next move is the caller's: our last word was")
         assert f"order {order_id} (PENDING, version 1)" in found.subject
@@ -325,6 +377,7 @@ def test_a_key_that_was_answered(running: World) -> None:
     found = passed(running, key)
     assert "/createOrder was answered 201 under this key" in check(found, "key").says
     assert order_id in found.subject
+    assert check(found, "place").says.startswith("ORDER_CREATED lies at ")
 
 
 def test_an_id_that_nothing_knows(running: World) -> None:
