@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from functools import partial
 
 from flask import Flask
 
@@ -20,25 +21,31 @@ from app.console.parts import Parts as ConsoleParts
 from app.database.answers import AnswerStore
 from app.database.api_keys import ApiKeyTable
 from app.database.database import Database
+from app.database.jobs import JobTable
 from app.database.orders import OrderStore
 from app.database.pages import PageStore
 from app.database.pool import Pool
 from app.database.refused_accepts import RefusedAccepts
 from app.models.models import db
+from app.operations.job_kinds import KINDS
 from app.services.access import Access
 from app.services.api_keys import ApiKeys
 from app.services.console_secrets import ConsoleSecrets
 from app.services.health import Health
+from app.services.jobs import Jobs
 from app.services.jwks import ProviderKeys
 from app.services.jwt_verifier import JwtVerifier
 from app.services.kafka_service import KafkaService
+from app.services.nightly import Nightly
 from app.services.order_service import OrderService
+from app.services.schema_thread import SchemaThread
 from app.services.sign_in import SignIn
 from app.services.strip import Strip
 from app.utils.alarms import Alarms
 from app.utils.budget import Budget
 from app.utils.build import build
 from app.utils.metrics import ANSWER_BYTES, BUILD
+from app.utils.supervisor import Work
 from app.utils.traffic import Traffic
 
 BULK_CONNECTIONS = 2  # for pieces of large pages, a few milliseconds each
@@ -59,7 +66,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     look = None if workers_database is database else Pool(database, 1)
     traffic = Traffic()
     jwks, api_keys = _jwks(settings, alarms), _api_keys(settings, workers_database, alarms)
-    threads = {"jwks-fetch": jwks.run} if jwks else {}
+    threads = _jobs(settings, workers_database, alarms, lambda: kafka_service.schema)
+    if jwks:
+        threads["jwks-fetch"] = jwks.run
     if api_keys is not None:
         threads["api-keys"] = lambda stop, beat: api_keys.run(stop, beat, kafka_service.schema.is_ready)
     kafka_service = KafkaService(settings, workers_database, alarms, traffic, look, threads)
@@ -97,6 +106,16 @@ def _jwks(settings: Settings, alarms: Alarms) -> ProviderKeys | None:
     if not settings.takes_tokens:
         return None
     return ProviderKeys(settings.jwt_jwks_url, settings.jwt_jwks_ca_file, settings.jwt_algorithms, alarms)
+
+
+def _jobs(
+    settings: Settings, database: Database, alarms: Alarms, schema: Callable[[], SchemaThread]
+) -> dict[str, Work]:
+    if not settings.consumes:
+        return {}
+    kinds = {name: partial(kind.opened, settings) for name, kind in KINDS.items()}
+    jobs = Jobs(JobTable(Pool(database, 1), alarms.holder), kinds, Nightly(settings.check_at))
+    return {"jobs": lambda stop, beat: schema().whenever_ready(jobs.run)(stop, beat)}
 
 
 def _api_keys(settings: Settings, database: Database, alarms: Alarms) -> ApiKeys | None:

@@ -28,6 +28,10 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON order_counts TO order_service;
 GRANT SELECT, INSERT, UPDATE, DELETE ON alarms TO order_service;
 GRANT SELECT, INSERT, UPDATE ON watch TO order_service;
 GRANT SELECT, INSERT, UPDATE, DELETE ON flow_minutes TO order_service;
+GRANT SELECT, INSERT, UPDATE, DELETE ON jobs TO order_service;
+GRANT SELECT, INSERT, UPDATE ON job_items TO order_service;
+GRANT SELECT ON lost_events TO order_service;
+GRANT SELECT ON taken_out_events TO order_service;
 GRANT SELECT, UPDATE (last_used) ON api_keys TO order_service;
 GRANT SELECT, INSERT, UPDATE, DELETE ON instances TO order_service;
 GRANT SELECT, INSERT, DELETE ON console_secrets TO order_service;
@@ -37,8 +41,8 @@ GRANT SELECT ON SEQUENCE dead_letters_id_seq TO order_service;
 -- What only `flask orders` needs. Leave it out where operators have a user of their own, who then needs all of this: so
 -- whoever takes the service over makes no API keys either.
 GRANT SELECT, INSERT, UPDATE ON operator_actions TO order_service;
-GRANT SELECT, INSERT, UPDATE ON lost_events TO order_service;
-GRANT SELECT, INSERT, UPDATE ON taken_out_events TO order_service;
+GRANT INSERT, UPDATE ON lost_events TO order_service;
+GRANT INSERT, UPDATE ON taken_out_events TO order_service;
 GRANT DELETE ON consumer_offsets TO order_service;
 GRANT INSERT, UPDATE ON api_keys TO order_service;
 GRANT EXECUTE ON FUNCTION recount_orders() TO order_service;

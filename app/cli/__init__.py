@@ -27,6 +27,7 @@ MODULES = (
     "why",
     "forget",
     "audit",
+    "jobs",
 )
 """Each adds its commands to the group below."""
 

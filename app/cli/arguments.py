@@ -31,6 +31,9 @@ limit_option = click.option("--limit", type=click.IntRange(1, 1000), default=20,
 bytes_option = click.option(
     "--bytes", "only_bytes", is_flag=True, help="Print nothing but the record's bytes, as they are."
 )
+reason_option = click.option(
+    "--reason", type=ID, required=True, help="Why; the audit keeps it, so it should name no customer and no runner."
+)
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
 

@@ -4,17 +4,23 @@ import click
 
 from app.cli import commands
 from app.cli.arguments import SECONDS, confirm, yes_option
-from app.cli.output import Answer, changes, looks, printable
-from app.config.config import Settings
+from app.cli.output import Answer, changes, printable
+from app.models.jobs import CHECK
 from app.operations import check as operations
+from app.operations import jobs
 from app.operations.audit import Operator
+from app.operations.check_job import check_input
+
+BEGIN_SECONDS = 600
+"""For how long a job that checks may wait for a process."""
 
 
 @commands.command("check")
 @click.option("--late", type=SECONDS, default=60, show_default=True, help="Seconds after which an unsent row is late.")
 @click.option("--deadline", type=SECONDS, default=120, show_default=True, help="Seconds that the reading may take.")
-@looks
-def check(settings: Settings, late: int, deadline: int) -> Answer:
+@click.option("--job", "as_job", is_flag=True, help="Let a process of the service do it, and keep what it finds.")
+@changes
+def check(operator: Operator, late: int, deadline: int, as_job: bool) -> Answer:
     """Compare all that is stored, and say what is wrong.
 
     That is orders, history, outbox, sagas, counts, dead letters, and the offsets with the log. What keeps commands
@@ -23,12 +29,20 @@ def check(settings: Settings, late: int, deadline: int) -> Answer:
     Exit code 1 when something is. It only reads, at one instant, while the service runs; where the broker or
     the topic is away, the offsets are left out and that is said.
 
+    The service checks each night at CHECK_AT. What such a check or a job finds rings the alarm `check`, until another
+    one finds nothing.
+
     \b
     Examples:
       flask orders check
+      flask orders check --job
       flask orders check --deadline 600 --json | jq '.findings[].check'
     """
-    report = operations.check(settings, late_seconds=late, deadline_seconds=deadline)
+    if as_job:
+        given = check_input(late, deadline)
+        job_id = jobs.start(operator, CHECK, reason="by hand", given=given, deadline_seconds=deadline + BEGIN_SECONDS)
+        return Answer({"job": job_id}, f"Job {job_id} checks: flask orders jobs show {job_id}.")
+    report = operations.check(operator.settings, late_seconds=late, deadline_seconds=deadline)
     lines = [printable(line) for line in (*report.findings, *report.notes)]
     if report.ok:
         lines.append("Nothing is wrong.")

@@ -219,6 +219,12 @@ class ProcessSettings:
         number(0, 1),
         "`1`: start in production all the same, and log at each start what is unsafe",
     )
+    check_at: str = setting(
+        "CHECK_AT",
+        "03:30",
+        parsers.time_of_day,
+        "when one process checks each day that all that is stored agrees, in UTC; empty for never",
+    )
     log_level: str = setting(
         "LOG_LEVEL",
         "info",
@@ -252,4 +258,7 @@ class RetentionSettings:
         "30",
         number(1, 3650),
         "how long PostgreSQL keeps a dead letter that its topic has or refuses, or a command that was given up",
+    )
+    job_days: int = setting(
+        "JOB_DAYS", "90", number(1, 3650), "how long a job that is over is kept, with what came of each thing"
     )

@@ -123,6 +123,13 @@ def names_of(*names: str) -> Callable[[str], tuple[str, ...]]:
     return parse
 
 
+def time_of_day(value: str) -> str:
+    """Return the time as HH:MM; it may be empty."""
+    if value and not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", value):
+        raise ValueError("must be a time of the day in UTC such as 03:30, or empty")
+    return value
+
+
 def claim(value: str) -> str:
     """Return the name of a claim, or the path to it."""
     if not re.fullmatch(r"[!-~]{1,255}", value):

@@ -10,7 +10,9 @@ from app.models.models import order_changes
 
 CHANGE_COLUMNS = columns(order_changes, "created_at", "caller")  # a command has its place instead
 EVENT_COLUMNS = columns(outbox, "id", "aggregatetype", "created_at", "refusal")
-DEAD_LETTER_COLUMNS = columns(dead_letters, "id", "sent_at", "created_at", "resolution", "resolved_at", "refusal")
+DEAD_LETTER_COLUMNS = columns(
+    dead_letters, "id", "sent_at", "created_at", "resolution", "resolved_at", "refusal", "sent_as"
+)
 GIVEN_UP_COLUMNS = columns(given_up_commands, "id", "created_at")
 
 

@@ -119,5 +119,6 @@ PRUNE = {
     "given_up_commands": _prune_by_id("given_up_commands", "true"),
     "known_events": _prune("known_events", "noted_at"),
     "flow_minutes": _prune("flow_minutes", "minute"),
+    "jobs": _prune_by_id("jobs", "ended_at IS NOT NULL"),
     "dead_letters": _prune_by_id("dead_letters", "sent_at IS NOT NULL OR refusal IS NOT NULL"),
 }

@@ -10,9 +10,11 @@ from typing import Any
 from uuid import UUID
 
 from app.database.floor import Floor, last_id_of, writers_of
+from app.database.jobs import last_check
 from app.database.pool import Pool
 from app.database.statement import Statement
 from app.models.errors import DatabaseTrouble
+from app.models.jobs import LastCheck
 from app.utils.deadline import Deadline
 from app.utils.limits import WATCH_LEASE_SECONDS, WATCH_STALE_SECONDS
 
@@ -143,6 +145,10 @@ class WatchTable:
     def stored_offsets(self, topic: str) -> dict[int, tuple[UUID, int]]:
         """Return the topic ids and the next offsets of the partitions that have a row."""
         return {partition: (topic_id, offset) for partition, topic_id, offset in _run(self._pool, STORED, topic)}
+
+    def last_check(self) -> LastCheck | None:
+        """Return the last consistency check that ended; None before the first."""
+        return last_check(self._pool)
 
     def lanes(self) -> dict[str, QueuedRows]:
         """Return what waits, by lane."""

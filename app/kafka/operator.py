@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
@@ -20,7 +21,7 @@ from app.kafka import clients, event_topic
 from app.kafka.broker_view import TopicView, topic_view
 from app.kafka.event_reader import event_ids_of
 from app.kafka.quirks.connections import cluster_of
-from app.kafka.relay_ports import RecordRefused, SendFailed
+from app.kafka.relay_ports import EventLog, RecordRefused, SendFailed
 from app.kafka.security import ClientRefused, name_of
 from app.kafka.topics import Bounds, bounds, committed_offsets, described_topic, holds_only_younger
 from app.models.operator_errors import KafkaUnusable, NotPossible
@@ -63,6 +64,10 @@ class Place:
 
     def __str__(self) -> str:
         return f"{self.topic}/{self.partition}/{self.offset}"
+
+
+Send = Callable[[bytes | None, bytes | None], Place]
+"""Sends a key and a value."""
 
 
 def commands_topic(settings: Settings) -> Topic:
@@ -133,12 +138,26 @@ def send(
     `require` is called with the cluster's id before. `value` None is a tombstone. Raises NotPossible if Kafka
     refuses the record; the sentence of KafkaUnusable says if the outcome is not known.
     """
+    with sending(settings, topic, require) as send_one:
+        return send_one(key, value)
+
+
+@contextmanager
+def sending(settings: Settings, topic: str, require: Callable[[str | None], None]) -> Iterator[Send]:
+    """Open a producer for an existing topic; yield what sends one record after the other. Both raise as `send`.
+
+    After a failure it sends no more: open it anew.
+    """
     with _admin(settings) as admin:
         _describe(admin, settings, topic)
-    record = Outgoing(0, uuid.uuid4(), key, value, ())
+    with _answering(settings), event_topic.open_events(settings, topic, require) as log:
+        yield partial(_send, settings, log, topic)
+
+
+def _send(settings: Settings, log: EventLog, topic: str, key: bytes | None, value: bytes | None) -> Place:
     try:
         with _answering(settings):
-            return _send(settings, topic, record, require)
+            return _acknowledged(log, topic, Outgoing(0, uuid.uuid4(), key, value, ()))
     except RecordRefused:
         raise NotPossible(f"Kafka refuses the record for topic {topic}: it is larger than the topic allows.") from None
     except SendFailed as error:
@@ -147,19 +166,18 @@ def send(
         raise KafkaUnusable(f"Kafka has not acknowledged the record: whether {topic} has it is not known.") from None
 
 
-def _send(settings: Settings, topic: str, record: Outgoing, require: Callable[[str | None], None]) -> Place:
+def _acknowledged(log: EventLog, topic: str, record: Outgoing) -> Place:
     patience = Deadline(ACKNOWLEDGE_SECONDS)
 
     def hold() -> None:
         if patience.passed:
             raise SendFailed
 
-    with event_topic.open_events(settings, topic, require) as log:
-        sent = log.send([(log.partition(record, len(log.epochs())), record)], lambda: None, hold)
-        while not sent.positions:
-            hold()
-            time.sleep(LOOK_SECONDS)
-            sent = log.late()
+    sent = log.send([(log.partition(record, len(log.epochs())), record)], lambda: None, hold)
+    while not sent.positions:
+        hold()
+        time.sleep(LOOK_SECONDS)
+        sent = log.late()
     ((partition, position),) = sent.positions.items()
     return Place(topic, partition, position.next_offset - 1)
 

@@ -66,6 +66,12 @@ PERSONAL: Mapping[str, Mapping[str, Personal]] = MappingProxyType(
             "name": Personal("whose key it is: a program or a colleague", _OUR_OWN),
             "created_by": Personal("the operator", _OUR_OWN),
         },
+        "jobs": {
+            "who": Personal("the operator", _OUR_OWN),
+            "reason": Personal("why, in the operator's words", _OUR_OWN),
+            "stopped_by": Personal("the operator", _OUR_OWN),
+            "result": Personal("what a check found, with examples", "examples with the id are deleted"),
+        },
         "operator_actions": {
             "who": Personal("the operator", _OUR_OWN),
             "detail": Personal(
@@ -117,7 +123,7 @@ NOT_PERSONAL: Mapping[str, frozenset[str]] = MappingProxyType(
         "dead_letters": frozenset(
             {
                 *("id", "event_id", "topic", "partition", "offset", "error", "sent_at", "created_at", "resolution"),
-                *("resolved_at", "length", "sha256", "refusal"),
+                *("resolved_at", "length", "sha256", "refusal", "sent_as"),
             }
         ),
         "given_up_commands": frozenset(
@@ -145,6 +151,13 @@ NOT_PERSONAL: Mapping[str, frozenset[str]] = MappingProxyType(
         ),
         "instances": frozenset({"name", "host", "pid", "version", "commit", "roles", "started_at", "seen_at", "parts"}),
         "console_secrets": frozenset({"made_at", "secret"}),
+        "jobs": frozenset(
+            {
+                *("id", "kind", "state", "input", "once", "created_at", "deadline_at", "started_at", "ended_at"),
+                *("holder", "held_until", "attempts", "trouble", "outcome", "version"),
+            }
+        ),
+        "job_items": frozenset({"job_id", "number", "subject", "state", "result", "done_at"}),
         "watch": frozenset({"id", "holder", "held_until", "seen_at", "seen"}),
         "flow_minutes": frozenset({"minute", "holder", "figures"}),
     }

@@ -5,7 +5,9 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     DateTime,
+    ForeignKey,
     Identity,
+    Index,
     Integer,
     LargeBinary,
     PrimaryKeyConstraint,
@@ -13,7 +15,9 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
     func,
+    text,
 )
 
 from app.models.metadata import created_at, db
@@ -111,4 +115,49 @@ flow_minutes = Table(
     Column("figures", Text, nullable=False),
     PrimaryKeyConstraint("minute", "holder"),
     comment="What each process did in a minute, in JSON; kept for a day",
+)
+
+jobs = Table(
+    "jobs",
+    db.metadata,
+    Column("id", BigInteger, Identity(always=True, cache=1), primary_key=True),
+    Column("kind", String(40), nullable=False),
+    Column("state", String(10), nullable=False, server_default="waiting"),
+    Column("who", String(255), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("input", Text, nullable=False),
+    Column("once", String(40)),
+    created_at(),
+    Column("deadline_at", DateTime(timezone=True), nullable=False),
+    Column("started_at", DateTime(timezone=True)),
+    Column("ended_at", DateTime(timezone=True)),
+    Column("holder", String(255)),
+    Column("held_until", DateTime(timezone=True)),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("stopped_by", String(255)),
+    Column("trouble", Text),
+    Column("outcome", Text),
+    Column("result", Text),
+    Column("version", String(40)),
+    UniqueConstraint("once"),
+    CheckConstraint("state IN ('waiting', 'running', 'done', 'failed', 'stopped')", "state"),
+    CheckConstraint("(ended_at IS NULL) = (state IN ('waiting', 'running'))", "ended"),
+    Index("ix_jobs_open", "id", postgresql_where=text("ended_at IS NULL")),
+    comment="Work that a person, or the clock, starts and one process at a time does; `held_until` is that process's "
+    "lease, or how long the job rests",
+)
+
+job_items = Table(
+    "job_items",
+    db.metadata,
+    Column("job_id", BigInteger, ForeignKey("jobs.id", ondelete="CASCADE", name="fk_job_items_job"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("subject", String(255), nullable=False),
+    Column("state", String(10), nullable=False, server_default="waiting"),
+    Column("result", Text),
+    Column("done_at", DateTime(timezone=True)),
+    PrimaryKeyConstraint("job_id", "number"),
+    CheckConstraint("state IN ('waiting', 'done', 'failed')", "state"),
+    CheckConstraint("(done_at IS NULL) = (state = 'waiting')", "done"),
+    comment="One thing that a job does, and what came of it; marked in the transaction of its effect",
 )

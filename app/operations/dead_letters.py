@@ -24,7 +24,8 @@ _RENEWED = [column.name for column in letters.columns if column.name not in ("id
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter(StoredRecord):
-    """`length`: of the whole record, if only its beginning was kept; `resolution`: replayed or discarded."""
+    """`length`: of the whole record, if only its beginning was kept; `resolution`: replayed, mended or discarded;
+    `sent_as`: where the record is that was sent again, or in its place."""
 
     error: str
     created_at: datetime
@@ -33,6 +34,7 @@ class DeadLetter(StoredRecord):
     resolved_at: datetime | None
     length: int | None
     refusal: str | None
+    sent_as: str | None
     bytes: int | None
 
     @property
@@ -80,13 +82,13 @@ def _replay(operator: Operator, letter_id: int) -> Place:
     """Send one letter between two transactions. If the second one fails, the letter stays undecided: a second replay
     does no harm, but a letter that is marked and was not sent would be lost."""
     with operator.change("replay") as change:
-        (letter,) = _letters(change.connection, [letter_id])
-        _require_replayable(letter)
+        (letter,) = find_each(change.connection, [letter_id])
+        require_replayable(letter)
         line = change.record(f"dead letter {letter_id}", BEGUN)
     place = send_begun(operator, line, letter.topic, letter.key, letter.value)
     try:
         with operator.change("replay") as change:
-            _resolve(change.connection, letter_id, resolution="replayed")
+            resolve(change.connection, letter_id, resolution="replayed", sent_as=str(place))
             change.complete(line, f"sent again as {place}")
     except DatabaseUnusable as failure:
         sent = f"Dead letter {letter_id} was sent again as {place}, but"
@@ -94,19 +96,25 @@ def _replay(operator: Operator, letter_id: int) -> Place:
     return place
 
 
-def _require_replayable(letter: Row[Any]) -> None:
+def require_replayable(letter: Row[Any]) -> None:
+    """Raise NotPossible if the letter is decided about, or is not all there."""
+    require_undecided(letter)
+    if letter.sha256 is not None:
+        raise NotPossible(f"Of dead letter {letter.id} only the beginning was kept: ask its sender for all of it.")
+
+
+def require_undecided(letter: Row[Any]) -> None:
+    """Raise NotPossible if the letter is decided about."""
     if letter.resolution is not None:
         decided = f"{letter.resolution} at {letter.resolved_at:%Y-%m-%d %H:%M:%S} UTC"
         raise NotPossible(f"Dead letter {letter.id} was {decided}.")
-    if letter.sha256 is not None:
-        raise NotPossible(f"Of dead letter {letter.id} only the beginning was kept: ask its sender for all of it.")
 
 
 def retry(operator: Operator, ids: Iterable[int]) -> list[int]:
     """Offer dead letters that their topic refused to the topic again, all or none; return their new ids."""
     renewed = []
     with operator.change("retry", lanes.SECONDS) as change:
-        for letter in _letters(change.connection, ids, lock=True):
+        for letter in find_each(change.connection, ids, lock=True):
             if letter.refusal is None or letter.sent_at is not None:
                 raise NotPossible(f"Dead letter {letter.id} is not refused. Nothing was changed.")
             change.connection.execute(delete(letters).where(letters.c.id == letter.id))
@@ -122,8 +130,8 @@ def require_discardable(settings: Settings, ids: Iterable[int], *, unsent: bool 
     """Return the ids, each once, if all of them can be discarded. Raises NotFound and NotPossible."""
     found = []
     with transaction(settings) as connection:
-        for letter in _letters(connection, ids):
-            _require_discardable(letter, unsent=unsent)
+        for letter in find_each(connection, ids):
+            require_discardable_row(letter, unsent=unsent)
             found.append(letter.id)
     return found
 
@@ -137,24 +145,25 @@ def discard(operator: Operator, ids: Iterable[int], *, unsent: bool = False) -> 
     with operator.change("discard", lanes.SECONDS) as change:
         if unsent:
             lanes.take_lease(change.connection, DEAD_LETTERS)
-        for letter in _letters(change.connection, ids, lock=True):
-            _require_discardable(letter, unsent=unsent)
+        for letter in find_each(change.connection, ids, lock=True):
+            require_discardable_row(letter, unsent=unsent)
             if letter.sent_at is None:
                 change.connection.execute(delete(letters).where(letters.c.id == letter.id))
             else:
                 resolution = letter.resolution or "discarded"
-                _resolve(change.connection, letter.id, resolution=resolution, key=None, value=None)
+                resolve(change.connection, letter.id, resolution=resolution, key=None, value=None)
             change.record(f"dead letter {letter.id}", _detail(letter), None if letter.sent_at else letter.value)
 
 
-def _require_discardable(letter: Row[Any], *, unsent: bool) -> None:
+def require_discardable_row(letter: Row[Any], *, unsent: bool = False) -> None:
+    """Raise NotPossible if the letter was discarded, or its topic is still to get it."""
     if letter.resolution == "discarded":
         raise NotPossible(f"Dead letter {letter.id} was discarded already. Nothing was changed.")
     if letter.sent_at is None and letter.refusal is None and not unsent:
         raise NotPossible(f"Dead letter {letter.id} is still to be sent to the dead letter topic (see --unsent).")
 
 
-def _letters(connection: Connection, ids: Iterable[int], *, lock: bool = False) -> Iterator[Row[Any]]:
+def find_each(connection: Connection, ids: Iterable[int], *, lock: bool = False) -> Iterator[Row[Any]]:
     """Yield the dead letters in the order of their ids, each once. Raises NotFound at the first that is not there."""
     for letter_id in sorted(set(ids)):
         query = select(letters).where(letters.c.id == letter_id)
@@ -168,7 +177,8 @@ def _missing(letter_id: int) -> str:
     return f"There is no dead letter {letter_id}."
 
 
-def _resolve(connection: Connection, letter_id: int, **values: Any) -> None:
+def resolve(connection: Connection, letter_id: int, **values: Any) -> None:
+    """Write down what was decided about a letter, in these columns."""
     connection.execute(update(letters).where(letters.c.id == letter_id).values(resolved_at=func.now(), **values))
 
 

@@ -102,6 +102,7 @@ def _carry_out(operator: Operator, person: Person, *, open_too: bool) -> Forgott
     history = forget_records.from_history(settings, person)
     answers = forget_records.from_answers(settings, person)
     records = forget_records.from_taken_out_events(settings, person) + forget_records.from_audit(settings, person)
+    records += forget_records.from_jobs(settings, person)
     waiting = _until_zero(lambda: forget_records.waiting(settings, person), LEAVE_SECONDS)
     records += forget_records.from_records(settings, person)  # after the dead letters that waited
     with forget_orders.database(settings) as pool:

@@ -30,7 +30,7 @@ from app.models.forgetting import GONE, Person, Role
 from app.models.kafka_tables import dead_letters, given_up_commands, outbox, taken_out_events
 from app.models.models import Order, idempotency_keys, order_changes, refused_accepts
 from app.models.operator_errors import NotPossible
-from app.models.service_tables import operator_actions
+from app.models.service_tables import jobs, operator_actions
 from app.operations.transaction import transaction
 from app.wire.forgetting import names, without
 
@@ -122,6 +122,22 @@ def from_audit(settings: Settings, person: Person) -> int:
         kept = update(operator_actions).where(portion, func.strpos(columns.detail, key) > 0)
         done = connection.execute(kept.values(detail=func.replace(columns.detail, key, f"key {GONE}")))
         changed += done.rowcount
+    return changed
+
+
+def from_jobs(settings: Settings, person: Person) -> int:
+    """Delete the examples of checks that name the person; return how many jobs had some."""
+    changed, columns = 0, jobs.c
+    for connection, portion in _portions(settings, jobs, ("id",)):
+        for row in connection.execute(select(columns.id, columns.result).where(portion, columns.result.is_not(None))):
+            report = json.loads(row.result)
+            named = [finding for finding in report["findings"] if any(person.id in it for it in finding["examples"])]
+            for finding in named:
+                finding["examples"] = []
+            if named:
+                result = json.dumps(report)
+                connection.execute(update(jobs).where(columns.id == row.id).values(result=result))
+                changed += 1
     return changed
 
 

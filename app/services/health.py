@@ -14,7 +14,16 @@ from app.services.jwks import JWKS, ProviderKeys
 from app.services.kafka_service import KafkaService
 from app.utils.alarms import Alarms
 from app.utils.deadline import Deadline
-from app.utils.metrics import COMMANDS_AGE, DEAD_LETTERS_AGE, DEAD_LETTERS_UNSENT, LAG, OUTBOX_AGE, OUTBOX_DEPTH
+from app.utils.metrics import (
+    CHECK_AGE,
+    CHECK_FINDINGS,
+    COMMANDS_AGE,
+    DEAD_LETTERS_AGE,
+    DEAD_LETTERS_UNSENT,
+    LAG,
+    OUTBOX_AGE,
+    OUTBOX_DEPTH,
+)
 
 UNKNOWN = {"ok": False, "reason": "no process of the service watches"}
 HAVE_THEIR_OWN = ("schema", "alarms")  # threads whose work is a part of its own
@@ -117,6 +126,9 @@ def _show(seen: Seen) -> None:
         lane = seen.get("lanes", {}).get(name, {})
         depth.set(lane.get("depth", math.nan))
         age.set(lane.get("oldest_seconds", math.nan))
+    check = seen.get("check") or {}
+    CHECK_FINDINGS.set(check.get("findings", math.nan))
+    CHECK_AGE.set(check.get("age_seconds", math.nan))
     commands = seen.get("commands") or {}
     with _lock:
         if commands:

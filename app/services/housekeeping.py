@@ -207,6 +207,7 @@ def ages(settings: Settings) -> dict[str, float | None]:
         "refused_accepts": settings.refused_accept_seconds + HOUR,
         "dead_letters": settings.dead_letter_days * DAY,
         "given_up_commands": settings.dead_letter_days * DAY,
+        "jobs": settings.job_days * DAY,
         "command_identities": redone,
         "known_events": redone,
         "flow_minutes": DAY,

@@ -38,6 +38,9 @@ GROWING_SECONDS = 25.0  # what began between two looks has been seen for so long
 LATELY_SECONDS = 8.0
 STILL_SECONDS = 2.0  # less than between two looks: what has not moved between two looks stands
 
+CHECK = "check"
+"""The alarm of what the consistency check found."""
+
 Found = dict[str, tuple[str, str]]
 """What a look rings for: sentence and evidence by the name of the alarm."""
 
@@ -97,7 +100,7 @@ class Watch:
         for name, (sentence, evidence) in found.items():
             self.alarms.ring(name, sentence, evidence)
         # While the database cannot be asked nothing is known of what waits: such alarms are not renewed, nor cleared.
-        gone = {name for name in self._rung - found.keys() if known or "_stalled" not in name}
+        gone = {name for name in self._rung - found.keys() if known or not (name == CHECK or "_stalled" in name)}
         for name in gone:
             self.alarms.clear(name)
         self._rung = (self._rung | found.keys()) - gone
@@ -140,6 +143,7 @@ class Watch:
                 reason = self._known_reason(found, f"relay_{name}", f"{name}_partition_")
                 self._find_stalled(name, reason, found)
         seen["commands"] = self._look_at_commands(topics, found)
+        seen["check"] = self._look_at_check(found)
         self.tell(seen)
         self.table.store_seen(seen)
 
@@ -158,6 +162,17 @@ class Watch:
             str(partition): {"lag": queue.lag, "oldest_seconds": queue.seconds}
             for partition, queue in sorted(queues.items())
         }
+
+    def _look_at_check(self, found: Found) -> dict[str, Any] | None:
+        """Ring for what the last consistency check found, until one finds nothing."""
+        last = self.table.last_check()
+        if last is None:
+            return None
+        if last.first is not None:
+            more = f", and {last.findings - 1} more" if last.findings > 1 else ""
+            see = f"`flask orders jobs show {last.job_id}`"
+            found[CHECK] = f"The consistency check found: {last.first}{more} ({see})", f"ended at {last.ended_at}"
+        return {"findings": last.findings, "age_seconds": last.age_seconds}
 
     def _stalls(self, place: str, first: int | None, depth: int, age: float) -> bool:
         return self._progress.setdefault(place, Progress()).look(first, depth, age)

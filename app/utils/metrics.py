@@ -49,4 +49,6 @@ READ_BACK_REMOVED = Counter(
 LEADER = Gauge("order_relay_leader", "1 while this process relays", ["lane"])
 DEAD_LETTERS = Counter("order_dead_letters_total", "Commands that could not be read")
 PRUNED = Counter("order_pruned_rows_total", "Rows deleted because their time was over", ["table"])
+CHECK_FINDINGS = Gauge("order_check_findings", "What the last consistency check found; 0 when nothing was wrong")
+CHECK_AGE = Gauge("order_check_age_seconds", "Seconds since the last consistency check ended")
 ALARMS = Gauge("order_alarms", "Open alarms of the service, by kind: what their names begin with", ["alarm"])

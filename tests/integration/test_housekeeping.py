@@ -25,6 +25,9 @@ TABLES = {
     "SELECT '/p', n::text, '', 200, '', now() - %s * interval '1 hour' FROM generate_series(1, %s) AS n",
     "command_identities": "INSERT INTO command_identities (hash, created_at) "
     "SELECT sha256(n::text::bytea), now() - %s * interval '1 hour' FROM generate_series(1, %s) AS n",
+    "jobs": "INSERT INTO jobs (kind, who, reason, input, state, once, created_at, deadline_at, ended_at) "
+    "SELECT 'k', 'w', 'r', '{}', 'done', n::text, now() - %s * interval '1 hour', now(), now() "
+    "FROM generate_series(1, %s) AS n",
     "refused_accepts": "INSERT INTO refused_accepts (order_id, runner_id, refused_at) "
     "SELECT n::text, 'r', now() - %s * interval '1 hour' FROM generate_series(1, %s) AS n",
     "flow_minutes": "INSERT INTO flow_minutes (minute, holder, figures) "

@@ -4,6 +4,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import reduce
 from uuid import uuid4
 
 import psycopg2
@@ -15,6 +16,7 @@ from app import create_app
 from app.config.config import Settings
 from app.database import lane_lease, lanes
 from app.database.connection import engine
+from app.database.consistency import CHECKS
 from app.database.database import Database
 from app.database.floor import last_id_of
 from app.database.lane_lease import acquire_lease
@@ -94,7 +96,9 @@ def texts_of_the_service(role: Connection) -> dict[str, str]:
     lease = [str(vars(lane_lease)[name]) for name in LEASE_TEXTS]
     lane = [getattr(one, name, None) for one in (lanes.EVENTS, lanes.DEAD_LETTERS) for name in LANE_TEXTS]
     plain = [text.replace("%s", "NULL") for text in (*lease, *lane) if text]
-    found = {f"EXPLAIN {text}": text for text in (*plain, f"SELECT version_num FROM {VERSION_TABLE}")}
+    given = {":late": "interval '60 s'", ":refusals": "'{}'::text[]"}
+    checks = [reduce(lambda text, it: text.replace(*it), given.items(), query) for _, query in CHECKS.values()]
+    found = {f"EXPLAIN {text}": text for text in (*plain, *checks, f"SELECT version_num FROM {VERSION_TABLE}")}
     with role.cursor() as cursor:
         for one in statements():
             cursor.execute(one.prepare)
@@ -270,10 +274,8 @@ OF_OPERATORS: dict[tuple[str, str], Callable[[World], tuple[object, ...]]] = {
     ("SELECT", "operator_actions"): lambda world: ("given-up", "discard", a_command(world)),
     ("INSERT", "operator_actions"): lambda world: ("given-up", "discard", a_command(world)),
     ("UPDATE", "operator_actions"): lambda world: ("dead-letters", "replay", a_letter(world, b"{")),
-    ("SELECT", "lost_events"): lambda world: ("outbox", "announce-again"),
     ("INSERT", "lost_events"): lambda world: (world.query(A_CHANGE), "outbox", "find-lost")[1:],
     ("UPDATE", "lost_events"): lambda world: ("outbox", "announce-again"),
-    ("SELECT", "taken_out_events"): lambda world: ("outbox", "take-out", a_refused_event(world, 2)),
     ("INSERT", "taken_out_events"): lambda world: ("outbox", "take-out", a_refused_event(world, 2)),
     ("UPDATE", "taken_out_events"): lambda world: ("outbox", "take-out", a_refused_event(world, 2)),
     ("DELETE", "consumer_offsets"): lambda world: ("offsets", "forget", "--partition", 7),

@@ -13,7 +13,7 @@ READS = {
     "list",
     "show",
     "timeline",
-    "check",
+    "groups",
     "database",
     "why",
     "lost",

@@ -84,6 +84,8 @@ BAD = [
     ("IDEMPOTENCY_KEY_HOURS", ["", "23", "8761"]),
     ("COMMAND_IDENTITY_DAYS", ["", "0", "3651"]),
     ("DEAD_LETTER_DAYS", ["", "0", "3651"]),
+    ("JOB_DAYS", ["", "0", "3651"]),
+    ("CHECK_AT", ["3:30", "24:00", "03:60", "03:30:00", "noon", " "]),
     (
         "CORS_ORIGINS",
         [
@@ -170,6 +172,9 @@ GOOD = [
     ("REFUSED_ACCEPT_SECONDS", "3600", "refused_accept_seconds", 3600),
     ("IDEMPOTENCY_KEY_HOURS", "24", "idempotency_key_hours", 24),
     ("DEAD_LETTER_DAYS", "3650", "dead_letter_days", 3650),
+    ("JOB_DAYS", "1", "job_days", 1),
+    ("CHECK_AT", "23:59", "check_at", "23:59"),
+    ("CHECK_AT", "", "check_at", ""),
     ("COMMAND_IDENTITY_DAYS", "3650", "command_identity_days", 3650),
     ("CORS_ORIGINS", "http://a/, http://b", "cors_origins", ("http://a", "http://b")),
     ("CORS_ORIGINS", "HTTP://A.Example:80,https://b:443/", "cors_origins", ("http://a.example", "https://b")),
