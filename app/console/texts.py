@@ -8,6 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 NOTHING = "–"
+LONGEST_ID = 16
 _UNITS = ((86_400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
 
 
@@ -47,11 +48,17 @@ def when(moment: datetime | None) -> str:
     return Markup('<time datetime="{}" title="{} UTC">{}</time>').format(whole, whole, shown)
 
 
-def short(some_id: str | None, letters: int = 13) -> str:
-    """Return the beginning of a long id."""
+def short(some_id: str | None) -> str:
+    """Return the two ends of a long id: ids that were made at one time begin alike."""
     if some_id is None:
         return NOTHING
-    return some_id if len(some_id) <= letters + 1 else some_id[:letters] + "…"
+    return some_id if len(some_id) <= LONGEST_ID else f"{some_id[:8]}…{some_id[-6:]}"
+
+
+def sentence(text: str | None) -> str:
+    """Return the text with a full stop at its end."""
+    text = (text or "").strip()
+    return text if not text or text[-1] in ".!?" else f"{text}."
 
 
 def _in_utc(moment: datetime) -> datetime:
@@ -60,5 +67,5 @@ def _in_utc(moment: datetime) -> datetime:
 
 
 FILTERS: Mapping[str, Callable[..., Any]] = MappingProxyType(
-    {"number": number, "age": age, "since": since, "when": when, "short": short}
+    {"number": number, "age": age, "since": since, "when": when, "short": short, "sentence": sentence}
 )

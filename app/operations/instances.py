@@ -11,6 +11,7 @@ from sqlalchemy import Row, func, select
 from app.config.config import Settings
 from app.models.service_tables import instances
 from app.operations.transaction import transaction
+from app.utils.text import listed
 
 MOST = 200
 
@@ -31,9 +32,9 @@ class Instance:
     parts: Mapping[str, Any]
 
     @property
-    def wrong(self) -> Sequence[str]:
-        """The names of the parts that are not well."""
-        return [name for name, part in self.parts.items() if not part.get("ok", True)]
+    def complaints(self) -> Mapping[str, str]:
+        """Why each part is not well, by its name."""
+        return {name: _why(part) for name, part in self.parts.items() if not part.get("ok", True)}
 
     @property
     def leads(self) -> Sequence[str]:
@@ -62,3 +63,14 @@ def find(settings: Settings) -> list[Instance]:
 def _instance(row: Row[Any]) -> Instance:
     told = {name: value for name, value in row._mapping.items() if name not in ("silent", "parts")}
     return Instance(**told, silent=float(row.silent), parts=json.loads(row.parts))
+
+
+def _why(part: Mapping[str, Any]) -> str:
+    if reason := part.get("reason") or part.get("last_error"):
+        return str(reason)
+    if "seconds_since_beat" in part:
+        return "it stands still: its heartbeat is too old"
+    wrong = [
+        f"{name.replace('_', ' ')} {listed(found)}" for name, found in part.items() if isinstance(found, list) and found
+    ]
+    return "; ".join(wrong) or "nothing is known of it"

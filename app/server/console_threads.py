@@ -51,6 +51,11 @@ class ConsoleThreads:
         self._started = self._idle = 0
         self._lock = threading.Lock()
 
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for a thread."""
+        return self._waiting.qsize()
+
     def ask(self, wsgi: Wsgi, environ: dict[str, Any]) -> Answered:
         """Return the app's whole answer. Gives the loop back meanwhile, for `seconds` at the longest.
 

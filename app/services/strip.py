@@ -19,7 +19,10 @@ LOOK_SECONDS = 0.6
 SILENT_SECONDS = 3.0  # an instance tells of itself every second
 LOST_SECONDS = 600.0  # an instance that is silent for longer is history
 
+Parts = Mapping[str, Any]
+
 GOOD, BAD, UNKNOWN = "good", "bad", "unknown"
+AWAY = "away"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,53 +60,57 @@ class Strip:
     def _alone(self, trouble: DatabaseTrouble) -> Sequence[Light]:
         """Return what is known without the database."""
         busy = isinstance(trouble, DatabaseBusy)
-        cause = f"The database does not answer in time: {trouble.reason}" if busy else self.pool.away or trouble.reason
-        away = Light("database", BAD, "slow" if busy else "away", cause)
-        only = Light("instances", UNKNOWN, "unknown", "The other instances are not known while the database is away.")
+        why = trouble.reason if busy else self.pool.away or trouble.reason
+        cause = f"The database {'does not answer in time' if busy else 'is away'}: {why}"
+        away = Light("database", BAD, "slow" if busy else AWAY, cause)
+        only = Light("instances", UNKNOWN, "unknown", "The other instances are not known while the database is away")
         return [only, away, *self._of_kafka([self.kafka_service.own_parts()], {})]
 
-    def _of_kafka(self, parts: Sequence[Mapping[str, Any]], watch: Mapping[str, Any]) -> Iterator[Light]:
-        yield self._broker(parts, watch)
-        yield self._consumer(parts, watch)
-        yield self._relay(parts, watch)
+    def _of_kafka(self, parts: Sequence[Parts], watch: Parts) -> Iterator[Light]:
+        broker = self._broker(parts, watch)
+        yield broker
+        yield self._consumer(parts, watch, broker)
+        yield self._relay(parts, watch, broker)
 
-    def _broker(self, parts: Sequence[Mapping[str, Any]], watch: Mapping[str, Any]) -> Light:
+    def _broker(self, parts: Sequence[Parts], watch: Parts) -> Light:
         views = [part["broker"] for part in parts if "broker" in part] or [watch[k] for k in ("broker",) if k in watch]
         if not views:
-            return Light("broker", UNKNOWN, "unknown", "No process tells whether a broker answers.")
+            return Light("broker", UNKNOWN, "unknown", "No process tells whether a broker answers")
         away = [view for view in views if not view["ok"]]
         if not away:
             cause = self._rung("topics_missing", "partitions_without_leader", "kafka_rights")
             return Light("broker", BAD, "answers, but", cause) if cause else Light("broker", GOOD, "answers")
-        word = "away" if len(away) == len(views) else f"away from {len(away)} of {len(views)}"
-        return Light("broker", BAD, word, self._rung("broker_away") or f"No broker answers: {away[0]['reason']}.")
+        word = AWAY if len(away) == len(views) else f"away from {len(away)} of {len(views)}"
+        return Light("broker", BAD, word, self._rung("broker_away") or f"No broker answers: {away[0]['reason']}")
 
-    def _consumer(self, parts: Sequence[Mapping[str, Any]], watch: Mapping[str, Any]) -> Light:
+    def _consumer(self, parts: Sequence[Parts], watch: Parts, broker: Light) -> Light:
         threads = [part["consumer"] for part in parts if "consumer" in part]
-        if not threads:
-            return self._nobody("consumer", "handles commands", parts)
-        cause = self._rung("consumer_fails", "commands_stalled_", "commands_wait_", "offset_")
-        if not cause and not any(thread["ok"] for thread in threads):
-            cause = f"The consumer stands still: {threads[0]['last_error'] or 'its heartbeat is too old'}."
         waiting = sum(partition["lag"] or 0 for partition in (watch.get("commands") or {}).values())
-        word = f"{waiting:,} wait" if waiting else "up to date"
-        return Light("consumer", BAD if cause else GOOD, word, cause)
+        if not threads:
+            return self._nobody("consumer", "handles commands")
+        if broker.word == AWAY:
+            return Light("consumer", BAD, "waits", "It waits for a broker: no command is handled")
+        cause = self._rung("consumer_fails", "commands_stalled_", "commands_wait_", "offset_", "partition_")
+        if not cause and not any(thread["ok"] for thread in threads):
+            cause = f"The consumer stands still: {threads[0]['last_error'] or 'its heartbeat is too old'}"
+        return _light("consumer", waiting, cause)
 
-    def _relay(self, parts: Sequence[Mapping[str, Any]], watch: Mapping[str, Any]) -> Light:
+    def _relay(self, parts: Sequence[Parts], watch: Parts, broker: Light) -> Light:
         if not any("relay-events" in part for part in parts):
-            return self._nobody("relay", "sends events", parts)
-        leads = {lane for part in parts for lane in part["relay"]["leads"]}
-        cause = self._rung("events_stalled", "dead_letters_stalled", "events_partition_")
+            return self._nobody("relay", "sends events")
         waiting = watch.get("lanes", {}).get("events", {}).get("depth", 0)
-        word = f"{waiting:,} wait" if waiting else "up to date"
-        if not cause and "events" not in leads and len(parts) and waiting:
-            cause = "No instance leads the lane of events: none has its lock yet."
-        return Light("relay", BAD if cause else GOOD, word, cause)
+        if broker.word == AWAY:
+            return Light("relay", BAD, _waiting(waiting), "It waits for a broker: no event leaves")
+        cause = self._rung("relay_events", "events_stalled", "events_partition_", "dead_letters_stalled")
+        leads = {lane for part in parts for lane in part["relay"]["leads"]}
+        if not cause and waiting and "events" not in leads:
+            cause = "No instance leads the lane of events: another session may hold its lock"
+        return _light("relay", waiting, cause)
 
-    def _nobody(self, name: str, does: str, parts: Sequence[Mapping[str, Any]]) -> Light:
-        if self.roles == "api" and len(parts) == 1 and self.pool.away:
-            return Light(name, UNKNOWN, "unknown", "Another process does this; it is not known.")
-        return Light(name, BAD, "nobody", f"No instance {does}: none with ROLES=all or worker runs.")
+    def _nobody(self, name: str, does: str) -> Light:
+        if self.pool.away and self.roles == "api":
+            return Light(name, UNKNOWN, "unknown", "Other processes do this; they are not known now")
+        return Light(name, BAD, "nobody", f"No instance {does}: none with ROLES=all or worker tells of itself")
 
     def _rung(self, *names: str) -> str:
         """Return the sentence of the first that is open; a name that ends with `_` stands for all that begin so."""
@@ -115,21 +122,28 @@ class Strip:
         return ""
 
 
+def _light(name: str, waiting: int, cause: str) -> Light:
+    return Light(name, BAD if cause else GOOD, _waiting(waiting), cause)
+
+
+def _waiting(rows: int) -> str:
+    return f"{rows:,} wait" if rows else "up to date"
+
+
 def _instances(told: Sequence[Told], alive: Sequence[Told]) -> Light:
     silent = [one for one in told if SILENT_SECONDS < one.silent <= LOST_SECONDS]
     if not told:
-        return Light("instances", UNKNOWN, "unknown", "No process has told of itself yet.")
+        return Light("instances", UNKNOWN, "unknown", "No process has told of itself yet")
     if not silent:
         return Light("instances", GOOD, f"{len(alive)} up")
     lost = max(silent, key=lambda one: one.silent)
     more = f" and {len(silent) - 1} more" if len(silent) > 1 else ""
-    cause = (
-        f"Process {lost.pid} on {lost.host}{more} has said nothing for {lost.silent:.0f} s: killed, or it stands still."
-    )
+    since = f"{lost.silent:.0f} s"
+    cause = f"Process {lost.pid} on {lost.host}{more} has said nothing for {since}: it was killed, or stands still"
     return Light("instances", BAD, f"{len(alive)} up, {len(silent)} silent", cause)
 
 
 def _database(seen: ServiceSeen) -> Light:
     if seen.read_only:
-        return Light("database", BAD, "read-only", "The database takes no changes: it is a standby, or set so.")
+        return Light("database", BAD, "read-only", "The database takes no changes: it is a standby, or set so")
     return Light("database", GOOD, "answers")

@@ -7,10 +7,14 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from app.database.schema import migrate
+from app.models.callers import Scope
+from app.operations import keys
+from app.operations.audit import Operator
 from tests.contract.conftest import Tables, make_app
+from tests.harness.builders import unique
 from tools.stack.postgres import Postgres
 
-SAME = {"Sec-Fetch-Site": "same-origin"}
+FORM = {"Sec-Fetch-Site": "same-origin", "Origin": "http://localhost"}
 """What a browser sends with a form of the console itself."""
 
 
@@ -49,3 +53,18 @@ def asking(url: str) -> Flask:
 @pytest.fixture
 def client(looking: Flask) -> FlaskClient:
     return looking.test_client()
+
+
+def new_key(asking: Flask, *scopes: Scope) -> str:
+    """A new key that the app knows."""
+    made = keys.create(Operator(asking.extensions["settings"], "test"), unique("caller")[:40], scopes)
+    asking.extensions["api_keys"].refresh()
+    return made.key
+
+
+def signed_in(asking: Flask, *scopes: Scope) -> FlaskClient:
+    """A browser with a session."""
+    client = asking.test_client()
+    answer = client.post("/console/sign-in", data={"credential": new_key(asking, *scopes)}, headers=FORM)
+    assert answer.status_code == 303, answer.text
+    return client

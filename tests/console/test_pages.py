@@ -1,10 +1,114 @@
+"""Every page of the console: what all answers have, what works without JavaScript, and what persons' ids look like."""
+
+import re
+from pathlib import Path
+
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 
+from app.models.callers import Scope
+from tests.console.conftest import FORM, signed_in
+from tests.contract.conftest import Tables, make_app
+from tests.harness.builders import Caller, create_body, unique
 
-@pytest.mark.parametrize(
-    "path", ["/console", "/console/", "/console/instances", "/console/search?q=x", "/console/strip"]
+PAGES = ("/console", "/console/", "/console/instances", "/console/search?q=x", "/console/strip")
+ROOM = Path(__file__).parents[2] / "app" / "console"
+CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "font-src 'none'; frame-ancestors 'none'; form-action 'self'; base-uri 'none'"
 )
-def test_each_page_is_there(client: FlaskClient, path: str) -> None:
-    answer = client.get(path)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_each_page_is_there_and_nothing_keeps_or_frames_it(client: FlaskClient, path: str) -> None:
+    answer = client.get(path, headers={"Origin": "http://localhost:5173"})
     assert answer.status_code == 200
+    assert answer.headers["Content-Security-Policy"] == CSP
+    assert answer.headers.getlist("Cache-Control") == ["no-store"]
+    assert answer.headers["Referrer-Policy"] == "same-origin"
+    assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_no_page_has_script_or_style_in_it(client: FlaskClient, path: str) -> None:
+    page = client.get(path).text
+    assert not re.search(r"<style|\sstyle=|\son[a-z]+=|javascript:|<script(?! src=)", page)
+    assert set(re.findall(r'(?:src|rel="stylesheet" href|rel="icon" href)="([^"?]+)', page)) >= {
+        "/console/static/console.js",
+        "/console/static/htmx-4.0.1/htmx.min.js",
+    }
+
+
+def test_the_files_are_small_kept_by_browsers_and_have_their_licence(client: FlaskClient) -> None:
+    page = client.get("/console").text
+    for address in re.findall(r'(?:src|href)="(/console/static/[^"]+)"', page):
+        answer = client.get(address, buffered=True)
+        assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "max-age=31536000, immutable"), address
+    assert (ROOM / "static" / "style.css").stat().st_size <= 12 * 1024
+    assert (ROOM / "static" / "console.js").stat().st_size <= 2 * 1024
+    assert "Zero-Clause BSD" in (ROOM / "static" / "htmx-4.0.1" / "LICENSE").read_text()
+
+
+def test_a_refresh_gets_the_live_part_alone_and_304_while_nothing_changes(client: FlaskClient) -> None:
+    for path in ("/console/strip", "/console/instances"):
+        part = client.get(path, headers={"HX-Request": "true"})
+        assert (part.status_code, "<html" in part.text) == (200, False)
+        again = client.get(path, headers={"HX-Request": "true", "If-None-Match": part.headers["ETag"]})
+        assert (again.status_code, again.data) == (304, b"")
+
+
+def test_a_page_that_is_not_there_and_one_of_a_worker_or_without_a_console_is_a_404(
+    client: FlaskClient, url: str
+) -> None:
+    assert client.get("/console/nothing").status_code == 404
+    for settings in ({"CONSOLE": "off"}, {"ROLES": "worker"}, {"APP_ENV": "production"}):
+        assert make_app(url, **settings).test_client().get("/console").status_code == 404
+
+
+def test_the_board_has_every_status_and_the_newest_changes(looking: Flask, client: FlaskClient) -> None:
+    order_id = Caller(looking.test_client()).new("ACCEPTED")
+    page = client.get("/console").text
+    assert all(f">{status}<" in page for status in ("pending", "on the way", "completed", "cancelled"))
+    newest = page[page.index("<h2>Newest changes") :]
+    assert f'title="{order_id}"' in newest
+    assert newest.index("accepted<") < newest.index("pending<")
+
+
+def test_ids_of_persons_are_masked(looking: Flask, client: FlaskClient) -> None:
+    customer = unique("customer")
+    Caller(looking.test_client()).create(create_body(customer))
+    page = client.get(f"/console/search?q={customer}").text
+    assert "<td>cu…</td>" in page
+    assert f"<td>{customer}</td>" not in page
+
+
+def test_who_asks_to_see_persons_is_in_the_audit_and_sees_them_on_this_page_alone(
+    asking: Flask, looking: Flask, tables: Tables
+) -> None:
+    customer = unique("customer")
+    order_id = Caller(looking.test_client()).create(create_body(customer))
+    client = signed_in(asking, Scope.OPERATOR)
+    page = f"/console/search?q={customer}"
+    answer = client.post("/console/unmask", data={"next": page, "reason": "a call by the customer"}, headers=FORM)
+    assert (answer.status_code, answer.headers["Location"]) == (303, page)
+    assert f"<td>{customer}</td>" in client.get(page).text
+    (line,) = tables.rows("SELECT who, subject, detail FROM operator_actions WHERE action = 'show-persons'")
+    assert line["who"].startswith("caller-")
+    assert (line["subject"], line["detail"]) == ("page /console/search", "a call by the customer")
+    client.post("/console/mask", data={"next": page}, headers=FORM)
+    assert f"<td>{customer}</td>" not in client.get(page).text
+    assert order_id in client.get(page).text
+
+
+@pytest.mark.parametrize("reason", ["", "ab", "   a   ", "x" * 501])
+def test_without_a_reason_nobody_is_shown(asking: Flask, reason: str) -> None:
+    client = signed_in(asking, Scope.OPERATOR)
+    answer = client.post("/console/unmask", data={"next": "/console", "reason": reason}, headers=FORM)
+    assert (answer.status_code, "Give a reason of 3 to 500 characters" in answer.text) == (400, True)
+
+
+def test_who_may_only_look_does_not_see_persons(asking: Flask) -> None:
+    client = signed_in(asking, Scope.READ)
+    answer = client.post("/console/unmask", data={"next": "/console", "reason": "curious"}, headers=FORM)
+    assert (answer.status_code, "This needs the scope operator" in answer.text) == (403, True)

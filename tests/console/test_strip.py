@@ -1,0 +1,154 @@
+"""The status strip: what each part shows, and why, on every instance; without the database what one process knows."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from app.services.strip import BAD, GOOD, UNKNOWN, Light, Strip
+from tests.contract.conftest import Tables, make_app
+
+WELL: dict[str, Any] = {
+    "consumer": {"ok": True, "last_error": None},
+    "relay-events": {"ok": True},
+    "relay": {"ok": True, "leads": ["events", "dead_letters"]},
+    "broker": {"ok": True, "reason": None},
+}
+AWAY = {"ok": False, "reason": "KafkaConnectionError"}
+TELL = (
+    "INSERT INTO instances (name, host, pid, version, commit, roles, seen_at, parts) "
+    "VALUES (%s, 'host', 7, '1', 'c', 'all', now() - make_interval(secs => %s), %s)"
+)
+SEEN = (
+    "INSERT INTO watch VALUES (1, 'w', now(), now(), %s) ON CONFLICT (id) DO UPDATE SET seen_at = now(), "
+    "seen = excluded.seen"
+)
+
+
+@pytest.fixture(autouse=True)
+def _empty(tables: Tables) -> Iterator[None]:
+    yield
+    tables.rows("DELETE FROM instances")
+    tables.rows("DELETE FROM watch")
+
+
+@pytest.fixture
+def app(url: str) -> Flask:
+    return make_app(url)
+
+
+def lights(app: Flask) -> dict[str, Light]:
+    strip: Strip = app.extensions["console"].strip
+    return {light.name: light for light in strip.lights()}
+
+
+def tell(tables: Tables, name: str, silent: float = 0, **parts: Any) -> None:
+    tables.rows(TELL, name, silent, json.dumps({key: value for key, value in (WELL | parts).items() if value}))
+
+
+def test_all_is_well(app: Flask, tables: Tables) -> None:
+    tell(tables, "a")
+    tell(tables, "b", relay={"ok": True, "leads": []})
+    assert [(light.name, light.level, light.word, light.cause) for light in lights(app).values()] == [
+        ("instances", GOOD, "2 up", ""),
+        ("database", GOOD, "answers", ""),
+        ("broker", GOOD, "answers", ""),
+        ("consumer", GOOD, "up to date", ""),
+        ("relay", GOOD, "up to date", ""),
+    ]
+
+
+def test_what_waits_is_what_the_watch_saw(app: Flask, tables: Tables) -> None:
+    tell(tables, "a")
+    lanes = {"events": {"depth": 1234, "oldest_seconds": 1}}
+    seen = {"lanes": lanes, "commands": {"0": {"lag": 3}, "1": {"lag": None}}}
+    tables.rows(SEEN, json.dumps(seen))
+    shown = lights(app)
+    assert (shown["consumer"].word, shown["relay"].word) == ("3 wait", "1,234 wait")
+
+
+def test_an_instance_that_says_nothing_is_named_and_after_a_while_forgotten(app: Flask, tables: Tables) -> None:
+    tell(tables, "a")
+    tell(tables, "lost", silent=4.2)
+    shown = lights(app)["instances"]
+    assert (shown.level, shown.word) == (BAD, "1 up, 1 silent")
+    assert shown.cause == "Process 7 on host has said nothing for 4 s: it was killed, or stands still"
+    tables.rows("UPDATE instances SET seen_at = now() - interval '11 minutes' WHERE name = 'lost'")
+    assert lights(app)["instances"].level == GOOD
+
+
+@pytest.mark.parametrize(
+    ("parts", "name", "word", "cause"),
+    [
+        ({"broker": AWAY}, "broker", "away", "No broker answers: KafkaConnectionError"),
+        ({"broker": AWAY}, "consumer", "waits", "It waits for a broker: no command is handled"),
+        ({"broker": AWAY}, "relay", "up to date", "It waits for a broker: no event leaves"),
+        (
+            {"consumer": {"ok": False, "last_error": "ValueError: x"}},
+            "consumer",
+            "up to date",
+            "The consumer stands still: ValueError: x",
+        ),
+        (
+            {"consumer": None},
+            "consumer",
+            "nobody",
+            "No instance handles commands: none with ROLES=all or worker tells of itself",
+        ),
+    ],
+)
+def test_each_part_says_why_it_is_not_well(
+    app: Flask, tables: Tables, parts: dict[str, Any], name: str, word: str, cause: str
+) -> None:
+    tell(tables, "a", **parts)
+    shown = lights(app)[name]
+    assert (shown.level, shown.word, shown.cause) == (BAD, word, cause)
+
+
+def test_a_broker_that_one_of_two_instances_cannot_reach(app: Flask, tables: Tables) -> None:
+    tell(tables, "a")
+    tell(tables, "b", broker=AWAY)
+    shown = lights(app)
+    assert (shown["broker"].level, shown["broker"].word) == (BAD, "away from 1 of 2")
+    assert shown["consumer"].level == GOOD
+
+
+@pytest.mark.parametrize(
+    ("alarm", "part"),
+    [
+        ("broker_away", "broker"),
+        ("partitions_without_leader", "broker"),
+        ("consumer_fails", "consumer"),
+        ("commands_stalled_2", "consumer"),
+        ("events_stalled", "relay"),
+        ("relay_events", "relay"),
+    ],
+)
+def test_an_alarm_is_the_cause(app: Flask, tables: Tables, alarm: str, part: str) -> None:
+    tell(tables, "a", broker=AWAY if alarm == "broker_away" else WELL["broker"])
+    app.extensions["alarms"].ring(alarm, "Because of this")
+    assert (lights(app)[part].level, lights(app)[part].cause) == (BAD, "Because of this")
+
+
+def test_a_lane_that_nobody_leads_while_events_wait(app: Flask, tables: Tables) -> None:
+    tell(tables, "a", relay={"ok": True, "leads": []})
+    assert lights(app)["relay"].level == GOOD
+    tables.rows(SEEN, json.dumps({"lanes": {"events": {"depth": 1}}}))
+    assert lights(app)["relay"].cause == "No instance leads the lane of events: another session may hold its lock"
+
+
+def test_without_the_database_a_process_shows_what_it_knows() -> None:
+    shown = lights(make_app("postgresql://postgres@127.0.0.1:1/nothing"))
+    assert (shown["database"].level, shown["database"].word) == (BAD, "away")
+    assert shown["database"].cause == "The database is away: nobody listens at its address"
+    assert (shown["instances"].level, shown["broker"].level) == (UNKNOWN, BAD)
+
+
+def test_a_locked_table_makes_the_strip_red_in_time(app: Flask, tables: Tables) -> None:
+    with tables.connect() as holder, holder.cursor() as cursor:
+        cursor.execute("LOCK TABLE instances IN ACCESS EXCLUSIVE MODE")
+        shown = lights(app)["database"]
+    holder.close()
+    assert (shown.level, shown.word) == (BAD, "slow")
