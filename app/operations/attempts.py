@@ -19,7 +19,7 @@ from app.database.refused_accepts import RefusedAccepts
 from app.database.rows import to_state
 from app.database.statement import Statement
 from app.models.commands import Command
-from app.models.errors import DatabaseError
+from app.models.errors import DatabaseError, OutcomeUnknown
 from app.models.operator_errors import DatabaseUnusable, NotFound
 from app.models.order import OrderState
 from app.models.records import Headers
@@ -35,6 +35,7 @@ SECONDS = 3
 
 _LIMITS = text("SET LOCAL lock_timeout = '300ms'; SET LOCAL idle_in_transaction_session_timeout = '2s'")
 _LOCKED = "55P03"
+LOST = "The database connection was lost, or a statement took too long"
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,8 @@ def unusable_if_it_fails() -> Iterator[None]:
     except DatabaseError as error:
         if error.sqlstate == _LOCKED:
             raise DatabaseUnusable("Somebody else holds the order: try again. Nothing was changed.") from None
-        raise DatabaseUnusable(f"{error.reason}. Nothing was changed.") from None
+        reason = LOST if isinstance(error, OutcomeUnknown) else error.reason  # it was lost before the commit
+        raise DatabaseUnusable(f"{reason}. Nothing was changed.") from None
 
 
 def differences(before: OrderState, after: OrderState) -> list[Difference]:

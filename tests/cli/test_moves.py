@@ -15,6 +15,7 @@ from app.models.order import OrderStatus
 from app.operations import moves
 from app.operations.audit import AuditedChange, Operator
 from app.operations.moves import Move, carry_out, simulate
+from app.services.order_service import OrderService
 from tests.cli.test_orders import an_order
 from tests.harness.terminal import Terminal
 from tests.harness.world import World, a_command, raising_once
@@ -310,3 +311,25 @@ def test_a_rule_of_somebody_else_in_the_database_shows_in_the_simulation(untouch
     untouched.query("ALTER TABLE orders ADD CONSTRAINT theirs CHECK (order_status <> 'CANCELLED')")
     with pytest.raises(DatabaseUnusable, match='violates check constraint "theirs"'):
         simulate(untouched.settings(), "order-1", "cancelOrder", {})
+
+
+def test_a_connection_that_is_lost_before_the_commit_leaves_nothing(
+    untouched: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    an_order(untouched, "order-1", 0, "CREATED")
+    execute, before = OrderService.execute, rows(untouched)
+
+    def ended(service: OrderService, *given: Any) -> Any:
+        execute(service, *given)
+        operators = "application_name = 'order-service-operator' AND datname = current_database()"
+        untouched.query(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {operators}")
+        return execute(service, *given)
+
+    monkeypatch.setattr(OrderService, "execute", ended)
+    for act in (
+        lambda: simulate(untouched.settings(), "order-1", "cancelOrder", {}),
+        lambda: carry_out(an_operator(untouched), "order-1", "cancelOrder", {}, version=1, reason="r"),
+    ):
+        with pytest.raises(DatabaseUnusable, match=r"was lost.*Nothing was changed|cannot be reached, or was lost"):
+            act()
+        assert rows(untouched) == before
