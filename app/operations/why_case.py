@@ -104,6 +104,24 @@ class Case:
         except TimeoutError:
             raise NotAsked(f"there was no answer within {seconds:.1f} s") from None
 
+    def look_again(self, seconds: float) -> None:
+        """Ask the tables once more, `seconds` after they were asked last, and note how far the stored offsets moved.
+
+        Raises NotAsked and DatabaseUnusable.
+        """
+        before = self.known.stored
+
+        def look() -> tuple[Facts, float]:
+            time.sleep(max(0.0, seconds - (time.monotonic() - self.looked_first)))  # what moves shows after a while
+            return read(self.settings, self.sought()), time.monotonic() - self.looked_first
+
+        self.facts, self.moved_seconds = self.within(look)
+        self.moved = {
+            number: stored.next_offset - (before[number].next_offset if number in before else 0)
+            for number, stored in self.facts.stored.items()
+        }
+        self.looked_first += self.moved_seconds
+
     def close(self) -> None:
         """Wait for no look that is late."""
         self._threads.shutdown(wait=False, cancel_futures=True)

@@ -1,7 +1,5 @@
 """A command on its way to us: is it in the log, is the topic ours, has the partition an owner, is it handled?"""
 
-import time
-from collections.abc import Mapping
 from functools import partial
 
 from app.kafka import log_search
@@ -12,7 +10,6 @@ from app.models.operator_errors import DatabaseUnusable, KafkaUnusable
 from app.models.records import is_other_topic
 from app.operations.guarded import NotAsked
 from app.operations.why_case import Case, Check, cannot
-from app.operations.why_facts import positions
 from app.operations.why_ground import ASK_SECONDS, evidence_of, ringing
 from app.services.known_cluster import other_cluster
 from app.utils.spans import span
@@ -102,7 +99,7 @@ def owner(case: Case) -> Check | None:
             sentence = f"{owners[0].client_id} at {owners[0].host} has partition {partition} and is not this service."
             return Check("owner", False, sentence, heals=f"Stop that member, or give it another group than {group}")
     try:
-        case.moved, case.moved_seconds = case.within(partial(_second_look, case))
+        case.look_again(LOOK_SECONDS)  # a rate needs two moments
     except (DatabaseUnusable, NotAsked) as reason:
         return cannot("owner", "How far the stored offsets move", reason)
     return _moves(case, sorted(waiting))
@@ -139,7 +136,9 @@ def known(case: Case) -> Check | None:
         f"Nothing knows {case.id!r}: neither the tables{waiting}. No such command has come, or its facts are too old."
     )
     evidence = [*evidence_of(happened, facts), *(f"Not looked at: {each}" for each in facts.unknown)]
-    heals = "Look for the id in the sender's log; unreadable commands have none: flask orders dead-letters list"
+    heals = (
+        "Ask the sender; flask orders search knows more kinds of ids; unreadable commands have none: dead-letters list"
+    )
     return Check("known", False, sentence, evidence, heals)
 
 
@@ -179,15 +178,6 @@ def _unled(case: Case, partition: int) -> Check:
     return Check(
         "topic", False, sentence, evidence_of(rung, case.known), "Bring the broker back that leads the partition"
     )
-
-
-def _second_look(case: Case) -> tuple[Mapping[int, int], float]:
-    """Return by how much the stored offsets have moved since the first look, and in which time."""
-    time.sleep(max(0.0, LOOK_SECONDS - (time.monotonic() - case.looked_first)))  # a rate needs two moments
-    found = positions(case.settings)
-    first = {number: stored.next_offset for number, stored in case.known.stored.items()}
-    moved = {number: offset - first.get(number, 0) for number, offset in found.items()}
-    return moved, time.monotonic() - case.looked_first
 
 
 def _moves(case: Case, partitions: list[int]) -> Check:

@@ -1,17 +1,27 @@
 """What we said: is it still in the outbox, and whose move is it once it has left?"""
 
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Row
 
 from app.database.lanes import ASIDE_RANGE
+from app.models.operator_errors import DatabaseUnusable
+from app.operations.guarded import NotAsked
 from app.operations.why_case import Case, Check
 from app.operations.why_ground import evidence_of, ringing
 from app.utils.spans import span
 
+FRESH_SECONDS = 2.0
+AGAIN_SECONDS = 0.5
+
 
 def outbox(case: Case) -> Check | None:
     """Is the event or reply still in the outbox, taken out of it, or lost?"""
+    facts = case.known
+    if facts.waiting and facts.ago(facts.waiting[0].created_at) < FRESH_SECONDS:
+        with suppress(DatabaseUnusable, NotAsked):
+            case.look_again(AGAIN_SECONDS)  # it may just be leaving
     facts = case.known
     if facts.waiting:
         return _waits(case, facts.waiting[0])

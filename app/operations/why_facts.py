@@ -114,13 +114,6 @@ def read(settings: Settings, sought: Sought) -> Facts:
         return _Reading(connection, settings.commands_topic, sought).read()
 
 
-def positions(settings: Settings) -> dict[int, int]:
-    """Return the stored offsets as they are now. Blocks up to 2 s; raises DatabaseUnusable."""
-    with hurried(SECONDS, LOCK_MS), transaction(settings) as connection:
-        stored = read_stored(connection, settings.commands_topic)
-    return {partition: offset.next_offset for partition, offset in stored.items()}
-
-
 def hash_of(value: bytes | None) -> bytes:
     """Return what a command is known by (`identity` of app/models/records.py)."""
     return hashlib.sha256(value or b"").digest()

@@ -16,6 +16,7 @@ from app import create_app
 from app.models.operator_errors import NotPossible
 from app.operations import why_commands, why_ground
 from app.operations.why import Check, Why, why
+from app.operations.why_case import Case
 from app.services import command_service
 from tests.harness.builders import Caller, create_body, unique
 from tests.harness.found import row_locked
@@ -204,7 +205,8 @@ def test_a_partition_that_nobody_has(handled: World, by: str) -> None:
 def a_member(world: World, name: str) -> KafkaConsumer:
     servers = world.environment["KAFKA_BOOTSTRAP_SERVERS"]
     member = KafkaConsumer(world.commands, bootstrap_servers=servers, group_id=world.group, client_id=name)
-    wait_for(lambda: member.poll(timeout_ms=100) or member.assignment(), "its partitions")
+    # kafka-python forgets a join that outlives the poll it began in.
+    wait_for(lambda: member.poll(timeout_ms=1000) or member.assignment(), "its partitions", 40)
     return member
 
 
@@ -241,6 +243,23 @@ def test_commands_that_wait_with_an_alarm(handled: World, monkeypatch: pytest.Mo
 def test_a_place_without_a_command_yet(handled: World) -> None:
     found = cause(handled, place(handled, 7))
     assert (found.name, found.says[:22]) == ("log", "There is no command at")
+
+
+def test_a_command_that_is_handled_while_it_is_asked_about(handled: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has just come: the second look finds it handled."""
+    look_again = Case.look_again
+
+    def handled_meanwhile(case: Case, seconds: float) -> None:
+        handled.query("UPDATE consumer_offsets SET next_offset = 2 WHERE partition = 0")
+        look_again(case, seconds)
+
+    monkeypatch.setattr(Case, "look_again", handled_meanwhile)
+    with closing(a_member(handled, "order-service-1")):
+        handled.send(a_create(), partition=0)
+        found = why(handled.settings(), place(handled, 1))
+    assert found.cause is None
+    assert check(found, "owner").says == "order-service-1 has partition 0."
+    assert check(found, "handled").says == "Partition 0 is handled up to 1, the command at 1 too."
 
 
 # Here
@@ -302,6 +321,33 @@ def test_an_event_that_waits_without_a_relay(world: World) -> None:
     assert found.name == "outbox"
     assert found.says.endswith(": no relay leads.")
     assert "ROLES=all or worker" in (found.heals or "")
+
+
+def test_an_event_that_leaves_while_it_is_asked_about(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    order_id = quietly(world).create()
+    look_again = Case.look_again
+
+    def sent_meanwhile(case: Case, seconds: float) -> None:
+        world.query("DELETE FROM outbox")
+        look_again(case, seconds)
+
+    monkeypatch.setattr(Case, "look_again", sent_meanwhile)
+    assert check(why(world.settings(), order_id), "outbox").ok
+
+
+def test_what_a_user_may_not_see_has_a_question_mark_and_the_chain_goes_on(world: World) -> None:
+    order_id = quietly(world).create()
+    world.query("CREATE ROLE few LOGIN PASSWORD 'few'; GRANT SELECT ON ALL TABLES IN SCHEMA public TO few")
+    world.query("REVOKE SELECT ON order_changes FROM few")
+    try:
+        url = world.database_url.replace("postgres:postgres@", "few:few@")
+        found = why(world.settings(DATABASE_URL=url), order_id)
+    finally:
+        world.query("DROP OWNED BY few; DROP ROLE few")
+    assert check(found, "decided").ok is None
+    assert "no right to do this" in check(found, "decided").says
+    assert found.cause is not None
+    assert found.cause.name == "outbox"
 
 
 def test_an_event_that_kafka_refuses(world: World) -> None:
