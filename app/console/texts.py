@@ -48,6 +48,20 @@ def when(moment: datetime | None) -> str:
     return Markup('<time datetime="{}" title="{} UTC">{}</time>').format(whole, whole, shown)
 
 
+def clock(moment: datetime) -> str:
+    """Return a `time` element with the time to the millisecond; its title has the day, too."""
+    moment = _in_utc(moment)
+    whole = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return Markup('<time datetime="{}" title="{} UTC">{}</time>').format(whole, whole, whole[11:-1])
+
+
+def hop(seconds: float | None) -> str:
+    """Return how long a step took: `4 ms`, `1.2 s`, `3 min`."""
+    if seconds is None or seconds >= 60:
+        return age(seconds)
+    return f"{seconds * 1000:.0f} ms" if abs(seconds) < 1 else f"{seconds:.1f} s"
+
+
 def short(some_id: str | None) -> str:
     """Return the two ends of a long id: ids that were made at one time begin alike."""
     if some_id is None:
@@ -67,5 +81,14 @@ def _in_utc(moment: datetime) -> datetime:
 
 
 FILTERS: Mapping[str, Callable[..., Any]] = MappingProxyType(
-    {"number": number, "age": age, "since": since, "when": when, "short": short, "sentence": sentence}
+    {
+        "number": number,
+        "age": age,
+        "since": since,
+        "when": when,
+        "clock": clock,
+        "hop": hop,
+        "short": short,
+        "sentence": sentence,
+    }
 )

@@ -1,0 +1,148 @@
+"""What happened to some orders before a test looks at them: everything came through the service's own doors."""
+
+import json
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
+from uuid import uuid4
+
+from kafka import KafkaProducer
+
+from tests.harness.builders import create_body
+from tests.harness.found import query
+from tests.harness.stack import Stack
+from tests.harness.waiting import until
+from tests.harness.world import details
+
+GIVES_UP_SECONDS = 5.0
+PATIENCE_SECONDS = 20.0
+
+
+def command(kind: str, saga_id: str, /, **payload: object) -> bytes:
+    """Return a command as an orchestrator writes it."""
+    sent_at = datetime.now(UTC).replace(tzinfo=None).isoformat()
+    body = {"type": kind, "correlation_id": saga_id, "timestamp": sent_at, "payload": payload}
+    return json.dumps(body).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back over HTTP."""
+
+    status: int
+    body: Any
+
+
+class Scene:
+    """A running service, and the orders in it. `close` ends its clients."""
+
+    def __init__(self, stack: Stack, key: str) -> None:
+        self.stack, self.key = stack, key
+        self.url = stack.instances[0].url
+        self.saga = f"saga-{uuid4()}"
+        self.told = ""
+        """The order that has a history of every kind; `saga` made it."""
+        self._headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
+        self._sent = 0
+
+    @cached_property
+    def _producer(self) -> KafkaProducer:
+        return KafkaProducer(bootstrap_servers=self.stack.broker.bootstrap, acks="all")
+
+    def close(self) -> None:
+        """Close the producer, if it was used."""
+        if "_producer" in self.__dict__:
+            self._producer.close()
+
+    # The doors
+
+    def post(self, path: str, body: object, **headers: str) -> Answer:
+        """Send JSON; return the answer, whatever its status."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        data = json.dumps(body).encode()
+        asked = urllib.request.Request(self.url + path, data, self._headers | named)
+        try:
+            with urllib.request.urlopen(asked, timeout=GIVES_UP_SECONDS) as answer:
+                return Answer(answer.status, json.loads(answer.read()))
+        except urllib.error.HTTPError as refusal:
+            with refusal:
+                return Answer(refusal.code, json.loads(refusal.read()))
+
+    def send(self, *values: bytes, key: str | None = None, traceparent: str | None = None) -> list[Any]:
+        """Put records on the topic of the commands; return their places once all of them are handled."""
+        named = {
+            "key": None if key is None else key.encode(),
+            "headers": [] if traceparent is None else [("traceparent", traceparent.encode())],
+        }
+        sent = [self._producer.send(self.stack.commands_topic, value, **named) for value in values]
+        places = [future.get(timeout=20) for future in sent]
+        self._sent += len(places)
+        until(lambda: self._handled() >= self._sent, "the commands handled", PATIENCE_SECONDS)
+        return places
+
+    def settle(self) -> None:
+        """Wait until everything that the commands and calls caused is with Kafka."""
+        waiting = "SELECT (SELECT count(*) FROM outbox) + (SELECT count(*) FROM dead_letters WHERE sent_at IS NULL)"
+        until(lambda: self.query(waiting) == [(0,)], "nothing waits for Kafka", PATIENCE_SECONDS)
+
+    def query(self, statement: str, parameters: list[Any] | None = None) -> list[tuple[Any, ...]]:
+        """Return the rows of a statement."""
+        return query(self.stack.database_url, statement, parameters or [])
+
+    def _handled(self) -> int:
+        stored = "SELECT coalesce(sum(next_offset), 0) FROM consumer_offsets WHERE topic = %s"
+        return int(self.query(stored, [self.stack.commands_topic])[0][0])
+
+    # Orders
+
+    def order(self, status: str = "PENDING", customer: str = "customer-1") -> str:
+        """Have an order made over HTTP that has the status; return its id."""
+        order_id = str(self.post("/createOrder", create_body(customer)).body["order_id"])
+        if status != "PENDING":
+            self.move(order_id, status)
+        return order_id
+
+    def move(self, order_id: str, status: str) -> None:
+        """Have the order's status set over HTTP."""
+        answer = self.post("/updateOrderStatus", {"orderId": order_id, "status": status})
+        assert answer.status == 200, answer
+
+    def state(self, order_id: str) -> tuple[str, int]:
+        """Return status and version of the order as its row has them."""
+        found = self.query("SELECT order_status, version FROM orders WHERE order_id = %s", [order_id])
+        return str(found[0][0]), int(found[0][1])
+
+    def spoiled(self, *, like: str = "no JSON") -> int:
+        """Put a record on the topic that nobody can read; return the id of its dead letter."""
+        (place,) = self.send(f"{like} {uuid4()}".encode(), key="spoiled")
+        found = 'SELECT id FROM dead_letters WHERE partition = %s AND "offset" = %s'
+        return int(self.query(found, [place.partition, place.offset])[0][0])
+
+    def play(self) -> None:
+        """Have it happen: an order that a saga makes, one runner gets and another does not, repeats, refusals."""
+        saga, trace = self.saga, f"00-{uuid4().hex}-{uuid4().hex[:16]}-01"
+        create = command("create_order", saga, customer_id="customer-42", order_details=details(), saga_id=saga)
+        self.send(create, key=saga, traceparent=trace)
+        self.told = str(self.query("SELECT order_id FROM saga_orders WHERE saga_id = %s", [saga])[0][0])
+        told = {"order_id": self.told}
+        paid = {"status": "CREATED", "payment_status": "AUTHORIZED"}
+        self.send(command("update_order_status", saga, **told, **paid), key=self.told, traceparent=trace)
+        accept = {"orderId": self.told, "runner_id": "runner-7"}
+        assert self.post("/verifyAndAcceptOrder", accept, Idempotency_Key=f"accept-{self.told}").status == 200
+        assert self.post("/verifyAndAcceptOrder", accept | {"runner_id": "runner-9"}).status == 400
+        placed = command("update_order_status", saga, **told, status="PLACED")
+        self.send(placed, key=self.told)
+        self.send(placed, key=self.told)  # the same bytes
+        self.send(command("update_order_status", saga, **told, status="ON_THE_WAY"), key=self.told)
+        self.send(command("update_order_status", saga, **told, status="ON_THE_WAY"), key=self.told)  # it is so already
+        missing = command("update_order_status", f"saga-{uuid4()}", order_id="no-such-order", status="PLACED")
+        self.send(missing, key="no-such-order")
+        done = self.order("COMPLETED")
+        self.send(command("update_order_status", f"saga-{uuid4()}", order_id=done, status="PLACED"), key=done)
+        for status in ("PENDING", "CREATED", "PLACED"):
+            self.order(status)
+        self.spoiled()
+        self.settle()
