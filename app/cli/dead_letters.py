@@ -101,7 +101,8 @@ def replay(
     """Send dead letters again: the same keys and bytes to the topic they came from, one after the other.
 
     The service judges each again. Where one is still unreadable it becomes a new dead letter. A job, which the service
-    does, asks first, goes on where one cannot be sent, and can be stopped; it takes 1000 letters at most.
+    does, says first what the letters would do now and asks. It goes on where one cannot be sent, can be stopped, and
+    takes 1000 letters at most.
 
     \b
     Examples:

@@ -1,5 +1,6 @@
 """What `dead-letters replay` and `discard` share when they are done by a job: of which letters, and why."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -7,8 +8,11 @@ import click
 
 from app.cli.arguments import ID, ROW_ID, confirm
 from app.cli.output import Answer
+from app.models.jobs import REPLAY
 from app.operations import dead_letter_groups, jobs
 from app.operations.audit import Operator
+from app.operations.judge import judge
+from app.utils.text import listed
 
 letters_argument = click.argument(
     "ids", metavar="[ID...]", type=ROW_ID, nargs=-1, callback=lambda _, __, ids: tuple(sorted(set(ids)))
@@ -42,13 +46,20 @@ def is_job(ids: Sequence[int], group_id: str | None, *, as_job: bool, reason: st
 def start(
     operator: Operator, kind: str, ids: Sequence[int], group_id: str | None, reason: str | None, *, yes: bool
 ) -> Answer:
-    """Freeze the ids, ask, and start the job."""
+    """Freeze the ids, judge what is to be sent again, ask, and start the job."""
     more = 0
     if group_id is not None:
         ids, more = dead_letter_groups.frozen(operator.settings, group_id)
+    judged = Counter(judgement.verdict for judgement in judge(operator.settings, ids)) if kind == REPLAY else Counter()
     beyond = f" {more} more of the group are left for another job." if more else ""
-    what = "sent again" if kind == "replay" else "discarded, and their bytes leave the table"
-    confirm(f"{len(ids)} dead letters will be {what}.{beyond} Go on?", yes=yes)
+    what = "sent again" if kind == REPLAY else "discarded, and their bytes leave the table"
+    now = f", by now's judgement: {_in_words(judged)}" if judged else ""
+    confirm(f"{len(ids)} dead letters will be {what}{now}.{beyond} Go on?", yes=yes)
     job_id = jobs.start(operator, kind, ids, reason=reason or "")
-    sentence = f"Job {job_id} is about {len(ids)} dead letters: flask orders jobs show {job_id}.{beyond}"
-    return Answer({"job": job_id, "dead_letters": len(ids), "left_out": more}, sentence)
+    sentence = f"Job {job_id} is about {len(ids)} dead letters{now}: flask orders jobs show {job_id}.{beyond}"
+    document = {"job": job_id, "dead_letters": len(ids), "left_out": more}
+    return Answer(document | ({"judged": judged} if judged else {}), sentence)
+
+
+def _in_words(judged: Counter[str]) -> str:
+    return listed(f"{count} {verdict}" for verdict, count in judged.most_common())

@@ -112,6 +112,12 @@ def a_past(world: World) -> None:
         "INSERT INTO operator_actions (who, action, subject, detail, bytes) VALUES ('bob', 'discard', 'x', %s, %s)",
         (detail, record),
     )
+    wrong = {"check": "count", "count": 1, "sentence": "s", "examples": [f"customer {CUSTOMER} (1, there are 0)"]}
+    world.query(
+        "INSERT INTO jobs (kind, state, who, reason, input, deadline_at, ended_at, result) VALUES "
+        "('check', 'done', 'bob', 'r', '{}', now(), now(), %s)",
+        (json.dumps({"ok": False, "findings": [wrong]}, ensure_ascii=False),),
+    )
     event = json.dumps({"customerId": CUSTOMER, "event": json.dumps({"custId": CUSTOMER, "deliveryLocation": PLACE})})
     world.query(
         "INSERT INTO taken_out_events (event_id, outbox_id, aggregateid, type, correlation_id, payload, refusal, "

@@ -46,13 +46,17 @@ def test_a_job_takes_the_letters_that_a_group_has_at_that_moment(untouched: Worl
     (group,) = terminal(untouched).json("dead-letters", "groups")["groups"]
     arguments = ("dead-letters", "replay", "--group", group["id"], "--reason", "mended", "--as", "alice")
     started = terminal(untouched).json(*arguments, "--yes")
-    assert started == {"job": 1, "dead_letters": 3, "left_out": 0}
+    assert started == {"job": 1, "dead_letters": 3, "left_out": 0, "judged": {"unreadable": 3}}
     a_letter(untouched, b"{")
     assert untouched.query("SELECT subject FROM job_items ORDER BY number") == [(str(it),) for it in ids]
     assert terminal(untouched).refusal("dead-letters", "replay", "--group", "none", "--reason", "r", "--yes") == (
         "There is no group none of undecided dead letters."
     )
-    assert terminal(untouched).run(*arguments, stdin="n\n").exit_code == 1
+    refused = terminal(untouched).run(*arguments, stdin="n\n")
+    assert (refused.exit_code, refused.stderr.partition(". ")[0]) == (
+        1,
+        "4 dead letters will be sent again, by now's judgement: 4 unreadable",
+    )
     assert untouched.count("jobs") == 1
 
 

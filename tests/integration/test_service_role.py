@@ -28,6 +28,8 @@ from app.database.watched import LaneLook
 from app.models.outgoing import LeaseLost
 from app.models.records import LogPosition
 from app.operations import forget
+from app.operations.audit import Operator
+from app.operations.jobs import start
 from app.services.housekeeping import Housekeeping
 from app.utils.alarms import Alarms
 from tests.cli.test_dead_letters import a_letter
@@ -206,6 +208,26 @@ def test_it_handles_commands_and_requests_relays_counts_and_recounts(role_url: s
     assert wait_for(lambda: world.query(by_status), "the counts") == [("PENDING", 1)]
     answer = app.test_cli_runner().invoke(args=["orders", "recount", "--yes", "--as", "alice"])
     assert (answer.exit_code, answer.stdout) == (0, "Counted 1 orders.\n")
+
+
+def test_it_does_jobs_with_its_own_rights_alone(owner: Connection, role_url: str, world: World) -> None:
+    """Those of operators are for whoever starts a job: it writes the audit line."""
+    operator = Operator(world.settings(), "alice")
+    sent, gone = (a_letter(world, b"{") for _ in range(2))
+    started = [
+        start(operator, "replay", [sent], reason="r"),
+        start(operator, "discard", [gone], reason="r"),
+        start(operator, "check", reason="r"),
+    ]
+    with owner.cursor() as cursor:
+        cursor.execute(f"REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {ROLE}; {SERVICE}")
+    world.environment["DATABASE_URL"] = role_url
+    world.start(SCHEMA="check")
+    over = "SELECT state FROM jobs WHERE ended_at IS NOT NULL"
+    wait_for(lambda: len(world.query(over)) == len(started), "the jobs")
+    outcomes = dict(world.query("SELECT id, state FROM jobs"))
+    assert outcomes == dict.fromkeys(started, "done"), world.query("SELECT outcome FROM jobs")
+    assert world.query("SELECT resolution FROM dead_letters ORDER BY id LIMIT 2") == [("replayed",), ("discarded",)]
 
 
 def test_it_prunes_every_table(role_url: str) -> None:

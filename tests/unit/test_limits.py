@@ -4,7 +4,9 @@ import pytest
 
 from app.config.config import Settings
 from app.database import groups
+from app.database.jobs import CALL_SECONDS
 from app.server import worker
+from app.services import jobs
 from app.utils import health_check
 from app.utils.limits import (
     ACKNOWLEDGE_SECONDS,
@@ -64,6 +66,9 @@ BALANCER_SECONDS = 600  # the longest that load balancers keep an idle connectio
         pytest.param((WORKER_STATEMENT_MS / 1000, BATCH_SECONDS), id="batch"),
         pytest.param((ALARM_LOOK_SECONDS, ALARM_RENEW_SECONDS, ALARM_LEASE_SECONDS / 2), id="alarm"),
         pytest.param((WATCH_LOOK_SECONDS, WATCH_LEASE_SECONDS, WATCH_STALE_SECONDS), id="watch"),
+        pytest.param(
+            (jobs.RENEW_SECONDS, CALL_SECONDS, jobs.LEAVE_SECONDS, jobs.LEASE_SECONDS, THREADS_STOP_SECONDS), id="job"
+        ),
         pytest.param((RELAY_STOP_SECONDS, THREADS_STOP_SECONDS, SETTINGS.graceful_timeout), id="stop"),
         pytest.param((worker.BEAT_SECONDS, WORKER_SILENT_SECONDS / 10), id="worker"),
         pytest.param((BALANCER_SECONDS, SETTINGS.keep_alive_seconds), id="idle connection"),
