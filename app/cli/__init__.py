@@ -14,6 +14,7 @@ MODULES = (
     "moves",
     "search",
     "waits",
+    "drill",
     "send_command",
     "dead_letters",
     "given_up",

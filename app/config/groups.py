@@ -225,6 +225,12 @@ class ProcessSettings:
         parsers.time_of_day,
         "when one process checks each day that all that is stored agrees, in UTC; empty for never",
     )
+    drills: int = setting(
+        "DRILLS",
+        "0",
+        number(0, 1),
+        "`1`: `flask orders drill` may make faults on purpose, for the service and for the command that asks",
+    )
     log_level: str = setting(
         "LOG_LEVEL",
         "info",

@@ -93,6 +93,32 @@ def find_event(settings: Settings, topic: str, event_id: UUID, seconds: float) -
     return EventLook(None, read, whole=False)
 
 
+def ends(settings: Settings, topic: str, seconds: float) -> dict[int, int]:
+    """Return where each partition of the topic ends."""
+    deadline = Deadline(seconds)
+    with _reading(settings, seconds) as reader:
+        places = [TopicPartition(topic, number) for number in sorted(reader.partitions_for_topic(topic) or ())]
+        return {place.partition: end for place, end in _ends(reader, places, deadline).items()}
+
+
+def find_replies(
+    settings: Settings, topic: str, begins: Mapping[int, int], correlation_id: str, count: int, seconds: float
+) -> list[LogRecord]:
+    """Return the first `count` records from there on with the correlation id, fewer if they do not come in time."""
+    deadline, found = Deadline(seconds), list[LogRecord]()
+    wanted = ("correlation_id", correlation_id.encode())
+    with _reading(settings, seconds) as reader:
+        reader.assign([TopicPartition(topic, number) for number in begins])
+        for number, begin in begins.items():
+            reader.seek(TopicPartition(topic, number), begin)
+        for place, record in _records(reader, deadline):
+            if wanted in getattr(record, "headers", ()):
+                found.append(kept(place, record))
+                if len(found) == count:
+                    break
+    return found
+
+
 def _records(reader: KafkaConsumer, deadline: Deadline) -> Iterator[tuple[TopicPartition, Any]]:
     """Yield what the assigned partitions hold until the deadline."""
     while not deadline.passed:

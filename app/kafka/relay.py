@@ -35,6 +35,7 @@ from app.utils.supervisor import Beat
 log = logging.getLogger(__name__)
 
 STUCK_SECONDS = 20.0  # a leader stuck at a refused record gives the lease up sooner; one that leads longer is past it
+STEP_DOWN_SECONDS = 1.0  # relays that stand by try for the lease twice in that time
 CYCLE_SECONDS = 0.022
 RECHECK_SECONDS = 0.2  # between two attempts to open partitions that are not open
 
@@ -60,11 +61,17 @@ class Relay:
     def __post_init__(self) -> None:
         self.leading = False
         self._wake = threading.Event()
+        self._steps_down = False
 
     def wake(self) -> None:
         """Say that there is something to send; returns at once."""
         if not self._wake.is_set():
             self._wake.set()
+
+    def step_down(self) -> None:
+        """Give the lease up, and leave it to others for STEP_DOWN_SECONDS; returns at once."""
+        self._steps_down = True
+        self.wake()
 
     def run(self, stop: threading.Event, beat: Beat) -> None:
         """Stand by until the lease is free, lead until `stop`. Any trouble raises: the next run reads back first.
@@ -82,15 +89,18 @@ class Relay:
         with self.acquire_lease(stop, stand_by) as lease:
             if lease is None:
                 return
+            self._steps_down = False
             self._show_leading(True)
             try:
-                while not stop.is_set():
+                while not (stop.is_set() or self._steps_down):
                     self._run_leading(lease, stop, beat)
             finally:
                 self._show_leading(False)
+        if self._steps_down:
+            stop.wait(STEP_DOWN_SECONDS)
 
     def _run_leading(self, lease: LaneLease, stop: threading.Event, beat: Beat) -> None:
-        """Relay until `stop`, until a refused record was left out, or until there are new secrets for Kafka.
+        """Relay until `stop` or `step_down`, until a refused record was left out, or there are new secrets for Kafka.
 
         That ends the producer, and what became of its other records is not known: the next call reads back first.
         """
@@ -98,7 +108,7 @@ class Relay:
         with self.open_log() as events:
             partitions = ReadBack(self.lane, lease, events, self.alarms, self.settle_seconds, self.now)
             leader = Leader(self.lane, lease, events, partitions, _until_too_late(stop, beat))
-            while not stop.is_set() and self.generation() == generation:
+            while not (stop.is_set() or self._steps_down) and self.generation() == generation:
                 beat()
                 self._wake.clear()
                 began = self.now()

@@ -31,7 +31,7 @@ PAUSE_SECONDS = 1.0
 
 @dataclass
 class ConsumerThread:
-    """Consumes commands, with a new client when there are new secrets for Kafka.
+    """Consumes commands, with a new client when there are new secrets for Kafka, or when it is to rejoin.
 
     `wake` is called after each batch: it may have left replies and dead letters to send.
     """
@@ -49,18 +49,23 @@ class ConsumerThread:
         self._store = BatchStore(self.pool, self.settings.command_identity_days)
         self._breaker = Breaker()
         self._repeats = Repeats()
+        self._rejoins = 0
+
+    def rejoin(self) -> None:
+        """Leave the group and join it anew; returns at once."""
+        self._rejoins += 1
 
     def run(self, stop: threading.Event, beat: Beat) -> None:
         """Consume until `stop`. Any trouble of Kafka raises: the next run begins with a new client."""
         self.cluster.run_or_ring(self._consume, stop, beat)
 
     def _consume(self, stop: threading.Event, beat: Beat) -> None:
-        generation = self.secrets.generation
+        begun = self._generation
         with open_commands(self.settings, self.cluster.require) as commands:
             service, days = CommandService(self._store), self.settings.command_identity_days
             consumer = CommandConsumer(commands, self._store, service, self.alarms, self._breaker, days)
             next_recheck = Deadline(RECHECK_SECONDS)
-            while not stop.is_set() and self.secrets.generation == generation:
+            while not stop.is_set() and self._generation == begun:
                 beat()
                 began, calls = time.monotonic(), self.traffic.calls
                 try:
@@ -77,3 +82,7 @@ class ConsumerThread:
                     self._repeats.say(log, logging.WARNING, f"commands wait: {trouble.reason}")
                     stop.wait(PAUSE_SECONDS)
                     self.database.wait(stop, PAUSE_SECONDS)
+
+    @property
+    def _generation(self) -> tuple[int, int]:
+        return self.secrets.generation, self._rejoins

@@ -18,9 +18,11 @@ from app.database.watched import WatchTable, is_watched
 from app.kafka.event_topic import open_events
 from app.kafka.relay import Relay
 from app.kafka.security import SecretsInUse
+from app.models.drills import DrillName
 from app.models.errors import DatabaseReadOnly
 from app.services.alarms import AlarmKeeper
 from app.services.consumer_thread import ConsumerThread
+from app.services.drills import Act, Drills, at_any_time, nothing, stop_this_process
 from app.services.flow import FlowKeeper
 from app.services.housekeeping import Housekeeping, ages
 from app.services.known_cluster import KnownCluster
@@ -77,6 +79,7 @@ class KafkaService:
             self._relay(lanes.EVENTS, settings.events_topic, settings.relay_poll_ms / 1000),
             self._relay(lanes.DEAD_LETTERS, settings.dead_letter_topic, DEAD_LETTER_POLL_SECONDS),
         ]
+        self._drills = Drills(books, alarms, self._acts())
         self.threads = self._threads(more or {})
 
     def _threads(self, more: Mapping[str, Work]) -> list[SupervisedThread]:
@@ -89,8 +92,20 @@ class KafkaService:
                 "watch": partial(self.watch.run, ready=is_ready),
                 **{f"relay-{relay.lane}": whenever_ready(partial(self._run_relay, relay)) for relay in self.relays},
             }
+            if self._settings.drills:
+                works["drills"] = partial(self._drills.run, ready=is_ready)
         works["alarms"] = partial(self._alarm_keeper.run, ready=is_ready)  # stops last: it stores what the others ring
         return [SupervisedThread(name, work) for name, work in works.items()]
+
+    def _acts(self) -> Mapping[DrillName, Act]:
+        events = self.relays[0]
+        return {
+            DrillName.LEADER: Act(lambda: events.leading, events.step_down),
+            DrillName.CONSUMER: Act(at_any_time, self._consumer.rejoin),
+            DrillName.SESSIONS: Act(at_any_time, nothing),
+            DrillName.INSTANCE: Act(at_any_time, stop_this_process),
+            DrillName.RECORDS: Act(at_any_time, nothing),
+        }
 
     def _relay(self, lane: lanes.Lane, topic: str, poll_seconds: float) -> Relay:
         return Relay(

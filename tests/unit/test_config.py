@@ -151,6 +151,7 @@ BAD = [
     ("JWT_NAME_CLAIM", ["", "a\n"]),
     ("APP_ENV", ["", "prod"]),
     ("ALLOW_INSECURE", ["", "2", "yes"]),
+    ("DRILLS", ["", "2", "on"]),
     ("LOG_LEVEL", ["", "verbose", "10"]),
     ("LOG_FORMAT", ["", "xml"]),
     ("FORWARDED_ALLOW_IPS", ["nginx", "10.0.0.1/8", "10.0.0.1 10.0.0.2", "300.0.0.1"]),
