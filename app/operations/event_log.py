@@ -11,6 +11,9 @@ from app.operations.order_facts import CommandFact, OrderFacts
 from app.utils.ids import reply_id
 from app.wire.command_types import COMMAND_TYPES
 
+NO_GROUPS = (
+    "No group is seen that reads the events: none has committed an offset there, or DESCRIBE on them is missing."
+)
 Place = tuple[int, int]
 """A partition and an offset of the commands topic."""
 
@@ -83,6 +86,7 @@ def _wanted(facts: OrderFacts, replies: Mapping[Place, uuid.UUID]) -> Iterator[W
 def _groups(opened: LogLook) -> tuple[Sequence[GroupOffsets], Sequence[str]]:
     """Return the groups, and why they are not told."""
     try:
-        return opened.groups(), ()
+        groups = opened.groups()
+        return groups, () if groups else (NO_GROUPS,)
     except KafkaUnusable as error:
         return (), [f"Nothing is told of the groups that read the events: {str(error).rstrip('.')}."]

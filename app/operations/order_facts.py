@@ -6,21 +6,18 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, and_, func, or_, select
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, Row, and_, or_, select
 
 from app.config.config import Settings
-from app.models.kafka_tables import command_identities, consumer_offsets, lost_events, outbox, taken_out_events
+from app.models.kafka_tables import command_identities, consumer_offsets, lost_events, taken_out_events
 from app.models.models import idempotency_keys, order_changes
 from app.models.order import OrderState
-from app.operations import orders
+from app.operations import orders, outbox_rows
 from app.operations.orders import ChangeLine
 from app.operations.transaction import select_as, transaction
 
 MOST = 200  # changes, and commands that changed nothing: the newest
-OUTBOX_MS = 500
 WAITS = "waits in the outbox"
-_OUT_OF_TIME = "57014"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +73,8 @@ def read(settings: Settings, order_id: str) -> OrderFacts:
         offsets = select(topic.partition, topic.topic_id).where(topic.topic == settings.commands_topic)
         topic_ids = {row.partition: row.topic_id for row in connection.execute(offsets)}
         held = _taken_out_or_lost(connection, order_id)
-        waiting = _waiting(connection, [order_id, *(fact.correlation_id for fact in commands)])
-    notes = [] if waiting is not None else ["The outbox is too long to be looked through: see `flask orders outbox`."]
+        waiting = _waiting(connection, order_id, changes, commands)
+    notes = [] if waiting is not None else ["The outbox was not looked through in time: see `flask orders outbox`."]
     if len(changes) == MOST:
         notes.append(f"Only the newest {MOST} changes are shown: {changes[0].version - 1} came before.")
     if len(commands) == MOST:
@@ -120,17 +117,14 @@ def _taken_out_or_lost(connection: Connection, order_id: str) -> list[HeldEvent]
     ]
 
 
-def _waiting(connection: Connection, keys: Sequence[str]) -> list[HeldEvent] | None:
-    """Return what waits for Kafka under these keys, None if that cannot be told in OUTBOX_MS: the outbox has no index
-    for it. Call it last in the transaction."""
-    row = outbox.c
-    try:
-        with connection.begin_nested():
-            connection.execute(select(func.set_config("statement_timeout", str(OUTBOX_MS), True)))
-            found = connection.execute(select(outbox).where(row.aggregateid.in_(keys)).order_by(row.id)).all()
-    except DBAPIError as error:
-        if getattr(error.orig, "pgcode", None) != _OUT_OF_TIME:
-            raise
+def _waiting(
+    connection: Connection, order_id: str, changes: Sequence[ChangeLine], commands: Sequence[CommandFact]
+) -> list[HeldEvent] | None:
+    """Return what waits for Kafka, None if that cannot be told in time. Call it last in the transaction."""
+    keys = [order_id, *(fact.correlation_id for fact in commands)]
+    times = [*(line.at for line in changes), *(fact.created_at for fact in commands)]
+    found = outbox_rows.find(connection, keys, times)
+    if found is None:
         return None
     return [_held(row, f"{WAITS}: Kafka refuses it, {row.refusal}" if row.refusal else WAITS) for row in found]
 

@@ -3,13 +3,16 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from uuid import UUID
 
 import pytest
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 
 from app import create_app
+from app.database.lanes import ASIDE_RANGE, EVENTS
 from app.kafka.event_places import Wanted, open_look
+from app.operations import event_log, outbox_rows
 from app.operations.timeline import MISSING, Difference, Entry, timeline
 from tests.harness.builders import create_body
 from tests.harness.terminal import Terminal
@@ -18,6 +21,12 @@ from tests.harness.world import World, a_cancel, a_create, an_update
 Make = Callable[[World], Terminal]
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 NOWHERE = "127.0.0.1:1"
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second is short beside other tests."""
+    monkeypatch.setattr(event_log, "open_look", partial(open_look, seconds=10))
 
 
 def over_http(world: World, path: str, body: dict[str, object], **headers: str) -> dict[str, object]:
@@ -109,7 +118,7 @@ def test_a_person_and_a_program_see_it(running: World, terminal: Make) -> None:
     document = terminal(running).json("timeline", order_id)
     assert [entry["became"]["version"] for entry in document["entries"]] == [1, 2]
     assert [change["version"] for change in document["changes"]] == [1, 2]
-    assert document["notes"] == []
+    assert document["notes"] == [event_log.NO_GROUPS]
 
 
 def test_what_waits_or_was_taken_out_or_is_lost_is_told(untouched: World) -> None:
@@ -135,8 +144,11 @@ def test_what_waits_or_was_taken_out_or_is_lost_is_told(untouched: World) -> Non
     ]
 
 
-def test_without_a_broker_the_rest_is_shown_soon(untouched: World, terminal: Make, frozen: str) -> None:
+def test_without_a_broker_the_rest_is_shown_soon(
+    untouched: World, terminal: Make, frozen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also with one that says nothing."""
+    monkeypatch.setattr(event_log, "open_look", open_look)
     order_id = str(over_http(untouched, "/createOrder", create_body())["order_id"])
     for broker in (NOWHERE, frozen):
         untouched.environment["KAFKA_BOOTSTRAP_SERVERS"] = broker
@@ -155,7 +167,7 @@ def test_an_event_that_the_topic_has_no_more_is_said_to_be_missing(world: World)
     world.query("DELETE FROM outbox")
     found = timeline(world.settings(), order_id)
     assert [entry.went and entry.went.state for entry in found.entries] == ["was not found on the topic"]
-    assert found.notes == [MISSING]
+    assert found.notes == [event_log.NO_GROUPS, MISSING]
 
 
 def test_the_time_for_the_log_is_bounded_and_what_is_missing_is_said(running: World) -> None:
@@ -173,3 +185,55 @@ def test_a_command_that_the_topic_has_no_more_is_not_made_up(world: World, place
         assert look.commands(places) == {}
         assert look.events([Wanted(UUID(int=1), "order-1", world.query("SELECT now()")[0][0])]) == {}
         assert look.notes == []
+
+
+def test_an_event_that_waits_is_found_in_a_long_outbox_too(untouched: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its time, also among those of partitions that are set aside."""
+    monkeypatch.setattr(outbox_rows, "FEW", 8)
+    others = (
+        "INSERT INTO outbox (event_id, aggregateid, type, correlation_id, payload, created_at) SELECT "
+        "gen_random_uuid(), 'other', 't', 'c', '', now() + i * interval '1 minute' FROM generate_series(%s, %s) AS i"
+    )
+    untouched.query(others, (-400, -1))
+    order_id = str(over_http(untouched, "/createOrder", create_body())["order_id"])
+    untouched.query(others, (1, 400))
+    for step in range(3):
+        (entry,) = timeline(untouched.settings(), order_id, with_log=False).entries
+        assert entry.went is not None
+        assert entry.went.state == "waits in the outbox"
+        ids = [row_id for (row_id,) in untouched.query("SELECT id FROM outbox WHERE id > 0")]
+        of_order = untouched.query("SELECT id FROM outbox WHERE aggregateid = %s", (order_id,))[0][0]
+        if step == 0:
+            aside = [row_id for row_id in ids if row_id % 2 == of_order % 2]
+            untouched.query(EVENTS.set_aside, (aside, ASIDE_RANGE))
+        elif step == 1:
+            untouched.query(EVENTS.set_aside, ([row_id for row_id in ids if row_id % 3], 2 * ASIDE_RANGE))
+
+
+def test_only_what_was_written_at_about_the_time_is_looked_at(
+    untouched: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the test above would hold whatever is halved."""
+    monkeypatch.setattr(outbox_rows, "FEW", 8)
+    order_id = str(over_http(untouched, "/createOrder", create_body())["order_id"])
+    untouched.query(
+        "INSERT INTO outbox (event_id, aggregateid, type, correlation_id, payload, created_at) SELECT "
+        "gen_random_uuid(), 'other', 't', 'c', '', now() + i * interval '1 minute' FROM generate_series(1, 400) AS i"
+    )
+    untouched.query("UPDATE outbox SET id = DEFAULT WHERE aggregateid = %s", (order_id,))
+    (entry,) = timeline(untouched.settings(), order_id, with_log=False).entries
+    assert entry.went is not None
+    assert entry.went.state == "is in the outbox no more"
+
+
+def test_an_outbox_that_is_not_read_in_time_is_a_note(untouched: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    order_id = str(over_http(untouched, "/createOrder", create_body())["order_id"])
+    monkeypatch.setattr(outbox_rows, "OUTBOX_MS", 1)
+    untouched.query(
+        "INSERT INTO outbox (event_id, aggregateid, type, correlation_id, payload) SELECT gen_random_uuid(), "
+        "repeat('o', 200), 't', 'c', repeat('x', 900)::bytea FROM generate_series(1, 4500)"
+    )
+    monkeypatch.setattr(outbox_rows, "FEW", 10_000)
+    untouched.query("ALTER TABLE outbox ALTER payload SET STORAGE EXTERNAL")
+    found = timeline(untouched.settings(), order_id, with_log=False)
+    assert found.notes == ["The outbox was not looked through in time: see `flask orders outbox`."]
