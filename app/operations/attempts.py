@@ -29,6 +29,7 @@ from app.services.command_service import CommandService, Tried
 from app.services.order_service import OrderService, RequestContext
 from app.utils.deadline import Deadline
 from app.wire.answers import AnswerForm
+from app.wire.fields import is_id
 
 SECONDS = 3
 """How long an attempt may take. An order that somebody else holds is waited for 0.3 s."""
@@ -123,7 +124,7 @@ class Attempts:
         self.transaction.check_constraints(Deadline(SECONDS))
 
     def _find(self, statement: Statement, order_id: str) -> OrderState:
-        rows = self.transaction.run(statement, ([order_id],), Deadline(SECONDS))
+        rows = self.transaction.run(statement, ([order_id],), Deadline(SECONDS)) if is_id(order_id) else []
         if not rows:
             raise NotFound(f"There is no order {order_id!r}.")
         return to_state(rows[0])
@@ -146,7 +147,9 @@ def unusable_if_it_fails() -> Iterator[None]:
         yield
     except DatabaseError as error:
         if error.sqlstate == _LOCKED:
-            raise DatabaseUnusable("Somebody else holds the order: try again. Nothing was changed.") from None
+            raise DatabaseUnusable(
+                "Somebody else holds the order, or the command, now: try again. Nothing was changed."
+            ) from None
         reason = LOST if isinstance(error, OutcomeUnknown) else error.reason  # it was lost before the commit
         raise DatabaseUnusable(f"{reason}. Nothing was changed.") from None
 

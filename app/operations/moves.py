@@ -31,7 +31,7 @@ from app.operations.simulation import Simulation, simulated_command, simulated_r
 from app.utils.ids import new_id
 from app.utils.text import listed
 from app.wire.answers import code_of
-from app.wire.decoder import decode
+from app.wire.decoder import decode, is_storable
 from app.wire.forgetting import names
 
 __all__ = ["CarriedOut", "Difference", "Move", "Parameter", "Simulation", "carry_out", "moves", "simulate"]
@@ -110,6 +110,8 @@ def _require_move(move: str, values: Mapping[str, str]) -> None:
     unknown = [name for name in values if name not in taken]
     if unknown:
         raise NotPossible(f"{move} takes no {listed(unknown)}: it takes {listed(taken) or 'nothing'}.")
+    if not all(map(is_storable, values.values())):
+        raise NotPossible("A value must not contain NUL or lone surrogates.")
 
 
 def _require_version(order: OrderState, version: int) -> None:
@@ -121,7 +123,7 @@ def _require_version(order: OrderState, version: int) -> None:
 
 
 def _require_reason(reason: str, persons: Sequence[str | None]) -> None:
-    if not reason.strip():
+    if not reason.strip() or not is_storable(reason):
         raise NotPossible("Give a reason: the audit keeps it.")
     if any(person and names(reason.encode(), person) for person in persons):
         raise NotPossible("The reason names the customer or a runner, and the audit would keep it: give another.")

@@ -10,7 +10,7 @@ import psycopg2
 import pytest
 
 from app import create_app
-from app.models.operator_errors import DatabaseUnusable, NotPossible
+from app.models.operator_errors import DatabaseUnusable, NotFound, NotPossible
 from app.models.order import OrderStatus
 from app.operations import moves
 from app.operations.audit import AuditedChange, Operator
@@ -210,6 +210,19 @@ def test_an_unknown_order_has_no_moves(untouched: World, terminal: Make) -> None
     for command in (("moves",), ("simulate", "cancelOrder"), ("do", "cancelOrder", "--version", 1, "--reason", "r")):
         name, *rest = command
         assert terminal(untouched).refusal(name, "order-1", *rest) == "There is no order 'order-1'."
+
+
+@pytest.mark.parametrize("text", ["\0", "\ud800"], ids=["nul", "surrogate"])
+def test_text_that_the_database_cannot_hold_is_refused_before_it_is_asked(untouched: World, text: str) -> None:
+    an_order(untouched, "order-1", 0, "CREATED")
+    settings, who = untouched.settings(), {"runner_id": text}
+    with pytest.raises(NotFound):
+        moves.moves(settings, text)
+    for move in ("verifyAndAcceptOrder", "cancel_order"):
+        with pytest.raises(NotPossible, match="must not contain NUL"):
+            simulate(settings, "order-1", move, who if move != "cancel_order" else {"reason": text})
+    with pytest.raises(NotPossible, match="Give a reason"):
+        carry_out(an_operator(untouched), "order-1", "cancelOrder", {}, version=1, reason=text)
 
 
 def test_a_move_carried_out_is_a_change_with_event_history_and_audit(running: World, terminal: Make) -> None:
