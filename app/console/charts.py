@@ -29,11 +29,12 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class ChartMark:
-    """Something that happened at a time. `kind`: a word for its class and its letter."""
+    """Something that happened at a time. `kind`: a word for its class; `sign`: a letter above its line."""
 
     at: datetime
     kind: str
     text: str
+    sign: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +196,7 @@ def _line(points: Sequence[tuple[float, float | None]], place: int) -> Iterator[
 def _mark(mark: ChartMark, x: float) -> Markup:
     inside = Markup("<title>{}</title>").format(f"{_clock(mark.at)} {mark.text}")
     line = _rule("", x, TOP, x, HEIGHT - BOTTOM)
-    letter = _text("", x, TOP - 4, mark.kind[:1].upper())
+    letter = _text("", x, TOP - 4, mark.sign)
     kind = mark.kind.replace(" ", "-")
     return Markup('<g class="mark m-{}">{}{}{}</g>').format(kind, inside, line, letter)
 

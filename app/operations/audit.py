@@ -48,35 +48,43 @@ class AuditedChange:
     connection: Connection
     who: str
     action: str
+    reason: str = ""
 
     def record(self, subject: str, detail: str, data: bytes | None = None) -> int:
         """Write an audit line and return its id. `data`: bytes that are nowhere else any more."""
-        line = {"who": self.who, "action": self.action, "subject": subject, "detail": detail, "bytes": data}
+        line = {"who": self.who, "action": self.action, "subject": subject, "bytes": data}
+        line["detail"] = _with_reason(detail, self.reason)
         written = self.connection.execute(actions.insert().values(line).returning(actions.c.id))
         return int(written.scalar_one())
 
     def complete(self, line: int, detail: str) -> None:
         """Write into an audit line how an action outside the database ended."""
-        _complete(self.connection, line, detail)
+        _complete(self.connection, line, _with_reason(detail, self.reason))
 
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """A person who decides. `name` stands in the audit lines, `settings` say which database and broker are meant."""
+    """A person who decides. `name` stands in the audit lines, and so does `reason`, if it is given here; `settings` say
+    which database and broker are meant."""
 
     settings: Settings
     name: str
+    reason: str = ""
 
     @contextmanager
     def change(self, action: str, seconds: int = STEP_SECONDS) -> Iterator[AuditedChange]:
         """Commit the body's statements and audit lines together, as `transaction` does, under the name `action`."""
         with transaction(self.settings, seconds) as connection:
-            yield AuditedChange(connection, self.name, action)
+            yield AuditedChange(connection, self.name, action, self.reason)
 
     def complete(self, line: int, detail: str) -> None:
         """As `AuditedChange.complete`, in a transaction of its own."""
         with transaction(self.settings) as connection:
-            _complete(connection, line, detail)
+            _complete(connection, line, _with_reason(detail, self.reason))
+
+
+def _with_reason(detail: str, reason: str) -> str:
+    return f"{detail}; reason: {reason}" if reason else detail
 
 
 def _complete(connection: Connection, line: int, detail: str) -> None:

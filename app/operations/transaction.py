@@ -48,6 +48,12 @@ def hurried(seconds: int = 2, lock_ms: int = 300) -> Iterator[None]:
         _limits.reset(token)
 
 
+def within_limits(seconds: int) -> int:
+    """Return for how many seconds to wait for something, so that the transaction itself does not end meanwhile."""
+    limits = _limits.get()
+    return seconds if limits is None else max(min(seconds, limits.seconds - 1), 1)
+
+
 @contextmanager
 def transaction(settings: Settings, seconds: int = STEP_SECONDS, *, snapshot: bool = False) -> Iterator[Connection]:
     """Commit the body's statements together; commit nothing if the body raises.

@@ -138,7 +138,7 @@ class Watch:
             return
         seen: dict[str, Any] = {"lanes": {}, "broker": self.broker, "topics": self.topics}
         for name, lane in self._lanes.items():
-            seen["lanes"][name] = {"depth": lane.depth, "oldest_seconds": lane.age}
+            seen["lanes"][name] = {"depth": lane.depth, "oldest_seconds": lane.age, "oldest_id": lane.oldest_id}
             if self._stalls(name, lane.oldest_id, lane.depth, lane.age) and not self._others_ring(f"{name}_stalled"):
                 reason = self._known_reason(found, f"relay_{name}", f"{name}_partition_")
                 self._find_stalled(name, reason, found)

@@ -14,10 +14,19 @@ from app.console.helpers import render
 from app.console.parts import parts
 from app.operations import flow as operation
 from app.operations.flow import Flow, Minute
+from app.operations.flow_marks import MarkKind
 
 MINUTES = 60
 MARKS_SHOWN = 50
 MS = 1000.0
+
+SIGNS = {
+    MarkKind.RELEASE: "R",
+    MarkKind.LEADER: "L",
+    MarkKind.ACT: "A",
+    MarkKind.ALARM: "!",
+    MarkKind.ALARM_OVER: "✓",
+}
 
 _Figure = Callable[[Minute], float | None]
 
@@ -46,7 +55,7 @@ def _values(found: Flow) -> dict[str, Any]:
 
 def charts(found: Flow) -> list[Chart]:
     """Return the four charts of the page."""
-    marks = [ChartMark(mark.at, mark.kind.value, mark.text) for mark in found.marks]
+    marks = [ChartMark(mark.at, mark.kind.value, mark.text, SIGNS[mark.kind]) for mark in found.marks]
 
     def chart(name: str, title: str, unit: str, *lines: tuple[str, _Figure], whole: bool = False) -> Chart:
         series = [Series(named, [_told(minute, figure) for minute in found.minutes]) for named, figure in lines]
@@ -72,7 +81,7 @@ def charts(found: Flow) -> list[Chart]:
             "latency",
             "Answers over HTTP",
             "milliseconds",
-            ("Half of the calls within", lambda minute: _ms(minute.p50)),
+            ("Half within", lambda minute: _ms(minute.p50)),
             ("99 % within", lambda minute: _ms(minute.p99)),
         ),
         chart("unavailable", "Answered 503", "per minute", ("503", lambda minute: minute.unavailable), whole=True),
