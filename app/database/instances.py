@@ -44,7 +44,8 @@ PRUNE = Statement(
 LOOK = Statement(
     "look_at_service",
     {},
-    "SELECT name, host, pid, roles, extract(epoch FROM now() - seen_at)::float8, parts, "
+    "SELECT name, host, pid, roles, extract(epoch FROM now() - started_at)::float8, "
+    "extract(epoch FROM now() - seen_at)::float8, parts, "
     "current_setting('transaction_read_only') = 'on', (SELECT seen FROM watch "
     f"WHERE seen IS NOT NULL AND seen_at > now() - make_interval(secs => {WATCH_STALE_SECONDS})) "
     f"FROM (SELECT * FROM instances ORDER BY seen_at DESC LIMIT {MOST}) AS latest "
@@ -55,12 +56,14 @@ LOOK = Statement(
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What one process said of itself. `silent`: seconds since then; `parts`: as `/readyz` has them."""
+    """What one process said of itself. `age`: seconds since its start; `silent`: since it said this; `parts`: as
+    `/readyz` has them."""
 
     name: str
     host: str
     pid: int
     roles: str
+    age: float
     silent: float
     parts: Mapping[str, Any]
 
@@ -98,8 +101,8 @@ def look(pool: Pool, deadline: Deadline) -> ServiceSeen:
     """Return what is known of the whole service, in one statement. Blocks until `deadline`; raises DatabaseTrouble."""
     rows = read(pool, LOOK, (), deadline)
     told = [
-        Told(name, host, pid, roles, silent, json.loads(parts))
-        for name, host, pid, roles, silent, parts, *_ in rows
-        if name
+        Told(name, host, pid, roles, age, silent, json.loads(parts))
+        for name, host, pid, roles, age, silent, parts, *_ in rows
+        if name is not None
     ]
-    return ServiceSeen(told, json.loads(rows[0][7] or "{}"), rows[0][6])
+    return ServiceSeen(told, json.loads(rows[0][8] or "{}"), rows[0][7])

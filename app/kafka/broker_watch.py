@@ -4,8 +4,10 @@ No question raises KafkaError: where no broker answers, less is known.
 """
 
 import logging
+import socket
+import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 
 from kafka.errors import KafkaError, TopicAuthorizationFailedError
@@ -15,9 +17,14 @@ from app.kafka.broker_view import KafkaView, Member, TopicView
 from app.kafka.client_errors import KafkaReasons, explained, is_refusal
 from app.kafka.commands_lag import CommandsLag
 from app.kafka.security import ClientRefused, SecretsInUse
+from app.utils.deadline import Deadline
 from app.utils.text import listed
 
 log = logging.getLogger(__name__)
+
+CONNECTION_LOST = frozenset({"KafkaConnectionError", "NodeNotReadyError", "NoBrokersAvailable"})
+GLANCE_SECONDS = 0.5
+LISTENS_SECONDS = 0.3
 
 
 class BrokerWatch:
@@ -31,6 +38,7 @@ class BrokerWatch:
         self._secrets = secrets
         self._view = KafkaView(settings)
         self.reasons = KafkaReasons()
+        self._lost: str | None = None  # why no broker answers, if `wait` has found it out
         self.lag = CommandsLag(settings.commands_topic, self._view)
 
     @contextmanager
@@ -41,12 +49,35 @@ class BrokerWatch:
 
     def topics(self) -> dict[str, TopicView] | str:
         """Return what is known of our topics, or why no broker answers."""
+        lost, self._lost = self._lost, None
+        if lost is not None:
+            return lost
         try:
             return self._view.topics(list(our_topics(self._settings)))
         except ClientRefused as error:
             return str(error)
         except KafkaError as error:
             return explained(listed([*self.reasons.latest(), f"{type(error).__name__}: {error}"[:200]]))
+
+    def wait(self, stop: threading.Event, seconds: float, *, glance: bool) -> None:
+        """Wait so long, or until `stop`. With `glance` less long where no broker listens any more: `topics` says so
+        then, and does not wait for an answer first."""
+        until = Deadline(seconds)
+        while self._lost is None and not until.passed and not stop.wait(min(GLANCE_SECONDS, max(until.remaining, 0))):
+            self._lost = self._nobody_listens() if glance else None
+
+    def _nobody_listens(self) -> str | None:
+        """Return that no broker takes a connection; None where one does, or where Kafka's client complains of nothing.
+
+        A look may take some seconds to find this out. Blocks for a fraction of one.
+        """
+        if not CONNECTION_LOST.intersection(self.reasons.latest()):
+            return None
+        for server in self._settings.bootstrap_servers:
+            host, _, port = server.rpartition(":")
+            with suppress(OSError), socket.create_connection((host.strip("[]"), int(port)), LISTENS_SECONDS):
+                return None
+        return explained("KafkaConnectionError")
 
     def follow_secrets(self) -> str | None:
         """Have all clients use what the files with secrets hold now, if Kafka takes it. Return why it does not, or why

@@ -131,12 +131,17 @@ def _waiting(rows: int) -> str:
 
 
 def _instances(told: Sequence[Told], alive: Sequence[Told]) -> Light:
-    silent = [one for one in told if SILENT_SECONDS < one.silent <= LOST_SECONDS]
+    """A process that fell silent is missed until another one has started since: then that one is in its place."""
+    silent = sorted((one for one in told if SILENT_SECONDS < one.silent <= LOST_SECONDS), key=lambda one: one.silent)
+    for newcomer in alive:
+        before = [one for one in silent if one.silent >= newcomer.age]
+        if before:
+            silent.remove(before[0])
     if not told:
         return Light("instances", UNKNOWN, "unknown", "No process has told of itself yet")
     if not silent:
         return Light("instances", GOOD, f"{len(alive)} up")
-    lost = max(silent, key=lambda one: one.silent)
+    lost = silent[-1]
     more = f" and {len(silent) - 1} more" if len(silent) > 1 else ""
     since = f"{lost.silent:.0f} s"
     cause = f"Process {lost.pid} on {lost.host}{more} has said nothing for {since}: it was killed, or stands still"

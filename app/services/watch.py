@@ -79,7 +79,7 @@ class Watch:
                 while not stop.is_set():
                     beat()
                     self.look(ready())
-                    stop.wait(WATCH_LOOK_SECONDS)
+                    self._kafka.wait(stop, WATCH_LOOK_SECONDS, glance=self.broker["ok"])
             finally:
                 self._leave(ready())
 

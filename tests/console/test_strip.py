@@ -18,8 +18,8 @@ WELL: dict[str, Any] = {
 }
 AWAY = {"ok": False, "reason": "KafkaConnectionError"}
 TELL = (
-    "INSERT INTO instances (name, host, pid, version, commit, roles, seen_at, parts) "
-    "VALUES (%s, 'host', 7, '1', 'c', 'all', now() - make_interval(secs => %s), %s)"
+    "INSERT INTO instances (name, host, pid, version, commit, roles, started_at, seen_at, parts) "
+    "VALUES (%s, 'host', 7, '1', 'c', 'all', now() - interval '1 hour', now() - make_interval(secs => %s), %s)"
 )
 SEEN = (
     "INSERT INTO watch VALUES (1, 'w', now(), now(), %s) ON CONFLICT (id) DO UPDATE SET seen_at = now(), "
@@ -77,6 +77,16 @@ def test_an_instance_that_says_nothing_is_named_and_after_a_while_forgotten(app:
     assert shown.cause == "Process 7 on host has said nothing for 4 s: it was killed, or stands still"
     tables.rows("UPDATE instances SET seen_at = now() - interval '11 minutes' WHERE name = 'lost'")
     assert lights(app)["instances"].level == GOOD
+
+
+def test_an_instance_that_started_since_is_in_the_place_of_the_lost_one(app: Flask, tables: Tables) -> None:
+    for name, silent in (("lost", 20), ("lost too", 40), ("new", 0)):
+        tell(tables, name, silent=silent)
+    tables.rows("UPDATE instances SET started_at = now() - interval '10 seconds' WHERE name = 'new'")
+    assert lights(app)["instances"].word == "1 up, 1 silent"
+    tell(tables, "newer")
+    tables.rows("UPDATE instances SET started_at = now() WHERE name = 'newer'")
+    assert lights(app)["instances"].word == "2 up"
 
 
 @pytest.mark.parametrize(
