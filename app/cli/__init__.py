@@ -21,6 +21,7 @@ MODULES = (
     "outbox",
     "offsets",
     "alarms",
+    "instances",
     "flow",
     "keys",
     "check",

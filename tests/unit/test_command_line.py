@@ -26,6 +26,7 @@ READS = {
     "search",
     "waits",
     "flow",
+    "instances",
 }
 """The last words of commands that only look."""
 
