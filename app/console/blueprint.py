@@ -11,7 +11,10 @@ from flask import Blueprint, Flask
 from app.console import texts
 from app.console.parts import Parts
 
-PAGES = ("board", "database", "flow", "instances", "order", "outbox", "search", "simulate", "strip", "unmask", "waits")
+PAGES = (
+    *("acts", "board", "commands", "database", "flow", "instances", "letter", "letters", "order", "outbox"),
+    *("search", "simulate", "strip", "unmask", "waits"),
+)
 """The modules of app/console/pages; each adds its views to the blueprint."""
 
 console = Blueprint("console", __name__, url_prefix="/console", template_folder="templates", static_folder="static")

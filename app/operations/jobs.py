@@ -108,18 +108,19 @@ def show(settings: Settings, job_id: int) -> Job:
         return _job(row, _counts(connection, [job_id]), [Item(*item) for item in items])
 
 
-def find(settings: Settings, *, limit: int = 20) -> list[Job]:
-    """Return the jobs without their items, the latest first."""
+def find(settings: Settings, *, only: str | None = None, limit: int = 20) -> list[Job]:
+    """Return the jobs, or those of the kind `only`, without their items, the latest first."""
+    query = select(jobs).order_by(_jobs.id.desc()).limit(limit)
     with transaction(settings, snapshot=True) as connection:
-        rows = connection.execute(select(jobs).order_by(_jobs.id.desc()).limit(limit)).all()
+        rows = connection.execute(query if only is None else query.where(_jobs.kind == only)).all()
         counts = _counts(connection, [row.id for row in rows])
         return [_job(row, counts, []) for row in rows]
 
 
-def stop(operator: Operator, job_id: int) -> bool:
+def stop(operator: Operator, job_id: int, *, reason: str | None = None) -> bool:
     """Stop a job: what is done stays. Return whether it is over already; else it is as soon as its item at hand is.
 
-    Raises NotFound, and NotPossible if it is over.
+    `reason`: stands in the audit line. Raises NotFound, and NotPossible if it is over.
     """
     with operator.change("stop-job") as change:
         row = change.connection.execute(select(jobs).where(_jobs.id == job_id).with_for_update()).first()
@@ -134,7 +135,7 @@ def stop(operator: Operator, job_id: int) -> bool:
             values |= {"state": STOPPED, "ended_at": func.now(), "held_until": None, "trouble": None}
             values |= {"outcome": outcome}
         change.connection.execute(update(jobs).where(_jobs.id == job_id).values(values))
-        change.record(f"job {job_id}", f"{row.kind}, was {row.state}")
+        change.record(f"job {job_id}", f"{row.kind}, was {row.state}{f': {reason}' if reason else ''}")
     return not begun
 
 

@@ -11,6 +11,10 @@ from uuid import uuid4
 
 from kafka import KafkaProducer
 
+from app.config.config import Settings
+from app.models.jobs import CHECK
+from app.operations import dead_letter_groups, jobs
+from app.operations.audit import Operator
 from tests.harness.builders import create_body
 from tests.harness.found import query
 from tests.harness.stack import Stack
@@ -45,6 +49,7 @@ class Scene:
         self.saga = f"saga-{uuid4()}"
         self.told = ""
         """The order that has a history of every kind; `saga` made it."""
+        self.letter = self.given_up = self.job = 0
         self._headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
         self._sent = 0
 
@@ -121,6 +126,23 @@ class Scene:
         found = 'SELECT id FROM dead_letters WHERE partition = %s AND "offset" = %s'
         return int(self.query(found, [place.partition, place.offset])[0][0])
 
+    def resolution(self, letter: int) -> str | None:
+        """Return what was decided about a dead letter."""
+        found = self.query("SELECT resolution FROM dead_letters WHERE id = %s", [letter])
+        return None if found[0][0] is None else str(found[0][0])
+
+    def group(self) -> str:
+        """Return the id of the group of those that nobody can read."""
+        settings = Settings.load(self.stack.settings)
+        return next(group.id for group in dead_letter_groups.groups(settings) if group.type is None)
+
+    def give_up(self) -> int:
+        """Have a command among those that were given up: it takes a fault of the service to come there."""
+        columns = 'event_id, topic, partition, "offset", key, value, type, correlation_id, error'
+        values = "gen_random_uuid(), %s, 0, 17, 'k', '{}', 'cancel_order', 'saga-17', 'ZeroDivisionError'"
+        statement = f"INSERT INTO given_up_commands ({columns}) VALUES ({values}) RETURNING id"
+        return int(self.query(statement, [self.stack.commands_topic])[0][0])
+
     def play(self) -> None:
         """Have it happen: an order that a saga makes, one runner gets and another does not, repeats, refusals."""
         saga, trace = self.saga, f"00-{uuid4().hex}-{uuid4().hex[:16]}-01"
@@ -144,5 +166,8 @@ class Scene:
         self.send(command("update_order_status", f"saga-{uuid4()}", order_id=done, status="PLACED"), key=done)
         for status in ("PENDING", "CREATED", "PLACED"):
             self.order(status)
-        self.spoiled()
+        self.letter = self.spoiled()
+        self.given_up = self.give_up()
+        operator = Operator(Settings.load(self.stack.settings), "alice")
+        self.job = jobs.start(operator, CHECK, reason="after the story")
         self.settle()

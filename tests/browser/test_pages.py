@@ -17,10 +17,17 @@ PAGES: dict[str, Callable[[Scene], str]] = {
     "waits": lambda _: "/console/waits",
     "database": lambda _: "/console/database",
     "flow": lambda _: "/console/flow",
+    "outbox": lambda _: "/console/outbox",
     "search": lambda scene: f"/console/search?q={scene.saga}",
     "order": lambda scene: f"/console/orders/{scene.told}?log=1",
     "why": lambda scene: f"/console/why/{scene.told}",
     "simulate": lambda scene: f"/console/simulate/{scene.told}?move=completeOrder",
+    "commands": lambda _: "/console/commands",
+    "letters": lambda scene: f"/console/letters/{scene.group()}?judge=1",
+    "letter": lambda scene: f"/console/letter/{scene.letter}",
+    "given_up_command": lambda scene: f"/console/commands/given-up/{scene.given_up}",
+    "acts": lambda _: "/console/acts",
+    "job": lambda scene: f"/console/jobs/{scene.job}",
 }
 """By the name of its view."""
 NO_PAGES = {"static", "strip", "board_too", "sign_in"}
@@ -45,7 +52,7 @@ def test_no_page_is_left_out() -> None:
 
 
 def test_the_sign_in_can_be_read_by_anybody_anywhere(open_desk: Callable[..., Desk]) -> None:
-    page = open_desk(anonymous=True).go("/console/instances")
+    page = open_desk(anonymous=True).go("/console/acts")
     page.get_by_label("Paste").wait_for()
     assert grave_findings(page) == []
     assert too_wide(page) == []
