@@ -2,8 +2,8 @@
 
 A B-tree takes 95 MiB per million changes for the correlation ids alone, and a third of what a batch of commands costs
 PostgreSQL, since the ids of sagas and replies are random. This one (BRIN) keeps a Bloom filter of the ids for each
-PAGES pages of the history: 3 MiB per million changes, and next to nothing to write, because autovacuum summarizes pages
-when they are full. A look reads the whole index and a hundredth of the history: 1.2 ms per million changes.
+PAGES pages of the history: 4 MiB per million changes, and next to nothing to write, because autovacuum summarizes pages
+when they are full. A look reads the whole index and a thousandth of the history: some ms per million changes.
 
 Where the history is short, the migration makes the index. Where it is long, making it would hold up all writers: then
 it is made here, beside them, by whoever migrates.
@@ -19,10 +19,10 @@ from app.database.statement import Statement
 from app.utils.deadline import Deadline
 
 HISTORY_INDEX = "ix_order_changes_ids"
-PAGES = 32
-IDS = 1600
-"""Changes that PAGES pages hold at most: the size of a filter, which a page of the index has room for two of."""
-FILTER = f"(n_distinct_per_range={IDS})"
+PAGES = 44
+IDS = 2100
+"""Changes that PAGES pages hold at most. A page of the index has room for two filters of that size."""
+FILTER = f"(n_distinct_per_range={IDS}, false_positive_rate=0.001)"
 OPTIONS = {"pages_per_range": PAGES, "autosummarize": "on"}
 
 HISTORY_INDEX_STATE = f"SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('{HISTORY_INDEX}')"

@@ -96,10 +96,10 @@ order_changes = Table(
         "change_id",
         postgresql_using="brin",
         postgresql_ops={
-            "correlation_id": "text_bloom_ops (n_distinct_per_range=1600)",
-            "change_id": "uuid_bloom_ops (n_distinct_per_range=1600)",
+            "correlation_id": "text_bloom_ops (n_distinct_per_range=2100, false_positive_rate=0.001)",
+            "change_id": "uuid_bloom_ops (n_distinct_per_range=2100, false_positive_rate=0.001)",
         },
-        postgresql_with={"pages_per_range": 32, "autosummarize": "on"},
+        postgresql_with={"pages_per_range": 44, "autosummarize": "on"},
     ),
     comment="History: one line per change of an order; the primary key keeps its versions gapless and single",
 )

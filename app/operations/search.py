@@ -29,7 +29,8 @@ _PLACE = re.compile(r"(?P<topic>[A-Za-z0-9._-]+)/(?P<partition>\d{1,9})/(?P<offs
 @dataclass(frozen=True, slots=True)
 class Found:
     """What was found, each list newest first. `by`: how each order was found, by its id; `notes`: what was left out, or
-    not asked; `seconds`: what the database took; `log_seconds`: what Kafka took, None if it was not asked."""
+    not asked; `seconds`: what the database took, without connecting; `log_seconds`: what Kafka took, None if it was not
+    asked."""
 
     orders: Sequence[OrderState]
     commands: Sequence[FoundCommand]
@@ -97,12 +98,12 @@ class _Searching:
             self._notes.append(str(failure))
         self._log_seconds = time.monotonic() - began
         self._follow(record)
-        began = time.monotonic()
         with transaction(self._settings, ANSWER_SECONDS, snapshot=True) as connection:
+            began = time.monotonic()
             kept = tables.commands_at(connection, topic, partition, offset)
+            self._seconds += time.monotonic() - began
         known = {command.kept_as for command in self._commands}
         self._commands = [*(command for command in kept if command.kept_as not in known), *self._commands]
-        self._seconds += time.monotonic() - began
 
     def found(self) -> Found:
         """Return all that was found."""
@@ -139,8 +140,8 @@ class _Searching:
         self._log_seconds = time.monotonic() - began
 
     def _ask_tables(self, some_id: str, event_id: UUID | None) -> None:
-        began = time.monotonic()
         with transaction(self._settings, ANSWER_SECONDS, snapshot=True) as connection:
+            began = time.monotonic()
             is_fast = tables.has_history_index(connection)
             self._by = tables.orders_with(connection, some_id, event_id)
             self._keys = tables.keys_with(connection, some_id)
@@ -152,7 +153,7 @@ class _Searching:
                 connection, some_id, event_id, self._settings.commands_topic, self._limit + 1
             )
             self._note(connection, event_id)
-        self._seconds += time.monotonic() - began
+            self._seconds += time.monotonic() - began
         if not is_fast:
             self._notes.append(
                 f"The history has no index for this search ({HISTORY_INDEX}), so all of it was read: "

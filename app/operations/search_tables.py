@@ -10,15 +10,12 @@ from uuid import UUID
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Select,
     String,
     func,
     literal,
-    or_,
     select,
     text,
     type_coerce,
-    union_all,
 )
 
 from app.database.history_index import HISTORY_INDEX_STATE
@@ -26,7 +23,7 @@ from app.database.orders_sql import ORDER_COLUMNS
 from app.database.rows import to_state
 from app.models.errors import Refused
 from app.models.kafka_tables import command_identities, dead_letters, given_up_commands, outbox
-from app.models.models import Order, idempotency_keys, order_changes, saga_orders
+from app.models.models import Order, idempotency_keys, order_changes
 from app.models.order import OrderState
 from app.wire.decoder import decode_leniently
 
@@ -73,7 +70,7 @@ class FoundKey:
 def orders_with(connection: Connection, some_id: str, event_id: UUID | None) -> dict[str, list[str]]:
     """Return by what each order was found, by order id: at most MOST orders for each kind of id, newest first."""
     found: dict[str, list[str]] = {}
-    for by, order_id in connection.execute(_of_orders(some_id)):
+    for by, order_id in connection.execute(_OF_ORDERS, {"id": some_id, "most": MOST}):
         found.setdefault(order_id, []).append(by)
     for by, order_id in _of_history(connection, some_id, event_id):
         found.setdefault(order_id, []).append(by)
@@ -125,46 +122,20 @@ def has_history_index(connection: Connection) -> bool:
     return bool(connection.scalar(text(HISTORY_INDEX_STATE)))
 
 
-def _of_orders(some_id: str) -> Select[Any]:
-    def orders(by: str, column: ColumnElement[Any]) -> Select[Any]:
-        newest = select(literal(by), _orders.order_id).where(column == some_id)
-        return newest.order_by(_orders.created_at.desc(), _orders.order_id.desc()).limit(MOST)
-
-    parts = [
-        select(literal("order id"), _orders.order_id).where(_orders.order_id == some_id),
-        orders("saga", _orders.saga_id),
-        select(literal("saga"), saga_orders.c.order_id).where(saga_orders.c.saga_id == some_id),
-        orders("customer", _orders.cust_id),
-        orders("runner", _orders.runner_id),
-    ]
-    found = union_all(*(select(part.subquery()) for part in parts)).subquery()
-    return select(*found.c).distinct()
-
-
 def _of_history(connection: Connection, some_id: str, event_id: UUID | None) -> Iterator[tuple[str, str]]:
     """A table that was just filled, or never analyzed, makes PostgreSQL read all of it although it has the index."""
     connection.execute(text("SET LOCAL enable_seqscan = off"))
-    lines = [("correlation id", _changes.correlation_id == some_id)]
+    for order_id in connection.scalars(_OF_CORRELATION, {"id": some_id, "most": MOST}):
+        yield "correlation id", order_id
     if event_id is not None:
-        lines.append(("event id", _changes.change_id == event_id))
-    for by, condition in lines:
-        some = select(_changes.order_id).where(condition).limit(MOST).subquery()
-        for order_id in connection.scalars(select(some.c.order_id).distinct()):
-            yield by, order_id
+        for order_id in connection.scalars(_OF_CHANGE, {"id": event_id, "most": MOST}):
+            yield "event id", order_id
     connection.execute(text("SET LOCAL enable_seqscan = on"))
 
 
 def _unfulfilled(connection: Connection, some_id: str, topic: str, limit: int) -> list[FoundCommand]:
     """Return what was refused, changed nothing or came again."""
-    at = func.coalesce(_identities.repeated_at, _identities.created_at)
-    columns = (
-        *(_identities[name] for name in ("type", "correlation_id", "order_id", "outcome", "repeats")),
-        func.coalesce(_identities.partition, _identities.repeated_partition),
-        func.coalesce(_identities.offset, _identities.repeated_offset),
-        at,
-    )
-    known = or_(_identities.order_id == some_id, _identities.correlation_id == some_id)
-    rows = connection.execute(select(*columns).where(known).order_by(at.desc()).limit(limit))
+    rows = connection.execute(_UNFULFILLED, {"id": some_id, "most": limit})
     return [
         FoundCommand(f"{topic}/{partition}/{offset}", kind, by, order_id, outcome or "repeat", when, repeats or 0)
         for kind, by, order_id, outcome, repeats, partition, offset, when in rows
@@ -220,4 +191,21 @@ _ANSWERS = text(
     "SELECT k.path, k.status, CASE WHEN octet_length(k.body) <= "
     f"{LONGEST_ANSWER} THEN k.body END, k.created_at "
     "FROM paths JOIN idempotency_keys AS k ON k.path = paths.path AND k.key = :key ORDER BY k.created_at DESC"
+)
+_NEWEST = "ORDER BY created_at DESC, order_id DESC LIMIT :most"
+_OF_ORDERS = text(
+    "SELECT 'order id', order_id FROM orders WHERE order_id = :id UNION "
+    f"(SELECT 'saga', order_id FROM orders WHERE saga_id = :id {_NEWEST}) UNION "
+    "SELECT 'saga', order_id FROM saga_orders WHERE saga_id = :id UNION "
+    f"(SELECT 'customer', order_id FROM orders WHERE cust_id = :id {_NEWEST}) UNION "
+    f"(SELECT 'runner', order_id FROM orders WHERE runner_id = :id {_NEWEST})"
+)
+_SOME_ORDERS = "SELECT DISTINCT order_id FROM (SELECT order_id FROM order_changes WHERE {} LIMIT :most) AS lines"
+_OF_CORRELATION = text(_SOME_ORDERS.format("correlation_id = :id"))
+_OF_CHANGE = text(_SOME_ORDERS.format("change_id = :id"))
+_UNFULFILLED = text(
+    "SELECT type, correlation_id, order_id, outcome, repeats, "
+    'coalesce("partition", repeated_partition), coalesce("offset", repeated_offset), '
+    "coalesce(repeated_at, created_at) AS at "
+    "FROM command_identities WHERE order_id = :id OR correlation_id = :id ORDER BY at DESC LIMIT :most"
 )

@@ -17,9 +17,9 @@ DO $$ BEGIN
     IF (SELECT count(*) FROM (SELECT FROM order_changes LIMIT {SHORT + 1}) AS first_ones) <= {SHORT} THEN
         CREATE INDEX ix_order_changes_ids ON order_changes USING brin (
             created_at,
-            correlation_id text_bloom_ops (n_distinct_per_range=1600),
-            change_id uuid_bloom_ops (n_distinct_per_range=1600)
-        ) WITH (pages_per_range=32, autosummarize=on);
+            correlation_id text_bloom_ops (n_distinct_per_range=2100, false_positive_rate=0.001),
+            change_id uuid_bloom_ops (n_distinct_per_range=2100, false_positive_rate=0.001)
+        ) WITH (pages_per_range=44, autosummarize=on);
     END IF;
 END $$
 """
