@@ -117,6 +117,8 @@ class KafkaView:
     def members(self, name: str) -> list[Member]:
         group = self._settings.group_id
         described = self._client().describe_groups([group]).get(group, {})
+        if described.get("error"):
+            raise KafkaError(described["error"])
         return [_member(member, name) for member in described.get("members", ())]
 
     def first_record(self, name: str, partition: int, offset: int) -> FirstRecord:

@@ -15,7 +15,7 @@ from app.operations import guarded
 from app.operations.guarded import NotAsked
 from app.operations.transaction import transaction
 from app.services import horizon
-from app.utils.text import listed
+from app.utils.text import counted, listed
 
 SECONDS = 3
 WAITING_SECONDS = 1.0  # behind a lock: the service's own locks are held for milliseconds
@@ -105,7 +105,7 @@ def _locks(connection: Connection) -> Iterable[Remark]:
     for row in roots:
         if row.seconds >= WAITING_SECONDS:
             held = "" if row.held is None else f", whose transaction began {row.held:.0f} s ago,"
-            blocked = f"keeps {row.blocked} sessions waiting for a lock, the longest for {row.seconds:.0f} s"
+            blocked = f"keeps {counted(row.blocked, 'session')} waiting for a lock, for {row.seconds:.0f} s at most"
             yield Remark("locks", False, f"{_upper(row.holder)}{held} {blocked}.", row.mend)
     if not any(row.seconds >= WAITING_SECONDS for row in roots):
         yield Remark("locks", True, f"No session has waited {WAITING_SECONDS:.0f} s for a lock.")
@@ -182,7 +182,10 @@ def _transactions(connection: Connection) -> Iterable[Remark]:
     for row in rows:
         sentence = f"{_upper(row.holder)} has been in a transaction for {row.seconds:.0f} s."
         yield Remark("transactions", False, sentence, row.mend)
-    if not rows:
+    (user,) = _rows(connection, sql.RIGHTS)
+    if not user.sees_all:
+        yield Remark("transactions", None, "How old the transactions of other users are is not told.", user.mend)
+    elif not rows:
         yield Remark("transactions", True, f"No transaction is older than {LONG_SECONDS} s.")
 
 

@@ -52,7 +52,7 @@ class Why:
 
 def why(settings: Settings, some_id: str) -> Why:
     """Say why an order, saga or command waits, by any of its ids: order, saga or correlation id, Idempotency-Key, or
-    `topic/partition/offset` of a command.
+    `topic/partition/offset` of a command or an event.
 
     Changes nothing. Each check takes 2 s at the longest and all together 8 s; one that cannot be asked has `ok` None,
     and those behind the first that fails are not asked. Raises NotPossible if the text cannot be an id.
@@ -60,7 +60,8 @@ def why(settings: Settings, some_id: str) -> Why:
     some_id = some_id.strip()
     if not is_id(some_id):
         raise NotPossible("An id is a text of 1 to 255 characters.")
-    case = Case(settings, some_id, _place(settings, some_id))
+    command, event = (_place(topic, some_id) for topic in (settings.commands_topic, settings.events_topic))
+    case = Case(settings, some_id, command, event)
     checks: list[Check] = []
     try:
         for ask in CHAIN:
@@ -75,9 +76,10 @@ def why(settings: Settings, some_id: str) -> Why:
     return Why(_subject(case), checks, failed[0] if failed else None)
 
 
-def _place(settings: Settings, some_id: str) -> Place | None:
+def _place(topic: str, some_id: str) -> Place | None:
+    """Return the place that the id is, None if it is none of this topic."""
     found = _PLACE.fullmatch(some_id)
-    if found is None or found["topic"] != settings.commands_topic:
+    if found is None or found["topic"] != topic:
         return None
     return Place(found["topic"], int(found["partition"]), int(found["offset"]))
 

@@ -1,8 +1,9 @@
 """What the checks of `why` share: the question, what was found out so far, and the time that is left."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
@@ -69,7 +70,8 @@ class LastWord:
 class Case:
     """One question. Looks that other checks need again are kept here.
 
-    `place`: that of the command, if it is known; `command`: the command itself, if the log has shown it; `looked_at`:
+    `place`: that of the command, if it is known; `event_place`: that of an event, if the id is one; `also`: ids that
+    the event names; `command`: the command itself, if the log has shown it; `looked_at`:
     how many waiting records were read, by partition; `moved`: by how much the stored offsets moved in `moved_seconds`;
     `word`: what was decided last; `record`: where it lies on the events topic; `groups`: those that read the topic.
     """
@@ -77,6 +79,8 @@ class Case:
     settings: Settings
     id: str
     place: Place | None
+    event_place: Place | None = None
+    also: frozenset[str] = frozenset()
     deadline: Deadline = field(default_factory=lambda: Deadline(ALL_SECONDS))
     looked_first: float = field(default_factory=time.monotonic)
     facts: Facts | None = None
@@ -136,12 +140,13 @@ class Case:
         """Return by what the tables are asked: by more once the log has shown the command."""
         seen = self.command
         if seen is None:
-            return Sought(self.id, frozenset() if self.place else frozenset({self.id}), self.place)
-        ids = {self.id} if self.place is None else set()
-        if isinstance(seen.command, ReceivedCommand):
-            named = seen.command
-            ids |= {each for each in (named.correlation_id, named.order_id, named.saga_id) if each is not None}
-        return Sought(self.id, frozenset(ids), seen.place, frozenset({seen.hash}), frozenset({seen.event_id}))
+            ids = frozenset() if self.place or self.event_place else frozenset({self.id})
+            return Sought(self.id, ids | self.also, self.place)
+        named = seen.command
+        if isinstance(named, str):
+            return Sought(self.id, self.also, seen.place, frozenset({seen.hash}), frozenset({seen.event_id}))
+        given = {each for each in (named.correlation_id, named.order_id, named.saga_id) if each is not None}
+        return Sought(self.id, self.also | given, seen.place, frozenset({seen.hash}), frozenset({seen.event_id}))
 
     def names(self, record: LogRecord) -> bool:
         """Tell whether a waiting record is a command that names the id."""
@@ -158,10 +163,16 @@ class Case:
         self.place = Place(record.topic, record.partition, record.offset)
         command = parsed.error if isinstance(parsed, DeadLetter) else parsed
         self.command = SeenCommand(self.place, record.at, hash_of(record.value), event_id, command)
-        try:
+        self._read_by_more()
+
+    def go_on_with(self, ids: Iterable[str]) -> None:
+        """Ask the tables by these ids too."""
+        self.also = self.also.union(ids)
+        self._read_by_more()
+
+    def _read_by_more(self) -> None:
+        with suppress(DatabaseUnusable, NotAsked):  # what was known before still holds
             self.facts = self.within(lambda: read(self.settings, self.sought()))
-        except (DatabaseUnusable, NotAsked):
-            return  # what was known before still holds
 
     def waiting(self) -> dict[int, tuple[int, int]]:
         """Return the offsets that wait, by partition: the first one, and the end of the log."""

@@ -3,17 +3,17 @@
 from functools import partial
 
 from app.kafka import log_search
-from app.kafka.log_check import where_to_go_on
+from app.kafka.log_check import GoOn, Halt, where_to_go_on
 from app.kafka.log_search import LogRecord
+from app.kafka.operator import Place
 from app.kafka.standing import waiting_records
 from app.models.operator_errors import DatabaseUnusable, KafkaUnusable
-from app.models.records import is_other_topic
 from app.operations.guarded import NotAsked
 from app.operations.why_case import Case, Check, cannot
 from app.operations.why_ground import ASK_SECONDS, evidence_of, ringing
 from app.services.known_cluster import other_cluster
 from app.utils.spans import span
-from app.utils.text import listed
+from app.utils.text import counted, listed
 
 MOST_WAITING = 1000  # records of a partition among which a command is looked for
 FROZEN_SECONDS = 5.0  # a batch takes less
@@ -28,6 +28,8 @@ def log(case: Case) -> Check | None:
     """Is the command in the log? Finds it at its place, or among those that wait. None if there is nothing to say."""
     if case.place is not None:
         return _at_its_place(case)
+    if case.event_place is not None:
+        return _of_event(case, case.event_place)
     waiting = case.waiting()
     if not waiting or case.known.answers:
         return None
@@ -43,7 +45,7 @@ def log(case: Case) -> Check | None:
             return _lies(case, record, "It waits")
     unread = sum(end - begin for begin, end in waiting.values()) - sum(found.read.values())
     beyond = f", {unread} more were not read" if unread > 0 else ""
-    return Check("log", True, f"None of {sum(found.read.values())} waiting commands names it{beyond}.")
+    return Check("log", True, f"None of {counted(sum(found.read.values()), 'waiting command')} names it{beyond}.")
 
 
 def topic(case: Case) -> Check | None:
@@ -61,19 +63,9 @@ def topic(case: Case) -> Check | None:
             return _unled(case, partition)
         if stored is None:
             continue
-        wrong = where_to_go_on(stored, standing.topic.id, log_bounds.begin, log_bounds.end).alarm
-        if wrong is not None:
-            evidence = [
-                f"Stored: {stored.next_offset} of topic {stored.topic_id}; the log: {log_bounds.begin} to "
-                f"{log_bounds.end} of topic {standing.topic.id}"
-            ]
-            rung = ringing(facts, f"offset_{partition}", f"topic_made_anew_{partition}_")
-            heals = f"flask orders offsets show; flask orders offsets set --partition {partition} --offset OFFSET"
-            if is_other_topic(stored.topic_id, standing.topic.id):
-                heals = f"Running instances go on by themselves within 5 s; else: {heals}"
-            return Check(
-                "topic", False, f"Partition {partition}: {wrong}.", [*evidence, *evidence_of(rung, facts)], heals
-            )
+        found = where_to_go_on(stored, standing.topic.id, log_bounds.begin, log_bounds.end)
+        if found.alarm is not None:
+            return _disagrees(case, partition, found)
     rung = ringing(facts, *(f"topic_made_anew_{partition}_" for partition in partitions))
     return Check("topic", True, "The topic is the one that the stored offsets are of.", evidence_of(rung, facts))
 
@@ -165,6 +157,20 @@ def _at_its_place(case: Case) -> Check:
     return _lies(case, record, "It lies")
 
 
+def _of_event(case: Case, place: Place) -> Check:
+    """Go on with the order and the correlation id that an event or reply names."""
+    ask = partial(log_search.record_at, case.settings, place.topic, place.partition, place.offset, ASK_SECONDS)
+    try:
+        record = case.within(ask)
+    except (KafkaUnusable, NotAsked) as reason:
+        return cannot("log", f"{place}", reason)
+    if record is None:
+        return Check("log", False, f"There is no record at {place}.")
+    named = [dict(record.headers).get("correlation_id"), record.key]
+    case.go_on_with(each.decode(errors="replace") for each in named if each is not None)
+    return Check("log", True, f"An event lies at {place}, for {span(case.known.ago(record.at))}.")
+
+
 def _lies(case: Case, record: LogRecord, verb: str) -> Check:
     where = f"{record.topic}/{record.partition}/{record.offset}"
     what = case.command.command if case.command else ""
@@ -178,6 +184,23 @@ def _unled(case: Case, partition: int) -> Check:
     return Check(
         "topic", False, sentence, evidence_of(rung, case.known), "Bring the broker back that leads the partition"
     )
+
+
+def _disagrees(case: Case, partition: int, found: GoOn | Halt) -> Check:
+    """Say where the stored offset and the log disagree, and whether the service goes on by itself."""
+    facts, standing = case.known, case.standing
+    assert standing is not None
+    assert standing.topic is not None
+    stored, log_bounds = facts.stored[partition], standing.bounds[partition]
+    evidence = [
+        f"Stored: {stored.next_offset} of topic {stored.topic_id}",
+        f"The log: {log_bounds.begin} to {log_bounds.end} of topic {standing.topic.id}",
+        *evidence_of(ringing(facts, f"offset_{partition}", f"topic_made_anew_{partition}_"), facts),
+    ]
+    heals = f"flask orders offsets show; flask orders offsets set --partition {partition} --offset OFFSET"
+    if isinstance(found, GoOn):
+        heals = f"Running instances go on by themselves within 5 s. If they do not: {heals}"
+    return Check("topic", False, f"Partition {partition}: {found.alarm}.", evidence, heals)
 
 
 def _moves(case: Case, partitions: list[int]) -> Check:

@@ -11,6 +11,7 @@ from app.operations.guarded import NotAsked
 from app.operations.why_case import Case, Check
 from app.operations.why_ground import evidence_of, ringing
 from app.utils.spans import span
+from app.utils.text import counted
 
 FRESH_SECONDS = 2.0
 AGAIN_SECONDS = 0.5
@@ -48,7 +49,7 @@ def caller(case: Case) -> Check | None:
         return None
     ago = span(facts.ago(case.record.at if case.record else word.at))
     if word.repeats and word.repeated_at is not None:
-        again = f"came again {word.repeats} times, the last {span(facts.ago(word.repeated_at))} ago"
+        again = f"came again {counted(word.repeats, 'time')}, the last {span(facts.ago(word.repeated_at))} ago"
         said = f"The command was answered {ago} ago and {again}: a repeat gets no reply [K8]; the caller moves next."
         return Check(
             "caller", False, said, heals="The caller takes the first reply, or sends a command with other bytes"
@@ -73,7 +74,7 @@ def _waits(case: Case, row: Row[Any]) -> Check:
     )
     leader = next((each for each in facts.leaders if each.lane == "events"), None)
     evidence = [
-        f"{facts.before} events are before it",
+        f"Before it: {counted(facts.before, 'event')}",
         "No relay leads the lane"
         if leader is None
         else f"The relay that leads is {leader.holder}, for {span(leader.seconds)}",
@@ -94,7 +95,7 @@ def _waits(case: Case, row: Row[Any]) -> Check:
     return Check(
         "outbox",
         False,
-        f"{said}; {facts.before} are before it, and a relay leads.",
+        f"{said}, behind {counted(facts.before, 'event')}; a relay leads.",
         evidence,
         "Wait a moment, and ask again",
     )

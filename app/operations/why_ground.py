@@ -13,6 +13,7 @@ from app.operations.guarded import NotAsked
 from app.operations.why_case import Case, Check
 from app.operations.why_facts import Facts, read
 from app.utils.spans import span
+from app.utils.text import counted
 
 HELD_SECONDS = 1.0  # our own locks are held for milliseconds
 ASK_SECONDS = 1.5  # a broker, for one answer
@@ -45,7 +46,7 @@ def tables(case: Case) -> Check:
         return Check("tables", True, "Nobody keeps our tables from being written.")
     first = held[0]
     sentence = (
-        f"Table {first.name} is locked ({first.mode}) by {first.holder}, and {first.behind} sessions wait behind it."
+        f"Table {first.name} is locked ({first.mode}) by {first.holder}; {counted(first.behind, 'session')} behind it."
     )
     return Check("tables", False, sentence, list(map(_held, held)), first.mend)
 
@@ -72,16 +73,17 @@ def row(case: Case) -> Check | None:
     facts = case.known
     if not facts.orders:
         return None
-    lost = f"{len(facts.refused)} accepts of it were refused of late, the last {{}} ago: other runners were faster"
-    evidence = [lost.format(span(facts.ago(facts.refused[0].refused_at)))] if facts.refused else []
+    evidence = []
+    if facts.refused:
+        number, ago = counted(len(facts.refused), "accept"), span(facts.ago(facts.refused[0].refused_at))
+        evidence = [f"{number} of it refused in the last hour, the last {ago} ago: another runner was faster"]
     held = [row for row in facts.row_locks if row.held is None or row.held >= HELD_SECONDS]
     if not held:
         return Check("row", True, "Nobody holds the order's row.", evidence)
     first = held[0]
     since = "" if first.held is None else f" for {span(first.held)}"
-    sentence = (
-        f"The row of order {first.name} has been locked{since} by {first.holder}; {first.behind} sessions wait for it."
-    )
+    behind = f"{counted(first.behind, 'session')} behind it"
+    sentence = f"The row of order {first.name} has been locked{since} by {first.holder}; {behind}."
     return Check("row", False, sentence, [*map(_held, held), *evidence], first.mend)
 
 

@@ -10,6 +10,7 @@ from app.operations.why_case import Case, Check, LastWord
 from app.operations.why_facts import Facts
 from app.operations.why_ground import evidence_of, ringing
 from app.utils.spans import span
+from app.utils.text import counted
 
 
 def readable(case: Case) -> Check | None:
@@ -81,7 +82,7 @@ def _repeat(case: Case) -> Check | None:
         where = f" at {at_first}" if at_first else ""
         outcome = "" if row.outcome is None else f" ({_outcome(row)})"
         said = f"The same bytes were handled before{where}{outcome}: this sending does nothing and gets no reply [K8]."
-        evidence = [f"Came again {row.repeats} times, the last {span(facts.ago(row.repeated_at))} ago"]
+        evidence = [f"Came again {counted(row.repeats, 'time')}, the last {span(facts.ago(row.repeated_at))} ago"]
         heals = f"Ask for the first: flask orders why {at_first or row.correlation_id}. A new command needs other bytes"
         return Check("decided", False, said, evidence, heals)
     return None

@@ -16,6 +16,11 @@ def loggable(path: str) -> str:
     return f"/{first}/…" if slash else path
 
 
+def counted(number: int, noun: str) -> str:
+    """Return the number with its noun: `1 event`, `2 events`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def listed(found: Iterable[object]) -> str:
     """Return them with commas."""
     return ", ".join(map(str, found))

@@ -1,5 +1,6 @@
 """The page of sentences about PostgreSQL: each bad state is named with what mends it, and is over when that is done."""
 
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
@@ -80,8 +81,29 @@ def test_a_session_that_keeps_others_waiting_is_named(
         pid = holder.info.backend_pid
         assert remark.mend == f"SELECT pg_terminate_backend({pid})"
         assert f"Session {pid} of postgres (a migration, idle in transaction)" in remark.sentence
-        assert "keeps 1 sessions waiting for a lock" in remark.sentence
+        assert "keeps 1 session waiting for a lock" in remark.sentence
         query(database_url, remark.mend or "")
+        wait_for(lambda: remarks("locks")[0].ok, "its end")
+
+
+def test_a_prepared_transaction_that_keeps_others_waiting_is_named(
+    remarks: Looks, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_look, "WAITING_SECONDS", 0.0)
+    with (
+        closing(psycopg2.connect(database_url)) as holder,
+        closing(psycopg2.connect(database_url, async_=True)) as waiter,
+    ):
+        holder.tpc_begin(holder.xid(0, uuid.uuid4().hex, ""))
+        holder.cursor().execute("LOCK TABLE saga_orders")
+        holder.tpc_prepare()
+        wait_for(lambda: waiter.poll() == 0, "a connection")
+        waiter.cursor().execute("SELECT count(*) FROM saga_orders")
+        wait_for(lambda: remarks("locks")[0].ok is False, "the lock")
+        (remark,) = remarks("locks")
+        assert remark.sentence.startswith("A prepared transaction keeps 1 session waiting")
+        ((name, *_),) = query(database_url, remark.mend or "")
+        query(database_url, f"ROLLBACK PREPARED '{name}'")
         wait_for(lambda: remarks("locks")[0].ok, "its end")
 
 
@@ -195,6 +217,7 @@ def test_a_user_with_few_rights_gets_what_it_may_see(database_url: str, monkeypa
         query(database_url, "DROP ROLE onlooker")
     assert (found["rights"].ok, found["rights"].mend) == (None, "GRANT pg_read_all_stats TO onlooker")
     assert found["counts"].ok is None
+    assert found["transactions"].ok is None
     assert "no right" in found["counts"].sentence
     assert {"writes", "locks", "transactions", "slots", "connections", "age", "damage"} <= found.keys()
 

@@ -10,11 +10,12 @@ from typing import Any
 
 import psycopg2
 import pytest
-from kafka import KafkaConsumer, OffsetAndMetadata
+from kafka import KafkaAdminClient, KafkaConsumer, OffsetAndMetadata
+from kafka.admin import ACL, ACLFilter, ACLOperation, ACLPermissionType, ResourcePattern, ResourceType
 
 from app import create_app
 from app.models.operator_errors import NotPossible
-from app.operations import why_commands, why_ground
+from app.operations import why_case, why_commands, why_facts, why_ground, why_readers
 from app.operations.why import Check, Why, why
 from app.operations.why_case import Case
 from app.services import command_service
@@ -26,6 +27,23 @@ from tools.stack.ports import free_port
 
 CHECK_SECONDS = 2.5
 """Each check has 2 s; the rest is for a busy machine."""
+
+
+@pytest.fixture
+def in_time() -> None:
+    """Asked for by tests of the deadlines themselves."""
+
+
+@pytest.fixture(autouse=True)
+def _patient(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine that has much else to do, a check is not to give up."""
+    if "in_time" in request.fixturenames:
+        return
+    monkeypatch.setattr(why_case, "CHECK_SECONDS", 20.0)
+    monkeypatch.setattr(why_case, "ALL_SECONDS", 60.0)
+    monkeypatch.setattr(why_facts, "SECONDS", 10)
+    for module in (why_ground, why_commands, why_readers):
+        monkeypatch.setattr(module, "ASK_SECONDS", 10.0)
 
 
 def place(world: World, offset: int, partition: int = 0) -> str:
@@ -40,8 +58,9 @@ def cause(world: World, some_id: str, **environment: str) -> Check:
 
 
 def check(found: Why, name: str) -> Check:
-    (asked,) = [check for check in found.checks if check.name == name]
-    return asked
+    asked = {check.name: check for check in found.checks}
+    assert name in asked, found.checks
+    return asked[name]
 
 
 def quietly(world: World) -> Caller:
@@ -74,6 +93,7 @@ def test_a_database_that_takes_no_changes(world: World) -> None:
     assert cause(world, "order-1").says == "PostgreSQL takes no changes: default_transaction_read_only is on."
 
 
+@pytest.mark.usefixtures("in_time")
 def test_a_table_that_somebody_holds(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(why_ground, "HELD_SECONDS", 0.0)
     with closing(psycopg2.connect(world.database_url, application_name="a migration")) as holder:
@@ -132,6 +152,7 @@ def test_a_key_whose_first_request_waits_for_a_row(world: World) -> None:
     assert (found.heals or "").startswith("SELECT pg_terminate_backend(")
 
 
+@pytest.mark.usefixtures("in_time")
 def test_a_broker_where_nobody_listens(world: World) -> None:
     servers = f"127.0.0.1:{free_port()}"
     began = time.monotonic()
@@ -141,6 +162,7 @@ def test_a_broker_where_nobody_listens(world: World) -> None:
     assert f"KAFKA_BOOTSTRAP_SERVERS={servers}" in (found.heals or "")
 
 
+@pytest.mark.usefixtures("in_time")
 def test_servers_that_take_connections_and_say_nothing_are_given_up_in_time(world: World, frozen: str) -> None:
     for environment in ({"DATABASE_URL": f"postgresql://user@{frozen}/orders"}, {"KAFKA_BOOTSTRAP_SERVERS": frozen}):
         began = time.monotonic()
@@ -226,6 +248,26 @@ def test_a_consumer_that_is_frozen(handled: World, monkeypatch: pytest.MonkeyPat
     assert "order-service-frozen has partition 0, but its stored offset has not moved for" in found.says
 
 
+def test_a_group_that_is_not_told_leaves_the_later_checks(handled: World, admin: KafkaAdminClient) -> None:
+    handled.send(a_create(), partition=0)
+    pattern = ResourcePattern(ResourceType.GROUP, handled.group)
+    acls = [
+        ACL("User:*", "*", operation, permission, pattern)
+        for operation, permission in (
+            (ACLOperation.ALL, ACLPermissionType.ALLOW),
+            (ACLOperation.DESCRIBE, ACLPermissionType.DENY),
+        )
+    ]
+    admin.create_acls(acls)
+    try:
+        found = why(handled.settings(), place(handled, 1))
+    finally:
+        admin.delete_acls([ACLFilter(None, None, ACLOperation.ANY, ACLPermissionType.ANY, pattern)])
+    assert check(found, "owner").ok is None
+    assert found.cause is not None
+    assert found.cause.name == "handled"
+
+
 def test_commands_that_wait_with_an_alarm(handled: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(why_commands, "FROZEN_SECONDS", 0.0)
     handled.query(
@@ -309,7 +351,7 @@ def test_a_repeated_command(running: World) -> None:
     assert f"The same bytes were handled before at {place(running, 0)}" in found.says
     found = cause(running, command["correlation_id"])
     assert found.name == "caller"
-    assert "came again 1 times" in found.says
+    assert "came again 1 time," in found.says
 
 
 # Behind us
@@ -414,6 +456,26 @@ def test_all_is_passed_and_the_next_move_is_the_callers(running: World) -> None:
         assert found.checks[-1].name == "caller"
         assert found.checks[-1].says.startswith("The next move is the caller's: our last word was")
         assert f"order {order_id} (PENDING, version 1)" in found.subject
+
+
+def test_an_event_is_asked_about_by_its_place(running: World) -> None:
+    order_id = running.create()
+    (event,) = running.replies()
+    found = passed(running, f"{running.events}/{event['partition']}/{event['offset']}")
+    assert order_id in found.subject
+    assert "An event lies at" in check(found, "log").says
+    found = why(running.settings(), f"{running.events}/0/99")
+    assert found.cause is not None
+    assert found.cause.says == f"There is no record at {running.events}/0/99."
+
+
+def test_a_race_that_other_runners_lost_is_evidence(running: World) -> None:
+    caller = Caller(running.apps[0].test_client())
+    order_id = caller.new("ACCEPTED", "runner-1")
+    assert caller.accept(order_id, "runner-2").status_code == 400
+    running.settle()
+    (evidence,) = check(passed(running, order_id), "row").evidence
+    assert evidence.startswith("1 accept of it refused in the last hour, the last ")
 
 
 def test_a_key_that_was_answered(running: World) -> None:
