@@ -14,6 +14,7 @@ from app.models.models import Order, order_changes
 from app.models.operator_errors import NotFound
 from app.models.order import OrderState
 from app.operations.transaction import transaction
+from app.wire.fields import is_id
 
 _orders = Order.__table__.c
 _changes = order_changes.c
@@ -93,7 +94,8 @@ def _newest(settings: Settings, query: Select[Any], limit: int) -> list[OrderSta
 
 def load(connection: Connection, order_id: str) -> OrderState:
     """Return one order as the transaction sees it. Raises NotFound."""
-    row = connection.execute(_select().where(_orders.order_id == order_id)).first()
+    query = _select().where(_orders.order_id == order_id)
+    row = connection.execute(query).first() if is_id(order_id) else None  # psycopg2 takes no NUL
     if row is None:
         raise NotFound(f"There is no order {order_id!r}.")
     return to_state(row)

@@ -2,6 +2,10 @@
 
 from collections.abc import Callable
 
+import pytest
+
+from app.models.operator_errors import NotFound
+from app.operations import orders
 from tests.harness.terminal import Terminal
 from tests.harness.world import World, a_cancel, an_update
 
@@ -56,6 +60,12 @@ def test_an_id_that_is_no_text_is_refused_before_the_database_sees_it(untouched:
     result = terminal(untouched).run("show", "\udcff")
     assert result.exit_code == 2
     assert "must be text" in result.stderr
+
+
+@pytest.mark.parametrize("text", ["\0", "\ud800", ""], ids=["nul", "surrogate", "empty"])
+def test_what_can_be_no_id_is_unknown(untouched: World, text: str) -> None:
+    with pytest.raises(NotFound, match="There is no order"):
+        orders.show(untouched.settings(), text)
 
 
 def test_what_others_wrote_cannot_command_the_terminal(untouched: World, terminal: Make) -> None:
