@@ -63,6 +63,7 @@ def group_at(world: World, group: str, offsets: dict[int, int]) -> Iterator[None
 
 
 def test_an_order_of_both_doors_is_told_from_its_first_command_to_its_readers(running: World) -> None:
+    running.ask(a_create("saga-1", customer_id=...), key=b"saga-1", partition=1)
     create = a_create("saga-1")
     order_id = str(running.ask(create, key=b"saga-1", partition=1)[0]["payload"]["order_id"])
     over_http(
@@ -70,24 +71,27 @@ def test_an_order_of_both_doors_is_told_from_its_first_command_to_its_readers(ru
         traceparent=TRACE, x_correlation_id="call-1",
     )  # fmt: skip
     over_http(running, "/verifyAndAcceptOrder", {"orderId": order_id, "runner_id": "runner-1"})
-    refused, same = an_update(order_id, "NONE"), an_update(order_id, "ACCEPTED", payment_status="PENDING")
+    over_http(running, "/cancelAcceptance", {"orderId": order_id})
+    refused, same = an_update(order_id, "NONE"), an_update(order_id, "CREATED", payment_status="PENDING")
     running.ask(refused, same, create, create, partition=2)
     rows = {row["body"]["event_id"]: row for row in running.replies()}
     reader, late = f"{running.group}.reader", f"{running.group}.late"
-    (partition,) = {row["partition"] for row in rows.values()}
+    (partition,) = {row["partition"] for row in rows.values() if row["key"] == order_id.encode()}
     with group_at(running, reader, {partition: 99}), group_at(running, late, {partition: 1}):
         found = timeline(running.settings(), order_id)
     assert found.notes == []
     assert shapes(list(found.entries)) == [
+        ("create_order", "missing_fields", None, "order.creation_failed", "acknowledged"),
         ("create_order", None, 1, "order.created", "acknowledged"),
         ("updated", None, 2, "ORDER_UPDATED", "acknowledged"),
         ("accepted", None, 3, "ORDER_ACCEPTED", "acknowledged"),
+        ("acceptanceCancelled", None, 4, "ORDER_ACCEPTANCE_CANCELLED", "acknowledged"),
         ("update_order_status", "invalid_status", None, "order.status_update_failed", "acknowledged"),
         ("update_order_status", "unchanged", None, "order.status_updated", "acknowledged"),
         ("create_order", "repeat", None, None, None),
     ]
-    first, second, third, *_, last = found.entries
-    for number, entry in enumerate(found.entries[:5]):
+    failed, first, second, third, fourth, *_, last = found.entries
+    for number, entry in enumerate([first, *found.entries[2:7]]):
         assert entry.went is not None
         row = rows[str(entry.went.event_id)]
         assert entry.went.place == f"{running.events}/{row['partition']}/{row['offset']}"
@@ -95,7 +99,10 @@ def test_an_order_of_both_doors_is_told_from_its_first_command_to_its_readers(ru
         assert entry.took.to_log is not None
         assert -0.1 < entry.took.to_log < 20
     assert first.came is not None
-    assert (first.came.place, first.came.key) == (f"{running.commands}/1/0", "saga-1")
+    assert (first.came.place, first.came.key) == (f"{running.commands}/1/1", "saga-1")
+    assert failed.went is not None
+    failure = rows[str(failed.went.event_id)]
+    assert failed.went.place == f"{running.events}/{failure['partition']}/{failure['offset']}"
     assert first.took.to_change is not None
     assert second.came is not None
     assert (second.came.door, second.came.key, second.came.traceparent) == ("http", "key-1", TRACE)
@@ -105,6 +112,8 @@ def test_an_order_of_both_doors_is_told_from_its_first_command_to_its_readers(ru
         Difference("status", "CREATED", "ACCEPTED"),
         Difference("runner", None, "runner-1"),
     ]
+    assert fourth.became is not None
+    assert fourth.became.differences[1:] == [Difference("runner", "runner-1", None)]
     assert last.came is not None
     assert (last.came.times, last.came.place) == (2, f"{running.commands}/2/3")
 
