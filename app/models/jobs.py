@@ -10,7 +10,7 @@ LONGEST_REASON = 1000
 DEADLINE_SECONDS = 3600
 """For how long a job may wait and run, if whoever starts it says nothing else."""
 
-REPLAY, DISCARD, CHECK = "replay", "discard", "check"
+REPLAY, DISCARD, CHECK, DRILL = "replay", "discard", "check", "drill"
 WAITING, RUNNING, DONE, FAILED, STOPPED = "waiting", "running", "done", "failed", "stopped"
 EVERYTHING = "everything"
 """The one item of a job that is about no single things."""

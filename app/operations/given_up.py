@@ -37,11 +37,8 @@ def show(settings: Settings, command_id: int) -> WithBytes[GivenUp]:
     return stored_records.show(GivenUp, given_up, settings, command_id, f"{_missing(command_id)}.")
 
 
-def discard(operator: Operator, ids: Iterable[int], *, reason: str | None = None) -> list[int]:
-    """Delete commands with their bytes, all or none; return the ids, each once. Raises NotFound.
-
-    `reason`: stands in each audit line.
-    """
+def discard(operator: Operator, ids: Iterable[int]) -> list[int]:
+    """Delete commands with their bytes, all or none; return the ids, each once. Raises NotFound."""
     found = sorted(set(ids))
     with operator.change("discard", DISCARD_SECONDS) as change:
         for command_id in found:
@@ -50,7 +47,6 @@ def discard(operator: Operator, ids: Iterable[int], *, reason: str | None = None
             if row is None:
                 raise NotFound(f"{_missing(command_id)}. Nothing was changed.")
             detail = f"{row.topic}/{row.partition}/{row.offset}, {row.type} {row.correlation_id}: {row.error}"
-            detail = f"{reason}: {detail}" if reason else detail
             change.record(f"given-up command {command_id}", detail)
     return found
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from app.config.config import Settings
-from app.models.jobs import CHECK, DISCARD, REPLAY, Do
+from app.models.jobs import CHECK, DISCARD, DRILL, REPLAY, Do
 from app.operations.check_job import check_input, checking
+from app.operations.drill_job import drilling, require_drill
 from app.operations.letter_jobs import discarding, replaying, require_letters
 
 LATE_SECONDS, CHECK_SECONDS = 60, 120
@@ -28,5 +29,6 @@ class JobKind:
 KINDS: Mapping[str, JobKind] = {
     REPLAY: JobKind("dead letters", replaying, require_letters),
     DISCARD: JobKind("dead letters", discarding, require_letters),
+    DRILL: JobKind("drills", drilling, require_drill),
     CHECK: JobKind("", checking, given=check_input(LATE_SECONDS, CHECK_SECONDS)),
 }

@@ -117,10 +117,10 @@ def find(settings: Settings, *, only: str | None = None, limit: int = 20) -> lis
         return [_job(row, counts, []) for row in rows]
 
 
-def stop(operator: Operator, job_id: int, *, reason: str | None = None) -> bool:
+def stop(operator: Operator, job_id: int) -> bool:
     """Stop a job: what is done stays. Return whether it is over already; else it is as soon as its item at hand is.
 
-    `reason`: stands in the audit line. Raises NotFound, and NotPossible if it is over.
+    Raises NotFound, and NotPossible if it is over.
     """
     with operator.change("stop-job") as change:
         row = change.connection.execute(select(jobs).where(_jobs.id == job_id).with_for_update()).first()
@@ -135,7 +135,7 @@ def stop(operator: Operator, job_id: int, *, reason: str | None = None) -> bool:
             values |= {"state": STOPPED, "ended_at": func.now(), "held_until": None, "trouble": None}
             values |= {"outcome": outcome}
         change.connection.execute(update(jobs).where(_jobs.id == job_id).values(values))
-        change.record(f"job {job_id}", f"{row.kind}, was {row.state}{f': {reason}' if reason else ''}")
+        change.record(f"job {job_id}", f"{row.kind}, was {row.state}")
     return not begun
 
 

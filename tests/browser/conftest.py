@@ -42,7 +42,7 @@ def scene(postgres: Postgres, broker: FaultBroker, tmp_path_factory: pytest.Temp
     alice = keys.line("alice", {Scope.OPERATOR})
     file = stack.folder / "keys"
     file.write_text(alice.line)
-    stack.added = {"CONSOLE": "rw", "AUTH_MODE": "api_key", "API_KEYS_FILE": str(file)}
+    stack.added = {"CONSOLE": "rw", "DRILLS": "1", "AUTH_MODE": "api_key", "API_KEYS_FILE": str(file)}
     stack.create_topics()
     with ExitStack() as ending:
         ending.callback(postgres.drop_database, name)

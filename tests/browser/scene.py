@@ -50,6 +50,7 @@ class Scene:
         self.told = ""
         """The order that has a history of every kind; `saga` made it."""
         self.letter = self.given_up = self.job = 0
+        self.taken_out = ""
         self._headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
         self._sent = 0
 
@@ -143,6 +144,15 @@ class Scene:
         statement = f"INSERT INTO given_up_commands ({columns}) VALUES ({values}) RETURNING id"
         return int(self.query(statement, [self.stack.commands_topic])[0][0])
 
+    def take_out(self) -> str:
+        """Have an event among those that were taken out of the outbox, and put back: Kafka must refuse one for that."""
+        columns = (
+            "event_id, outbox_id, aggregateid, type, correlation_id, version, payload, refusal, created_at, put_back_at"
+        )
+        values = "gen_random_uuid(), 1, %s, 'ORDER_CREATED', 'c', 1, '{}', 'too large', now(), now()"
+        statement = f"INSERT INTO taken_out_events ({columns}) VALUES ({values}) RETURNING event_id"
+        return str(self.query(statement, [self.told])[0][0])
+
     def play(self) -> None:
         """Have it happen: an order that a saga makes, one runner gets and another does not, repeats, refusals."""
         saga, trace = self.saga, f"00-{uuid4().hex}-{uuid4().hex[:16]}-01"
@@ -168,6 +178,7 @@ class Scene:
             self.order(status)
         self.letter = self.spoiled()
         self.given_up = self.give_up()
+        self.taken_out = self.take_out()
         operator = Operator(Settings.load(self.stack.settings), "alice")
         self.job = jobs.start(operator, CHECK, reason="after the story")
         self.settle()

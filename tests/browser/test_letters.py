@@ -76,8 +76,9 @@ def test_only_the_chosen_commands_are_discarded(desk: Desk, scene: Scene) -> Non
 
 def test_a_check_is_begun_and_its_report_shown(either_desk: Desk, scene: Scene) -> None:
     page = either_desk.go("/console/acts")
-    page.get_by_label("Reason").fill("a quiet moment")
-    page.get_by_role("button", name="Check now").click()
+    form = page.locator("form", has_text="Check now")
+    form.get_by_label("Reason").fill("a quiet moment")
+    form.get_by_role("button", name="Check now").click()
     page.get_by_role("heading", name="Job").wait_for()
     job = int(page.url.rsplit("/", 1)[1])
     over = "SELECT 1 FROM jobs WHERE id = %s AND ended_at IS NOT NULL"
@@ -87,3 +88,15 @@ def test_a_check_is_begun_and_its_report_shown(either_desk: Desk, scene: Scene) 
     either_desk.go("/console/acts")
     assert f"job {job}" in either_desk.text()
     assert "a quiet moment" in either_desk.text()
+
+
+def test_a_drill_is_begun_and_its_seconds_are_told(desk: Desk, scene: Scene) -> None:
+    scene.settle()
+    page = desk.go("/console/acts")
+    form = page.locator("form", has_text="Begin the drill")
+    form.get_by_label("Drill").select_option("records")
+    form.get_by_label("Reason").fill("before the release")
+    form.get_by_role("button", name="Begin the drill").click()
+    page.get_by_role("heading", name="Job").wait_for()
+    page.get_by_text("Quiet after").first.wait_for(timeout=40_000)
+    assert "Nothing is wrong." in desk.text()

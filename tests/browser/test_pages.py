@@ -18,6 +18,8 @@ PAGES: dict[str, Callable[[Scene], str]] = {
     "database": lambda _: "/console/database",
     "flow": lambda _: "/console/flow",
     "outbox": lambda _: "/console/outbox",
+    "event_out": lambda scene: f"/console/outbox/events/{scene.taken_out}",
+    "offered_letters": lambda scene: f"/console/outbox/letters?ids={scene.letter}",
     "search": lambda scene: f"/console/search?q={scene.saga}",
     "order": lambda scene: f"/console/orders/{scene.told}?log=1",
     "why": lambda scene: f"/console/why/{scene.told}",

@@ -1,5 +1,7 @@
 """Commands that nobody could read or handle: dead letters by their cause, and commands that were given up."""
 
+from dataclasses import replace
+
 from flask import Response, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -32,5 +34,5 @@ def given_up_command(command_id: int) -> Response:
 def discard_given_up() -> AnyResponse:
     """Discard these, all or none; then show what is left."""
     operator, reason = act()
-    done = given_up.discard(operator, chosen(request.form), reason=reason)
+    done = given_up.discard(replace(operator, reason=reason), chosen(request.form))
     return redirect(url_for("console.commands", discarded=len(done)), 303)
