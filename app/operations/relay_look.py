@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Select, func, or_, select, text, true
+from sqlalchemy import ColumnElement, Connection, Select, func, select, text, true, union_all
 
 from app.config.config import Settings
 from app.database.watched import SEEN
@@ -122,7 +122,7 @@ def look(settings: Settings) -> RelayLook:
         if not lane or lane.get("depth"):
             begin = lane.get("oldest_id")
             found.oldest = ask("The oldest events", lambda asked: _oldest(asked, begin), [])
-            found.refused = ask("Refused events", _refused, [])
+            found.refused = ask("Refused events", lambda asked: _refused(asked, begin), [])
         found.refused_letters = ask("Refused dead letters", _refused_letters, [])
         found.taken_out, found.taken_out_in_all = ask("Events that are out", _taken_out, (list[EventOut](), 0))
         found.lost, found.lost_in_all = ask("Lost events", _lost, (list[Lost](), 0))
@@ -158,16 +158,19 @@ def _oldest(connection: Connection, begin: int | None) -> list[WaitingEvent]:
     return [WaitingEvent(*row) for row in connection.execute(query)]
 
 
-def _refused(connection: Connection) -> list[WaitingEvent]:
+def _refused(connection: Connection, begin: int | None) -> list[WaitingEvent]:
     """Return those among the oldest events, and among the oldest that are set aside for their partition."""
-    either = events.c.id.in_(_ids(events.c.id < 0)) | events.c.id.in_(_ids(events.c.id > 0))
-    query = _waiting().where(events.c.refusal.is_not(None), either).order_by(events.c.id).limit(MOST)
+    some = union_all(_some(events.c.id < 0), _some(events.c.id >= max(begin or 0, 0))).subquery()
+    refused = select(some.c.id).where(some.c.refusal.is_not(None)).order_by(some.c.id).limit(MOST)
+    query = _waiting().where(events.c.id == func.any(func.array(refused.scalar_subquery()))).order_by(events.c.id)
     return [WaitingEvent(*row) for row in connection.execute(query)]
 
 
-def _ids(condition: ColumnElement[bool], *, newest: bool = False) -> Select[Any]:
+def _some(condition: ColumnElement[bool], *, newest: bool = False) -> Select[Any]:
+    """Return SEARCHED events at one end of the table, whatever it holds."""
     order = events.c.id.desc() if newest else events.c.id
-    return select(events.c.id).where(condition).order_by(order).limit(SEARCHED)
+    picked = select(events.c.id, events.c.event_id, events.c.refusal).where(condition).order_by(order).limit(SEARCHED)
+    return select(picked.subquery())
 
 
 def _waiting() -> Select[Any]:
@@ -212,9 +215,14 @@ def whereabouts(settings: Settings, event_id: UUID) -> tuple[EventOut, WaitingEv
         ).first()
         if kept is None:
             raise NotFound(f"No event {event_id} was ever taken out.")
-        looked_at = (_ids(events.c.id < 0), _ids(events.c.id > 0), _ids(true(), newest=True))
-        some = or_(*(events.c.id.in_(ids) for ids in looked_at), events.c.id == kept.outbox_id)
-        row = connection.execute(_waiting().where(events.c.event_id == event_id, some)).first()
+        some = union_all(
+            _some(events.c.id < 0),
+            _some(events.c.id > 0),
+            _some(true(), newest=True),
+            _some(events.c.id == kept.outbox_id),
+        ).subquery()
+        found = select(some.c.id).where(some.c.event_id == event_id).scalar_subquery()
+        row = connection.execute(_waiting().where(events.c.id == func.any(func.array(found)))).first()
     return EventOut(*kept), None if row is None else WaitingEvent(*row)
 
 
