@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import Connection, text
 
 from app.config.config import Settings
+from app.database.floor import ABOVE_DELTA_FLOOR
 from app.models.order import OrderStatus
 from app.operations.transaction import transaction
 
@@ -21,15 +22,15 @@ _STATUSES = text(
     "(SELECT max(created_at) FROM orders WHERE order_status = status) AS newest "
     "FROM unnest(CAST(:statuses AS text[])) WITH ORDINALITY AS s (status, place) "
     "LEFT JOIN (SELECT value, orders FROM order_counts WHERE kind = 'status') AS c ON c.value = status "
-    "LEFT JOIN (SELECT order_status, sum(sign) AS came FROM order_count_deltas GROUP BY 1) AS d "
-    "ON d.order_status = status ORDER BY place"
+    "LEFT JOIN (SELECT order_status, sum(sign) AS came FROM order_count_deltas "
+    f"WHERE {ABOVE_DELTA_FLOOR} GROUP BY 1) AS d ON d.order_status = status ORDER BY place"
 )
 # The history only grows, so its newest lines are in its last pages: no index over the time of changes is needed.
+# Their number is asked for itself: it is a volatile function, with which PostgreSQL would read the whole history.
+_PAGES = text("SELECT pg_relation_size('order_changes') / current_setting('block_size')::bigint")
 _CHANGES = text(
     "SELECT order_id, version, kind, from_status, to_status, payment_status, door, created_at FROM order_changes "
-    "WHERE ctid >= CAST('(' || greatest(pg_relation_size('order_changes') "
-    "/ current_setting('block_size')::bigint - :pages, 0) || ',0)' AS tid) "
-    "ORDER BY created_at DESC, order_id, version DESC LIMIT :newest"
+    "WHERE ctid >= CAST(:place AS tid) ORDER BY created_at DESC, order_id, version DESC LIMIT :newest"
 )
 
 
@@ -85,4 +86,5 @@ def _statuses(connection: Connection) -> Sequence[StatusLine]:
 
 
 def _changes(connection: Connection) -> Sequence[NewChange]:
-    return [NewChange(*row) for row in connection.execute(_CHANGES, {"pages": PAGES, "newest": NEWEST})]
+    first = max((connection.scalar(_PAGES) or 0) - PAGES, 0)
+    return [NewChange(*row) for row in connection.execute(_CHANGES, {"place": f"({first},0)", "newest": NEWEST})]

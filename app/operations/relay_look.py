@@ -179,9 +179,11 @@ def _waiting() -> Select[Any]:
 
 
 def _refused_letters(connection: Connection) -> list[OfferedLetter]:
+    """Return those among the oldest that their topic does not have: younger ones pass them by."""
     letters = dead_letters.c
-    is_refused = letters.sent_at.is_(None) & letters.refusal.is_not(None)
-    query = select_as(OfferedLetter, dead_letters).where(is_refused).order_by(letters.id).limit(MOST)
+    unsent = select_as(OfferedLetter, dead_letters).where(letters.sent_at.is_(None)).order_by(letters.id)
+    some = unsent.limit(COUNTED).subquery()
+    query = select(some).where(some.c.refusal.is_not(None)).order_by(some.c.id).limit(MOST)
     return [OfferedLetter(*row) for row in connection.execute(query)]
 
 
