@@ -7,7 +7,7 @@ index, and both take the same time however long the history is.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, TextClause, text
 
@@ -17,10 +17,9 @@ from app.models.order import TIME_OF_STATUS, OrderStatus
 from app.operations.transaction import transaction
 
 UNFINISHED = tuple(status for status in OrderStatus if status not in (OrderStatus.COMPLETED, OrderStatus.CANCELLED))
-SAMPLED_PAGES = 40
+SAMPLED_PAGES = 30
 ROWS_OF_A_PAGE = 80  # more than a page of the history can hold
-WALKED = 500  # orders of a status, those first that were made first
-COUNTED = 20_000
+WALKED = 300  # orders of a status, those first that were made first
 SECONDS = 5
 
 
@@ -29,7 +28,7 @@ class StatusAge:
     """A status: how many orders have it, the 95th percentile of the time that an order was in it during the last day
     (None if none left it), how many have been in it for longer, and how many leaves the percentile was taken from.
 
-    Not `exact`: `slower` counts by the time of creation, up to COUNTED, because too many are slower to look at each.
+    Not `exact`: `slower` counts by the minute of creation, because too many are slower to look at each.
     """
 
     status: str
@@ -79,8 +78,9 @@ def waits(settings: Settings, *, limit: int = 100) -> Waits:
             _age(connection, status, counts.get(status, 0), usual.get(status), now, walk)
             for status, walk in walks.items()
         ]
-    found = [_waiting(order, status, usual.get(status), now) for status, walk in walks.items() for order in walk]
-    oldest = sorted(found, key=lambda waiting: waiting.since)[:limit]
+    found = [(order, status) for status, walk in walks.items() for order in walk]
+    first = sorted(found, key=lambda waiting: waiting[0].since)[:limit]
+    oldest = [_waiting(order, status, usual.get(status), now) for order, status in first]
     total = sum(counts.get(status, 0) for status in walks)
     return Waits(statuses, oldest, max(total - len(oldest), 0), list(_doubts(walks, oldest, limit)))
 
@@ -140,8 +140,16 @@ def _age(
     slower = sum((now - order.since).total_seconds() > p95 for order in walk)
     exact = len(walk) < WALKED or slower < len(walk) // 2
     if not exact:
-        slower = connection.scalar(_MADE_BEFORE, {"status": status, "seconds": p95, "most": COUNTED}) or 0
+        slower = _made_before(connection, status, now - timedelta(seconds=p95))
     return StatusAge(status, orders, p95, slower, sample, exact)
+
+
+def _made_before(connection: Connection, status: str, before: datetime) -> int:
+    """Return how many orders of the status were made before that minute, from the counts of the lists."""
+    day, hour, minute = (f"{before:{form}}" for form in ("%Y-%m-%d", "%Y-%m-%d %H", "%Y-%m-%d %H:%M"))
+    given = {"status": status, "all": f"{status} ", "day": f"{status} {day}", "hour": f"{status} {hour}"}
+    given |= {"minute": f"{status} {minute}", "before": minute}
+    return int(connection.scalar(_MADE_BEFORE, given) or 0)
 
 
 def _waiting(order: _Order, status: str, usual: tuple[int, float] | None, now: datetime) -> Waiting:
@@ -177,8 +185,12 @@ _USUAL = text(
     "AND gone.created_at >= now() - interval '1 day' GROUP BY gone.from_status"
 )
 _MADE_BEFORE = text(
-    "SELECT count(*) FROM (SELECT FROM orders WHERE order_status = :status "
-    "AND created_at < (now() - make_interval(secs => :seconds)) AT TIME ZONE 'UTC' LIMIT :most) AS slower"
+    "SELECT sum(orders) FROM ("
+    "SELECT orders FROM order_counts WHERE kind = 'sday' AND value >= :all AND value < :day UNION ALL "
+    "SELECT orders FROM order_counts WHERE kind = 'shour' AND value >= :day AND value < :hour UNION ALL "
+    "SELECT orders FROM order_counts WHERE kind = 'sminute' AND value >= :hour AND value < :minute UNION ALL "
+    f"SELECT sign FROM order_count_deltas WHERE {ABOVE_DELTA_FLOOR} AND order_status = :status "
+    "AND created_at < CAST(:before AS timestamp)) AS counted"
 )
 _FIRST_MADE = "FROM orders WHERE order_status = :status ORDER BY created_at, order_id LIMIT :most"
 _ENTERED = (

@@ -1,12 +1,17 @@
 """`waits`: orders by their time in their status, beside what is usual."""
 
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from app.database.database import Database
+from app.database.pool import Pool
 from app.operations import waits as operations
 from app.operations.waits import waits
+from app.services.housekeeping import Housekeeping
+from app.utils.alarms import Alarms
 from tests.harness.terminal import Terminal
 from tests.harness.world import World
 
@@ -94,3 +99,23 @@ def test_the_day_is_found_at_the_end_of_a_long_history(untouched: World) -> None
     pending = waits(untouched.settings()).statuses[0]
     assert pending.p95_seconds == pytest.approx(7.0)
     assert 300 < pending.sample < 1500
+
+
+def test_of_very_many_slower_orders_the_counts_of_the_lists_tell(
+    untouched: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operations, "WALKED", 2)
+    a_life(untouched, "done", (None, "PENDING", 100), ("PENDING", "CREATED", 90))
+    for number, minutes in enumerate((2, 20, 70, 1500, 3000)):
+        an_order(untouched, f"order-{number}", "PENDING", minutes)
+    counted = operations.waits(untouched.settings()).statuses[0]
+    assert (counted.slower, counted.exact) == (4, False)
+    fold(untouched)
+    assert operations.waits(untouched.settings()).statuses[0] == counted
+
+
+def fold(world: World) -> None:
+    pool = Pool(Database(world.settings().database_url), 1)
+    Housekeeping(pool, dict, Alarms()).fold(threading.Event(), lambda: None)
+    pool.drop_idle()
+    assert world.count("order_count_deltas") == 0
