@@ -19,7 +19,6 @@ from app.kafka.log_search import LogRecord, kept
 from app.kafka.security import name_of
 from app.kafka.topics import Bounds
 from app.models.operator_errors import KafkaUnusable
-from app.models.records import after
 from app.utils.deadline import Deadline
 
 POLL_MS = 100
@@ -38,10 +37,11 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Records of the commands topic that wait, as far as time allowed, and how many were read of each partition."""
+    """Records of the commands topic that wait, how many were read of each partition, and whether these are all."""
 
     records: Sequence[LogRecord]
     read: Mapping[int, int]
+    whole: bool
 
 
 def standing(settings: Settings, seconds: float) -> Standing:
@@ -75,13 +75,13 @@ def waiting_records(settings: Settings, ranges: Mapping[int, tuple[int, int]], m
                 reader.seek(TopicPartition(name, number), ranges[number][0])
             while unread and not deadline.passed:
                 for place, polled in reader.poll(timeout_ms=POLL_MS).items():
-                    number = place.partition
-                    for record in polled:
-                        if number in unread and record.offset < unread[number]:
-                            read[number] += 1
-                            records.append(kept(place, record))
-                        if number in unread and after(record) >= unread[number]:
-                            del unread[number]
+                    wanted = [record for record in polled if record.offset < unread.get(place.partition, 0)]
+                    read[place.partition] += len(wanted)
+                    records += [kept(place, record) for record in wanted]
+                # The marker at the end of a transaction has an offset, and is no record.
+                positions = {number: reader.position(TopicPartition(name, number), timeout_ms=0) for number in unread}
+                unread = {number: end for number, end in unread.items() if (positions[number] or 0) < end}
     except KafkaError as error:
         raise KafkaUnusable(f"The waiting commands cannot be read ({name_of(error)}).") from None
-    return Waiting(records, read)
+    whole = not unread and all(end - begin <= most for begin, end in ranges.values())
+    return Waiting(records, read, whole)

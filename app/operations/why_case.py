@@ -71,9 +71,10 @@ class Case:
     """One question. Looks that other checks need again are kept here.
 
     `place`: that of the command, if it is known; `event_place`: that of an event, if the id is one; `also`: ids that
-    the event names; `command`: the command itself, if the log has shown it; `looked_at`:
-    how many waiting records were read, by partition; `moved`: by how much the stored offsets moved in `moved_seconds`;
-    `word`: what was decided last; `record`: where it lies on the events topic; `groups`: those that read the topic.
+    the event names; `command`: the command itself, if the log has shown it; `looked_at`: how many waiting records were
+    read, by partition, and `looked_through`, whether these were all; `moved`: by how much the stored offsets moved in
+    `moved_seconds`; `word`: what was decided last; `record`: where it lies on the events topic; `groups`: those that
+    read the topic.
     """
 
     settings: Settings
@@ -87,6 +88,7 @@ class Case:
     standing: Standing | None = None
     command: SeenCommand | None = None
     looked_at: Mapping[int, int] = field(default_factory=dict)
+    looked_through: bool = False
     moved: Mapping[int, int] = field(default_factory=dict)
     moved_seconds: float = 0.0
     word: LastWord | None = None

@@ -38,7 +38,7 @@ def log(case: Case) -> Check | None:
         found = case.within(ask)
     except (KafkaUnusable, NotAsked) as reason:
         return cannot("log", "The waiting commands", reason)
-    case.looked_at = found.read
+    case.looked_at, case.looked_through = found.read, found.whole
     for record in found.records:
         if case.names(record):
             case.take(record)
@@ -111,7 +111,7 @@ def handled(case: Case) -> Check | None:
     before = place.offset - (case.waiting().get(place.partition) or (place.offset, 0))[0]
     since = "" if case.command is None else f" for {span(facts.ago(case.command.at))}"
     rung = ringing(facts, *(f"{kind}{place.partition}" for kind in HANDLING), *OF_ALL_PARTITIONS)
-    why = f": {rung[0].sentence.rstrip('.')}" if rung else ""
+    why = f": {rung[0].sentence.rstrip('.')}" if rung else _held_by_transaction(case, place.partition, place.offset)
     said = f"The command at {place.offset} waits{since}, {before} before it, {_rate(case, place.partition)}{why}."
     return Check("handled", False, said, evidence_of(rung, facts), _heals(case, place.partition, bool(rung), before))
 
@@ -212,7 +212,12 @@ def _moves(case: Case, partitions: list[int]) -> Check:
     for partition in partitions:
         still = facts.ago(facts.moved_at[partition]) if partition in facts.moved_at else FROZEN_SECONDS
         waits = facts.ago(case.command.at) if case.command else still
-        explained = ringing(facts, *(f"{kind}{partition}" for kind in OWN_HANDLING))
+        is_known = case.command is not None or case.looked_at.get(partition, 0) > 0
+        explained = (
+            _held_by_transaction(case, partition, _first(case, partition))
+            or not is_known
+            or ringing(facts, *(f"{kind}{partition}" for kind in OWN_HANDLING))
+        )
         if case.moved.get(partition, 0) <= 0 and min(still, waits) >= FROZEN_SECONDS and not explained:
             sentence = (
                 f"{had}, but its stored offset has not moved for {span(still)}, while commands wait: it is frozen."
@@ -223,6 +228,19 @@ def _moves(case: Case, partitions: list[int]) -> Check:
     return Check("owner", True, f"{had}.", [f"Partition {each}: {_rate(case, each)}" for each in partitions])
 
 
+def _held_by_transaction(case: Case, partition: int, offset: int) -> str:
+    """Return what to say if an open transaction keeps the record at the offset from being read, else nothing."""
+    log_bounds = case.standing.bounds.get(partition) if case.standing else None
+    if log_bounds is None or offset < log_bounds.readable or log_bounds.readable == log_bounds.end:
+        return ""
+    return f": an open transaction of a producer holds the partition from {log_bounds.readable} on, until it ends"
+
+
+def _first(case: Case, partition: int) -> int:
+    """Return the first offset that waits."""
+    return case.waiting().get(partition, (0, 0))[0]
+
+
 def _all_handled(case: Case) -> Check | None:
     """Judge the queue of an id that is not known: its command may be anywhere in it."""
     facts = case.known
@@ -230,7 +248,7 @@ def _all_handled(case: Case) -> Check | None:
         return None
     lags = {number: end - begin for number, (begin, end) in case.waiting().items()}
     rung = ringing(facts, *(f"{kind}{number}" for number in lags for kind in HANDLING), *OF_ALL_PARTITIONS)
-    if not rung and sum(lags.values()) <= sum(case.looked_at.values()):
+    if not rung and case.looked_through:
         return None
     rates = [f"Partition {number}: {lag} wait, {_rate(case, number)}" for number, lag in lags.items()]
     why = f" {rung[0].sentence}" if rung else ""

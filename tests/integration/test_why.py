@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg2
 import pytest
-from kafka import KafkaAdminClient, KafkaConsumer, OffsetAndMetadata
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, OffsetAndMetadata
 from kafka.admin import ACL, ACLFilter, ACLOperation, ACLPermissionType, ResourcePattern, ResourceType
 
 from app import create_app
@@ -266,6 +266,35 @@ def test_a_group_that_is_not_told_leaves_the_later_checks(handled: World, admin:
     assert check(found, "owner").ok is None
     assert found.cause is not None
     assert found.cause.name == "handled"
+
+
+def a_transaction(world: World) -> KafkaProducer:
+    """One that has sent a record to partition 0 and is open."""
+    servers = world.environment["KAFKA_BOOTSTRAP_SERVERS"]
+    producer = KafkaProducer(bootstrap_servers=servers, transactional_id=world.group)
+    producer.init_transactions()
+    producer.begin_transaction()
+    producer.send(world.commands, b"not a command", partition=0).get(10)
+    return producer
+
+
+def test_a_transaction_that_holds_the_partition(handled: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(why_commands, "FROZEN_SECONDS", 0.0)
+    with closing(a_member(handled, "order-service-1")), closing(a_transaction(handled)) as producer:
+        handled.send(a_create(), partition=0)
+        found = cause(handled, place(handled, 2))
+        producer.abort_transaction()
+    assert found.name == "handled"
+    assert "an open transaction of a producer holds the partition from 1 on" in found.says
+
+
+def test_the_marker_of_a_transaction_is_no_command_that_waits(handled: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(why_commands, "FROZEN_SECONDS", 0.0)
+    with closing(a_transaction(handled)) as producer:
+        producer.abort_transaction()
+    handled.query("UPDATE consumer_offsets SET next_offset = 2 WHERE partition = 0")
+    with closing(a_member(handled, "order-service-1")):
+        assert cause(handled, "nobody-knows").name == "known"
 
 
 def test_commands_that_wait_with_an_alarm(handled: World, monkeypatch: pytest.MonkeyPatch) -> None:
