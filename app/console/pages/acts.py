@@ -27,7 +27,10 @@ def acts() -> Response:
     before = request.args.get("before", type=int)
     told = asked(lambda: audit.lines(settings, subject=about, before=before, limit=LINES + 1))
     lines = told.found or []
-    checks = jobs.find(settings, only=CHECK, limit=2)
+    newest = jobs.find(settings, limit=JOBS)
+    checks = [job for job in newest if job.kind == CHECK]
+    if not any(job.is_over for job in checks):
+        checks = jobs.find(settings, only=CHECK, limit=2)
     return render(
         "acts",
         live="_acts",
@@ -36,7 +39,7 @@ def acts() -> Response:
         older=lines[LINES - 1].id if len(lines) > LINES else None,
         about=about,
         before=before,
-        jobs=jobs.find(settings, limit=JOBS),
+        jobs=newest,
         drills=WHAT if settings.drills else {},
         check=next((job for job in checks if job.is_over), None),
         checking=next((job for job in checks if not job.is_over), None),
