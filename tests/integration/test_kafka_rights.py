@@ -2,13 +2,17 @@
 
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 
 import pytest
+from kafka import KafkaConsumer, OffsetAndMetadata
 from kafka.admin import ACL, ACLFilter, ACLOperation, ResourcePatternFilter, ResourceType
 
+from app.kafka.event_places import open_look
+from app.operations import event_log
+from app.operations.timeline import timeline
 from app.services import watch
 from tests.harness.certificates import write
 from tests.harness.secure_broker import SecureBroker, right
@@ -134,3 +138,26 @@ def test_a_command_is_sent_by_hand_only_with_the_right(secured: World, limited: 
     assert (refused.exit_code, f"WRITE {secured.commands}" in refused.stderr) == (1, True)
     limited.secure.grant(right(TOPIC, secured.commands, WRITE, limited.user))
     assert sent().exit_code == 0
+
+
+def test_which_groups_have_passed_an_event_needs_a_right_on_them_and_nothing_else_does(
+    secured: World, limited: Limited, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without it the time line has the places of all records, and says what it does not see."""
+    monkeypatch.setattr(event_log, "open_look", partial(open_look, seconds=10))
+    secured.start()
+    order_id = secured.create()
+    reader = f"{secured.group}.reader"
+    with closing(KafkaConsumer(bootstrap_servers=limited.secure.bootstrap, group_id=reader)) as consumer:
+        places = secured.wire.places(secured.events)
+        consumer.assign(places)
+        consumer.commit({place: OffsetAndMetadata(9, "", -1) for place in places})
+    [entry] = (found := timeline(secured.settings(), order_id)).entries
+    assert entry.went is not None
+    assert (entry.went.state, entry.went.groups, found.notes) == ("acknowledged", {}, [event_log.NO_GROUPS])
+    limited.secure.grant(right(GROUP, reader, ACLOperation.DESCRIBE, limited.user))
+    [entry] = wait_for(
+        lambda: (seen := timeline(secured.settings(), order_id)).notes == [] and seen, "the group"
+    ).entries
+    assert entry.went is not None
+    assert entry.went.groups == {reader: True}
