@@ -16,9 +16,10 @@ from app.operations import jobs as operations
 from app.operations.audit import Operator
 from app.operations.job_items import mark_done
 from app.operations.jobs import Job
+from app.operations.letter_jobs import replaying
 from app.operations.transaction import transaction
 from app.services import jobs
-from app.services.jobs import Jobs
+from app.services.jobs import Jobs, JobThread
 from app.services.nightly import Nightly
 from tests.cli.test_dead_letters import a_letter, resolution
 from tests.harness.world import World, wait_for
@@ -45,9 +46,13 @@ class Processes:
         self.pools: list[Pool] = []
 
     def start(self, name: str, do: Do) -> threading.Event:
+        """As `run`, for a kind that needs nothing opened."""
+        return self.run(name, kind(do))
+
+    def run(self, name: str, replay: Kind) -> threading.Event:
         """Start the thread of one more process; setting the event ends it."""
         pool = Pool(Database(self.world.settings().database_url), 1)
-        thread = Jobs(JobTable(pool, name), {"replay": kind(do)}, NEVER)
+        thread = Jobs(JobTable(pool, name), {"replay": replay}, NEVER)
         stop = threading.Event()
         self.stops.append(stop)
         self.pools.append(pool)
@@ -71,6 +76,19 @@ def kind(do: Do) -> Kind:
         yield do
 
     return opened
+
+
+@pytest.fixture
+def halted(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Set when a job is asked to end after the item at hand."""
+    halt, asked = JobThread.halt, threading.Event()
+
+    def noted(self: JobThread) -> None:
+        halt(self)
+        asked.set()
+
+    monkeypatch.setattr(JobThread, "halt", noted)
+    return asked
 
 
 @pytest.fixture
@@ -187,21 +205,20 @@ def test_a_job_goes_on_in_another_process_when_the_first_one_freezes(untouched: 
 
 
 def test_a_process_that_is_stopped_gives_its_job_back_at_once(
-    untouched: World, processes: Processes, monkeypatch: pytest.MonkeyPatch
+    untouched: World, processes: Processes, halted: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jobs, "LEASE_SECONDS", 600.0)
     done: list[str] = []
     job_id = a_job(untouched, 3)
-    begun, stopped = threading.Event(), threading.Event()
+    begun = threading.Event()
 
     def wait(_: JobItem) -> None:
         begun.set()
-        assert stopped.wait(20)
+        assert halted.wait(20)
 
     stop = processes.start("a", marking(untouched, done, wait))
     assert begun.wait(20)
     stop.set()
-    stopped.set()
     wait_for(lambda: show(untouched, job_id).holder is None and done, "the job given back")
     assert show(untouched, job_id).state == "running"
     processes.start("b", marking(untouched, done))
@@ -209,14 +226,16 @@ def test_a_process_that_is_stopped_gives_its_job_back_at_once(
     assert sorted(done) == ["1", "2", "3"]
 
 
-def test_a_job_that_is_stopped_ends_after_the_thing_at_hand(untouched: World, processes: Processes) -> None:
+def test_a_job_that_is_stopped_ends_after_the_thing_at_hand(
+    untouched: World, processes: Processes, halted: threading.Event
+) -> None:
     done: list[str] = []
     operator = Operator(untouched.settings(), "bob")
-    begun, go_on = threading.Event(), threading.Event()
+    begun = threading.Event()
 
     def wait(_: JobItem) -> None:
         begun.set()
-        assert go_on.wait(20)
+        assert halted.wait(20)
 
     job_id, waiting = a_job(untouched, 3), a_job(untouched, 1)
     processes.start("a", marking(untouched, done, wait))
@@ -224,20 +243,11 @@ def test_a_job_that_is_stopped_ends_after_the_thing_at_hand(untouched: World, pr
     assert operations.stop(operator, waiting) is True
     assert show(untouched, waiting).outcome == "Stopped by bob before it began"
     assert operations.stop(operator, job_id) is False
-    wait_for(lambda: looked(untouched, job_id), "a look at the job")
-    go_on.set()
     job = over(untouched, job_id)
     assert (job.state, job.outcome) == ("stopped", "Stopped by bob; 1 of 3 done")
     assert done == ["1"]
     with pytest.raises(NotPossible, match="is over: stopped"):
         operations.stop(operator, job_id)
-
-
-def looked(world: World, job_id: int) -> bool:
-    """Whether the lease was renewed since the job was stopped."""
-    stopped = "SELECT max(at) FROM operator_actions WHERE action = 'stop-job' AND subject = %s"
-    renewed = f"SELECT held_until - interval '{jobs.LEASE_SECONDS} s' > ({stopped}) FROM jobs WHERE id = %s"
-    return bool(world.query(renewed, (f"job {job_id}", job_id))[0][0])
 
 
 def test_a_trouble_that_passes_is_waited_for_and_shown(untouched: World, processes: Processes) -> None:
@@ -254,6 +264,16 @@ def test_a_trouble_that_passes_is_waited_for_and_shown(untouched: World, process
     mended.set()
     assert over(untouched, job_id).outcome == "3 of 3 done"
     assert (done, show(untouched, job_id).trouble) == (["1", "2", "3"], None)
+
+
+def test_a_topic_that_is_missing_is_waited_for(untouched: World, processes: Processes) -> None:
+    """The real kind: its producer is opened anew after the trouble."""
+    job_id = a_job(untouched, 2)
+    processes.run("a", partial(replaying, untouched.settings()))
+    wait_for(lambda: (show(untouched, job_id).trouble or "").startswith("There is no topic"), "the trouble")
+    untouched.wire.create_topics(untouched.commands, untouched.events, untouched.letters)
+    assert over(untouched, job_id).outcome == "2 of 2 done"
+    assert len(untouched.wire.read(untouched.commands)) == 2
 
 
 def test_what_is_not_done_by_the_deadline_is_not_done(untouched: World, processes: Processes) -> None:
