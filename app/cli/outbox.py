@@ -4,9 +4,9 @@ import click
 
 from app.cli import commands
 from app.cli.arguments import confirm, limit_option, yes_option
-from app.cli.output import Answer, changes, looks, table
+from app.cli.output import Answer, changes, looks, printable, table
 from app.config.config import Settings
-from app.operations import lost_events, outbox
+from app.operations import lost_events, outbox, relay_look
 from app.operations.audit import Operator
 from app.operations.outbox import PutBack, TakenOut
 
@@ -37,6 +37,36 @@ def group(settings: Settings, limit: int) -> Answer | None:
     sentence = f"{found.depth} events wait, the oldest for {found.oldest_age_seconds} s."
     columns = "id, since=created_at, type, key=aggregateid, version, bytes, correlation id=correlation_id, refusal"
     return Answer(found, f"{sentence}\n{table(columns, found.oldest)}")
+
+
+@group.command("lanes")
+@looks
+def lanes(settings: Settings) -> Answer:
+    """Show both lanes of the relay, who leads, and what only a person decides: refused, taken out, lost.
+
+    Depth and age are those that the watch saw last, a dash where nobody watches. Lists have at most 20 rows.
+
+    \b
+    Examples:
+      flask orders outbox lanes
+      flask orders outbox lanes --json | jq '.refused[].id'
+    """
+    found = relay_look.look(settings)
+    parts = [("", table("lane=name, depth, oldest s=oldest_seconds, leaders", found.lanes))]
+    parts += [
+        ("Kafka refuses:", table("id, since=created_at, type, key=aggregateid, version, refusal", found.refused)),
+        ("Refused dead letters:", table("id, topic, partition, offset, refusal", found.refused_letters)),
+        (
+            f"Taken out, {found.taken_out_in_all} in all:",
+            table("id=outbox_id, type, key=aggregateid, version, out since=taken_out_at, refusal", found.taken_out),
+        ),
+        (
+            f"Lost, {found.lost_in_all} not announced again:",
+            table("key=order_id, version, found=found_at, announced again=announced_at", found.lost),
+        ),
+    ]
+    shown = [f"{title}\n{text}".strip() for title, text in parts if text != "Nothing."]
+    return Answer(found, "\n\n".join([*shown, *map(printable, found.notes)]))
 
 
 @group.command("take-out", context_settings=NUMBERS)

@@ -37,6 +37,20 @@ def a_refused_event(world: World, version: int, payload: bytes = b"{}") -> int:
     return event
 
 
+def test_lanes_and_what_a_person_decides_are_shown(untouched: World, terminal: Make) -> None:
+    out, refused = a_refused_event(untouched, 2), a_refused_event(untouched, 3)
+    terminal(untouched).prints("outbox", "take-out", out, "--yes")
+    untouched.query("INSERT INTO lost_events (change_id, order_id, version) VALUES (gen_random_uuid(), 'order-9', 1)")
+    shown = terminal(untouched).json("outbox", "lanes")
+    assert [(lane["name"], lane["depth"]) for lane in shown["lanes"]] == [("events", None), ("dead_letters", None)]
+    assert [event["id"] for event in shown["refused"]] == [refused]
+    assert [event["outbox_id"] for event in shown["taken_out"]] == [out]
+    assert (shown["lost_in_all"], shown["notes"]) == (1, [])
+    printed = terminal(untouched).prints("outbox", "lanes")
+    assert "Taken out, 1 in all:" in printed
+    assert "Refused dead letters" not in printed
+
+
 def holes(world: World, terminal: Make) -> list[str]:
     found = json.loads(terminal(world).run("check", "--json").stdout)["findings"]
     return [example for finding in found if finding["check"] == "taken_out_event" for example in finding["examples"]]

@@ -18,6 +18,7 @@ READS = {
     "why",
     "lost",
     "holes",
+    "lanes",
     "line",
     "audit",
     "moves",
