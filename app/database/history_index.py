@@ -3,7 +3,8 @@
 A B-tree takes 95 MiB per million changes for the correlation ids alone, and a third of what a batch of commands costs
 PostgreSQL, since the ids of sagas and replies are random. This one (BRIN) keeps a Bloom filter of the ids for each
 PAGES pages of the history: 4 MiB per million changes, and next to nothing to write, because autovacuum summarizes pages
-when they are full. A look reads the whole index and a thousandth of the history: some ms per million changes.
+when they are full. A look reads the whole index and a thousandth of the history: some ms per million changes
+(decision 29).
 
 Where the history is short, the migration makes the index. Where it is long, making it would hold up all writers: then
 it is made here, beside them, by whoever migrates.
