@@ -52,7 +52,6 @@ class Scene:
         self.letter = self.given_up = self.job = 0
         self.taken_out = ""
         self._headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
-        self._sent = 0
 
     @cached_property
     def _producer(self) -> KafkaProducer:
@@ -85,8 +84,8 @@ class Scene:
         }
         sent = [self._producer.send(self.stack.commands_topic, value, **named) for value in values]
         places = [future.get(timeout=20) for future in sent]
-        self._sent += len(places)
-        until(lambda: self._handled() >= self._sent, "the commands handled", PATIENCE_SECONDS)
+        ends = {place.partition: place.offset for place in places}
+        until(lambda: all(self._next(at) > end for at, end in ends.items()), "the commands handled", PATIENCE_SECONDS)
         return places
 
     def settle(self) -> None:
@@ -98,9 +97,11 @@ class Scene:
         """Return the rows of a statement."""
         return query(self.stack.database_url, statement, parameters or [])
 
-    def _handled(self) -> int:
-        stored = "SELECT coalesce(sum(next_offset), 0) FROM consumer_offsets WHERE topic = %s"
-        return int(self.query(stored, [self.stack.commands_topic])[0][0])
+    def _next(self, partition: int) -> int:
+        """Return the offset of the command that is handled next."""
+        stored = "SELECT next_offset FROM consumer_offsets WHERE topic = %s AND partition = %s"
+        found = self.query(stored, [self.stack.commands_topic, partition])
+        return int(found[0][0]) if found else 0
 
     # Orders
 
