@@ -10,7 +10,7 @@ from app.kafka.standing import waiting_records
 from app.models.operator_errors import DatabaseUnusable, KafkaUnusable
 from app.operations.guarded import NotAsked
 from app.operations.why_case import Case, Check, cannot
-from app.operations.why_ground import ASK_SECONDS, evidence_of, ringing
+from app.operations.why_ground import ASK_SECONDS, evidence_of, ringing, row
 from app.services.known_cluster import other_cluster
 from app.utils.spans import span
 from app.utils.text import counted, listed
@@ -108,6 +108,9 @@ def handled(case: Case) -> Check | None:
             f"Partition {place.partition} is handled up to {stored.next_offset - 1}, the command at {place.offset} too."
         )
         return Check("handled", True, said)
+    locked = row(case)  # the log has told the command's order since
+    if locked is not None and locked.ok is False:
+        return locked
     before = place.offset - (case.waiting().get(place.partition) or (place.offset, 0))[0]
     since = "" if case.command is None else f" for {span(facts.ago(case.command.at))}"
     rung = ringing(facts, *(f"{kind}{place.partition}" for kind in HANDLING), *OF_ALL_PARTITIONS)
@@ -212,13 +215,8 @@ def _moves(case: Case, partitions: list[int]) -> Check:
     for partition in partitions:
         still = facts.ago(facts.moved_at[partition]) if partition in facts.moved_at else FROZEN_SECONDS
         waits = facts.ago(case.command.at) if case.command else still
-        is_known = case.command is not None or case.looked_at.get(partition, 0) > 0
-        explained = (
-            _held_by_transaction(case, partition, _first(case, partition))
-            or not is_known
-            or ringing(facts, *(f"{kind}{partition}" for kind in OWN_HANDLING))
-        )
-        if case.moved.get(partition, 0) <= 0 and min(still, waits) >= FROZEN_SECONDS and not explained:
+        stands = case.moved.get(partition, 0) <= 0 and min(still, waits) >= FROZEN_SECONDS
+        if stands and _can_be_handled(case, partition):
             sentence = (
                 f"{had}, but its stored offset has not moved for {span(still)}, while commands wait: it is frozen."
             )
@@ -234,6 +232,14 @@ def _held_by_transaction(case: Case, partition: int, offset: int) -> str:
     if log_bounds is None or offset < log_bounds.readable or log_bounds.readable == log_bounds.end:
         return ""
     return f": an open transaction of a producer holds the partition from {log_bounds.readable} on, until it ends"
+
+
+def _can_be_handled(case: Case, partition: int) -> bool:
+    """Tell whether a record waits that a consumer at work would handle: it can be read, no alarm is about it, and
+    nobody holds its order."""
+    is_seen = case.command is not None or case.looked_at.get(partition, 0) > 0
+    is_explained = case.known.row_locks or ringing(case.known, *(f"{kind}{partition}" for kind in OWN_HANDLING))
+    return is_seen and not is_explained and not _held_by_transaction(case, partition, _first(case, partition))
 
 
 def _first(case: Case, partition: int) -> int:

@@ -109,8 +109,15 @@ def test_a_table_that_somebody_holds(world: World, monkeypatch: pytest.MonkeyPat
 def test_a_row_that_somebody_holds(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     order_id = quietly(world).create()
     monkeypatch.setattr(why_ground, "HELD_SECONDS", 0.0)
-    with closing(psycopg2.connect(world.database_url, application_name="a person")) as holder:
-        holder.cursor().execute("SELECT 1 FROM orders WHERE order_id = %s FOR UPDATE", (order_id,))
+    lock = "SELECT 1 FROM orders WHERE order_id = %s FOR UPDATE"
+    with (
+        closing(psycopg2.connect(world.database_url, application_name="a person")) as holder,
+        closing(psycopg2.connect(world.database_url, async_=True)) as waiter,
+    ):
+        holder.cursor().execute(lock, (order_id,))
+        wait_for(lambda: waiter.poll() == 0, "a connection")
+        waiter.cursor().execute(lock, (order_id,))
+        wait_for(lambda: cause(world, order_id).says.endswith("1 session behind it."), "the waiter")
         found = cause(world, order_id)
         assert (found.name, found.heals) == ("row", f"SELECT pg_terminate_backend({holder.info.backend_pid})")
         assert f"The row of order {order_id} has been locked for" in found.says
@@ -266,6 +273,18 @@ def test_a_group_that_is_not_told_leaves_the_later_checks(handled: World, admin:
     assert check(found, "owner").ok is None
     assert found.cause is not None
     assert found.cause.name == "handled"
+
+
+def test_a_command_whose_order_somebody_holds(handled: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log tells which order it is about."""
+    monkeypatch.setattr(why_commands, "FROZEN_SECONDS", 0.0)
+    monkeypatch.setattr(why_ground, "HELD_SECONDS", 0.0)
+    ((order_id,),) = handled.query("SELECT order_id FROM orders")
+    with row_locked(handled.database_url, order_id), closing(a_member(handled, "order-service-1")):
+        handled.send(an_update(order_id, "CREATED"), partition=0)
+        found = cause(handled, place(handled, 1))
+    assert found.name == "row"
+    assert f"The row of order {order_id} has been locked" in found.says
 
 
 def a_transaction(world: World) -> KafkaProducer:
