@@ -104,6 +104,12 @@ def test_marks_are_drawn_where_they_belong_with_their_words() -> None:
     assert "12:01: release <B> began." in described(chart)
 
 
+def test_a_mark_in_the_minute_that_is_not_drawn_yet_stays_inside_of_the_picture() -> None:
+    chart = a_chart([1, 2], marks=[ChartMark(NOON + timedelta(seconds=110), "act", "now")])
+    (mark,) = tree(chart).findall("g")
+    assert mark.find("line").attrib["x1"] == "708.0"  # type: ignore[union-attr]
+
+
 def test_whoever_sees_no_picture_gets_title_sentence_and_table() -> None:
     chart = a_chart([1, 9, 2], [0.5, None, 0.25])
     found = tree(chart)
