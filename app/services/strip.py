@@ -100,7 +100,9 @@ class Strip:
             return self._nobody("relay", "sends events")
         waiting = watch.get("lanes", {}).get("events", {}).get("depth", 0)
         if broker.word == AWAY:
-            return Light("relay", BAD, _waiting(waiting), "It waits for a broker: no event leaves")
+            return Light(
+                "relay", BAD, _waiting(waiting) if waiting else "waits", "It waits for a broker: no event leaves"
+            )
         cause = self._rung("relay_events", "events_stalled", "events_partition_", "dead_letters_stalled")
         leads = {lane for part in parts for lane in part["relay"]["leads"]}
         if not cause and waiting and "events" not in leads:

@@ -94,7 +94,7 @@ def test_an_instance_that_started_since_is_in_the_place_of_the_lost_one(app: Fla
     [
         ({"broker": AWAY}, "broker", "away", "No broker answers: KafkaConnectionError"),
         ({"broker": AWAY}, "consumer", "waits", "It waits for a broker: no command is handled"),
-        ({"broker": AWAY}, "relay", "up to date", "It waits for a broker: no event leaves"),
+        ({"broker": AWAY}, "relay", "waits", "It waits for a broker: no event leaves"),
         (
             {"consumer": {"ok": False, "last_error": "ValueError: x"}},
             "consumer",

@@ -26,6 +26,7 @@ document.addEventListener("htmx:after:request", (event) => {
   const { ctx } = event.detail;
   const tag = ctx.response.headers.get("ETag");
   if (ctx.response.status === 200 && tag) tags.set(ctx.sourceElement, tag);
+  ctx.sourceElement.classList.toggle("stale", ctx.response.status >= 400);
   lost(false);
 });
 document.addEventListener("htmx:error", () => lost(true));
