@@ -52,7 +52,8 @@ class DeadLetterAlarm:
     def renew(self) -> None:
         """Ring again while no good command has come."""
         if self._in_a_row >= DEAD_LETTERS_IN_A_ROW:
-            self._alarms.ring("dead_letters", f"Over {DEAD_LETTERS_IN_A_ROW} unreadable commands in a row")
+            ends = "`flask orders dead-letters groups` shows them; the next readable command ends this alarm"
+            self._alarms.ring("dead_letters", f"Over {DEAD_LETTERS_IN_A_ROW} unreadable commands in a row: {ends}")
 
     def end(self) -> None:
         """Take the alarm back: no good command can come here and end the row."""

@@ -217,9 +217,8 @@ def _moves(case: Case, partitions: list[int]) -> Check:
         waits = facts.ago(case.command.at) if case.command else still
         stands = case.moved.get(partition, 0) <= 0 and min(still, waits) >= FROZEN_SECONDS
         if stands and _can_be_handled(case, partition):
-            sentence = (
-                f"{had}, but its stored offset has not moved for {span(still)}, while commands wait: it is frozen."
-            )
+            stood = span(min(still, waits))
+            sentence = f"{had}, but its stored offset has not moved for {stood}, while commands wait: it is frozen."
             heals = "Restart that process; its partitions go to another one when its session ends"
             rung = ringing(facts, f"commands_stalled_{partition}", *OF_ALL_PARTITIONS)
             return Check("owner", False, sentence, evidence_of(rung, facts), heals)

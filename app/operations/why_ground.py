@@ -16,6 +16,7 @@ from app.utils.spans import span
 from app.utils.text import counted
 
 HELD_SECONDS = 1.0  # our own locks are held for milliseconds
+QUIET_SECONDS = 5.0  # while a fault lasts, requests ring more often
 ASK_SECONDS = 1.5  # a broker, for one answer
 OF_DATABASE = ("database_read_only", "database_fails")
 OF_TOPICS = ("another_cluster", "topics_missing", "topics_unknown", "kafka_rights", "partitions_without_leader")
@@ -31,12 +32,18 @@ def database(case: Case) -> Check:
     facts = case.facts
     if facts.takes_writes is not None:
         return Check(name, False, f"PostgreSQL takes no changes: {facts.takes_writes}.", heals=heals)
-    rung = ringing(facts, *OF_DATABASE)
+    rung = [alarm for alarm in ringing(facts, *OF_DATABASE) if not _is_past(alarm, facts)]
     if rung:
         return Check(name, False, f"{rung[0].sentence.rstrip('.')}.", evidence_of(rung, facts), _shown(rung[0]))
     return Check(
         name, True, "PostgreSQL answers and takes changes.", [f"Not looked at: {each}" for each in facts.unknown]
     )
+
+
+def _is_past(alarm: ListedAlarm, facts: Facts) -> bool:
+    """Tell whether commands were handled since it rang last: without requests, it stays open for a minute."""
+    is_quiet = facts.ago(alarm.last_at) > QUIET_SECONDS
+    return is_quiet and any(moved_at > alarm.last_at for moved_at in facts.moved_at.values())
 
 
 def tables(case: Case) -> Check:

@@ -42,7 +42,8 @@ def readers(case: Case) -> Check | None:
     passed = [each.group for each in case.groups if each.has_passed(record)]
     behind = [each for each in case.groups if not each.has_passed(record)]
     if not behind:
-        return Check("readers", True, f"All {len(passed)} groups have passed it: {listed(passed)}.")
+        all_of_them = f"All {len(passed)} groups have" if len(passed) > 1 else "The only group has"
+        return Check("readers", True, f"{all_of_them} passed it: {listed(passed)}.")
     names = listed(each.group for each in behind)
     stands = f"Group {names} stands" if len(behind) == 1 else f"Groups {names} stand"
     said = f"{stands} before it, which lies there for {_age(case, record)}: the consumer is away, frozen or slow."

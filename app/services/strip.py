@@ -78,7 +78,7 @@ class Strip:
             return Light("broker", UNKNOWN, "unknown", "No process tells whether a broker answers")
         away = [view for view in views if not view["ok"]]
         if not away:
-            cause = self._rung("topics_missing", "partitions_without_leader", "kafka_rights")
+            cause = self._rung("another_cluster", "topics_missing", "partitions_without_leader", "kafka_rights")
             return Light("broker", BAD, "answers, but", cause) if cause else Light("broker", GOOD, "answers")
         word = AWAY if len(away) == len(views) else f"away from {len(away)} of {len(views)}"
         return Light("broker", BAD, word, self._rung("broker_away") or f"No broker answers: {away[0]['reason']}")
@@ -90,7 +90,9 @@ class Strip:
             return self._nobody("consumer", "handles commands")
         if broker.word == AWAY:
             return Light("consumer", BAD, "waits", "It waits for a broker: no command is handled")
-        cause = self._rung("consumer_fails", "commands_stalled_", "commands_wait_", "offset_", "partition_")
+        cause = self._rung(
+            "consumer_fails", "foreign_member", "commands_stalled_", "commands_wait_", "offset_", "partition_"
+        )
         if not cause and not any(thread["ok"] for thread in threads):
             cause = f"The consumer stands still: {threads[0]['last_error'] or 'its heartbeat is too old'}"
         return _light("consumer", waiting, cause)
@@ -143,10 +145,10 @@ def _instances(told: Sequence[Told], alive: Sequence[Told]) -> Light:
         return Light("instances", UNKNOWN, "unknown", "No process has told of itself yet")
     if not silent:
         return Light("instances", GOOD, f"{len(alive)} up")
-    lost = silent[-1]
-    more = f" and {len(silent) - 1} more" if len(silent) > 1 else ""
+    lost = silent[0]
+    more = f"; {len(silent) - 1} more fell silent before" if len(silent) > 1 else ""
     since = f"{lost.silent:.0f} s"
-    cause = f"Process {lost.pid} on {lost.host}{more} has said nothing for {since}: it was killed, or stands still"
+    cause = f"Process {lost.pid} on {lost.host} has said nothing for {since}: it was killed, or stands still{more}"
     return Light("instances", BAD, f"{len(alive)} up, {len(silent)} silent", cause)
 
 

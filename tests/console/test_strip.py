@@ -79,6 +79,13 @@ def test_an_instance_that_says_nothing_is_named_and_after_a_while_forgotten(app:
     assert lights(app)["instances"].level == GOOD
 
 
+def test_of_several_silent_instances_the_newest_loss_is_named(app: Flask, tables: Tables) -> None:
+    tell(tables, "lost", silent=200.2)
+    tell(tables, "lost since", silent=4.2)
+    said = "Process 7 on host has said nothing for 4 s: it was killed, or stands still; 1 more fell silent before"
+    assert lights(app)["instances"].cause == said
+
+
 def test_an_instance_that_started_since_is_in_the_place_of_the_lost_one(app: Flask, tables: Tables) -> None:
     for name, silent in (("lost", 20), ("lost too", 40), ("new", 0)):
         tell(tables, name, silent=silent)
@@ -130,7 +137,9 @@ def test_a_broker_that_one_of_two_instances_cannot_reach(app: Flask, tables: Tab
     [
         ("broker_away", "broker"),
         ("partitions_without_leader", "broker"),
+        ("another_cluster", "broker"),
         ("consumer_fails", "consumer"),
+        ("foreign_member", "consumer"),
         ("commands_stalled_2", "consumer"),
         ("events_stalled", "relay"),
         ("relay_events", "relay"),

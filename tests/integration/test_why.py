@@ -330,6 +330,16 @@ def test_commands_that_wait_with_an_alarm(handled: World, monkeypatch: pytest.Mo
     assert "flask orders alarms show commands_wait_0" in (found.heals or "")
 
 
+@pytest.mark.parametrize(("rang", "name"), [("now()", "database"), ("now() - interval '50 seconds'", "log")])
+def test_a_fault_of_the_database_is_over_when_commands_were_handled_since(handled: World, rang: str, name: str) -> None:
+    handled.query(
+        "INSERT INTO alarms (name, holder, sentence, evidence, since, last_at, count) "
+        f"VALUES ('database_fails', 'me', 'The disk is full', '', {rang}, {rang}, 1)"
+    )
+    handled.query("UPDATE consumer_offsets SET updated_at = now() - interval '20 seconds'")
+    assert cause(handled, place(handled, 7)).name == name
+
+
 def test_a_place_without_a_command_yet(handled: World) -> None:
     found = cause(handled, place(handled, 7))
     assert (found.name, found.says[:22]) == ("log", "There is no command at")
