@@ -147,6 +147,7 @@ def _banner(service: Service, addresses: dict[str, str]) -> None:
     exports = " ".join(f"{name}={value}" for name, value in (addresses | {"ORDER_SERVICE": service.url}).items())
     lines = [
         f"\nThe order service is ready at {service.url}",
+        f"Its console, to see what it does: {service.url}/console",
         f"Its calls, to read and to try: {service.url}/apidocs/",
         f"Its commands and events: {service.url}/asyncapi",
         f"`flask orders` and the examples find all this by themselves. For your own commands:\n  export {exports}",
