@@ -113,7 +113,10 @@ else:
 def test_before_and_after_a_fork_each_line_is_written_once_and_to_the_last() -> None:
     done = subprocess.run([sys.executable, "-c", FORKS], capture_output=True, text=True, timeout=60)
     said = [line.split("] ")[-1] for line in done.stderr.splitlines()]
-    assert said == ["before", "in the child", "configured anew", "the last"]
+    # A thread of each process writes, so the parent's first line may come behind those of its child.
+    assert [line for line in said if line != "before"] == ["in the child", "configured anew", "the last"]
+    assert said.count("before") == 1
+    assert said[-1] == "the last"
 
 
 ENDS_BESIDE_A_FULL_PIPE = """
