@@ -19,6 +19,7 @@ MODULES = (
     "dead_letters",
     "given_up",
     "outbox",
+    "readers",
     "offsets",
     "alarms",
     "instances",

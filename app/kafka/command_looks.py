@@ -37,7 +37,7 @@ def ask(partition: TopicPartition, look: Callable[[], Found | None]) -> Found:
 
 def bounds(consumer: KafkaConsumer, place: TopicPartition) -> tuple[int, int]:
     """Return the first offset in the log and the one after the last. Blocks up to twice LOOK_MS."""
-    _require_leader(consumer, place)
+    require_leader(consumer, place)
     begin: int = ask(place, lambda: consumer.beginning_offsets([place], timeout_ms=LOOK_MS).get(place))
     end: int = ask(place, lambda: consumer.end_offsets([place], timeout_ms=LOOK_MS).get(place))
     return begin, end
@@ -45,7 +45,7 @@ def bounds(consumer: KafkaConsumer, place: TopicPartition) -> tuple[int, int]:
 
 def first_since(consumer: KafkaConsumer, place: TopicPartition, timestamp: int, look_ms: int = LOOK_MS) -> int | None:
     """Return the offset of the first record that is not older, None without one. Blocks up to `look_ms`."""
-    _require_leader(consumer, place)
+    require_leader(consumer, place)
     found = ask(place, lambda: consumer.offsets_for_times({place: timestamp}, timeout_ms=look_ms))[place]
     return None if found is None or found.offset < 0 else found.offset
 
@@ -75,7 +75,7 @@ def records_from(
     yield from records_in(place, fetched.records or b"", offset)
 
 
-def _require_leader(consumer: KafkaConsumer, place: TopicPartition) -> None:
+def require_leader(consumer: KafkaConsumer, place: TopicPartition) -> None:
     """Raise PartitionAway at once where the metadata has no leader, and have the metadata asked for anew.
 
     kafka-python would wait for a leader until the time-out, partition after partition, while the others stand still.

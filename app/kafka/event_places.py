@@ -15,7 +15,7 @@ from kafka.errors import KafkaError
 
 from app.config.config import Settings
 from app.kafka import clients
-from app.kafka.command_looks import first_since, records_from
+from app.kafka.command_looks import first_since, records_from, require_leader
 from app.kafka.command_ports import PartitionAway
 from app.kafka.event_reader import event_id_in
 from app.kafka.event_topic import partition_of
@@ -60,10 +60,12 @@ class FoundRecord:
 
 @dataclass(frozen=True, slots=True)
 class GroupOffsets:
-    """A group that reads a topic: the offset that it reads next, by partition."""
+    """A group that reads a topic: the offset that it reads next, by partition. `state`: as Kafka names it, for example
+    Stable or Empty; nothing where an old broker does not tell it."""
 
     group: str
     next_offsets: Mapping[int, int]
+    state: str = ""
 
     def has_passed(self, record: FoundRecord) -> bool:
         """Tell whether the group has the record behind it."""
@@ -126,14 +128,44 @@ class LogLook:
         """
         topic = self._settings.events_topic
         with _usable(), closing(clients.admin(self._settings, self._left_ms)) as admin:
-            names = sorted(group["group_id"] for group in admin.list_groups())[:MOST_GROUPS]
+            states = {group["group_id"]: str(group.get("group_state") or "") for group in admin.list_groups()}
+            names = sorted(states)[:MOST_GROUPS]
+            if len(states) > MOST_GROUPS:
+                self._notes[f"Kafka has {len(states)} groups; the first {MOST_GROUPS} by name were asked for."] = None
             places = [TopicPartition(topic, partition) for partition in self._partitions(topic)]
             offsets = admin.list_group_offsets(dict.fromkeys(names, places)) if names else {}
         read = {
             name: {place.partition: known.offset for place, known in found.items() if known.offset >= 0}
             for name, found in offsets.items()
         }
-        return [GroupOffsets(name, read[name]) for name in sorted(read) if read[name]]
+        return [GroupOffsets(name, read[name], states[name]) for name in sorted(read) if read[name]]
+
+    def event_bounds(self) -> dict[int, tuple[int, int]]:
+        """Return the first offset in the log of the events topic and the one after the last, by partition.
+
+        Partitions without a leader are left out, and `notes` tell. Raises KafkaUnusable.
+        """
+        topic, led = self._settings.events_topic, []
+        with _usable():
+            for partition in self._partitions(topic):
+                with self._noting(topic, partition):
+                    place = TopicPartition(topic, partition)
+                    require_leader(self._consumer, place)
+                    led.append(place)
+            begins = self._consumer.beginning_offsets(led, timeout_ms=self._left_ms) if led else {}
+            ends = self._consumer.end_offsets(led, timeout_ms=self._left_ms) if led else {}
+        return {place.partition: (begins[place], ends[place]) for place in led}
+
+    def event_from(self, partition: int, offset: int) -> FoundRecord | None:
+        """Return the first event from the offset on, None where there is none or it cannot be read.
+
+        Raises KafkaUnusable.
+        """
+        topic = self._settings.events_topic
+        with _usable(), self._noting(topic, partition):
+            for record in self._read(topic, partition, offset):
+                return _found(partition, record)
+        return None
 
     def _partitions(self, topic: str) -> Collection[int]:
         partitions: Collection[int] | None = metadata_of(self._consumer).partitions_for_topic(topic)

@@ -18,6 +18,7 @@ PAGES: dict[str, Callable[[Scene], str]] = {
     "database": lambda _: "/console/database",
     "flow": lambda _: "/console/flow",
     "outbox": lambda _: "/console/outbox",
+    "readers": lambda _: "/console/outbox/readers",
     "event_out": lambda scene: f"/console/outbox/events/{scene.taken_out}",
     "offered_letters": lambda scene: f"/console/outbox/letters?ids={scene.letter}",
     "search": lambda scene: f"/console/search?q={scene.saga}",
@@ -77,3 +78,8 @@ def test_the_keys_search_and_refresh(desk: Desk, scene: Scene) -> None:
     page.evaluate("document.body.dataset.old = 'yes'")
     page.keyboard.press("r")
     page.wait_for_function("!document.body.dataset.old")
+
+
+def test_the_readers_of_the_events_come_by_themselves_below_the_outbox(desk: Desk, scene: Scene) -> None:
+    page = desk.go(PAGES["outbox"](scene))
+    page.locator("#readers").get_by_text(re.compile("Which groups read|As Kafka tells it now")).first.wait_for()

@@ -12,6 +12,7 @@ from kafka.admin import ACL, ACLFilter, ACLOperation, ResourcePatternFilter, Res
 
 from app.kafka.event_places import open_look
 from app.operations import event_log
+from app.operations.event_readers import readers
 from app.operations.timeline import timeline
 from app.services import watch
 from tests.harness.certificates import write
@@ -155,9 +156,12 @@ def test_which_groups_have_passed_an_event_needs_a_right_on_them_and_nothing_els
     [entry] = (found := timeline(secured.settings(), order_id)).entries
     assert entry.went is not None
     assert (entry.went.state, entry.went.groups, found.notes) == ("acknowledged", {}, [event_log.NO_GROUPS])
+    unseen = readers(secured.settings(), seconds=10)
+    assert (unseen.groups, "may see none" in (unseen.nobody or "")) == ([], True)
     limited.secure.grant(right(GROUP, reader, ACLOperation.DESCRIBE, limited.user))
     [entry] = wait_for(
         lambda: (seen := timeline(secured.settings(), order_id)).notes == [] and seen, "the group"
     ).entries
     assert entry.went is not None
     assert entry.went.groups == {reader: True}
+    assert [each.group for each in readers(secured.settings(), seconds=10).groups] == [reader]

@@ -10,6 +10,7 @@ from app.cli import commands
 OPERATIONS = Path(__file__).resolve().parents[2] / "docs" / "operations.md"
 
 READS = {
+    "readers",
     "list",
     "show",
     "timeline",

@@ -16,7 +16,7 @@ from app.console.asked import asked
 from app.console.blueprint import console
 from app.console.helpers import act, render
 from app.console.parts import Refusal, parts
-from app.operations import dead_letters, lost_events, outbox, relay_look
+from app.operations import dead_letters, event_readers, lost_events, outbox, relay_look
 from app.operations.audit import Operator
 from app.operations.transaction import hurried
 from app.utils.alarms import Alarm, Alarms
@@ -33,6 +33,13 @@ def outbox_page() -> Response:
     """Both lanes, and what Kafka refuses, what is out, what is lost."""
     asking = asked(partial(relay_look.look, parts().settings))
     return render("outbox", live="_outbox", trouble=asking.trouble, look=asking.found, alarms=_alarms())
+
+
+@console.get("/outbox/readers", endpoint="readers")
+def readers_page() -> Response:
+    """Which groups read the events, as Kafka tells it now."""
+    asking = asked(partial(event_readers.readers, parts().settings))
+    return render("readers", live="_readers", trouble=asking.trouble, found=asking.found)
 
 
 @console.post("/outbox/take-out")
