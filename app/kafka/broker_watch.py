@@ -53,18 +53,17 @@ class BrokerWatch:
         if lost is not None:
             return lost
         try:
+            self._view.require_life()
             return self._view.topics(list(our_topics(self._settings)))
-        except ClientRefused as error:
-            return str(error)
         except KafkaError as error:
-            return explained(listed([*self.reasons.latest(), f"{type(error).__name__}: {error}"[:200]]))
+            return self._why(error)
 
     def wait(self, stop: threading.Event, seconds: float, *, glance: bool) -> None:
-        """Wait so long, or until `stop`. With `glance` less long where no broker listens any more: `topics` says so
-        then, and does not wait for an answer first."""
+        """Wait so long, or until `stop`. With `glance` less long where no broker listens or answers any more: `topics`
+        says so then, and does not wait for an answer first."""
         until = Deadline(seconds)
         while self._lost is None and not until.passed and not stop.wait(min(GLANCE_SECONDS, max(until.remaining, 0))):
-            self._lost = self._nobody_listens() if glance else None
+            self._lost = (self._nobody_listens() or self._nobody_answers()) if glance else None
 
     def _nobody_listens(self) -> str | None:
         """Return that no broker takes a connection; None where one does, or where Kafka's client complains of nothing.
@@ -78,6 +77,19 @@ class BrokerWatch:
             with suppress(OSError), socket.create_connection((host.strip("[]"), int(port)), LISTENS_SECONDS):
                 return None
         return explained("KafkaConnectionError")
+
+    def _nobody_answers(self) -> str | None:
+        """Return why no broker says a word; None where one does. A frozen one takes connections and nothing more."""
+        try:
+            self._view.require_life()
+        except KafkaError as error:
+            return self._why(error)
+        return None
+
+    def _why(self, error: KafkaError) -> str:
+        if isinstance(error, ClientRefused):
+            return str(error)
+        return explained(listed([*self.reasons.latest(), f"{type(error).__name__}: {error}"[:200]]))
 
     def follow_secrets(self) -> str | None:
         """Have all clients use what the files with secrets hold now, if Kafka takes it. Return why it does not, or why

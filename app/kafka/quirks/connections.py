@@ -2,12 +2,14 @@
 
 import socket as sockets
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any, TypeVar
 
 from kafka import KafkaAdminClient, KafkaConsumer
+from kafka.errors import KafkaError
 from kafka.net.compat import KafkaNetClient
 from kafka.net.inet import KafkaNetSocket
+from kafka.protocol.metadata import MetadataRequest
 
 from app.kafka.quirks import tls
 
@@ -75,6 +77,43 @@ def cluster_of(admin: KafkaAdminClient) -> Mapping[str, Any]:
     """
     found: dict[str, Any] = admin._manager.run(admin._get_cluster_metadata, [])
     return found
+
+
+class Questions:
+    """The smallest question, to some brokers at once, by an admin client's connections. They wait for `timeout_ms`.
+
+    No public method asks without waiting. Fails without it: tests/integration/test_frozen_broker.py.
+    """
+
+    def __init__(self, admin: KafkaAdminClient, timeout_ms: int) -> None:
+        self._manager = admin._manager
+        self._timeout_ms = timeout_ms
+        self._asked: list[Any] = []
+
+    def ask(self, broker: int | None = None) -> None:
+        """Ask this broker, or the one that has the least to do. Does not block."""
+        request = MetadataRequest(topics=[], allow_auto_topic_creation=False)
+
+        async def sent() -> Any:
+            return await self._manager.send(request, node_id=broker, request_timeout_ms=self._timeout_ms)
+
+        self._asked.append(self._manager.call_soon(sent))
+
+    def ask_all(self) -> None:
+        """Ask every broker that is known. Does not block."""
+        for broker in list(self._manager.cluster.brokers()):
+            self.ask(broker.node_id)
+
+    def end_within(self, timeout_ms: int) -> bool:
+        """Tell whether the first question was answered, or failed, within the time. Blocks as long."""
+        with suppress(KafkaError):
+            self._manager.run(self._manager.wait_for, self._asked[0], timeout_ms)
+        return bool(self._asked[0].is_done)
+
+    @property
+    def answered(self) -> bool:
+        """Whether one of the questions was answered."""
+        return any(asked.succeeded() for asked in self._asked)
 
 
 def metadata_of(consumer: KafkaConsumer) -> Any:
