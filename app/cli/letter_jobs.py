@@ -54,9 +54,10 @@ def start(
     beyond = f" {more} more of the group are left for another job." if more else ""
     what = "sent again" if kind == REPLAY else "discarded, and their bytes leave the table"
     now = f", by now's judgement: {_in_words(judged)}" if judged else ""
-    confirm(f"{len(ids)} dead letters will be {what}{now}.{beyond} Go on?", yes=yes)
+    letters = "1 dead letter" if len(ids) == 1 else f"{len(ids)} dead letters"
+    confirm(f"{letters} will be {what}{now}.{beyond} Go on?", yes=yes)
     job_id = jobs.start(operator, kind, ids, reason=reason or "")
-    sentence = f"Job {job_id} is about {len(ids)} dead letters{now}: flask orders jobs show {job_id}.{beyond}"
+    sentence = f"Job {job_id} has {letters} to do{now}: flask orders jobs show {job_id}.{beyond}"
     document = {"job": job_id, "dead_letters": len(ids), "left_out": more}
     return Answer(document | ({"judged": judged} if judged else {}), sentence)
 

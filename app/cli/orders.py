@@ -78,7 +78,13 @@ def timeline(settings: Settings, order_id: str, *, without_log: bool) -> Answer:
 
 def _when(entry: Entry) -> list[object]:
     hops = ("handled", entry.took.to_change), ("sent", entry.took.to_log)
-    return [entry.at, *(f"{hop} after {seconds} s" for hop, seconds in hops if seconds is not None)]
+    return [entry.at, *(_hop(name, seconds) for name, seconds in hops if seconds is not None)]
+
+
+def _hop(name: str, seconds: float) -> str:
+    if seconds < 0:
+        return f"{name} {-seconds} s before its record's time: the clocks differ"
+    return f"{name} after {seconds} s"
 
 
 def _came(came: Came | None) -> list[object]:

@@ -79,6 +79,10 @@ def printable(value: Any) -> str:
         return "-"
     if isinstance(value, datetime):
         return value.isoformat(" ", "milliseconds").replace("+00:00", "Z")
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        value = round(value, 2)
     if isinstance(value, bytes):
         value = _as_text(value) or repr(value)[2:-1]
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(value))

@@ -56,10 +56,12 @@ def clock(moment: datetime) -> str:
 
 
 def hop(seconds: float | None) -> str:
-    """Return how long a step took: `4 ms`, `1.2 s`, `3 min`."""
+    """Return how long a step took: `4 ms`, `1.2 s`, `3 min`. Less than nothing: the clocks of the two ends differ."""
+    if seconds is not None and seconds < 0:
+        return f"clocks differ by {hop(-seconds)}"
     if seconds is None or seconds >= 60:
         return age(seconds)
-    return f"{seconds * 1000:.0f} ms" if abs(seconds) < 1 else f"{seconds:.1f} s"
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
 
 
 def short(some_id: str | None) -> str:

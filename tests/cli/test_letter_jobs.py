@@ -63,7 +63,7 @@ def test_a_job_takes_the_letters_that_a_group_has_at_that_moment(untouched: Worl
 def test_a_job_is_shown_listed_and_stopped(untouched: World, terminal: Make) -> None:
     letter = a_letter(untouched, b"{")
     arguments = ("dead-letters", "discard", letter, "--job", "--reason", "a load test", "--yes", "--as", "alice")
-    assert terminal(untouched).prints(*arguments) == "Job 1 is about 1 dead letters: flask orders jobs show 1.\n"
+    assert terminal(untouched).prints(*arguments) == "Job 1 has 1 dead letter to do: flask orders jobs show 1.\n"
     (listed,) = terminal(untouched).json("jobs", "list")["jobs"]
     assert (listed["kind"], listed["state"], listed["total"], listed["items"]) == ("discard", "waiting", 1, [])
     assert "a load test" in terminal(untouched).prints("jobs", "show", 1)
