@@ -30,7 +30,7 @@ def test_a_frozen_database_is_not_waited_for_without_end(untouched: World, termi
 def test_a_database_that_freezes_in_a_statement_is_given_up_at_the_deadline(
     untouched: World, terminal: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transaction, "_time_outs", lambda seconds: {})  # a frozen server heeds none
+    monkeypatch.setattr(transaction, "_time_outs", lambda *_: {})  # a frozen server heeds none
     with locked(untouched, "orders"):
         assert "took longer than 1 s" in terminal(untouched).refusal("check", "--deadline", 1)
 
