@@ -1,11 +1,13 @@
-"""What operators look for at the large table with its history: search by each kind of id, and waits.
+"""What operators look for at the large table with its history: search by each kind of id, waits, the console's pages.
 
-Called in this process, beside no other load. Of a search that is the database's part as the operation tells it, without
-connecting; of waits the whole call.
+Beside no other load. Of a search that is the database's part as the operation tells it, without connecting; of waits
+the whole call, in this process; of a page the whole request over HTTP.
 """
 
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
+from functools import partial
 from statistics import quantiles
 
 from app.config.config import Settings
@@ -19,7 +21,19 @@ from tests.benchmarks.table import Result
 from tools.sections import markdown_table
 
 CALLS = 40
-SEARCH_MS, WAITS_MS = 50, 100
+SEARCH_MS, WAITS_MS, PAGE_MS = 50, 100, 100
+PAGES = (
+    "",
+    "/waits",
+    "/commands",
+    "/outbox",
+    "/instances",
+    "/database",
+    "/flow",
+    "/acts",
+    "/search?q={}",
+    "/orders/{}",
+)
 LOAD_SECONDS = 1800.0
 PLACES = {"PENDING": 1, "CREATED": 2, "CANCELLED": 3, "ACCEPTED": 3, "PLACED": 4, "ON_THE_WAY": 5, "DELIVERED": 6}
 STATUSES = "array['PENDING', 'CREATED', 'ACCEPTED', 'PLACED', 'ON_THE_WAY', 'DELIVERED', 'COMPLETED']"
@@ -75,6 +89,12 @@ def search_and_waits(bench: Bench) -> Result:
         if (calls := list(searches(settings, kind, [str(found) for (found,) in database.rows(ids, CALLS)])))
     ]
     lines.append(["waits", "", *measured([timed(lambda: waits(settings)) for _ in range(CALLS)], WAITS_MS)])
+    ((order_id,),) = database.rows(IDS["order id"], 1)
+    for page in PAGES:
+        address = f"http://127.0.0.1:{ours.port}/console{page.format(order_id)}"
+        lines.append(
+            ["page", f"/console{page}", *measured([timed(partial(look, address)) for _ in range(CALLS)], PAGE_MS)]
+        )
     head = ["what", "by", "p50, ms", "p95, ms", "at most, ms", "verdict"]
     sizes = [[name, f"{size / 2**20:,.0f}", f"{size / changes:.1f}"] for name, size in database.rows(SIZES)]
     return Result(
@@ -108,6 +128,14 @@ def searches(settings: Settings, kind: str, ids: list[str]) -> Iterator[float]:
         require(bool(something) == (kind != "nobody's id"), f"search of {kind} {some_id}: {found}")
         require(found.log_seconds is None, "Kafka was asked")
         yield found.seconds * 1000
+
+
+def look(address: str) -> None:
+    """Ask for a page as a browser does. Raises Wrong unless it is there and whole."""
+    asked = urllib.request.Request(address, headers={"Accept": "text/html"})
+    with urllib.request.urlopen(asked, timeout=10) as answer:
+        page = answer.read()
+        require(answer.status == 200 and page.rstrip().endswith(b"</html>"), f"{address} was answered {answer.status}")
 
 
 def timed(call: Callable[[], object]) -> float:
