@@ -82,7 +82,7 @@ def printable(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        value = round(value, 2)
+        value = round(value, 3)  # seconds, to the millisecond
     if isinstance(value, bytes):
         value = _as_text(value) or repr(value)[2:-1]
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(value))

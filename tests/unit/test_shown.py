@@ -10,7 +10,7 @@ from app.console.texts import hop
 
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [(True, "yes"), (False, "no"), (None, "-"), (1.4692166, "1.47"), (4.25, "4.25"), (3, "3"), ("a\x1bb", "a\\x1bb")],
+    [(True, "yes"), (False, "no"), (None, "-"), (1.4692166, "1.469"), (4.25, "4.25"), (3, "3"), ("a\x1bb", "a\\x1bb")],
 )
 def test_a_value_is_one_short_word_of_a_line(value: Any, shown: str) -> None:
     assert printable(value) == shown
