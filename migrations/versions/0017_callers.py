@@ -4,40 +4,19 @@ The column has no default: nothing is rewritten, and the version before, which n
 on beside us. Whoever waits for the lock on the history makes all writers wait, so it waits for moments only.
 """
 
-import time
-
 from alembic import op
-from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+
+from app.database.table_locks import take_lock
 
 revision = "0017"
 down_revision = "0016"
 branch_labels = None
 depends_on = None
 
-TRIES = 5
-WAIT_MS = 1200  # over deadlock_timeout, so that an autovacuum gives way
-PAUSE_SECONDS = 1.0
-NOT_NOW = ("55P03", "40P01")
 COMMENT = (
     "API keys: the SHA-256 of each, whose it is, and what it may; the key itself is with its owner alone. `last_used` "
     "is the hour"
 )
-
-
-def lock_history() -> None:
-    """Lock the table `order_changes`, or raise DBAPIError after the last try. Holds nothing between two tries."""
-    connection = op.get_bind()
-    for tried in range(1, TRIES + 1):
-        try:
-            with connection.begin_nested():
-                connection.execute(text(f"SET LOCAL lock_timeout = {WAIT_MS}"))
-                connection.execute(text("LOCK TABLE order_changes IN ACCESS EXCLUSIVE MODE"))
-            return
-        except DBAPIError as error:
-            if tried == TRIES or getattr(error.orig, "pgcode", None) not in NOT_NOW:
-                raise
-        time.sleep(PAUSE_SECONDS)
 
 
 def upgrade() -> None:
@@ -60,12 +39,12 @@ def upgrade() -> None:
         """
     )
     op.create_table_comment("api_keys", COMMENT)
-    lock_history()
+    take_lock(op.get_bind(), "LOCK TABLE order_changes IN ACCESS EXCLUSIVE MODE")
     op.execute("ALTER TABLE order_changes ADD COLUMN caller varchar(255)")
 
 
 def downgrade() -> None:
     """Forget who called."""
-    lock_history()
+    take_lock(op.get_bind(), "LOCK TABLE order_changes IN ACCESS EXCLUSIVE MODE")
     op.execute("ALTER TABLE order_changes DROP COLUMN caller")
     op.execute("DROP TABLE api_keys")

@@ -6,21 +6,15 @@ commands wait. Callers over HTTP write no identities. Whoever waits for the lock
 so it waits for moments only, and comes last.
 """
 
-import time
-
 from alembic import op
-from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+
+from app.database.table_locks import take_lock
 
 revision = "0018"
 down_revision = "0017"
 branch_labels = None
 depends_on = None
 
-TRIES = 5
-WAIT_MS = 1200  # over deadlock_timeout, so that an autovacuum gives way
-PAUSE_SECONDS = 1.0
-NOT_NOW = ("55P03", "40P01")
 FACTS = {
     "type": "varchar(40)",
     "correlation_id": "varchar(255)",
@@ -41,24 +35,9 @@ COMMENT_NOW = (
 )
 
 
-def lock(table: str) -> None:
-    """Lock the table, or raise DBAPIError after the last try. Holds nothing between two tries."""
-    connection = op.get_bind()
-    for tried in range(1, TRIES + 1):
-        try:
-            with connection.begin_nested():
-                connection.execute(text(f"SET LOCAL lock_timeout = {WAIT_MS}"))
-                connection.execute(text(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"))
-            return
-        except DBAPIError as error:
-            if tried == TRIES or getattr(error.orig, "pgcode", None) not in NOT_NOW:
-                raise
-        time.sleep(PAUSE_SECONDS)
-
-
 def upgrade() -> None:
     """Add the columns, and the indexes by which facts are looked for."""
-    lock("command_identities")
+    take_lock(op.get_bind(), "LOCK TABLE command_identities IN ACCESS EXCLUSIVE MODE")
     added = ", ".join(f'ADD COLUMN "{column}" {kind}' for column, kind in FACTS.items())
     op.execute(f"ALTER TABLE command_identities {added}")
     for column in SOUGHT:
@@ -66,15 +45,15 @@ def upgrade() -> None:
             f"CREATE INDEX ix_command_identities_{column} ON command_identities ({column}) WHERE {column} IS NOT NULL"
         )
     op.create_table_comment("command_identities", COMMENT_NOW)
-    lock("order_changes")
+    take_lock(op.get_bind(), "LOCK TABLE order_changes IN ACCESS EXCLUSIVE MODE")
     op.execute("ALTER TABLE order_changes ADD COLUMN traceparent varchar(55)")
 
 
 def downgrade() -> None:
     """Forget the facts."""
-    lock("command_identities")
+    take_lock(op.get_bind(), "LOCK TABLE command_identities IN ACCESS EXCLUSIVE MODE")
     dropped = ", ".join(f'DROP COLUMN "{column}"' for column in FACTS)
     op.execute(f"ALTER TABLE command_identities {dropped}")
     op.create_table_comment("command_identities", COMMENT)
-    lock("order_changes")
+    take_lock(op.get_bind(), "LOCK TABLE order_changes IN ACCESS EXCLUSIVE MODE")
     op.execute("ALTER TABLE order_changes DROP COLUMN traceparent")

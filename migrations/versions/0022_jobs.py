@@ -4,41 +4,20 @@ Nothing is rewritten. The version before works on beside us: it decides dead let
 does no jobs. Whoever waits for the lock on the dead letters makes the consumer wait, so it waits for moments only.
 """
 
-import time
-
 from alembic import op
-from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+
+from app.database.table_locks import take_lock
 
 revision = "0022"
 down_revision = "0021"
 branch_labels = None
 depends_on = None
 
-TRIES = 5
-WAIT_MS = 1200  # over deadlock_timeout, so that an autovacuum gives way
-PAUSE_SECONDS = 1.0
-NOT_NOW = ("55P03", "40P01")
 JOBS = (
     "Work that a person, or the clock, starts and one process at a time does; `held_until` is that process's lease, or "
     "how long the job rests"
 )
 ITEMS = "One thing that a job does, and what came of it; marked in the transaction of its effect"
-
-
-def lock_letters() -> None:
-    """Lock the table `dead_letters`, or raise DBAPIError after the last try. Holds nothing between two tries."""
-    connection = op.get_bind()
-    for tried in range(1, TRIES + 1):
-        try:
-            with connection.begin_nested():
-                connection.execute(text(f"SET LOCAL lock_timeout = {WAIT_MS}"))
-                connection.execute(text("LOCK TABLE dead_letters IN ACCESS EXCLUSIVE MODE"))
-            return
-        except DBAPIError as error:
-            if tried == TRIES or getattr(error.orig, "pgcode", None) not in NOT_NOW:
-                raise
-        time.sleep(PAUSE_SECONDS)
 
 
 def upgrade() -> None:
@@ -90,7 +69,7 @@ def upgrade() -> None:
         """
     )
     op.create_table_comment("job_items", ITEMS)
-    lock_letters()
+    take_lock(op.get_bind(), "LOCK TABLE dead_letters IN ACCESS EXCLUSIVE MODE")
     op.execute("ALTER TABLE dead_letters ADD COLUMN sent_as text, DROP CONSTRAINT ck_dead_letters_resolution")
     op.execute(
         "ALTER TABLE dead_letters ADD CONSTRAINT ck_dead_letters_resolution "
@@ -100,7 +79,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Forget the jobs; a mended letter counts as replayed."""
-    lock_letters()
+    take_lock(op.get_bind(), "LOCK TABLE dead_letters IN ACCESS EXCLUSIVE MODE")
     op.execute("ALTER TABLE dead_letters DROP COLUMN sent_as, DROP CONSTRAINT ck_dead_letters_resolution")
     op.execute("UPDATE dead_letters SET resolution = 'replayed' WHERE resolution = 'mended'")
     op.execute(
