@@ -40,10 +40,7 @@ class AnswerStore:
 
     def find(self, key: IdempotencyKey, deadline: Deadline) -> Stored | None:
         """Return the hash of the body and the answer stored under the key, or None."""
-        try:
-            return self._finds.submit(key, len(key.path) + len(key.key), deadline)
-        except (ValuesRefused, DatabaseBusy, OutcomeUnknown):
-            return self._find_all([key], deadline)[0]
+        return self._finds.submit_read(key, len(key.path) + len(key.key), deadline)
 
     def keep(
         self,

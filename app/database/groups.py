@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-from app.models.errors import DatabaseBusy, OutcomeUnknown
+from app.models.errors import DatabaseBusy, OutcomeUnknown, ValuesRefused
 from app.utils.deadline import Deadline
 from app.utils.line import Line
 from app.utils.metrics import GROUP_SIZE
@@ -72,6 +72,13 @@ class Groups(Generic[T, R]):
         if mine.error is not None:
             raise mine.error
         return mine.result
+
+    def submit_read(self, item: T, size: int, deadline: Deadline) -> R:
+        """As `submit`, for an item that may be asked for twice: where its group failed, it is asked for alone."""
+        try:
+            return self.submit(item, size, deadline)
+        except (ValuesRefused, DatabaseBusy, OutcomeUnknown):
+            return self._ask([item], deadline)[0]
 
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Start a task for the calls that wait, unless a statement is running that may soon end."""

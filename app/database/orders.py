@@ -95,10 +95,7 @@ class OrderStore:
 
     def load(self, order_id: str, deadline: Deadline) -> OrderState | None:
         """Return the order as it is now, or None."""
-        try:
-            return self._loads.submit(order_id, len(order_id), deadline)
-        except (ValuesRefused, DatabaseBusy, OutcomeUnknown):
-            return self._load_all([order_id], deadline)[0]
+        return self._loads.submit_read(order_id, len(order_id), deadline)
 
     def commit(self, write: OrderWrite, deadline: Deadline) -> Outcome:
         """Commit a change with its history, event and stored answer.
