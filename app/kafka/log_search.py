@@ -17,6 +17,7 @@ from kafka.errors import KafkaError
 from app.config.config import Settings
 from app.kafka import clients
 from app.kafka.event_reader import event_ids_of
+from app.kafka.quirks.connections import hear_of, metadata_of
 from app.kafka.security import name_of
 from app.models.operator_errors import KafkaUnusable
 from app.models.records import Headers, after
@@ -53,7 +54,7 @@ def record_at(settings: Settings, topic: str, partition: int, offset: int, secon
     """Return the record at the place, None if the log holds none there."""
     place, deadline = TopicPartition(topic, partition), Deadline(seconds)
     with _reading(settings, seconds) as reader:
-        if partition not in (reader.partitions_for_topic(topic) or ()):
+        if place not in _places(reader, topic, deadline):
             return None
         if offset >= _ends(reader, [place], deadline)[place]:
             return None
@@ -69,7 +70,7 @@ def find_event(settings: Settings, topic: str, event_id: UUID, seconds: float) -
     """Look for the record with this event id among the newest MOST_READ of the topic, or those that time allows."""
     deadline, read = Deadline(seconds), 0
     with _reading(settings, seconds) as reader:
-        places = [TopicPartition(topic, number) for number in sorted(reader.partitions_for_topic(topic) or ())]
+        places = _places(reader, topic, deadline)
         if not places:
             return EventLook(None, 0, whole=True)
         begins: Mapping[TopicPartition, int] = reader.beginning_offsets(places, timeout_ms=_left_ms(deadline))
@@ -97,7 +98,7 @@ def ends(settings: Settings, topic: str, seconds: float) -> dict[int, int]:
     """Return where each partition of the topic ends."""
     deadline = Deadline(seconds)
     with _reading(settings, seconds) as reader:
-        places = [TopicPartition(topic, number) for number in sorted(reader.partitions_for_topic(topic) or ())]
+        places = _places(reader, topic, deadline)
         return {place.partition: end for place, end in _ends(reader, places, deadline).items()}
 
 
@@ -117,6 +118,12 @@ def find_replies(
                 if len(found) == count:
                     break
     return found
+
+
+def _places(reader: KafkaConsumer, topic: str, deadline: Deadline) -> list[TopicPartition]:
+    """Return the partitions of the topic, none if it is not there."""
+    hear_of(reader, [topic], _left_ms(deadline))
+    return [TopicPartition(topic, number) for number in sorted(metadata_of(reader).partitions_for_topic(topic) or ())]
 
 
 def _records(reader: KafkaConsumer, deadline: Deadline) -> Iterator[tuple[TopicPartition, Any]]:
