@@ -72,8 +72,13 @@ def leader_epoch(record: object) -> int:
 
 
 def identity(record: Record) -> bytes:
-    """Return what a command is known by: the SHA-256 of its bytes [K8]."""
-    return hashlib.sha256(record.value or b"").digest()
+    """Return what a command is known by [K8]."""
+    return identity_of(record.value)
+
+
+def identity_of(value: bytes | None) -> bytes:
+    """Return the SHA-256 of a command's bytes."""
+    return hashlib.sha256(value or b"").digest()
 
 
 def digest(key: bytes | None, value: bytes | None) -> bytes:

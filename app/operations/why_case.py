@@ -15,9 +15,9 @@ from app.kafka.log_search import LogRecord
 from app.kafka.operator import Place
 from app.kafka.standing import Standing
 from app.models.operator_errors import DatabaseUnusable, OperationFailed
-from app.models.records import NO_ID, ReceivedCommand, is_other_topic
+from app.models.records import NO_ID, ReceivedCommand, identity_of, is_other_topic
 from app.operations.guarded import NotAsked
-from app.operations.why_facts import Facts, Sought, hash_of, read
+from app.operations.why_facts import Facts, Sought, read
 from app.utils.deadline import Deadline
 from app.utils.ids import reply_id
 from app.wire.command_reader import DeadLetter, parse_record
@@ -164,7 +164,7 @@ class Case:
         event_id = reply_id(topic_id, record.partition, record.offset, round(record.at.timestamp() * 1000))
         self.place = Place(record.topic, record.partition, record.offset)
         command = parsed.error if isinstance(parsed, DeadLetter) else parsed
-        self.command = SeenCommand(self.place, record.at, hash_of(record.value), event_id, command)
+        self.command = SeenCommand(self.place, record.at, identity_of(record.value), event_id, command)
         self._read_by_more()
 
     def go_on_with(self, ids: Iterable[str]) -> None:

@@ -4,7 +4,6 @@ Each question stands in a savepoint of its own: a locked table, or one too large
 fact alone.
 """
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -112,11 +111,6 @@ def read(settings: Settings, sought: Sought) -> Facts:
     """Look at all tables once. Blocks up to 2 s; raises DatabaseUnusable."""
     with hurried(SECONDS, LOCK_MS), transaction(settings) as connection:
         return _Reading(connection, settings.commands_topic, sought).read()
-
-
-def hash_of(value: bytes | None) -> bytes:
-    """Return what a command is known by (`identity` of app/models/records.py)."""
-    return hashlib.sha256(value or b"").digest()
 
 
 class _Reading:
