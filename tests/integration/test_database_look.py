@@ -1,5 +1,6 @@
 """The page of sentences about PostgreSQL: each bad state is named with what mends it, and is over when that is done."""
 
+import re
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -137,7 +138,8 @@ def test_dead_rows_are_counted_until_they_are_removed(
     wait_for(lambda: remarks("vacuum")[0].ok is False, "the statistics")
     (remark,) = remarks("vacuum")
     assert remark.mend == "VACUUM (ANALYZE) outbox"
-    assert remark.sentence.startswith("outbox has 3000 dead rows beside 0: it was never vacuumed")
+    vacuumed = "(was never vacuumed|was vacuumed [0-9]+ s ago)"  # PostgreSQL's own may have come in between, in vain
+    assert re.match(f"outbox has 3000 dead rows beside 0: it {vacuumed}", remark.sentence)
     query(database_url, remark.mend or "")
     wait_for(lambda: remarks("vacuum")[0].ok, "the statistics")
 

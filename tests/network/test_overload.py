@@ -100,23 +100,22 @@ def test_what_operators_ask_is_answered_and_connections_stay(slow_service: Insta
     plan = Plan(slow_service.port, [(4.0, CAPACITY * 10)], WIRES, CREATES, BODY, [])
     with ThreadPoolExecutor(1) as others, client(slow_service.port) as caller:
         seen = others.submit(carry_out, plan)
-        busy = until_503(lambda: caller.ask(WHOLE))
-        again = [until_503(lambda: caller.ask(WHOLE)) for _ in range(3)]  # one that finds room is answered
+        busy = until_turned_away(lambda: caller.ask(WHOLE))
+        again = [until_turned_away(lambda: caller.ask(WHOLE)) for _ in range(3)]  # one that finds room is answered
         health = caller.ask(WHOLE.replace(b"/orders", b"/health"))
         unread = [without_body(slow_service.port, b""), without_body(slow_service.port, b"Expect: 100-continue\r\n")]
         seen.result()
-    assert [answer.status for answer in (busy, *again, health)] == [503] * 4 + [200]
-    assert busy.json["code"] == "service_busy"
+    assert health.status == 200
     assert 1 <= int(busy.headers["retry-after"]) <= 3
     assert len({answer.headers["x-correlation-id"] for answer in (busy, *again)}) == 4
     assert not any(answer.closes for answer in (busy, *again, health))
     assert [(answer.status, answer.closes, answer.json["success"]) for answer in unread] == [(503, True, False)] * 2
 
 
-def until_503(ask: Callable[[], Answer]) -> Answer:
-    """Return the first answer that turns the caller away."""
+def until_turned_away(ask: Callable[[], Answer]) -> Answer:
+    """Return the first answer that turns the caller away. Others are given, or were taken and waited in vain."""
     deadline = time.monotonic() + 4
-    while (answer := ask()).status != 503:
+    while (answer := ask()).status != 503 or answer.json["code"] != "service_busy":
         assert time.monotonic() < deadline, "nobody was turned away"
     return answer
 
@@ -132,7 +131,7 @@ def without_body(port: int, asks: bytes) -> Answer:
             except TimeoutError:  # this one was admitted: the service waits for its body
                 return Answer(0, {}, b"")
 
-    return until_503(ask)
+    return until_turned_away(ask)
 
 
 @pytest.mark.parametrize("phases", [[(2.0, CLOSED)], [(0.01, 20_000.0)]], ids=["64 callers", "200 at once"])
