@@ -64,7 +64,8 @@ documents: $(INSTALLED) ## write docs/openapi.json, docs/asyncapi.json with its 
 
 requirements: $(INSTALLED) ## compile pyproject.toml's lists into requirements*.txt; UPGRADE=--upgrade takes newer versions
 	$(COMPILE) $(UPGRADE) pyproject.toml -o requirements.txt
-	$(COMPILE) $(UPGRADE) pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
+	$(COMPILE) $(UPGRADE) pyproject.toml --extra tracing -c requirements.txt -o requirements-tracing.txt
+	$(COMPILE) $(UPGRADE) pyproject.toml --group dev -c requirements-tracing.txt -o requirements-dev.txt
 	$(COMPILE) $(UPGRADE) --group supply -o requirements-supply.txt
 	$(COMPILE) $(UPGRADE) --group peers -c requirements.txt -o tests/benchmarks/requirements.txt
 	$(COMPILE) $(UPGRADE) --group fuzz -o tests/fuzz/requirements.txt
