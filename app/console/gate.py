@@ -31,6 +31,10 @@ ACT_LIMITS = (5, 1000)
 NO_ACTS = ("console.enter", "console.leave", "console.unmask", "console.mask")
 """What may be posted where the console is only to look at, too."""
 
+WRONG_HOST = (
+    "With CONSOLE=rw and AUTH_MODE=off the console answers at http://localhost, http://127.0.0.1 and http://[::1], and "
+    "at https addresses: use one of them, or ask callers who they are (AUTH_MODE)."
+)
 _STATUS = {NotFound: 404, NotPossible: 409, DatabaseUnusable: 503, KafkaUnusable: 503}
 _NAV = (
     ("board", "Board"),
@@ -54,6 +58,7 @@ def begin() -> AnyResponse | None:
         _refuse_foreign()
     if request.endpoint in session.PUBLIC:
         return None
+    _refuse_misdirected()
     try:
         g.visitor = session.who()
     except Unauthenticated as why:
@@ -133,6 +138,16 @@ def shared() -> dict[str, object]:
         "static": static,
         "view_functions": current_app.view_functions,
     }
+
+
+def _refuse_misdirected() -> None:
+    """Raise Refusal where anybody may act and the address is not the machine's own, nor one that a certificate proves.
+
+    Otherwise a page of another site could have its own name lead to this machine (DNS rebinding), and would then be of
+    the same origin as the console.
+    """
+    if parts().writes and parts().sign_in is None and not cookies.is_private():
+        raise Refusal(421, WRONG_HOST)
 
 
 def _refuse_foreign() -> None:

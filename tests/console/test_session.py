@@ -146,6 +146,25 @@ def test_a_form_of_another_site_does_nothing(asking: Flask, headers: dict[str, s
         assert (answer.status_code, "Set-Cookie" in answer.headers) == (403, False), path
 
 
+@pytest.mark.parametrize("address", ["http://evil.example:3000", "http://localhost.evil.example", "http://192.168.1.2"])
+@pytest.mark.parametrize("path", ["/console", "/console/strip", "/console/unmask"])
+def test_where_anybody_may_act_a_name_that_somebody_else_made_lead_here_gets_nothing(
+    acting: Flask, looking: Flask, address: str, path: str
+) -> None:
+    """A page of another site can have its own name lead to this machine (DNS rebinding): then it is of one origin."""
+    method = "POST" if path.endswith("unmask") else "GET"
+    answer = acting.test_client().open(path, method=method, base_url=address, headers=FORM | {"Origin": address})
+    assert (answer.status_code, "use one of them, or ask callers who they are" in answer.text) == (421, True)
+    assert looking.test_client().get("/console", base_url=address).status_code == 200
+
+
+@pytest.mark.parametrize("address", ["http://localhost:3000", "http://127.0.0.1", "http://[::1]:80", "https://a.example"])
+def test_where_anybody_may_act_the_machine_itself_and_what_has_a_certificate_are_answered(
+    acting: Flask, address: str
+) -> None:
+    assert acting.test_client().get("/console", base_url=address).status_code == 200
+
+
 def test_a_preflight_is_refused_and_nothing_else_than_get_and_post_is_taken(client: FlaskClient) -> None:
     headers = {"Origin": "http://localhost:5173", "Access-Control-Request-Method": "POST"}
     answer = client.options("/console/unmask", headers=headers)
