@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 NOTHING = "–"
 LONGEST_ID = 16
+FRESH_SECONDS = 10  # of heartbeats, which come every few seconds
 _UNITS = ((86_400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
 
 
@@ -30,6 +31,11 @@ def age(seconds: float | None) -> str:
             more = f" {rest // smaller[0]:.0f} {smaller[1]}" if smaller and rest >= smaller[0] and whole < 10 else ""
             return f"{whole:.0f} {unit}{more}"
     return NOTHING
+
+
+def beat(seconds: float | None) -> str:
+    """Return how old a heartbeat is; fresh ones read the same, so that the page of a service at work stays as it is."""
+    return "just now" if seconds is not None and seconds < FRESH_SECONDS else age(seconds)
 
 
 def since(moment: datetime | None) -> str:
@@ -86,6 +92,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = MappingProxyType(
     {
         "number": number,
         "age": age,
+        "beat": beat,
         "since": since,
         "when": when,
         "clock": clock,

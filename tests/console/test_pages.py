@@ -58,6 +58,24 @@ def test_a_refresh_gets_the_live_part_alone_and_304_while_nothing_changes(client
         assert (again.status_code, again.data) == (304, b"")
 
 
+def test_processes_that_go_on_as_before_are_answered_304(client: FlaskClient, tables: Tables) -> None:
+    tell = (
+        "INSERT INTO instances (name, host, pid, version, commit, roles, parts) VALUES ('a', 'h', 7, '1', 'c', 'all', "
+        """'{"consumer": {"ok": true, "seconds_since_beat": 0.2, "restarts": 0, "last_error": null}}')"""
+    )
+    tables.rows(tell)
+    part = client.get("/console/instances", headers={"HX-Request": "true"})
+    later = "UPDATE instances SET seen_at = now() - interval '{} s', parts = replace(parts, '{}', '{}')"
+    tables.rows(later.format(2, 0.2, 3.1))
+    asking = {"HX-Request": "true", "If-None-Match": part.headers["ETag"]}
+    assert client.get("/console/instances", headers=asking).status_code == 304
+    tables.rows(later.format(2, 3.1, 12.4))
+    assert "12 s" in client.get("/console/instances", headers=asking).text
+    tables.rows(later.format(4, 12.4, 12.4))
+    assert "silent" in client.get("/console/instances", headers=asking).text
+    tables.rows("DELETE FROM instances")
+
+
 def test_a_page_that_is_not_there_and_one_of_a_worker_or_without_a_console_is_a_404(
     client: FlaskClient, url: str
 ) -> None:
