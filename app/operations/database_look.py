@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Row, text
 
 from app.config.config import Settings
 from app.database import catalog_looks as sql
+from app.database.lock_waits import Blocker
 from app.database.retention import HORIZON
 from app.models.models import db
 from app.models.operator_errors import DatabaseUnusable
@@ -15,7 +16,7 @@ from app.operations import guarded
 from app.operations.guarded import NotAsked
 from app.operations.transaction import transaction
 from app.services import horizon
-from app.utils.text import counted, listed
+from app.utils.text import listed
 
 SECONDS = 3
 WAITING_SECONDS = 1.0  # behind a lock: the service's own locks are held for milliseconds
@@ -101,13 +102,11 @@ def _horizon(connection: Connection) -> Iterable[Remark]:
 
 
 def _locks(connection: Connection) -> Iterable[Remark]:
-    roots = _rows(connection, sql.BLOCKERS)
-    for row in roots:
-        if row.seconds >= WAITING_SECONDS:
-            held = "" if row.held is None else f", whose transaction began {row.held:.0f} s ago,"
-            blocked = f"keeps {counted(row.blocked, 'session')} waiting for a lock, for {row.seconds:.0f} s at most"
-            yield Remark("locks", False, f"{_upper(row.holder)}{held} {blocked}.", row.mend)
-    if not any(row.seconds >= WAITING_SECONDS for row in roots):
+    found = [Blocker(*tuple(row)) for row in _rows(connection, sql.BLOCKERS)]
+    long = [blocker for blocker in found if blocker.seconds >= WAITING_SECONDS]
+    for blocker in long:
+        yield Remark("locks", False, f"{blocker.sentence}.", blocker.mend)
+    if not long:
         yield Remark("locks", True, f"No session has waited {WAITING_SECONDS:.0f} s for a lock.")
 
 

@@ -5,10 +5,12 @@ away it is made of what this process knows alone.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from app.database import lock_waits
 from app.database.instances import ServiceSeen, Told, look
+from app.database.lock_waits import Blocker
 from app.database.pool import Pool
 from app.models.errors import DatabaseBusy, DatabaseTrouble
 from app.services.kafka_service import KafkaService
@@ -18,6 +20,8 @@ from app.utils.deadline import Deadline
 LOOK_SECONDS = 0.6
 SILENT_SECONDS = 3.0  # an instance tells of itself every second
 LOST_SECONDS = 600.0  # an instance that is silent for longer is history
+HELD_SECONDS = 1.0  # our own locks are held for milliseconds
+MET_SECONDS = 4.0  # the consumer tries again a second after a lock; an end is not said in between
 
 Parts = Mapping[str, Any]
 
@@ -35,6 +39,21 @@ class Light:
     cause: str = ""
 
 
+class Locks:
+    """Whoever keeps others waiting, as long as they try again."""
+
+    def __init__(self) -> None:
+        self._met: Blocker | None = None
+        self._until = Deadline(0)
+
+    def met(self, found: Sequence[Blocker]) -> Blocker | None:
+        """Return one that has held its lock for HELD_SECONDS, of the last MET_SECONDS if none does so now."""
+        long = [one for one in found if (one.seconds if one.held is None else one.held) >= HELD_SECONDS]
+        if long:
+            self._met, self._until = long[0], Deadline(MET_SECONDS)
+        return None if self._until.passed else self._met
+
+
 @dataclass(frozen=True)
 class Strip:
     """Looks for one process. `pool`: connections that no request waits for."""
@@ -43,17 +62,20 @@ class Strip:
     kafka_service: KafkaService
     alarms: Alarms
     roles: str
+    locks: Locks = field(default_factory=Locks)
 
     def lights(self) -> Sequence[Light]:
         """Return instances, database, broker, consumer and relay. Blocks for LOOK_SECONDS at the longest."""
+        deadline = Deadline(LOOK_SECONDS)
         try:
-            seen = look(self.pool, Deadline(LOOK_SECONDS))
+            seen = look(self.pool, deadline)
+            locked = self.locks.met(lock_waits.look(self.pool, deadline))
         except DatabaseTrouble as trouble:
             return self._alone(trouble)
         alive = [told for told in seen.instances if told.silent <= SILENT_SECONDS]
         return [
             _instances(seen.instances, alive),
-            _database(seen),
+            _database(seen, locked),
             *self._of_kafka([told.parts for told in alive], seen.watch),
         ]
 
@@ -152,7 +174,9 @@ def _instances(told: Sequence[Told], alive: Sequence[Told]) -> Light:
     return Light("instances", BAD, f"{len(alive)} up, {len(silent)} silent", cause)
 
 
-def _database(seen: ServiceSeen) -> Light:
+def _database(seen: ServiceSeen, locked: Blocker | None) -> Light:
     if seen.read_only:
         return Light("database", BAD, "read-only", "The database takes no changes: it is a standby, or set so")
+    if locked is not None:
+        return Light("database", BAD, "locked", locked.sentence)
     return Light("database", GOOD, "answers")

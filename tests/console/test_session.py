@@ -158,7 +158,9 @@ def test_where_anybody_may_act_a_name_that_somebody_else_made_lead_here_gets_not
     assert looking.test_client().get("/console", base_url=address).status_code == 200
 
 
-@pytest.mark.parametrize("address", ["http://localhost:3000", "http://127.0.0.1", "http://[::1]:80", "https://a.example"])
+@pytest.mark.parametrize(
+    "address", ["http://localhost:3000", "http://127.0.0.1", "http://[::1]:80", "https://a.example"]
+)
 def test_where_anybody_may_act_the_machine_itself_and_what_has_a_certificate_are_answered(
     acting: Flask, address: str
 ) -> None:

@@ -2,13 +2,18 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
+import psycopg2
 import pytest
 from flask import Flask
 
+from app.services import strip
 from app.services.strip import BAD, GOOD, UNKNOWN, Light, Strip
 from tests.contract.conftest import Tables, make_app
+from tests.harness.builders import Caller
+from tests.harness.world import wait_for
 
 WELL: dict[str, Any] = {
     "consumer": {"ok": True, "last_error": None},
@@ -171,3 +176,27 @@ def test_a_locked_table_makes_the_strip_red_in_time(app: Flask, tables: Tables) 
         shown = lights(app)["database"]
     holder.close()
     assert (shown.level, shown.word) == (BAD, "slow")
+
+
+def test_a_lock_that_others_wait_for_is_named_at_once_and_leads_to_the_page_that_mends_it(
+    app: Flask, tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(strip, "HELD_SECONDS", 0.0)
+    tell(tables, "a")
+    order_id = Caller(make_app(tables.url).test_client()).create()
+    lock = "SELECT 1 FROM orders WHERE order_id = %s FOR UPDATE"
+    with closing(tables.connect()) as holder, closing(psycopg2.connect(tables.url, async_=True)) as waiter:
+        holder.cursor().execute(lock, (order_id,))
+        assert lights(app)["database"].level == GOOD, "nobody waits"
+        wait_for(lambda: waiter.poll() == 0, "a connection")
+        waiter.cursor().execute(lock, (order_id,))
+        wait_for(lambda: lights(app)["database"].word == "locked", "the waiter")
+        shown = lights(app)["database"]
+        assert shown.cause.startswith(f"Session {holder.info.backend_pid} of ")
+        assert "keeps 1 session waiting for a lock" in shown.cause
+        page = app.test_client().get("/console/strip").text
+        assert '<a href="/console/database">Database</a> has more' in page
+        holder.rollback()
+        assert lights(app)["database"].word == "locked", "who waited tries again in a moment"
+    monkeypatch.setattr(strip, "MET_SECONDS", 0.0)
+    assert lights(make_app(tables.url))["database"].level == GOOD
