@@ -9,10 +9,9 @@ from app.cli.arguments import ROW_ID, bytes_option, confirm, limit_option, reaso
 from app.cli.letter_jobs import job_options, letters_argument
 from app.cli.output import Answer, beyond, changes, looks, table, with_bytes
 from app.config.config import Settings
-from app.operations import dead_letter_groups, dead_letters
+from app.operations import dead_letter_groups, dead_letters, resend
 from app.operations import judge as operations
 from app.operations.audit import Operator
-from app.operations.mend import mend as mend_letter
 
 group = click.Group("dead-letters", help="Commands that could not be read.")
 commands.add_command(group)
@@ -113,7 +112,7 @@ def replay(
     """
     if letter_jobs.is_job(ids, group_id, as_job=as_job, reason=reason):
         return letter_jobs.start(operator, "replay", ids, group_id, reason, yes=yes)
-    done = dead_letters.replay(operator, ids)
+    done = resend.replay(operator, ids)
     lines = [f"Dead letter {sent.id} was sent again, as {sent.place}." for sent in done]
     return Answer(done[0] if len(done) == 1 else {"dead_letters": done}, "\n".join(lines))
 
@@ -133,7 +132,7 @@ def mend(operator: Operator, letter_id: int, file: BinaryIO, reason: str) -> Ans
       flask orders dead-letters show 7 --bytes > record
       flask orders dead-letters mend 7 --file record --reason 'a brace was missing' --as alice
     """
-    done = mend_letter(operator, letter_id, file.read(), reason=reason)
+    done = resend.mend(operator, letter_id, file.read(), reason=reason)
     return Answer(done, f"Dead letter {letter_id} was sent mended, as {done.place}.")
 
 

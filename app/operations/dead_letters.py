@@ -10,12 +10,10 @@ from sqlalchemy import Connection, Row, delete, func, select, update
 
 from app.config.config import Settings
 from app.database.lanes import DEAD_LETTERS
-from app.kafka.operator import Place
 from app.models.kafka_tables import dead_letters as letters
-from app.models.operator_errors import DatabaseUnusable, NotFound, NotPossible, OperationFailed
+from app.models.operator_errors import NotFound, NotPossible
 from app.operations import lanes, stored_records
 from app.operations.audit import Operator
-from app.operations.send_command import BEGUN, send_begun
 from app.operations.stored_records import StoredRecord, WithBytes
 from app.operations.transaction import transaction
 
@@ -43,15 +41,6 @@ class DeadLetter(StoredRecord):
         return "refused" if self.refusal and not self.sent_at else self.sent_at
 
 
-@dataclass(frozen=True, slots=True)
-class Replayed:
-    """A dead letter that was sent again."""
-
-    id: int
-    resolution: str
-    place: Place
-
-
 def find(settings: Settings, *, every: bool = False, limit: int = 20) -> list[DeadLetter]:
     """Return the dead letters that nobody has decided about, or with `every` all, newest first."""
     where = () if every else (letters.c.resolution.is_(None),)
@@ -61,39 +50,6 @@ def find(settings: Settings, *, every: bool = False, limit: int = 20) -> list[De
 def show(settings: Settings, letter_id: int) -> WithBytes[DeadLetter]:
     """Return one with its bytes. Raises NotFound."""
     return stored_records.show(DeadLetter, letters, settings, letter_id, _missing(letter_id))
-
-
-def replay(operator: Operator, ids: Iterable[int]) -> list[Replayed]:
-    """Send dead letters again, one after the other: the same key and bytes, to the topic that they came from.
-
-    Commits each. Raises OperationFailed at the first that cannot be sent; the sentence names those sent before it.
-    """
-    done: list[Replayed] = []
-    for letter_id in sorted(set(ids)):
-        try:
-            done.append(Replayed(letter_id, "replayed", _replay(operator, letter_id)))
-        except OperationFailed as failure:
-            before = f" Sent again before it: {', '.join(str(sent.id) for sent in done)}." if done else ""
-            raise type(failure)(f"{failure}{before}") from failure
-    return done
-
-
-def _replay(operator: Operator, letter_id: int) -> Place:
-    """Send one letter between two transactions. If the second one fails, the letter stays undecided: a second replay
-    does no harm, but a letter that is marked and was not sent would be lost."""
-    with operator.change("replay") as change:
-        (letter,) = find_each(change.connection, [letter_id])
-        require_replayable(letter)
-        line = change.record(f"dead letter {letter_id}", BEGUN)
-    place = send_begun(operator, line, letter.topic, letter.key, letter.value)
-    try:
-        with operator.change("replay") as change:
-            resolve(change.connection, letter_id, resolution="replayed", sent_as=str(place))
-            change.complete(line, f"sent again as {place}")
-    except DatabaseUnusable as failure:
-        sent = f"Dead letter {letter_id} was sent again as {place}, but"
-        raise DatabaseUnusable(f"{sent} is not marked so: {failure}") from None
-    return place
 
 
 def require_replayable(letter: Row[Any]) -> None:

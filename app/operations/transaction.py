@@ -4,14 +4,15 @@ A page of the console waits for less than a person at a terminal does: `hurried`
 that are called in its body.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from time import monotonic
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, create_engine, select
+from sqlalchemy import ColumnElement, Connection, Engine, Select, Table, create_engine, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
@@ -40,6 +41,9 @@ class Limits:
     lock_ms: int
 
 
+_SNAPSHOT: Any = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+_opening: ContextVar[Callable[[], Any]] = ContextVar("opening")
+"""How the transaction that begins now connects: its limits are its own."""
 _limits: ContextVar[Limits | None] = ContextVar("limits", default=None)
 
 
@@ -71,7 +75,7 @@ def transaction(settings: Settings, seconds: int = STEP_SECONDS, *, snapshot: bo
     seconds = min(seconds, limits.seconds)
     deadline = Deadline(seconds + 1)  # the server gives up first, where it can
 
-    def creator() -> Any:
+    def open_connection() -> Any:
         network = {"connect_timeout": CONNECT_SECONDS, "tcp_user_timeout": seconds * 1000}
         time_outs, prove = _time_outs(seconds, limits.lock_ms), _proved_at.get(url, 0.0) + PROOF_SECONDS < monotonic()
         connection: Any = connect(url, time_outs, prove=prove, name="order-service-operator", network=network)
@@ -80,14 +84,22 @@ def transaction(settings: Settings, seconds: int = STEP_SECONDS, *, snapshot: bo
         connection.autocommit, connection.deadline = False, deadline
         return connection
 
-    engine = create_engine("postgresql+psycopg2://", creator=creator, poolclass=NullPool)
-    if snapshot:
-        engine = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    token = _opening.set(open_connection)
     try:
-        with engine.begin() as connection:
+        with _engine(url, snapshot=snapshot).begin() as connection:
             yield connection
     except DBAPIError as error:
         raise DatabaseUnusable(_sentence(error, url, seconds, late=deadline.passed)) from None
+    finally:
+        _opening.reset(token)
+
+
+@lru_cache(maxsize=8)
+def _engine(url: str, *, snapshot: bool) -> Engine:
+    """Return the engine for an address: a new one asks the server for its version, and compiles each query anew."""
+    if snapshot:
+        return _engine(url, snapshot=False).execution_options(**_SNAPSHOT)
+    return create_engine("postgresql+psycopg2://", creator=lambda: _opening.get()(), poolclass=NullPool)
 
 
 def select_as(kind: type, table: Table, *more: ColumnElement[Any]) -> Select[Any]:

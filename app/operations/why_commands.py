@@ -149,29 +149,31 @@ def _at_its_place(case: Case) -> Check:
         return Check("log", False, said, heals="Look at the sender: it has not sent the command, or to another topic")
     if place.offset < log_bounds.begin:
         return Check("log", None, f"{place} was deleted by retention: the log begins at {log_bounds.begin}.")
-    ask = partial(log_search.record_at, case.settings, place.topic, place.partition, place.offset, ASK_SECONDS)
-    try:
-        record = case.within(ask)
-    except (KafkaUnusable, NotAsked) as reason:
-        return cannot("log", f"{place}", reason)
-    if record is None:
-        return Check("log", None, f"There is no record at {place}: compaction, or the marker of a transaction.")
+    none = f"There is no record at {place}: compaction, or the marker of a transaction."
+    record = _read(case, place, Check("log", None, none))
+    if isinstance(record, Check):
+        return record
     case.take(record)
     return _lies(case, record, "It lies")
 
 
 def _of_event(case: Case, place: Place) -> Check:
     """Go on with the order and the correlation id that an event or reply names."""
-    ask = partial(log_search.record_at, case.settings, place.topic, place.partition, place.offset, ASK_SECONDS)
-    try:
-        record = case.within(ask)
-    except (KafkaUnusable, NotAsked) as reason:
-        return cannot("log", f"{place}", reason)
-    if record is None:
-        return Check("log", False, f"There is no record at {place}.")
+    record = _read(case, place, Check("log", False, f"There is no record at {place}."))
+    if isinstance(record, Check):
+        return record
     named = [dict(record.headers).get("correlation_id"), record.key]
     case.go_on_with(each.decode(errors="replace") for each in named if each is not None)
     return Check("log", True, f"An event lies at {place}, for {span(case.known.ago(record.at))}.")
+
+
+def _read(case: Case, place: Place, otherwise: Check) -> LogRecord | Check:
+    """Return the record at the place; `otherwise` where there is none, or the check that could not be asked."""
+    ask = partial(log_search.record_at, case.settings, place.topic, place.partition, place.offset, ASK_SECONDS)
+    try:
+        return case.within(ask) or otherwise
+    except (KafkaUnusable, NotAsked) as reason:
+        return cannot("log", f"{place}", reason)
 
 
 def _lies(case: Case, record: LogRecord, verb: str) -> Check:

@@ -126,7 +126,7 @@ def test_a_mended_letter_that_could_not_be_marked_says_where_it_is(
     with raising_once(monkeypatch, AuditedChange, "complete", DatabaseUnusable("The database is away.")):
         arguments = ("dead-letters", "mend", letter, "--file", "-", "--reason", "r")
         refusal = terminal(world).refusal(*arguments, stdin=UNREADABLE + b"}")
-    assert refusal.startswith(f"The mended dead letter {letter} was sent as {world.commands}/")
+    assert refusal.startswith(f"Dead letter {letter} was sent mended as {world.commands}/")
     assert resolution(world, letter) is None
 
 

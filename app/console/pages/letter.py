@@ -11,7 +11,7 @@ from app.models.callers import Scope
 from app.models.operator_errors import NotPossible
 from app.operations import dead_letters
 from app.operations.judge import judge, judge_bytes
-from app.operations.mend import mend
+from app.operations.resend import mend
 from app.wire.decoder import MAX_BYTES
 
 
