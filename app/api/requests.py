@@ -17,7 +17,7 @@ from app.models.errors import Refused
 from app.models.writes import IdempotencyKey
 from app.utils.deadline import Deadline
 from app.utils.limits import REQUEST_SECONDS
-from app.utils.logging import correlation_id
+from app.utils.logging import about
 from app.wire.bodies import Body
 from app.wire.decoder import MAX_BYTES, decode
 from app.wire.fields import parse_body
@@ -47,6 +47,8 @@ class Request:
     """Returns the address of the client, as a trusted proxy names it, or of the connection's other end."""
     caller: str | None = None
     """The name of the caller, None until the guard knows it, and where it asks nobody."""
+    traceparent: str | None = None
+    """The trace that it belongs to, None without one."""
 
     def first(self, name: str) -> str | None:
         """Return the first value of a header, or None."""
@@ -62,11 +64,16 @@ def begin(
     read_body: Callable[[], bytes],
     address: Callable[[], str] = str,
 ) -> Request:
-    """Return the request. Its deadline begins now, and log lines have its correlation id until the next request."""
+    """Return the request. Its deadline begins now, and log lines have its ids until the next request.
+
+    A traceparent that is malformed, or one of several, is none.
+    """
     sent = header("x-correlation-id")
     name = sent[0] if sent and _CORRELATION_ID.fullmatch(sent[0]) else str(uuid_utils.uuid4())
-    correlation_id.set(name)
-    return Request(method, path, query, header, read_body, Deadline(REQUEST_SECONDS), name, address)
+    traces = header(TRACEPARENT)
+    trace = traces[0] if len(traces) == 1 and is_traceparent(traces[0]) else None
+    about(name, trace)
+    return Request(method, path, query, header, read_body, Deadline(REQUEST_SECONDS), name, address, traceparent=trace)
 
 
 def idempotency_key(request: Request, body: bytes) -> IdempotencyKey | None:
@@ -76,12 +83,6 @@ def idempotency_key(request: Request, body: bytes) -> IdempotencyKey | None:
     if refusal is not None:
         raise refusal
     return IdempotencyKey(request.path, keys[0], hashlib.sha256(body).digest()) if keys else None
-
-
-def traceparent(request: Request) -> str | None:
-    """Return the trace that the caller names, None without one. One that is malformed, or one of several, is none."""
-    sent = request.header(TRACEPARENT)
-    return sent[0] if len(sent) == 1 and is_traceparent(sent[0]) else None
 
 
 def refusal_of_head(header: Callable[[str], Sequence[str]]) -> Refused | None:

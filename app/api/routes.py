@@ -98,7 +98,7 @@ class Orders:
         def answer(request: Request) -> Response:
             body = request.read_body()
             key = requests.idempotency_key(request, body)
-            source = ChangeSource("http", request.correlation_id, request.caller, requests.traceparent(request))
+            source = ChangeSource("http", request.correlation_id, request.caller, request.traceparent)
             context = RequestContext(source, request.deadline, key, form)
             if key is None:
                 answered = self._service.execute(requests.command(request, body, body_model), context)

@@ -39,14 +39,13 @@ from app.utils.ids import reply_id, saga_order_id
 from app.utils.limits import BATCH_SECONDS
 from app.wire.command_types import COMMAND_TYPES
 from app.wire.replies import Reply
-from app.wire.traces import traceparent_of
 
 CALL_SECONDS = 5.0
 
 Received = tuple[Record, ReceivedCommand]
 
 _change_row = itemgetter(*sql.CHANGE_COLUMNS)
-_event_row = attrgetter("event_id", "key", "type", "correlation_id", "version", "payload")
+_event_row = attrgetter("event_id", "key", "type", "correlation_id", "version", "payload", "traceparent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +73,7 @@ class BatchEffects:
 
     created: dict[str, OrderState] = field(default_factory=dict)
     updated: dict[str, tuple[OrderState, int]] = field(default_factory=dict)
-    changes: list[tuple[Change, uuid.UUID, Record, str]] = field(default_factory=list)
+    changes: list[tuple[Change, uuid.UUID, Record, ReceivedCommand]] = field(default_factory=list)
     replies: list[Reply] = field(default_factory=list)
     dead_letters: list[tuple[Record, str]] = field(default_factory=list)
     unfulfilled: list[Unfulfilled] = field(default_factory=list)
@@ -230,7 +229,9 @@ def _checkpoint_row(known: Checkpoint | None) -> tuple[int | None, int | None, b
     return known.offset, known.timestamp, known.digest, known.leader_epoch
 
 
-def _history(batch: Batch, change: Change, change_id: uuid.UUID, record: Record, correlation_id: str) -> Sequence[Any]:
+def _history(
+    batch: Batch, change: Change, change_id: uuid.UUID, record: Record, command: ReceivedCommand
+) -> Sequence[Any]:
     order = change.order
     values = {
         "order_id": order.order_id,
@@ -242,11 +243,11 @@ def _history(batch: Batch, change: Change, change_id: uuid.UUID, record: Record,
         "payment_status": order.payment_status,
         "runner_id": change.runner_id,
         "door": "kafka",
-        "correlation_id": correlation_id,
+        "correlation_id": command.correlation_id,
         "source_topic": batch.topic,
         "source_partition": batch.partition,
         "source_offset": record.offset,
-        "traceparent": traceparent_of(record.headers),
+        "traceparent": command.traceparent,
     }
     row: tuple[Any, ...] = _change_row(values)
     return row

@@ -176,10 +176,12 @@ class PostgresLease:
         return rows
 
     def _outgoing(self, row: tuple[Any, ...]) -> Outgoing:
-        row_id, event_id, key, value, *headers = row
-        named = zip(self._lane.headers, headers, strict=True)
-        encoded = [(name, text.encode()) for name, text in named if text is not None]
-        return Outgoing(row_id, event_id, _bytes(key), _bytes(value), (("event_id", str(event_id).encode()), *encoded))
+        row_id, event_id, committed_at, key, value, *named = row
+        encoded = [
+            (name, text.encode()) for name, text in zip(self._lane.headers, named, strict=True) if text is not None
+        ]
+        headers = ("event_id", str(event_id).encode()), *encoded
+        return Outgoing(row_id, event_id, _bytes(key), _bytes(value), headers, committed_at)
 
 
 @contextlib.contextmanager

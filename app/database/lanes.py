@@ -13,6 +13,8 @@ ASIDE_RANGE = 1 << 44  # ids of a partition that are set aside: half a century a
 class Lane:
     """Rows of one table that go to one topic; `headers`: the names of the columns after a record's value.
 
+    A row of `select` has id, event id, when it was committed if that is asked for (a trace), key, value, headers.
+
     `select` takes a floor and two limits, `take_out` an array of ids, `select_aside` two bounds and two limits,
     `set_aside` an array of ids and what is subtracted from them. A lane without the last two promises no order: its
     leader passes rows by until it has seen the last one.
@@ -37,18 +39,21 @@ class Lane:
 
 def _oldest_events(condition: str) -> str:
     return (
-        "SELECT id, event_id, convert_to(aggregateid, 'UTF8'), payload, type, correlation_id, version::text "
+        "SELECT id, event_id, CASE WHEN traceparent IS NOT NULL THEN created_at END, "
+        "convert_to(aggregateid, 'UTF8'), payload, type, correlation_id, version::text, traceparent "
         "FROM (SELECT *, sum(octet_length(payload)) OVER (ORDER BY id) AS bytes "
         f"FROM (SELECT * FROM outbox WHERE {condition} ORDER BY id LIMIT %s) AS oldest) AS bounded "
         "WHERE bytes <= %s OR bytes = octet_length(payload) ORDER BY id"
     )
 
 
-_EVENT = "event_id, aggregatetype, aggregateid, type, correlation_id, version, payload, created_at, refusal"
+_EVENT = (
+    "event_id, aggregatetype, aggregateid, type, correlation_id, version, payload, created_at, refusal, traceparent"
+)
 EVENTS = Lane(
     "events",
     "outbox",
-    ("type", "correlation_id", "version"),
+    ("type", "correlation_id", "version", "traceparent"),
     select=_oldest_events("id > %s"),
     take_out="DELETE FROM outbox WHERE id = ANY (%s)",
     select_aside=_oldest_events("id >= %s AND id < %s"),
@@ -68,7 +73,7 @@ DEAD_LETTERS = Lane(
         "original_length",
         "original_sha256",
     ),
-    select='SELECT id, event_id, key, value, error, topic, partition::text, "offset"::text, '
+    select='SELECT id, event_id, NULL::timestamptz, key, value, error, topic, partition::text, "offset"::text, '
     "CASE WHEN sha256 IS NOT NULL THEN 'true' END, length::text, encode(sha256, 'hex') "
     "FROM (SELECT *, sum(size) OVER (ORDER BY id) AS bytes "
     "FROM (SELECT *, coalesce(octet_length(key), 0) + coalesce(octet_length(value), 0) AS size "

@@ -71,8 +71,9 @@ history AS (
     FROM {source}
 )"""
 _EVENTS = """
-    INSERT INTO outbox (event_id, aggregateid, type, correlation_id, version, payload)
-    SELECT $change_id, order_id, $type, $correlation_id, version, $payload FROM {source} WHERE $payload IS NOT NULL"""
+    INSERT INTO outbox (event_id, aggregateid, type, correlation_id, version, payload, traceparent)
+    SELECT $change_id, order_id, $type, $correlation_id, version, $payload, $traceparent
+    FROM {source} WHERE $payload IS NOT NULL"""
 _PARAMETERS = ", ".join(f"${column}" for column in ORDER_COLUMNS)
 _INSERT = f"INSERT INTO orders ({ORDER_LIST}) SELECT {_PARAMETERS}"
 _UPDATE = f"UPDATE orders SET {', '.join(f'{column} = ${column}' for column in CHANGING)}"

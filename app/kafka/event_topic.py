@@ -20,7 +20,8 @@ from app.kafka.topics import accept_any, ensure_topic
 from app.models.outgoing import LogEnd, Outgoing, Portion, Sent
 from app.models.records import NO_ID, LogPosition, is_other_topic
 from app.utils.limits import ACKNOWLEDGE_SECONDS, LEASE_RENEW_SECONDS
-from app.utils.logging import correlation_id
+from app.utils.logging import about
+from app.wire.traces import TRACEPARENT
 
 log = logging.getLogger(__name__)
 
@@ -142,7 +143,8 @@ class KafkaEventLog(EventLog):
                 raise failure_of(record, future.exception)
             offset = future.value.offset
             if log.isEnabledFor(logging.DEBUG):
-                correlation_id.set(dict(record.headers).get("correlation_id", b"").decode() or None)
+                headers = {name: value.decode() for name, value in record.headers}
+                about(headers.get("correlation_id"), headers.get(TRACEPARENT))
                 log.debug("sent %s to %s/%s at %s", record.event_id, self._topic, partition, offset)
             if offset >= 0:  # a repetition that the broker knew already has none
                 offsets.setdefault(partition, []).append(offset)

@@ -34,6 +34,7 @@ outbox = Table(
     Column("payload", LargeBinary, nullable=False),
     created_at(),
     Column("refusal", Text),
+    Column("traceparent", String(55)),
     comment="Events that are committed but not yet acknowledged by Kafka, in sending order",
 )
 
@@ -60,6 +61,7 @@ taken_out_events = Table(
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("taken_out_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("put_back_at", DateTime(timezone=True)),
+    Column("traceparent", String(55)),
     comment="Events that Kafka refused and an operator took out of the outbox: holes for consumers, until they are put "
     "back",
 )

@@ -3,19 +3,24 @@
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from app.models.records import LogPosition
 
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """One record to send. `value` None is a tombstone (a dead letter may be one)."""
+    """One record to send. `value` None is a tombstone (a dead letter may be one).
+
+    `committed_at`: when its transaction began, by PostgreSQL's clock; None where the record belongs to no trace.
+    """
 
     id: int
     event_id: uuid.UUID
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...]
+    committed_at: datetime | None = None
 
 
 Positions = Mapping[int, LogPosition]

@@ -108,14 +108,14 @@ NOT_PERSONAL: Mapping[str, frozenset[str]] = MappingProxyType(
         "outbox": frozenset(
             {
                 *("id", "event_id", "aggregatetype", "aggregateid", "type", "correlation_id", "version", "created_at"),
-                "refusal",
+                *("refusal", "traceparent"),
             }
         ),
         "known_events": frozenset({"event_id", "noted_at"}),
         "taken_out_events": frozenset(
             {
                 *("event_id", "outbox_id", "aggregateid", "type", "correlation_id", "version", "refusal"),
-                *("created_at", "taken_out_at", "put_back_at"),
+                *("created_at", "taken_out_at", "put_back_at", "traceparent"),
             }
         ),
         "lost_events": frozenset({"change_id", "order_id", "version", "found_at", "announced_at"}),

@@ -152,10 +152,14 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class ReceivedCommand:
-    """A record that gets exactly one reply. `command` is a Refusal if the payload is unusable."""
+    """A record that gets exactly one reply. `command` is a Refusal if the payload is unusable.
+
+    `traceparent`: the trace that it belongs to, None without one.
+    """
 
     type: str
     correlation_id: str
     command: Command | Refusal
     order_id: str | None
     saga_id: str | None
+    traceparent: str | None = None

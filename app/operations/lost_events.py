@@ -105,6 +105,7 @@ def _announce(connection: Connection) -> int:
             raise NotPossible(f"Nothing makes such a change as {change}, so its event is lost: {error}.") from None
         waiting = {"event_id": line.change_id, "aggregateid": line.order_id, "type": event.type}
         waiting |= {"correlation_id": line.correlation_id, "version": line.version, "payload": event.payload}
+        waiting |= {"traceparent": line.traceparent}
         connection.execute(insert(outbox).values(waiting))
     ids = [row.change_id for row in rows]
     connection.execute(delete(known_events).where(known_events.c.event_id.in_(ids)))  # they are in no log any more

@@ -20,7 +20,7 @@ from app.operations.audit import Operator
 from app.operations.lanes import SECONDS, take_lease
 from app.operations.transaction import select_as, transaction
 
-_KEPT = ("event_id", "aggregateid", "type", "correlation_id", "version", "payload", "created_at")
+_KEPT = ("event_id", "aggregateid", "type", "correlation_id", "version", "payload", "created_at", "traceparent")
 _AT_ITS_PLACE = text(
     f"INSERT INTO outbox (id, {', '.join(_KEPT)}) OVERRIDING SYSTEM VALUE "
     f"SELECT :id, {', '.join(_KEPT)} FROM taken_out_events WHERE event_id = :event_id"

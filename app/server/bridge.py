@@ -23,7 +23,7 @@ from app.server.shedding import QuickAnswers, Shedder, busy
 from app.services.order_service import OrderService
 from app.utils.admission import Admission, Priority
 from app.utils.budget import Budget, Share
-from app.utils.logging import Repeats, correlation_id
+from app.utils.logging import Repeats, about
 from app.utils.metrics import ANSWERS_CUT
 from app.wire.answers import failure
 from app.wire.decoder import MAX_BYTES
@@ -148,7 +148,7 @@ class Bridge:
         return self._whole(request, response, self._common.finish(request, None, response.status), "1.1", keeps=False)
 
     def _whole(self, request: Request, response: Response, common: Headers, version: str, *, keeps: bool) -> bytes:
-        correlation_id.set(None)  # what the loop does next is about something else
+        about(None)  # what the loop does next is about something else
         headers, size = [*response.headers, *common], len(response.body)
         head = self._heads.head(response.status, headers, response.content_type, size, version, keeps=keeps)
         return head if request.method == "HEAD" else head + response.body

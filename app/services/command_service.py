@@ -23,11 +23,12 @@ from app.services.counted import count_change, count_refusal
 from app.services.order_service import Clock, utc_now
 from app.services.rehearsal import A_CREATE, an_update
 from app.utils.ids import reply_id, saga_order_id
-from app.utils.logging import correlation_id
+from app.utils.logging import about, keeping_ids
 from app.utils.metrics import COMMANDS, DEAD_LETTERS
 from app.wire.command_reader import DeadLetter, parse_record
 from app.wire.command_types import COMMAND_TYPES
 from app.wire.replies import Reply, reply
+from app.wire.traces import traceparent_of
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +82,7 @@ class CommandService:
         They need not be of one partition. Raises CommandFault too.
         """
         batch = Batch("judged", NO_ID, 0, 0, 0, records)
-        with _as_service_trouble(), _own_correlation_id():
+        with _as_service_trouble(), keeping_ids():
             commands, letters = _parse(batch)
             with self._store.transaction() as transaction:
                 locked = transaction.lock(transaction.claim(commands))
@@ -118,7 +119,7 @@ def decide_all(batch: Batch, locked: LockedBatch, clock: Clock) -> BatchEffects:
     """
     effects, orders, sagas = BatchEffects(), dict(locked.orders), dict(locked.sagas)
     for record, command in locked.commands:
-        correlation_id.set(command.correlation_id)
+        about(command.correlation_id, command.traceparent)
         now = clock()
         try:
             decision = _decide(command, orders, sagas, locked.new_order_ids, now)
@@ -131,7 +132,7 @@ def decide_all(batch: Batch, locked: LockedBatch, clock: Clock) -> BatchEffects:
             orders[decision.order.order_id] = decision.order
             if decision.before is None:
                 sagas[decision.order.saga_id or ""] = decision.order.order_id
-    correlation_id.set(None)
+    about(None)
     return effects
 
 
@@ -153,7 +154,7 @@ def _parse(batch: Batch) -> tuple[list[Received], list[tuple[Record, str]]]:
             letters.append((record, record.error))
             continue
         try:
-            found = parse_record(record.value)
+            found = parse_record(record.value, traceparent_of(record.headers))
         except MemoryError:
             raise
         except Exception as error:
@@ -203,7 +204,7 @@ def _add(
         else:
             guard = effects.updated[order.order_id][1] if order.order_id in effects.updated else before.version
             effects.updated[order.order_id] = order, guard
-        effects.changes.append((decision, event_id, record, command.correlation_id))
+        effects.changes.append((decision, event_id, record, command))
     effects.replies.append(reply(command, decision, event_id, now))
     effects.outcomes.append((command.type, outcome))
     log.debug("command %s at %s/%s: %s", command.type, batch.partition, record.offset, outcome)
@@ -219,16 +220,6 @@ def _as_service_trouble() -> Iterator[None]:
     except Exception as error:
         log.exception("commands cannot be handled")
         raise ServiceTrouble(f"The service fails: {type(error).__name__}") from error
-
-
-@contextmanager
-def _own_correlation_id() -> Iterator[None]:
-    """Give the log lines after the body the correlation id that they had before."""
-    before = correlation_id.get()
-    try:
-        yield
-    finally:
-        correlation_id.set(before)
 
 
 def _fault_of(record: Record, error: Exception) -> CommandFault:

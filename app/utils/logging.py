@@ -1,8 +1,8 @@
 """Logging: one line per event, to standard error, as text or JSON, without payloads and secrets.
 
-Every line, a library's too, carries the correlation id of the request, command or record that the thread works on. At
-`debug` there is one line per request, command and record sent, so one id can be followed from HTTP through the outbox
-to Kafka and back. From `info` on there are only lines that a person should read.
+Every line, a library's too, carries the correlation id of the request, command or record that the thread works on, and
+the id of its trace, if it has one. At `debug` there is one line per request, command and record sent, so one id can be
+followed from HTTP through the outbox to Kafka and back. From `info` on there are only lines that a person should read.
 """
 
 import contextvars
@@ -12,13 +12,17 @@ import re
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 correlation_id: contextvars.ContextVar[str | None] = contextvars.ContextVar("correlation_id", default=None)
 """The correlation id of the request, command or record that the thread or task works on."""
 
-TEXT_FORMAT = "%(asctime)s %(levelname)s %(threadName)s %(name)s [%(correlation_id)s] %(message)s"
+_traceparent: contextvars.ContextVar[str | None] = contextvars.ContextVar("traceparent", default=None)
+
+TEXT_FORMAT = "%(asctime)s %(levelname)s %(threadName)s %(name)s [%(correlation_id)s%(trace)s] %(message)s"
 REPEAT_SECONDS = 60.0
 LIBRARY_REPEAT_SECONDS = 300.0
 LIBRARY_LINES = 3  # lines of Kafka's client per REPEAT_SECONDS
@@ -29,6 +33,22 @@ kafka_is_away = threading.Event()
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _VARYING = re.compile(r"0x[0-9a-f]+|[0-9]+")
+
+
+def about(named: str | None, traceparent: str | None = None) -> None:
+    """Let the lines from now on have this correlation id, and the id of this trace."""
+    correlation_id.set(named)
+    _traceparent.set(traceparent)
+
+
+@contextmanager
+def keeping_ids() -> Iterator[None]:
+    """Give the lines after the body the ids that they had before."""
+    before = correlation_id.get(), _traceparent.get()
+    try:
+        yield
+    finally:
+        about(*before)
 
 
 class Repeats:
@@ -120,6 +140,8 @@ class JsonFormatter(logging.Formatter):
             "correlation_id": record.correlation_id,  # type: ignore[attr-defined]  # the filter below sets it
             "message": record.getMessage(),
         }
+        if (trace_id := record.trace_id) is not None:  # type: ignore[attr-defined]  # likewise
+            line["trace_id"] = trace_id
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line)  # orjson would refuse a lone surrogate, and the line with it
@@ -128,7 +150,7 @@ class JsonFormatter(logging.Formatter):
 def configure(level: str, style: str, handler: logging.Handler) -> None:
     """Set up the log of this process. `style` is `text` or `json`; gunicorn's lines go to the same `handler`."""
     handler.setFormatter(JsonFormatter() if style == "json" else TextFormatter(TEXT_FORMAT))
-    handler.addFilter(_add_correlation_id)
+    handler.addFilter(add_ids)
     handler.addFilter(Libraries())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("app").setLevel(level.upper())
@@ -137,6 +159,10 @@ def configure(level: str, style: str, handler: logging.Handler) -> None:
         logging.getLogger(name).propagate = True
 
 
-def _add_correlation_id(record: logging.LogRecord) -> bool:
-    record.correlation_id = correlation_id.get()
+def add_ids(record: logging.LogRecord) -> bool:
+    """Give the line the ids that a handler's format may show; true."""
+    traceparent = _traceparent.get()
+    trace_id = None if traceparent is None else traceparent.split("-")[1]
+    record.correlation_id, record.trace_id = correlation_id.get(), trace_id
+    record.trace = "" if trace_id is None else f" trace_id={trace_id}"
     return True

@@ -33,6 +33,7 @@ class HistoryLine:
     door: str
     correlation_id: str
     created_at: datetime
+    traceparent: str | None = None
 
 
 def announcement(line: HistoryLine, order: OrderState) -> Event:

@@ -19,8 +19,11 @@ class DeadLetter:
     error: str
 
 
-def parse_record(value: bytes | None) -> ReceivedCommand | DeadLetter:
-    """Return what the value of a record asks for, or why it gets no reply. Raises nothing."""
+def parse_record(value: bytes | None, traceparent: str | None = None) -> ReceivedCommand | DeadLetter:
+    """Return what the value of a record asks for, or why it gets no reply. Raises nothing.
+
+    `traceparent`: the trace that the record's headers name.
+    """
     if value is None:
         return DeadLetter("The record is a tombstone")
     if len(value) > MAX_BYTES:
@@ -46,7 +49,8 @@ def parse_record(value: bytes | None) -> ReceivedCommand | DeadLetter:
     if correlation_id is None:
         return DeadLetter("The command has no usable correlation_id")
     command = unreadable or _command(kind, {} if payload is None else payload)
-    return ReceivedCommand(kind.name, correlation_id, command, _usable_id(named.get("order_id")), saga_id)
+    order_id = _usable_id(named.get("order_id"))
+    return ReceivedCommand(kind.name, correlation_id, command, order_id, saga_id, traceparent)
 
 
 def _command(kind: CommandType, payload: Any) -> Command | Refusal:

@@ -22,6 +22,7 @@ class Reply:
     correlation_id: str
     version: int | None
     payload: bytes
+    traceparent: str | None
 
 
 def reply(received: ReceivedCommand, decision: Decision, event_id: uuid.UUID, now: datetime) -> Reply:
@@ -40,4 +41,4 @@ def reply(received: ReceivedCommand, decision: Decision, event_id: uuid.UUID, no
             payload["version"] = version = decision.order.version
     payload["correlation_id"] = correlation_id
     body = envelope(reply_type, event_id, correlation_id, now, payload)
-    return Reply(event_id, key or correlation_id, reply_type, correlation_id, version, body)
+    return Reply(event_id, key or correlation_id, reply_type, correlation_id, version, body, received.traceparent)

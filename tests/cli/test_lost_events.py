@@ -18,6 +18,9 @@ def by_version(world: World) -> dict[tuple[str, int], Row]:
     return {(row["key"].decode(), row["payload"]["version"]): row for row in rows if "version" in row["payload"]}
 
 
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
 def comparable(row: Row) -> dict[str, Any]:
     """Without the time, which is that of the history's line, and the order as text."""
     body = {name: value for name, value in row["body"].items() if name != "timestamp"}
@@ -25,7 +28,9 @@ def comparable(row: Row) -> dict[str, Any]:
 
 
 def http(world: World, path: str, **body: Any) -> Any:
-    answer = world.apps[0].test_client().post(path, json=body, headers={"X-Correlation-ID": "c-1"})
+    answer = (
+        world.apps[0].test_client().post(path, json=body, headers={"X-Correlation-ID": "c-1", "traceparent": TRACE})
+    )
     assert answer.status_code in (200, 201), answer.text
     return answer.json
 

@@ -65,12 +65,14 @@ def test_an_event_that_kafka_has_not_refused_stays(untouched: World, terminal: M
 
 def test_a_hole_is_a_finding_until_the_event_is_put_back(untouched: World, terminal: Make) -> None:
     event = a_refused_event(untouched, 2, b'{"a": 1}')
-    before = untouched.query("SELECT event_id, aggregateid, type, correlation_id, version, payload FROM outbox")
+    untouched.query("UPDATE outbox SET traceparent = 'trace'")
+    columns = "event_id, aggregateid, type, correlation_id, version, payload, traceparent"
+    before = untouched.query(f"SELECT {columns} FROM outbox")
     terminal(untouched).prints("outbox", "take-out", event, "--yes")
     assert holes(untouched, terminal) == [f"{event} (ORDER_UPDATED of order-1, version 2)"]
     printed = terminal(untouched).prints("outbox", "put-back", event, "--yes", "--as", "bob")
     assert "waits for Kafka again, with nothing of its order before it that is younger" in printed
-    assert untouched.query("SELECT event_id, aggregateid, type, correlation_id, version, payload FROM outbox") == before
+    assert untouched.query(f"SELECT {columns} FROM outbox") == before
     assert (holes(untouched, terminal), terminal(untouched).audit()[-1][:3]) == (
         [],
         ("bob", "put-back", f"outbox {event}"),
@@ -92,12 +94,13 @@ def test_what_is_put_back_goes_before_younger_versions_that_wait(untouched: Worl
 def test_what_is_set_aside_for_its_partition_is_taken_out_and_put_back(untouched: World, terminal: Make) -> None:
     """Its id is below zero then; younger versions of its order are set aside too, and stay behind it."""
     event, younger = a_refused_event(untouched, 2), an_event(untouched, 3)
+    untouched.query("UPDATE outbox SET traceparent = 'trace'")
     untouched.query(EVENTS.set_aside, ([event, younger], 2 * ASIDE_RANGE))
     refused = event - 2 * ASIDE_RANGE
     assert f"Event {refused}" in terminal(untouched).prints("outbox", "take-out", refused, "--yes")
     terminal(untouched).prints("outbox", "put-back", refused, "--yes")
     placed = [(refused,), (younger - 2 * ASIDE_RANGE,)]
-    assert untouched.query("SELECT id FROM outbox ORDER BY id") == placed
+    assert untouched.query("SELECT id FROM outbox WHERE traceparent = 'trace' ORDER BY id") == placed
 
 
 def test_what_is_put_back_late_says_after_which_version(untouched: World, terminal: Make) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tools import marks
 
-LAST = {"O": 5, "R": 8, "H": 16, "K": 15, "S": 4}
+LAST = {"O": 5, "R": 8, "H": 16, "K": 16, "S": 4}
 PROMISES = {f"{letter}{number}" for letter, last in LAST.items() for number in range(1, last + 1)} | {"S20", "S21"}
 
 

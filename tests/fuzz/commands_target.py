@@ -62,9 +62,9 @@ def check_effects(effects: BatchEffects, received: Sequence[Received]) -> None:
     for order_id, (order, guard) in effects.updated.items():
         check_order(order)
         assert guard == ORDERS[order_id].version < order.version
-    for change, event_id, _, correlation_id in effects.changes:
+    for change, event_id, _, command in effects.changes:
         assert isinstance(event_id, uuid.UUID)
-        assert is_id(correlation_id)
+        assert is_id(command.correlation_id)
         assert change.before is None or change.order.version == change.before.version + 1
 
 

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 from werkzeug.test import Client, TestResponse
 
-from app.utils.logging import TEXT_FORMAT, TextFormatter, _add_correlation_id
+from app.utils.logging import TEXT_FORMAT, TextFormatter, add_ids
 from tests.harness.builders import POSTS, Caller
 from tests.harness.door import open_door, through
 from tests.harness.terminal import Terminal
@@ -34,7 +34,7 @@ def log() -> Iterator[io.StringIO]:
     lines = io.StringIO()
     handler = logging.StreamHandler(lines)
     handler.setFormatter(TextFormatter(TEXT_FORMAT))
-    handler.addFilter(_add_correlation_id)
+    handler.addFilter(add_ids)
     logger = logging.getLogger("app")
     before = logger.level
     logger.addHandler(handler)

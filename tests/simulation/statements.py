@@ -231,10 +231,16 @@ def _oldest_aside(session: Session, parameters: Sequence[Any]) -> Rows:
 
 
 def _events_between(session: Session, begin: float, end: float, limit: int) -> Rows:
-    columns = ("id", "event_id", "aggregateid", "payload", "type", "correlation_id", "version")
-    found = (row for row in session.rows("outbox") if begin <= row["id"] < end)
-    rows = [tuple(row[column] for column in columns) for row in found][:limit]
-    return [(*row[:2], row[2].encode(), *row[3:6], None if row[6] is None else str(row[6])) for row in rows]
+    columns = ("payload", "type", "correlation_id")
+    rows = [row for row in session.rows("outbox") if begin <= row["id"] < end][:limit]
+    return [
+        (
+            *(row["id"], row["event_id"], None, row["aggregateid"].encode()),
+            *(row[column] for column in columns),
+            *(None if row["version"] is None else str(row["version"]), row["traceparent"]),
+        )
+        for row in rows
+    ]
 
 
 def _set_aside(session: Session, parameters: Sequence[Any]) -> Rows:

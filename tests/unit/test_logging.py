@@ -16,9 +16,11 @@ from app.utils.logging import (
     LIBRARY_REPEAT_SECONDS,
     REPEAT_SECONDS,
     Repeats,
+    about,
     configure,
     correlation_id,
     kafka_is_away,
+    keeping_ids,
 )
 
 
@@ -211,3 +213,21 @@ def test_the_text_of_an_exception_begins_no_line_of_the_log(lines: Written, styl
     assert "ValueError: no such id" in written
     assert not any(line.startswith("2026-01-01 ERROR forged") for line in written.splitlines())
     assert "\x1b" not in written
+
+
+@pytest.mark.parametrize("style", ["text", "json"])
+def test_a_line_names_the_trace_of_what_it_is_about(style: str, lines: Written) -> None:
+    set_up("info", style, lines)
+    trace_id = "0af7651916cd43dd8448eb211c80319c"
+    about("corr-1", f"00-{trace_id}-b7ad6b7169203331-01")
+    with keeping_ids():
+        about("corr-2")
+        logging.getLogger("app.test").info("without")
+    logging.getLogger("app.test").info("with")
+    about(None)
+    without, has = lines.getvalue().splitlines()
+    assert "trace" not in without
+    if style == "text":
+        assert has.endswith(f"INFO MainThread app.test [corr-1 trace_id={trace_id}] with")
+    else:
+        assert json.loads(has)["trace_id"] == trace_id

@@ -33,8 +33,8 @@ _CORRELATION = {"correlationId": {"$ref": "#/components/correlationIds/envelope"
 CHANNELS = {
     COMMANDS: (
         "Commands to the service",
-        "No headers are needed. Key: the order's id, so that one order's commands keep their order; a record without a "
-        "key is taken too. "
+        "No headers are needed; traceparent is handed on. Key: the order's id, so that one order's commands keep "
+        "their order; a record without a key is taken too. "
         "At most 128 KiB and 32 brackets open at once, JSON in UTF-8, no duplicate keys.",
     ),
     EVENTS: (
@@ -54,7 +54,7 @@ def document() -> dict[str, Any]:
     """Return the AsyncAPI 3.0 document, with the default topics and group. It is shared: do not change it."""
     settings = Settings.load({})
     shapes = _shapes()
-    models: list[type[BaseModel]] = [*shapes.values(), messages.RecordHeaders, messages.DeadLetterHeaders, Order]
+    models: list[type[BaseModel]] = [*shapes.values(), *messages.HEADERS, Order]
     sent = [name for name in shapes if name not in messages.COMMANDS]
     return {
         "asyncapi": "3.0.0",
@@ -123,7 +123,7 @@ def _operations(group: str) -> dict[str, Any]:
 def _message(name: str, shape: type[BaseModel]) -> dict[str, Any]:
     is_command = name in messages.COMMANDS
     about_key = "The order's id; may be missing" if is_command else "The order's id, else the correlation id"
-    headers = {} if is_command else {"headers": ref(messages.RecordHeaders)}
+    headers = {"headers": ref(messages.CommandHeaders if is_command else messages.RecordHeaders)}
     return {
         "name": name,
         "summary": messages.SUMMARIES[name],

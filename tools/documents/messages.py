@@ -108,6 +108,17 @@ class OrderEvent(Shape):
     version: int = Field(ge=1, description="The order's new version")
 
 
+_Traceparent = Annotated[str, Field(pattern="^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")] | SkipJsonSchema[None]
+
+
+class CommandHeaders(Shape):
+    """Headers of a command's record that the service reads; it reads no others."""
+
+    traceparent: _Traceparent = Field(
+        default=None, description="W3C Trace Context; the reply belongs to this trace [K16]"
+    )
+
+
 class RecordHeaders(Shape):
     """Headers of each record on the events topic; their values are UTF-8 text."""
 
@@ -116,6 +127,9 @@ class RecordHeaders(Shape):
     correlation_id: str = Field(description="The envelope's")
     version: Annotated[str, Field(pattern="^[0-9]+$")] | SkipJsonSchema[None] = Field(
         default=None, description="The payload's; absent where it has none"
+    )
+    traceparent: _Traceparent = Field(
+        default=None, description="The trace of the call or the command; absent where that named none [K16]"
     )
 
 
@@ -135,6 +149,8 @@ class DeadLetterHeaders(Shape):
         None, pattern="^[0-9a-f]{64}$", description="SHA-256 of a truncated value"
     )
 
+
+HEADERS = (CommandHeaders, RecordHeaders, DeadLetterHeaders)
 
 _Timestamp = Annotated[str | SkipJsonSchema[None], Field(description="ISO 8601; for people, nothing depends on it")]
 _Text = Annotated[str, Field(min_length=1, max_length=255)]

@@ -85,10 +85,11 @@ def common(document: Document) -> list[tuple[str, list[Field]]]:
     messages = document["components"]["messages"]
     received = [operation for operation in document["operations"].values() if operation["action"] == "receive"]
     commands = [resolve(document, message) for operation in received for message in operation["messages"]]
-    sent = [message for name, message in messages.items() if "headers" in message and name != "dead_letter"]
     letter = messages["dead_letter"]
+    sent = [message for message in messages.values() if message is not letter and message not in commands]
     return [
         ("Fields of a command", _around(document, commands)),
+        ("Headers of a command", list(fields_of(document, commands[0]["headers"]))),
         ("Fields of a reply or event", _around(document, sent)),
         ("Headers of a reply or event", list(fields_of(document, sent[0]["headers"]))),
         ("Headers of a dead letter", list(fields_of(document, letter["headers"]))),
