@@ -1,0 +1,52 @@
+"""Every alarm that the code can ring has its section in docs/runbook.md, and every link to a heading leads to one."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.documents.alarm_kinds import HOLE, happenings, kinds
+from tests.documents.headings import anchors, sections
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+RUNBOOK = CHECKOUT / "docs" / "runbook.md"
+DOCUMENTS = [*CHECKOUT.glob("*.md"), *sorted((CHECKOUT / "docs").rglob("*.md"))]
+PARTS = ("Means", "See", "Do", "Ends")
+
+
+def test_the_kinds_of_alarms_are_found() -> None:
+    assert {"dead_letters", "broker_away", "offset", "commands_wait", "record_unread", "events_partition"} <= kinds()
+    assert {"topics_missing", "watch_missing", "held_snapshot", "schema", "prune_jobs", "relay_events"} <= kinds()
+    assert len(kinds()) > 50
+    assert not any(HOLE in kind for kind in kinds())
+
+
+def test_the_runbook_has_a_section_for_each_kind_and_no_other() -> None:
+    assert sections(RUNBOOK, 3).keys() == kinds()
+
+
+def test_a_section_says_whether_a_person_must_acknowledge() -> None:
+    marked = {kind for kind, text in sections(RUNBOOK, 3).items() if re.search(r"^(`.*`\. )?Happened\.$", text, re.M)}
+    assert marked == happenings()
+
+
+def test_each_section_has_its_four_parts() -> None:
+    """A section without what to do shares that with the others under its heading."""
+    alone = {**sections(RUNBOOK, 2), **sections(RUNBOOK, 3)}
+    shared = sections(RUNBOOK, 2)["OrderHousekeepingFails"]
+    for name, text in alone.items():
+        found = re.findall(r"^- \*\*([A-Z, a-z]+)\.\*\*", text, re.MULTILINE)
+        named = [part for words in found for part in words.split(", ")]
+        if named and named != ["Means"] and text != shared:
+            assert tuple(named) == PARTS, name
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_every_link_leads_to_a_file_and_to_a_heading(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", document.read_text()):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, fragment = target.partition("#")
+        file = (document.parent / path).resolve() if path else document
+        assert file.exists(), target
+        assert not fragment or fragment in anchors(file), target
