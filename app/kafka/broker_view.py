@@ -16,10 +16,10 @@ from app.config.config import Settings
 from app.kafka import clients
 from app.kafka.quirks.connections import Questions, cluster_of
 from app.kafka.topics import NO_LEADER, Bounds, bounds, committed_offsets, topic_id_of
+from app.utils.limits import SILENT_MS
 
 ASK_MS = 3_000
 PEEK_MS = 1_000
-SILENT_MS = 1_000  # a question that waits for so long has a new client tried beside it
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,25 +86,25 @@ class KafkaView:
         return {topic["name"]: topic_view(topic) for topic in described}
 
     def require_life(self) -> None:
-        """Raise KafkaError where no broker says a word: none answers on an open connection in SILENT_MS and ASK_MS, and
-        no new client comes in meanwhile. Blocks as long; usually for some milliseconds.
-
-        Where there is no connection, or it was lost, nothing is known, and the next question tells.
+        """Raise KafkaError where no broker says a word: none answers on an open connection in SILENT_MS and `ask_ms`,
+        and no new client comes in meanwhile. Blocks as long; usually for some milliseconds.
         """
         if self._admin is None:
+            self._client()
             return
         questions = Questions(self._admin, 2 * (SILENT_MS + self._ask_ms))
         questions.ask()
-        if questions.end_within(SILENT_MS):
+        if questions.end_within(SILENT_MS) and questions.answered:
             return
         questions.ask_all()
         try:
-            clients.admin(self._settings, self._ask_ms).close()
+            self.renew()
         except KafkaError:
             if not questions.answered:
+                self.close()
                 raise
 
-    def prove_secrets(self) -> None:
+    def renew(self) -> None:
         """Go on with a new client, which reads the files with secrets. Blocks up to some seconds.
 
         Raises KafkaError, and then goes on with the old client.

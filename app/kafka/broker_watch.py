@@ -4,27 +4,20 @@ No question raises KafkaError: where no broker answers, less is known.
 """
 
 import logging
-import socket
-import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 from kafka.errors import KafkaError, TopicAuthorizationFailedError
 
 from app.config.config import Settings
 from app.kafka.broker_view import KafkaView, Member, TopicView
-from app.kafka.client_errors import KafkaReasons, explained, is_refusal
+from app.kafka.client_errors import KafkaReasons, is_refusal
 from app.kafka.commands_lag import CommandsLag
-from app.kafka.security import ClientRefused, SecretsInUse
-from app.utils.deadline import Deadline
+from app.kafka.security import SecretsInUse
 from app.utils.text import listed
 
 log = logging.getLogger(__name__)
-
-CONNECTION_LOST = frozenset({"KafkaConnectionError", "NodeNotReadyError", "NoBrokersAvailable"})
-GLANCE_SECONDS = 0.5
-LISTENS_SECONDS = 0.3
 
 
 class BrokerWatch:
@@ -38,7 +31,6 @@ class BrokerWatch:
         self._secrets = secrets
         self._view = KafkaView(settings)
         self.reasons = KafkaReasons()
-        self._lost: str | None = None  # why no broker answers, if `wait` has found it out
         self.lag = CommandsLag(settings.commands_topic, self._view)
 
     @contextmanager
@@ -47,54 +39,18 @@ class BrokerWatch:
         with self.reasons.listening(), closing(self._view):
             yield
 
-    def topics(self) -> dict[str, TopicView] | str:
-        """Return what is known of our topics, or why no broker answers."""
-        lost, self._lost = self._lost, None
-        if lost is not None:
-            return lost
+    def topics(self) -> dict[str, TopicView] | None:
+        """Return what is known of our topics, None where no broker answers."""
         try:
-            self._view.require_life()
             return self._view.topics(list(our_topics(self._settings)))
         except KafkaError as error:
-            return self._why(error)
-
-    def wait(self, stop: threading.Event, seconds: float, *, glance: bool) -> None:
-        """Wait so long, or until `stop`. With `glance` less long where no broker listens or answers any more: `topics`
-        says so then, and does not wait for an answer first."""
-        until = Deadline(seconds)
-        while self._lost is None and not until.passed and not stop.wait(min(GLANCE_SECONDS, max(until.remaining, 0))):
-            self._lost = (self._nobody_listens() or self._nobody_answers()) if glance else None
-
-    def _nobody_listens(self) -> str | None:
-        """Return that no broker takes a connection; None where one does, or where Kafka's client complains of nothing.
-
-        A look may take some seconds to find this out. Blocks for a fraction of one.
-        """
-        if not CONNECTION_LOST.intersection(self.reasons.latest()):
+            log.debug("nothing is known of the topics: %s", error)
             return None
-        for server in self._settings.bootstrap_servers:
-            host, _, port = server.rpartition(":")
-            with suppress(OSError), socket.create_connection((host.strip("[]"), int(port)), LISTENS_SECONDS):
-                return None
-        return explained("KafkaConnectionError")
-
-    def _nobody_answers(self) -> str | None:
-        """Return why no broker says a word; None where one does. A frozen one takes connections and nothing more."""
-        try:
-            self._view.require_life()
-        except KafkaError as error:
-            return self._why(error)
-        return None
-
-    def _why(self, error: KafkaError) -> str:
-        if isinstance(error, ClientRefused):
-            return str(error)
-        return explained(listed([*self.reasons.latest(), f"{type(error).__name__}: {error}"[:200]]))
 
     def follow_secrets(self) -> str | None:
         """Have all clients use what the files with secrets hold now, if Kafka takes it. Return why it does not, or why
         a file cannot be used."""
-        why = self._secrets.follow(self._view.prove_secrets)
+        why = self._secrets.follow(self._view.renew)
         return why and f"The changed files with the secrets for Kafka are not used, the old content is: {why}"
 
     def shape(self, topics: Mapping[str, TopicView]) -> dict[str, str]:

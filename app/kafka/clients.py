@@ -12,6 +12,7 @@ from app.config.config import Settings
 from app.kafka import security
 from app.kafka.client_errors import KafkaReasons
 from app.kafka.quirks.connections import Client, open_client
+from app.kafka.quirks.group import heed_refused_heartbeats
 from app.kafka.quirks.producer import TombstoneOrBytes
 from app.kafka.quirks.records import get_past_any_record
 from app.kafka.security import ClientRefused
@@ -56,6 +57,7 @@ def group_consumer(settings: Settings) -> KafkaConsumer:
         isolation_level="read_committed",
     )
     get_past_any_record(consumer)
+    heed_refused_heartbeats(consumer)
     return consumer
 
 

@@ -86,14 +86,18 @@ class CommandConsumer:
             raise trouble
         return bool(polled)
 
-    def recheck_offsets(self) -> None:
+    def recheck_offsets(self, *, broker_answers: bool = True) -> None:
         """Compare every partition's position with its stored offset and with the log.
 
         A person or a restore of the database may have set the offset; a restore of the broker or an unclean election
         may have replaced the log. Blocks for seconds a partition. Raises DatabaseTrouble, StaleTopic, Kafka's errors,
-        and PartitionAway if no partition could be looked at for long: a new client may help then.
+        and PartitionAway if no partition could be looked at for long: a new client may help then. Where no broker
+        answers, nothing is looked at, and the looks that failed before are explained.
         """
         self._dead_letters.renew()
+        if not broker_answers:
+            self._resting = dict.fromkeys(self._resting, 0)
+            return
         for partition in sorted(self._halted | self._resting.keys()):
             self._reconcile(partition)
         for partition, position in sorted(self._positions.items()):

@@ -38,6 +38,7 @@ class ConsumerThread:
 
     settings: Settings
     secrets: SecretsInUse
+    broker_answers: Callable[[], bool]
     database: Database
     pool: Pool
     cluster: KnownCluster
@@ -64,7 +65,7 @@ class ConsumerThread:
         with open_commands(self.settings, self.cluster.require) as commands:
             service, days = CommandService(self._store), self.settings.command_identity_days
             consumer = CommandConsumer(commands, self._store, service, self.alarms, self._breaker, days)
-            next_recheck = Deadline(RECHECK_SECONDS)
+            next_recheck, answered = Deadline(RECHECK_SECONDS), True
             while not stop.is_set() and self._generation == begun:
                 beat()
                 began, calls = time.monotonic(), self.traffic.calls
@@ -72,9 +73,10 @@ class ConsumerThread:
                     if consumer.step():
                         self.wake()
                         stop.wait(self.traffic.pause_after(time.monotonic() - began, calls))
-                    if next_recheck.passed:
+                    answered, before = self.broker_answers(), answered
+                    if next_recheck.passed or answered != before:
                         try:
-                            consumer.recheck_offsets()
+                            consumer.recheck_offsets(broker_answers=answered)
                         finally:  # counted from its end: however long it takes, commands are handled in between
                             next_recheck = Deadline(RECHECK_SECONDS)
                 except DatabaseTrouble as trouble:

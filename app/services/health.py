@@ -69,10 +69,9 @@ class Health:
     def _kafka(self, deadline: Deadline) -> dict[str, dict[str, Any]]:
         """Return the parts about Kafka: as this process sees it if it speaks to Kafka, else as the watch sees it."""
         seen = self._seen(deadline)
-        watch = self.kafka_service.watch
         own = self.settings.consumes
-        broker = watch.broker if own else seen.get("broker", UNKNOWN)
-        topics = watch.topics if own else seen.get("topics", UNKNOWN)
+        broker = self.kafka_service.pulse.part if own else seen.get("broker", UNKNOWN)
+        topics = self.kafka_service.watch.topics if own else seen.get("topics", UNKNOWN)
         lag = {partition: waiting["lag"] for partition, waiting in (seen.get("commands") or {}).items()}
         return {"broker": broker, "topics": {**topics, "lag": lag}}
 

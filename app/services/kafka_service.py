@@ -16,6 +16,7 @@ from app.database.lane_lease import acquire_lease
 from app.database.pool import Pool
 from app.database.watched import WatchTable, is_watched
 from app.kafka.event_topic import open_events
+from app.kafka.pulse import Pulse
 from app.kafka.relay import Relay
 from app.kafka.security import SecretsInUse
 from app.models.drills import DrillName
@@ -69,12 +70,15 @@ class KafkaService:
         self._alarm_keeper = AlarmKeeper(alarms, AlarmTable(books), partial(is_watched, books), presence, flow)
         self._cluster = KnownCluster(settings, commands, alarms)
         self._secrets = secrets = SecretsInUse(settings)
+        self.pulse = Pulse(settings, secrets, alarms)
         self._consumer = ConsumerThread(
-            settings, secrets, database, commands, self._cluster, alarms, traffic, self.wake
+            settings, secrets, self.pulse.answers, database, commands, self._cluster, alarms, traffic, self.wake
         )
         self._housekeeping = Housekeeping(Pool(database, 1, WORKER_STATEMENT_MS), partial(ages, settings), alarms)
         watched = WatchTable(Pool(database, 1), alarms.holder)
-        self.watch = Watch(settings, secrets, watched, alarms, lambda: self.threads, self.leads, flow.note_waiting)
+        self.watch = Watch(
+            settings, secrets, self.pulse, watched, alarms, lambda: self.threads, self.leads, flow.note_waiting
+        )
         self.relays = [
             self._relay(lanes.EVENTS, settings.events_topic, settings.relay_poll_ms / 1000),
             self._relay(lanes.DEAD_LETTERS, settings.dead_letter_topic, DEAD_LETTER_POLL_SECONDS),
@@ -89,6 +93,7 @@ class KafkaService:
             works |= {
                 "consumer": whenever_ready(self._consumer.run),
                 "housekeeping": whenever_ready(self._housekeeping.run),
+                "pulse": self.pulse.run,
                 "watch": partial(self.watch.run, ready=is_ready),
                 **{f"relay-{relay.lane}": whenever_ready(partial(self._run_relay, relay)) for relay in self.relays},
             }
@@ -178,5 +183,5 @@ class KafkaService:
         parts: dict[str, dict[str, Any]] = {thread.name: thread.part() for thread in self.threads}
         parts["relay"] = {"ok": True, "leads": self.leads()}
         if self._settings.consumes:
-            parts |= {"broker": self.watch.broker, "topics": self.watch.topics}
+            parts |= {"broker": self.pulse.part, "topics": self.watch.topics}
         return parts

@@ -11,11 +11,11 @@ from app.database.instances import InstanceTable
 from app.models.errors import DatabaseError
 from app.utils.build import build
 from app.utils.deadline import Deadline
+from app.utils.limits import TELL_SECONDS
 from app.utils.logging import Repeats
 
 log = logging.getLogger(__name__)
 
-TELL_SECONDS = 0.9  # the alarms' thread, which calls, looks once a second
 PRUNE_SECONDS = 600.0
 
 

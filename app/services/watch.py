@@ -1,9 +1,10 @@
 """The watch: whatever keeps commands or events waiting is shown, with its reason.
 
-In each process it asks the broker every few seconds, and rings for what is directly known: no broker answers, a topic
-is missing, a partition has no leader, a right is missing, one of our threads fails. One process at a time also compares
-all partitions with the stored offsets and looks at the rows that wait; it leaves the numbers for all processes to show,
-and rings when something has waited for 30 s. An alarm lasts as long as the looks find its cause.
+In each process it asks the broker every few seconds, and rings for what is directly known: a topic is missing, a
+partition has no leader, a right is missing, one of our threads fails. One process at a time also compares all
+partitions with the stored offsets and looks at the rows that wait; it leaves the numbers for all processes to show, and
+rings when something has waited for 30 s. An alarm lasts as long as the looks find its cause. That no broker answers is
+found by the pulse (kafka/pulse.py), and explains whatever else is found meanwhile.
 """
 
 import logging
@@ -17,26 +18,28 @@ from typing import Any
 from app.config.config import Settings
 from app.database.watched import QueuedRows, WatchTable
 from app.kafka.broker_view import Member, TopicView
-from app.kafka.broker_watch import BrokerWatch, away, judge, strangers
+from app.kafka.broker_watch import BrokerWatch, judge, strangers
 from app.kafka.client_errors import explained
 from app.kafka.commands_lag import PartitionLag
+from app.kafka.pulse import Pulse
 from app.kafka.security import SecretsInUse
 from app.models.errors import DatabaseError
 from app.utils.alarms import Alarms
+from app.utils.deadline import Deadline
 from app.utils.limits import RELAY_FAILING_SECONDS, WATCH_LOOK_SECONDS
-from app.utils.logging import kafka_is_away
 from app.utils.supervisor import Beat, SupervisedThread
 from app.utils.text import listed
 
 log = logging.getLogger(__name__)
 
-EARLY_SECONDS = 4.0  # a row that has waited for so long while a thread fails waits for the thread's reason
+GLANCE_SECONDS = 0.5  # between two glances at our threads
+EARLY_SECONDS = 2.0  # a row that has waited for so long while a thread fails waits for the thread's reason
 FAILURES = 2
 RETRY_SECONDS = 12.0  # a thread that has not failed for so long works again
 WAITING_SECONDS = 30.0
 GROWING_SECONDS = 25.0  # what began between two looks has been seen for so long when its first waits for 30 s
 LATELY_SECONDS = 8.0
-STILL_SECONDS = 2.0  # less than between two looks: what has not moved between two looks stands
+STILL_SECONDS = 1.0  # less than between two looks: what has not moved between two looks stands
 
 CHECK = "check"
 """The alarm of what the consistency check found."""
@@ -54,6 +57,7 @@ class Watch:
 
     settings: Settings
     secrets: SecretsInUse
+    pulse: Pulse
     table: WatchTable
     alarms: Alarms
     threads: Callable[[], Sequence[SupervisedThread]]
@@ -67,8 +71,6 @@ class Watch:
         self._lanes_before: dict[str, QueuedRows] = {}
         self._rung: set[str] = set()  # by the last look
         self._suspected: set[str] = set()  # alarms that ring when the next look finds the same
-        self.broker: dict[str, Any] = {"ok": False, "reason": "not asked yet"}
-        """Whether a broker answers this process, as `/readyz` shows it."""
         self.topics: dict[str, Any] = {"ok": False, "missing": [], "without_leader": []}
         """What is wrong with our topics, as `/readyz` shows it."""
 
@@ -79,7 +81,7 @@ class Watch:
                 while not stop.is_set():
                     beat()
                     self.look(ready())
-                    self._kafka.wait(stop, WATCH_LOOK_SECONDS, glance=self.broker["ok"])
+                    self._wait(stop)
             finally:
                 self._leave(ready())
 
@@ -105,18 +107,23 @@ class Watch:
             self.alarms.clear(name)
         self._rung = (self._rung | found.keys()) - gone
 
+    def _wait(self, stop: threading.Event) -> None:
+        """Wait until the next look, less long if a thread fails for which nothing rings yet."""
+        until = Deadline(WATCH_LOOK_SECONDS)
+        while not until.passed and not stop.wait(min(GLANCE_SECONDS, until.remaining)):
+            failing: Found = {}
+            self._look_at_threads(failing)
+            if failing.keys() - self._rung:
+                return
+
     # Kafka, in each process
 
     def _ask_broker(self, found: Found) -> dict[str, TopicView] | None:
-        topics = self._kafka.topics()
-        if isinstance(topics, str):
-            self.broker = {"ok": False, "reason": topics}
-            kafka_is_away.set()
+        topics = self._kafka.topics() if self.pulse.answers() else None
+        if topics is None:
             self.topics = {"ok": False, "missing": None, "without_leader": None}
-            found["broker_away"] = away(self.settings, topics), topics
+            self._suspected = set()
             return None
-        self.broker = {"ok": True, "reason": None}
-        kafka_is_away.clear()
         wrong = judge(self.settings, topics)
         alarms = wrong.alarms()
         # Two looks must find it: an election, or a topic that the service is making, is over by then.
@@ -136,7 +143,7 @@ class Watch:
             self._progress.clear()
             self._kafka.lag.reset()  # another process has watched meanwhile
             return
-        seen: dict[str, Any] = {"lanes": {}, "broker": self.broker, "topics": self.topics}
+        seen: dict[str, Any] = {"lanes": {}, "broker": self.pulse.part, "topics": self.topics}
         for name, lane in self._lanes.items():
             seen["lanes"][name] = {"depth": lane.depth, "oldest_seconds": lane.age, "oldest_id": lane.oldest_id}
             if self._stalls(name, lane.oldest_id, lane.depth, lane.age) and not self._others_ring(f"{name}_stalled"):
@@ -219,11 +226,11 @@ class Watch:
     # Our threads, in each process
 
     def _look_at_threads(self, found: Found) -> None:
-        """Ring for a thread that fails, once something waits for it; while no broker answers, that is the reason."""
-        if "broker_away" in found:
+        """Ring for a thread that fails, once something waits for it; a broker that was away explains what was then."""
+        if not self.pulse.answers():
             return
         for thread in self.threads():
-            failed = thread.failures_within(RELAY_FAILING_SECONDS)
+            failed = thread.failures_within(min(RELAY_FAILING_SECONDS, self.pulse.seconds()))
             if thread.name == "consumer" and failed >= FAILURES and thread.failures_within(RETRY_SECONDS):
                 found["consumer_fails"] = f"The consumer of commands fails: {_reason(thread)}", thread.last_error or ""
             lane = thread.name.removeprefix("relay-")
@@ -249,7 +256,6 @@ class Watch:
 
     def _leave(self, ready: bool) -> None:
         """Clear this process's alarms and let another one watch, because this one ends."""
-        kafka_is_away.clear()
         for name in self._rung:
             self.alarms.clear(name)
         if ready:

@@ -39,8 +39,17 @@ ALARM_LOOK_SECONDS = 1.0  # between two looks at the alarms of others
 ALARM_RENEW_SECONDS = 10.0
 ALARM_LEASE_SECONDS = 60  # an alarm that nobody renewed is over
 
-# The watch. One process looks, every process shows what that one saw.
-WATCH_LOOK_SECONDS = 4.0
+# The pulse: whether a broker answers. Every process shows within SHOWN_SECONDS that none does, and so do the others.
+PULSE_SECONDS = 0.5  # between two questions
+SILENT_MS = 1_000  # a question that waits for so long has a new client tried beside it
+PULSE_ASK_MS = 2_000  # for the new client, and all brokers that are known
+TELL_SECONDS = (
+    0.9  # between two times that a process tells of itself; the alarms' thread, which calls, looks each second
+)
+SHOWN_SECONDS = 5.0  # by then a fault is shown
+
+# The watch. One process looks, every process shows what that one saw. What two looks must find is shown in time.
+WATCH_LOOK_SECONDS = 2.0
 WATCH_LEASE_SECONDS = 20  # after the last look: then another process watches
 WATCH_STALE_SECONDS = 30.0  # what was seen longer ago is shown as unknown
 

@@ -1,66 +1,64 @@
-"""A broker that takes connections and answers nothing is found by the watch within 5 s; a slow line is not one."""
+"""The pulse finds a broker that answers nothing, or is gone, and says so until it is back; a slow line is neither."""
 
-import threading
-import time
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
 from app.config.config import Settings
-from app.kafka.broker_watch import BrokerWatch
+from app.kafka.pulse import ALARM, Pulse
 from app.kafka.security import SecretsInUse
+from app.utils.alarms import Alarms
+from app.utils.limits import PULSE_ASK_MS
 from tests.harness.mock_broker import MockBroker
 from tests.harness.proxy import GOOD, Network
 
-FOUND_SECONDS = 5.8  # 0.5 + 1 + 3, and the rest is for a busy machine; one question after the other took over 6
-SLOW = Network(delay=2.0)
-"""A new client has two answers to wait for, and gives up after 3 s."""
-WAIT_SECONDS = 1.0
+SLOW = Network(delay=0.75 * PULSE_ASK_MS / 1000)
+"""A new client has two answers to wait for, and gives up after PULSE_ASK_MS."""
 
 
 @pytest.fixture
 def broker() -> Iterator[MockBroker]:
     with MockBroker() as made:
-        for topic in ("order_commands", "order_events", "order_commands.dlq"):
-            made.create_topic(topic)
         yield made
 
 
-def look(watch: BrokerWatch) -> object:
-    """One turn of the watch: it waits, and asks. Return why no broker answers, or what is known."""
-    watch.wait(threading.Event(), WAIT_SECONDS, glance=True)
-    return watch.topics()
+@pytest.fixture
+def alarms() -> Alarms:
+    return Alarms()
 
 
-@pytest.mark.parametrize("after", [0.1, WAIT_SECONDS - 0.1])
-def test_a_frozen_broker_is_found_in_time_whenever_it_freezes(broker: MockBroker, after: float) -> None:
+@pytest.fixture
+def pulse(broker: MockBroker, alarms: Alarms) -> Iterator[Pulse]:
+    """One that has found the broker."""
     settings = Settings.load({"KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap})
-    watch = BrokerWatch(settings, SecretsInUse(settings))
-    frozen: list[float] = []
-
-    def freeze() -> None:
-        broker.front.network = Network(black_hole=True)
-        frozen.append(time.monotonic())
-
-    with watch.asking():
-        assert isinstance(watch.topics(), dict)
-        timer = threading.Timer(after, freeze)
-        timer.start()
-        found = look(watch)
-        took = time.monotonic() - frozen[0]
-        timer.join()
-        broker.front.network = GOOD
-        assert isinstance(found, str), found
-        assert "KafkaTimeoutError" in found
-        assert took < FOUND_SECONDS
-        assert isinstance(watch.topics(), dict), "it answers again"
+    made = Pulse(settings, SecretsInUse(settings), alarms)
+    with closing(made._view):
+        made.look()
+        assert made.answers()
+        yield made
 
 
-def test_a_line_so_slow_that_a_new_client_hardly_comes_in_is_no_broker_away(broker: MockBroker) -> None:
-    settings = Settings.load({"KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap})
-    watch = BrokerWatch(settings, SecretsInUse(settings))
-    with watch.asking():
-        assert isinstance(watch.topics(), dict)
-        broker.front.network = SLOW
-        assert isinstance(look(watch), dict)
-        broker.front.network = GOOD
+@pytest.mark.parametrize("gone", [Network(black_hole=True), Network(refuses=True)], ids=["frozen", "dead"])
+def test_a_broker_that_is_gone_rings_with_the_first_look_and_is_over_with_the_first_after_its_return(
+    broker: MockBroker, pulse: Pulse, alarms: Alarms, gone: Network
+) -> None:
+    broker.front.network = gone
+    if gone.refuses:
+        broker.front.cut_answer(lambda _: True)
+    pulse.look()
+    assert alarms.all() == {ALARM: f"No Kafka broker of {broker.bootstrap} answers"}
+    assert "KafkaTimeoutError" in pulse.part["reason"]
+    assert (pulse.answers(), pulse.seconds()) == (False, 0.0)
+    broker.front.network = GOOD
+    pulse.look()
+    assert (alarms.all(), pulse.part) == ({}, {"ok": True, "reason": None})
+
+
+def test_a_line_so_slow_that_no_new_client_comes_in_is_no_broker_away(
+    broker: MockBroker, pulse: Pulse, alarms: Alarms
+) -> None:
+    broker.front.network = SLOW
+    pulse.look()
+    assert alarms.all() == {}
+    assert pulse.answers()

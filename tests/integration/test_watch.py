@@ -198,9 +198,10 @@ def test_a_broker_that_is_away_is_shown_in_one_sentence_and_keeps_http_ready(wor
         assert sentence == f"No Kafka broker of {broker.bootstrap} answers"
         answer = app.test_client().get("/readyz")
         assert (answer.status_code, answer.get_json()["parts"]["broker"]["ok"]) == (200, False)
-        assert math.isnan(metric(app, 'order_commands_lag{partition="0"}'))
+        wait_for(lambda: math.isnan(metric(app, 'order_commands_lag{partition="0"}')), "a look that knows no lag")
         assert metric(app, "order_outbox_depth") == 0
     finally:
         broker.start()
     over(world, "broker_away")
     wait_for(lambda: lag(app) == NOTHING_WAITS, "no lag", 40)
+    assert world.query("SELECT DISTINCT name FROM alarms") == [("broker_away",)], "no other fault, then or afterwards"

@@ -10,7 +10,7 @@ from app.kafka import batch_sizes
 from app.kafka.batch_sizes import BATCH_BYTES, BatchSizes
 from app.kafka.command_ports import StaleTopic
 from app.kafka.command_trouble import DEAD_LETTERS_IN_A_ROW, GIVE_UPS_IN_A_ROW, Breaker, WaitingCommands
-from app.kafka.consumer import LOOKS_BEFORE_ALARM, CommandConsumer
+from app.kafka.consumer import LOOKS_BEFORE_ALARM, LOOKS_BEFORE_NEW_CLIENT, CommandConsumer
 from app.kafka.log_check import GoOn, Halt, where_to_go_on
 from app.models.records import StoredOffset
 from tests.unit.scripted_commands import OTHER_TOPIC, TOPIC, ScriptedLog, Sent
@@ -395,6 +395,20 @@ def test_a_halted_partition_stays_halted_until_a_person_decides() -> None:
     stage.store.offsets[0] = StoredOffset(TOPIC, 1)
     stage.consumer.recheck_offsets()
     assert (stage.play().handled(), stage.alarms.all()) == ([1], {})
+
+
+def test_a_broker_that_was_away_explains_the_looks_that_failed() -> None:
+    """Or the partition would ring anew when the broker is back."""
+    stage = Stage({0: [0, 1]}, {0: 1})
+    stage.log.away = {0}
+    stage.play()
+    for _ in range(LOOKS_BEFORE_NEW_CLIENT):
+        stage.consumer.recheck_offsets(broker_answers=False)
+    for _ in range(LOOKS_BEFORE_ALARM - 1):
+        stage.consumer.recheck_offsets()
+    assert stage.alarms.all() == {}
+    stage.consumer.recheck_offsets()
+    assert list(stage.alarms.all()) == ["partition_0"]
 
 
 @pytest.mark.parametrize(("stored", "away", "alarm"), [(9, set(), "offset_0"), (1, {0}, "partition_0")])

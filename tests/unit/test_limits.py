@@ -28,10 +28,15 @@ from app.utils.limits import (
     POOL_SECONDS,
     PRODUCER_DELIVERY_MS,
     PRODUCER_REQUEST_MS,
+    PULSE_ASK_MS,
+    PULSE_SECONDS,
     RELAY_FAILING_SECONDS,
     RELAY_STOP_SECONDS,
     REQUEST_SECONDS,
+    SHOWN_SECONDS,
+    SILENT_MS,
     STATEMENT_MS,
+    TELL_SECONDS,
     THREADS_STOP_SECONDS,
     WATCH_LEASE_SECONDS,
     WATCH_LOOK_SECONDS,
@@ -41,6 +46,7 @@ from app.utils.limits import (
 )
 
 SETTINGS = Settings.load({})
+SILENT_SECONDS = PULSE_SECONDS + (SILENT_MS + PULSE_ASK_MS) / 1000  # a broker that freezes is silent for so long
 BALANCER_SECONDS = 600  # the longest that load balancers keep an idle connection by default
 
 
@@ -65,6 +71,9 @@ BALANCER_SECONDS = 600  # the longest that load balancers keep an idle connectio
         ),
         pytest.param((WORKER_STATEMENT_MS / 1000, BATCH_SECONDS), id="batch"),
         pytest.param((ALARM_LOOK_SECONDS, ALARM_RENEW_SECONDS, ALARM_LEASE_SECONDS / 2), id="alarm"),
+        pytest.param((SILENT_SECONDS + ALARM_LOOK_SECONDS, SHOWN_SECONDS), id="broker away"),
+        pytest.param((2 * WATCH_LOOK_SECONDS, SHOWN_SECONDS), id="two looks"),
+        pytest.param((TELL_SECONDS, ALARM_LOOK_SECONDS), id="tell"),
         pytest.param((WATCH_LOOK_SECONDS, WATCH_LEASE_SECONDS, WATCH_STALE_SECONDS), id="watch"),
         pytest.param(
             (jobs.RENEW_SECONDS, CALL_SECONDS, jobs.LEAVE_SECONDS, jobs.LEASE_SECONDS, THREADS_STOP_SECONDS), id="job"

@@ -1,6 +1,31 @@
 """A member of a consumer group between its polls. The coordinator inside the consumer has no public side."""
 
+from typing import Any
+
 from kafka import KafkaConsumer
+from kafka.errors import GroupAuthorizationFailedError
+
+
+class HeartbeatRefused(Exception):
+    """The broker refuses a member's heartbeat for good. No KafkaError: those make kafka-python ask again."""
+
+
+def heed_refused_heartbeats(consumer: KafkaConsumer) -> None:
+    """Have the next poll raise HeartbeatRefused when the right to the group is gone.
+
+    kafka-python by itself asks ten times a second until the session is over, and polls as if nothing was wrong.
+    Fails without it: test_a_member_whose_heartbeat_is_refused_hears_of_it_at_once.
+    """
+    coordinator = consumer._coordinator
+    handle = coordinator._handle_heartbeat_response
+
+    def heed(*arguments: Any) -> Any:
+        try:
+            return handle(*arguments)
+        except GroupAuthorizationFailedError as error:
+            raise HeartbeatRefused(str(error)) from error
+
+    coordinator._handle_heartbeat_response = heed
 
 
 def finish_joining(consumer: KafkaConsumer) -> None:
