@@ -102,11 +102,16 @@ def _consumer(settings: Settings, *topics: str, **options: Any) -> KafkaConsumer
     )
 
 
+def client_id(host: str, pid: int) -> str:
+    """Return the name under which a process of ours meets brokers, and is a member of the group."""
+    return f"{OUR_CLIENT_ID}{host}-{pid}"
+
+
 def _open(make: Callable[..., Client], settings: Settings, *topics: str, **options: Any) -> Client:
     """kafka-python only says that it found no broker; why is in its log."""
     common = {
         "bootstrap_servers": list(settings.bootstrap_servers),
-        "client_id": f"{OUR_CLIENT_ID}{socket.gethostname()}-{os.getpid()}",
+        "client_id": client_id(socket.gethostname(), os.getpid()),
         "bootstrap_timeout_ms": BOOTSTRAP_MS,
         "request_timeout_ms": PRODUCER_REQUEST_MS,
         "metadata_max_age_ms": 60_000,

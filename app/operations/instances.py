@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import Connection, Row, func, select
 
 from app.config.config import Settings
 from app.models.service_tables import instances
 from app.operations.transaction import transaction
+from app.services.strip import LOST_SECONDS, SILENT_SECONDS
+from app.utils.spans import span
 from app.utils.text import listed
 
 MOST = 200
@@ -32,6 +34,18 @@ class Instance:
     parts: Mapping[str, Any]
 
     @property
+    def falls_silent(self) -> str | None:
+        """What is to be said of a process that has lately fallen silent, without a full stop; else None."""
+        if not SILENT_SECONDS < self.silent <= LOST_SECONDS:
+            return None
+        what = "it stands still, was killed, or cannot reach the database"
+        return f"process {self.pid} on {self.host} has said nothing for {span(self.silent)}: {what}"
+
+    def end_or(self, wait: str) -> str:
+        """Return what heals its silence; `wait`: what happens without a person, and when."""
+        return f"End process {self.pid} on {self.host} (kill -KILL {self.pid}), or wait: {wait}"
+
+    @property
     def complaints(self) -> Mapping[str, str]:
         """Why each part is not well, by its name."""
         return {name: _why(part) for name, part in self.parts.items() if not part.get("ok", True)}
@@ -47,6 +61,12 @@ def find(settings: Settings) -> list[Instance]:
 
     Blocks as `transaction` does. Raises DatabaseUnusable. Commits nothing.
     """
+    with transaction(settings) as connection:
+        return read(connection)
+
+
+def read(connection: Connection) -> list[Instance]:
+    """Do what `find` does, in a transaction of the caller's."""
     column = instances.c
     silent = func.extract("epoch", func.now() - column.seen_at).label("silent")
     query = (
@@ -55,9 +75,7 @@ def find(settings: Settings) -> list[Instance]:
         .order_by(column.seen_at.desc(), column.name)
         .limit(MOST)
     )
-    with transaction(settings) as connection:
-        rows = connection.execute(query).all()
-    return [_instance(row) for row in rows]
+    return [_instance(row) for row in connection.execute(query)]
 
 
 def _instance(row: Row[Any]) -> Instance:

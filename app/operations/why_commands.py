@@ -9,6 +9,7 @@ from app.kafka.operator import Place
 from app.kafka.standing import waiting_records
 from app.models.operator_errors import DatabaseUnusable, KafkaUnusable
 from app.operations.guarded import NotAsked
+from app.operations.instances import Instance
 from app.operations.why_case import Case, Check, cannot
 from app.operations.why_ground import ASK_SECONDS, evidence_of, ringing, row
 from app.services.known_cluster import other_cluster
@@ -90,6 +91,8 @@ def owner(case: Case) -> Check | None:
         if not owners[0].is_ours:
             sentence = f"{owners[0].client_id} at {owners[0].host} has partition {partition} and is not this service."
             return Check("owner", False, sentence, heals=f"Stop that member, or give it another group than {group}")
+        if (silent := case.known.silent_member(owners[0].client_id)) is not None:
+            return _silent_owner(case, partition, silent)
     try:
         case.look_again(LOOK_SECONDS)  # a rate needs two moments
     except (DatabaseUnusable, NotAsked) as reason:
@@ -206,6 +209,14 @@ def _disagrees(case: Case, partition: int, found: GoOn | Halt) -> Check:
     if isinstance(found, GoOn):
         heals = f"Running instances go on by themselves within 5 s. If they do not: {heals}"
     return Check("topic", False, f"Partition {partition}: {found.alarm}.", evidence, heals)
+
+
+def _silent_owner(case: Case, partition: int, owner: Instance) -> Check:
+    """Name the process at once: that its offset does not move shows only after some seconds."""
+    sentence = f"Partition {partition} is held by an instance that is silent: {owner.falls_silent}."
+    session = span(case.settings.session_timeout_ms / 1000)
+    heals = owner.end_or(f"its session with Kafka ends {session} after its last word, and another instance goes on")
+    return Check("owner", False, sentence, heals=heals)
 
 
 def _moves(case: Case, partitions: list[int]) -> Check:

@@ -10,6 +10,7 @@ from app.models.operator_errors import DatabaseUnusable
 from app.operations.guarded import NotAsked
 from app.operations.why_case import Case, Check
 from app.operations.why_ground import evidence_of, ringing
+from app.utils.limits import IDLE_MS
 from app.utils.spans import span
 from app.utils.text import counted
 
@@ -89,6 +90,12 @@ def _waits(case: Case, row: Row[Any]) -> Check:
     if rung:
         heals = f"Mend what the alarm names (flask orders alarms show {rung[0].name}); the event leaves by itself then"
         return Check("outbox", False, f"{said}: {rung[0].sentence.rstrip('.')}.", evidence, heals)
+    if (silent := facts.silent_leader("events")) is not None:
+        session = span(IDLE_MS / 1000)
+        heals = silent.end_or(
+            f"its session with PostgreSQL ends {session} after its last word, and another relay leads"
+        )
+        return Check("outbox", False, f"{said}: its relay is silent: {silent.falls_silent}.", evidence, heals)
     if leader is None:
         heals = "Start an instance with ROLES=all or worker; a relay that stands by leads within a second"
         return Check("outbox", False, f"{said}: no relay leads.", evidence, heals)

@@ -4,7 +4,7 @@ Each question stands in a savepoint of its own: a locked table, or one too large
 fact alone.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, or_, select, text
 from app.config.config import Settings
 from app.database import why_sql as sql
 from app.database.cluster_sql import FIND_CLUSTER
+from app.kafka import clients
 from app.kafka.operator import Place
 from app.models.kafka_tables import (
     command_identities,
@@ -27,9 +28,10 @@ from app.models.kafka_tables import (
 )
 from app.models.models import Order, idempotency_keys, order_changes, refused_accepts
 from app.models.records import StoredOffset
-from app.operations import alarms, guarded
+from app.operations import alarms, guarded, instances
 from app.operations.alarms import ListedAlarm
 from app.operations.guarded import NotAsked
+from app.operations.instances import Instance
 from app.operations.offsets import read_stored
 from app.operations.search_tables import order_in
 from app.operations.transaction import hurried, transaction
@@ -85,8 +87,17 @@ class Facts:
     taken_out: Sequence[Row[Any]]
     lost: Sequence[Row[Any]]
     leaders: Sequence[Row[Any]]
+    instances: Sequence[Instance]
     before: int
     unknown: Sequence[str]
+
+    def silent_member(self, client_id: str) -> Instance | None:
+        """Return the process with this client id of Kafka if it has fallen silent."""
+        return _silent(one for one in self.instances if clients.client_id(one.host, one.pid) == client_id)
+
+    def silent_leader(self, lane: str) -> Instance | None:
+        """Return the process that said last that it relays the lane if it has fallen silent since."""
+        return _silent(one for one in self.instances if lane in one.leads)
 
     def ago(self, at: datetime) -> float:
         """Return how many seconds ago that was."""
@@ -105,6 +116,12 @@ class Facts:
             self.given_up,
         )
         return any(map(len, (*rows, self.waiting, self.taken_out)))
+
+
+def _silent(processes: Iterator[Instance]) -> Instance | None:
+    """Return the first, which told of itself last, if it has fallen silent."""
+    newest = next(processes, None)
+    return newest if newest is not None and newest.falls_silent else None
 
 
 def read(settings: Settings, sought: Sought) -> Facts:
@@ -158,6 +175,7 @@ class _Reading:
             taken_out=self._rows("taken_out_events", _taken_out(ids)),
             lost=self._rows("lost_events", _lost(order_ids)),
             leaders=self._rows("leaders", text(sql.LEADERS)),
+            instances=self._ask("instances", [], instances.read),
             before=sum(row.before for row in self._rows("outbox", text(sql.BEFORE), id=waiting[0].id))
             if waiting
             else 0,

@@ -255,6 +255,33 @@ def test_a_consumer_that_is_frozen(handled: World, monkeypatch: pytest.MonkeyPat
     assert "order-service-frozen has partition 0, but its stored offset has not moved for" in found.says
 
 
+TELL = (
+    "INSERT INTO instances (name, host, pid, version, commit, roles, seen_at, parts) "
+    "VALUES (%s, 'host', 7, '1', 'c', 'all', now() - make_interval(secs => %s), %s)"
+)
+
+
+def test_an_instance_that_falls_silent_is_named_before_its_offset_stands_for_long(handled: World) -> None:
+    handled.query(TELL, ["frozen", 3.2, "{}"])
+    with closing(a_member(handled, "order-service-host-7")):
+        handled.send(a_create(), partition=0)
+        found = cause(handled, place(handled, 1))
+        assert found.name == "owner"
+        assert "held by an instance that is silent: process 7 on host has said nothing for" in found.says
+        assert (found.heals or "").startswith("End process 7 on host (kill -KILL 7), or wait: its session with Kafka")
+        handled.query(TELL, ["in its place", 0, "{}"])  # as a container does that starts again
+        assert "silent" not in cause(handled, place(handled, 1)).says
+
+
+def test_a_relay_that_falls_silent_is_named(world: World) -> None:
+    order_id = quietly(world).create()
+    world.query(TELL, ["frozen", 4, '{"relay": {"leads": ["events"]}}'])
+    found = cause(world, order_id)
+    assert found.name == "outbox"
+    assert "its relay is silent: process 7 on host has said nothing for" in found.says
+    assert "ends 8.0 s after its last word, and another relay leads" in (found.heals or "")
+
+
 def test_a_group_that_is_not_told_leaves_the_later_checks(handled: World, admin: KafkaAdminClient) -> None:
     handled.send(a_create(), partition=0)
     pattern = ResourcePattern(ResourceType.GROUP, handled.group)
