@@ -17,7 +17,7 @@ _MARKS = {True: "ok", False: "CAUSE", None: "?"}
 def why(settings: Settings, some_id: str) -> Answer:
     """Say why an order, a saga or a command waits, and what heals it.
 
-    ID is an order, saga or correlation id, an Idempotency-Key, or topic/partition/offset of a command or an
+    ID is an order, saga, correlation or event id, an Idempotency-Key, or topic/partition/offset of a command or an
     event. The checks follow the way of a command; the first that fails is the cause. It only looks, and takes 8 s at
     the longest. What could not be asked has a question mark.
 

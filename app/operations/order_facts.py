@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, and_, or_, select
 
 from app.config.config import Settings
-from app.models.kafka_tables import command_identities, consumer_offsets, lost_events, taken_out_events
+from app.models.kafka_tables import command_identities, consumer_offsets, lost_events, outbox, taken_out_events
 from app.models.models import idempotency_keys, order_changes
 from app.models.order import OrderState
 from app.operations import orders, outbox_rows
@@ -120,10 +120,10 @@ def _taken_out_or_lost(connection: Connection, order_id: str) -> list[HeldEvent]
 def _waiting(
     connection: Connection, order_id: str, changes: Sequence[ChangeLine], commands: Sequence[CommandFact]
 ) -> list[HeldEvent] | None:
-    """Return what waits for Kafka, None if that cannot be told in time. Call it last in the transaction."""
+    """Return what waits for Kafka, None if that cannot be told in time."""
     keys = [order_id, *(fact.correlation_id for fact in commands)]
     times = [*(line.at for line in changes), *(fact.created_at for fact in commands)]
-    found = outbox_rows.find(connection, keys, times)
+    found = outbox_rows.find(connection, outbox.c.aggregateid.in_(keys), times)
     if found is None:
         return None
     return [_held(row, f"{WAITS}: Kafka refuses it, {row.refusal}" if row.refusal else WAITS) for row in found]

@@ -1,18 +1,21 @@
-"""The rows of the outbox under some keys, also of an outbox with a million rows, which has an index on its ids alone.
+"""Some rows of the outbox, also of an outbox with a million rows, which has an index on its ids alone.
 
 Ids follow the time of commit within seconds, in the queue as in the range of each partition that is set aside. So the
 rows of a moment are found by halving, in some dozens of short looks.
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import ColumnElement, Connection, Row, func, select
 from sqlalchemy.exc import DBAPIError
 
 from app.database.lanes import ASIDE_RANGE
 from app.models.kafka_tables import outbox
+from app.utils.ids import WITH_TIME
 from app.utils.limits import BATCH_SECONDS
 
 OUTBOX_MS = 500
@@ -28,32 +31,45 @@ Ids = tuple[int, int]
 """From the first id on, up to before the second."""
 
 
-def find(connection: Connection, keys: Sequence[str], times: Sequence[datetime]) -> Sequence[Row[Any]] | None:
-    """Return the rows under these keys that were written at about these times, in the order in which they leave.
+def find(connection: Connection, where: ColumnElement[bool], times: Sequence[datetime]) -> Sequence[Row[Any]] | None:
+    """Return the rows that fulfil the condition and were written at about these times, in the order of leaving.
 
-    None if they cannot be told in time: no statement takes longer than OUTBOX_MS, also later in the transaction. In a
-    long outbox a row that an operator put back behind all others may be missed. Raises DBAPIError.
+    Without a time those that wait the longest are looked at. None if they cannot be told in time: no statement takes
+    longer than OUTBOX_MS. In a long outbox a row that an operator put back behind all others may be missed. Raises
+    DBAPIError.
     """
+    limit = func.set_config
     try:
         with connection.begin_nested():
-            connection.execute(select(func.set_config("statement_timeout", str(OUTBOX_MS), True)))
-            return [row for ids in _all_ids(connection, times) for row in _rows(connection, keys, ids)]
+            before = connection.scalar(select(func.current_setting("statement_timeout")))
+            connection.execute(select(limit("statement_timeout", str(OUTBOX_MS), True)))
+            found = [row for ids in _all_ids(connection, times) for row in _rows(connection, where, ids)]
+            connection.execute(select(limit("statement_timeout", before, True)))
+            return found
     except DBAPIError as error:
         if getattr(error.orig, "pgcode", None) != _OUT_OF_TIME:
             raise
         return None
 
 
-def _rows(connection: Connection, keys: Sequence[str], ids: Ids) -> Sequence[Row[Any]]:
-    query = select(*_COLUMNS).where(_id >= ids[0], _id < ids[1], outbox.c.aggregateid.in_(keys))
-    return connection.execute(query.order_by(_id)).all()
+def moment_of(event_id: UUID) -> list[datetime]:
+    """Return when the event was made, as its id says it; nothing where an id does not tell."""
+    if event_id.version != WITH_TIME:
+        return []
+    with suppress(ValueError, OverflowError):
+        return [datetime.fromtimestamp((event_id.int >> 80) / 1000, UTC)]
+    return []
+
+
+def _rows(connection: Connection, where: ColumnElement[bool], ids: Ids) -> Sequence[Row[Any]]:
+    return connection.execute(select(*_COLUMNS).where(_id >= ids[0], _id < ids[1], where).order_by(_id)).all()
 
 
 def _all_ids(connection: Connection, times: Sequence[datetime]) -> Iterator[Ids]:
     """Yield the ids that rows of these times can have, in each range."""
     for first, end in _ranges(connection):
-        if end - first <= FEW:
-            yield first, end
+        if end - first <= FEW or not times:
+            yield first, min(end, first + FEW)
             continue
         oldest = connection.scalar(select(_at).where(_id >= first).order_by(_id).limit(1))
         moments = sorted(moment for moment in times if oldest is None or moment + SLACK >= oldest)

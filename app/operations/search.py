@@ -17,11 +17,11 @@ from app.operations import search_tables as tables
 from app.operations.search_log import FoundRecord, event_in_log, record_in_log
 from app.operations.search_tables import FoundCommand, FoundKey
 from app.operations.transaction import transaction
+from app.utils.ids import MADE_FROM_A_PLACE
 from app.wire.fields import is_id
 
 LOG_SECONDS = 1.0
 ANSWER_SECONDS = 15
-MADE_FROM_A_PLACE = 5  # the version of the ids of replies (app/utils/ids.py)
 
 _PLACE = re.compile(r"(?P<topic>[A-Za-z0-9._-]+)/(?P<partition>\d{1,9})/(?P<offset>\d{1,18})")
 

@@ -12,7 +12,6 @@ from sqlalchemy import (
     Connection,
     String,
     func,
-    literal,
     select,
     text,
     type_coerce,
@@ -25,11 +24,12 @@ from app.models.errors import Refused
 from app.models.kafka_tables import command_identities, dead_letters, given_up_commands, outbox
 from app.models.models import Order, idempotency_keys, order_changes
 from app.models.order import OrderState
+from app.operations import outbox_rows
+from app.operations.transaction import by_indexes
 from app.wire.decoder import decode_leniently
 
 MOST = 200
 """Orders that one kind of id is looked up for: a correlation id may have very many."""
-OUTBOX_ROWS = 1_000
 LONGEST_ANSWER = 64 * 1024
 
 _orders = Order.__table__.c
@@ -112,9 +112,8 @@ def keys_with(connection: Connection, key: str) -> list[FoundKey]:
 
 
 def waiting_event(connection: Connection, event_id: UUID) -> bool:
-    """Tell whether the event is among the OUTBOX_ROWS that wait the longest."""
-    oldest = select(outbox.c.event_id).order_by(outbox.c.id).limit(OUTBOX_ROWS).subquery()
-    return connection.scalar(select(literal(1)).where(oldest.c.event_id == event_id).limit(1)) is not None
+    """Tell whether the event waits in the outbox, as far as that can be told in time (outbox_rows.py)."""
+    return bool(outbox_rows.find(connection, outbox.c.event_id == event_id, outbox_rows.moment_of(event_id)))
 
 
 def has_history_index(connection: Connection) -> bool:
@@ -123,14 +122,12 @@ def has_history_index(connection: Connection) -> bool:
 
 
 def _of_history(connection: Connection, some_id: str, event_id: UUID | None) -> Iterator[tuple[str, str]]:
-    """A table that was just filled, or never analyzed, makes PostgreSQL read all of it although it has the index."""
-    connection.execute(text("SET LOCAL enable_seqscan = off"))
-    for order_id in connection.scalars(_OF_CORRELATION, {"id": some_id, "most": MOST}):
-        yield "correlation id", order_id
-    if event_id is not None:
-        for order_id in connection.scalars(_OF_CHANGE, {"id": event_id, "most": MOST}):
-            yield "event id", order_id
-    connection.execute(text("SET LOCAL enable_seqscan = on"))
+    with by_indexes(connection):
+        for order_id in connection.scalars(_OF_CORRELATION, {"id": some_id, "most": MOST}):
+            yield "correlation id", order_id
+        if event_id is not None:
+            for order_id in connection.scalars(_OF_CHANGE, {"id": event_id, "most": MOST}):
+                yield "event id", order_id
 
 
 def _unfulfilled(connection: Connection, some_id: str, topic: str, limit: int) -> list[FoundCommand]:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from time import monotonic
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Select, Table, create_engine, select
+from sqlalchemy import ColumnElement, Connection, Engine, Select, Table, create_engine, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
@@ -100,6 +100,17 @@ def _engine(url: str, *, snapshot: bool) -> Engine:
     if snapshot:
         return _engine(url, snapshot=False).execution_options(**_SNAPSHOT)
     return create_engine("postgresql+psycopg2://", creator=lambda: _opening.get()(), poolclass=NullPool)
+
+
+@contextmanager
+def by_indexes(connection: Connection) -> Iterator[None]:
+    """Let the queries of the body use indexes.
+
+    A table that was just filled, or never analyzed, makes PostgreSQL read all of it although it has the index.
+    """
+    connection.execute(text("SET LOCAL enable_seqscan = off"))
+    yield
+    connection.execute(text("SET LOCAL enable_seqscan = on"))
 
 
 def select_as(kind: type, table: Table, *more: ColumnElement[Any]) -> Select[Any]:

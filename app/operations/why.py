@@ -29,6 +29,7 @@ CHAIN: Sequence[Callable[[Case], Check | None]] = (
     why_commands.topic,
     why_commands.owner,
     why_commands.handled,
+    why_events.on_topic,
     why_commands.known,
     why_outcome.readable,
     why_outcome.carried_out,
@@ -52,7 +53,7 @@ class Why:
 
 def why(settings: Settings, some_id: str) -> Why:
     """Say why an order, saga or command waits, by any of its ids: order, saga or correlation id, Idempotency-Key, or
-    `topic/partition/offset` of a command or an event.
+    `topic/partition/offset` of a command or an event. Of an event id: where that event is, and who has passed it.
 
     Changes nothing. Each check takes 2 s at the longest and all together 8 s; one that cannot be asked has `ok` None,
     and those behind the first that fails are not asked. Raises NotPossible if the text cannot be an id.
@@ -93,6 +94,8 @@ def _subject(case: Case) -> str:
         else [f"order {row.order_id} ({row.order_status}, version {row.version})" for row in facts.orders]
     )
     kinds = []
+    if facts is not None and case.event_id is not None:
+        kinds += [f"event of order {row.order_id}, version {row.version}" for row in facts.changes] or ["event"]
     if case.place is not None:
         kinds.append(f"command at {case.place}")
     if facts is not None and (facts.answers or facts.key_holders):

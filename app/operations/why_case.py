@@ -17,7 +17,8 @@ from app.kafka.standing import Standing
 from app.models.operator_errors import DatabaseUnusable, OperationFailed
 from app.models.records import NO_ID, ReceivedCommand, identity_of, is_other_topic
 from app.operations.guarded import NotAsked
-from app.operations.why_facts import Facts, Sought, read
+from app.operations.why_facts import Facts, read
+from app.operations.why_queries import Sought
 from app.utils.deadline import Deadline
 from app.utils.ids import reply_id
 from app.wire.command_reader import DeadLetter, parse_record
@@ -70,17 +71,18 @@ class LastWord:
 class Case:
     """One question. Looks that other checks need again are kept here.
 
-    `place`: that of the command, if it is known; `event_place`: that of an event, if the id is one; `also`: ids that
-    the event names; `command`: the command itself, if the log has shown it; `looked_at`: how many waiting records were
-    read, by partition, and `looked_through`, whether these were all; `moved`: by how much the stored offsets moved in
-    `moved_seconds`; `word`: what was decided last; `record`: where it lies on the events topic; `groups`: those that
-    read the topic.
+    `place`: that of the command, if it is known; `event_place`: that of an event, if the id is one; `event_id`: if the
+    id is that of an event or reply; `also`: ids that the event names; `command`: the command itself, if the log has
+    shown it; `looked_at`: how many waiting records were read, by partition, and `looked_through`, whether these were
+    all; `moved`: by how much the stored offsets moved in `moved_seconds`; `word`: what was decided last; `record`:
+    where it lies on the events topic; `groups`: those that read the topic.
     """
 
     settings: Settings
     id: str
     place: Place | None
     event_place: Place | None = None
+    event_id: UUID | None = None
     also: frozenset[str] = frozenset()
     deadline: Deadline = field(default_factory=lambda: Deadline(ALL_SECONDS))
     looked_first: float = field(default_factory=time.monotonic)
@@ -133,6 +135,14 @@ class Case:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     @property
+    def as_event_id(self) -> UUID | None:
+        """The id as events have one, None if it cannot be that."""
+        try:
+            return UUID(self.id)
+        except ValueError:
+            return None
+
+    @property
     def known(self) -> Facts:
         """What the tables know. The first check has asked them."""
         assert self.facts is not None
@@ -141,6 +151,8 @@ class Case:
     def sought(self) -> Sought:
         """Return by what the tables are asked: by more once the log has shown the command."""
         seen = self.command
+        if self.event_id is not None:
+            return Sought(self.id, frozenset(), event_ids=frozenset({self.event_id}))
         if seen is None:
             ids = frozenset() if self.place or self.event_place else frozenset({self.id})
             return Sought(self.id, ids | self.also, self.place)
@@ -149,6 +161,19 @@ class Case:
             return Sought(self.id, self.also, seen.place, frozenset({seen.hash}), frozenset({seen.event_id}))
         given = {each for each in (named.correlation_id, named.order_id, named.saga_id) if each is not None}
         return Sought(self.id, self.also | given, seen.place, frozenset({seen.hash}), frozenset({seen.event_id}))
+
+    def first_read(self) -> Facts:
+        """Ask the tables for the first time: where they do not know the id, it may be that of an event. Raises as
+        `within`."""
+        found, event_id = self.within(lambda: read(self.settings, self.sought())), self.as_event_id
+        if found.knows or event_id is None:
+            return found
+        event = Sought(self.id, frozenset(), event_ids=frozenset({event_id}))
+        of_event = self.within(lambda: read(self.settings, event))
+        if not of_event.knows:
+            return found
+        self.event_id = event_id
+        return of_event
 
     def names(self, record: LogRecord) -> bool:
         """Tell whether a waiting record is a command that names the id."""

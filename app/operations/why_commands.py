@@ -32,7 +32,7 @@ def log(case: Case) -> Check | None:
     if case.event_place is not None:
         return _of_event(case, case.event_place)
     waiting = case.waiting()
-    if not waiting or case.known.answers:
+    if not waiting or case.known.answers or case.event_id is not None:
         return None
     ask = partial(waiting_records, case.settings, waiting, MOST_WAITING, ASK_SECONDS)
     try:
@@ -125,7 +125,7 @@ def handled(case: Case) -> Check | None:
 def known(case: Case) -> Check | None:
     """Does anything know the id? None once something does."""
     facts = case.known
-    if facts.knows or case.command is not None:
+    if facts.knows or case.command is not None or case.word is not None:
         return None
     happened = ringing(facts, "topic_made_anew_", "commands_lost_", "log_replaced_", "cluster_made_anew_")
     looked = sum(case.looked_at.values())

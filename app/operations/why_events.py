@@ -1,21 +1,44 @@
 """What we said: is it still in the outbox, and whose move is it once it has left?"""
 
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Row
 
 from app.database.lanes import ASIDE_RANGE
-from app.models.operator_errors import DatabaseUnusable
+from app.kafka import log_search
+from app.models.operator_errors import DatabaseUnusable, KafkaUnusable
 from app.operations.guarded import NotAsked
-from app.operations.why_case import Case, Check
-from app.operations.why_ground import evidence_of, ringing
+from app.operations.why_case import Case, Check, LastWord, cannot
+from app.operations.why_ground import ASK_SECONDS, evidence_of, ringing
+from app.utils.ids import MADE_FROM_A_PLACE
 from app.utils.limits import IDLE_MS
 from app.utils.spans import span
 from app.utils.text import counted
 
 FRESH_SECONDS = 2.0
 AGAIN_SECONDS = 0.5
+
+
+def on_topic(case: Case) -> Check | None:
+    """Is it the id of a reply that changed nothing? Such an id is in no table once Kafka has the reply."""
+    event_id = case.as_event_id
+    if case.known.knows or case.command is not None or event_id is None or event_id.version != MADE_FROM_A_PLACE:
+        return None
+    topic = case.settings.events_topic
+    try:
+        look = case.within(partial(log_search.find_event, case.settings, topic, event_id, ASK_SECONDS))
+    except (KafkaUnusable, NotAsked) as reason:
+        return cannot("topic", f"The newest records of {topic}", reason)
+    record = look.record
+    if record is None:
+        return Check("topic", None, f"It is not the id of any of the {look.read} newest records of {topic}.")
+    headers = {name: value.decode(errors="replace") for name, value in record.headers if value is not None}
+    said = f"the reply {headers.get('type', '')} for {headers.get('correlation_id', 'nobody')} was sent"
+    key = None if record.key is None else record.key.decode(errors="replace")
+    case.event_id, case.word = event_id, LastWord(record.at, said, None, None, event_id, key)
+    return Check("topic", True, f"It is the id of a record of {topic}.")
 
 
 def outbox(case: Case) -> Check | None:
@@ -46,7 +69,7 @@ def outbox(case: Case) -> Check | None:
 def caller(case: Case) -> Check | None:
     """Whose move is it, when all checks before are passed?"""
     word, facts = case.word, case.known
-    if word is None:
+    if word is None or case.event_id is not None:
         return None
     ago = span(facts.ago(case.record.at if case.record else word.at))
     if word.repeats and word.repeated_at is not None:

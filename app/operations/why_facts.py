@@ -8,55 +8,34 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
-from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, or_, select, text, union
+from sqlalchemy import Connection, Row, select, text
 
 from app.config.config import Settings
 from app.database import why_sql as sql
 from app.database.cluster_sql import FIND_CLUSTER
 from app.kafka import clients
-from app.kafka.operator import Place
 from app.models.kafka_tables import (
-    command_identities,
     consumer_offsets,
     dead_letters,
     given_up_commands,
-    lost_events,
-    outbox,
-    taken_out_events,
 )
-from app.models.models import Order, idempotency_keys, order_changes, refused_accepts
+from app.models.models import order_changes
 from app.models.records import StoredOffset
-from app.operations import alarms, guarded, instances
+from app.operations import alarms, guarded, instances, outbox_rows
+from app.operations import why_queries as queries
 from app.operations.alarms import ListedAlarm
 from app.operations.guarded import NotAsked
 from app.operations.instances import Instance
 from app.operations.offsets import read_stored
 from app.operations.search_tables import order_in
-from app.operations.transaction import hurried, transaction
-from app.wire.bodies import CHANGES
+from app.operations.transaction import by_indexes, hurried, transaction
+from app.operations.why_queries import PATHS, Sought
 
 SECONDS = 1
 LOCK_MS = 300
-MOST = 10
-PATHS = tuple(form.path for _, _, form in CHANGES)
-"""The paths that take an Idempotency-Key."""
 
 Found = TypeVar("Found")
-_orders = Order.__table__.c
-
-
-@dataclass(frozen=True, slots=True)
-class Sought:
-    """By what facts are looked for. `ids`: order, saga and correlation ids; `hashes`, `event_ids`: of commands that the
-    log has shown."""
-
-    key: str
-    ids: frozenset[str]
-    place: Place | None = None
-    hashes: frozenset[bytes] = frozenset()
-    event_ids: frozenset[UUID] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +94,7 @@ class Facts:
             self.letters,
             self.given_up,
         )
-        return any(map(len, (*rows, self.waiting, self.taken_out)))
+        return any(map(len, (*rows, self.waiting, self.taken_out, self.lost)))
 
 
 def _silent(processes: Iterator[Instance]) -> Instance | None:
@@ -142,9 +121,9 @@ class _Reading:
     def read(self) -> Facts:
         (state,) = self._rows("the server", text(sql.STATE))
         sought = self._sought
-        answers = self._rows("idempotency_keys", _answers(sought.key))
+        answers = self._rows("idempotency_keys", queries.answers(sought.key))
         ids = set(sought.ids).union(filter(None, (order_in(bytes(row.body)) for row in answers)))
-        orders = self._rows("orders", _of_orders(sorted(ids)))
+        orders = self._rows("orders", queries.of_orders(sorted(ids)))
         return self._about(state, answers, orders, sorted(ids.union(row.order_id for row in orders)))
 
     def _about(
@@ -153,7 +132,10 @@ class _Reading:
         sought = self._sought
         order_ids = [row.order_id for row in orders] or ids
         keyed = {"paths": list(PATHS), "key": sought.key}
-        waiting = self._rows("outbox", _waiting(ids, sought))
+        changes = self._changes(order_ids)
+        unfulfilled = self._rows("command_identities", queries.unfulfilled(ids, sought))
+        given_up = self._rows("given_up_commands", queries.set_aside(given_up_commands, sought))
+        waiting = self._waiting(ids, [row.created_at for row in (*changes, *unfulfilled, *given_up)])
         return Facts(
             now=state.now,
             takes_writes=state.trouble,
@@ -166,14 +148,14 @@ class _Reading:
             answers=answers,
             key_holders=self._rows("keys in use", text(sql.KEY_HOLDERS), **keyed),
             orders=orders,
-            changes=self._changes(order_ids),
-            unfulfilled=self._rows("command_identities", _unfulfilled(ids, sought)),
-            letters=self._rows("dead_letters", _set_aside(dead_letters, sought)),
-            given_up=self._rows("given_up_commands", _set_aside(given_up_commands, sought)),
-            refused=self._rows("refused_accepts", _refused(order_ids)),
+            changes=changes,
+            unfulfilled=unfulfilled,
+            letters=self._rows("dead_letters", queries.set_aside(dead_letters, sought)),
+            given_up=given_up,
+            refused=self._rows("refused_accepts", queries.refused(order_ids)),
             waiting=waiting,
-            taken_out=self._rows("taken_out_events", _taken_out(ids)),
-            lost=self._rows("lost_events", _lost(order_ids)),
+            taken_out=self._rows("taken_out_events", queries.taken_out(ids, sought)),
+            lost=self._rows("lost_events", queries.lost(order_ids, sought)),
             leaders=self._rows("leaders", text(sql.LEADERS)),
             instances=self._ask("instances", [], instances.read),
             before=sum(row.before for row in self._rows("outbox", text(sql.BEFORE), id=waiting[0].id))
@@ -183,17 +165,28 @@ class _Reading:
         )
 
     def _changes(self, order_ids: Sequence[str]) -> Sequence[Row[Any]]:
-        """Return the changes of the orders, or those of the correlation ids (database/history_index.py)."""
-        newest = order_changes.c.created_at.desc(), order_changes.c.version.desc()
-        query = select(order_changes).order_by(*newest).limit(MOST)
-        found = self._rows("order_changes", query.where(order_changes.c.order_id.in_(order_ids)))
-        if found or not self._sought.ids:
+        """Return the changes of the orders, or those of the correlation ids, or of the event (history_index.py)."""
+        columns, sought = order_changes.c, self._sought
+        found = self._rows("order_changes", queries.changes(columns.order_id.in_(order_ids)))
+        if found or not (sought.ids or sought.event_ids):
             return found
-        by_id = query.where(order_changes.c.correlation_id.in_(sorted(self._sought.ids)))
-        self._connection.execute(text("SET LOCAL enable_seqscan = off"))  # the index has the ids, but not their order
-        found = self._rows("correlation ids in order_changes", by_id)
-        self._connection.execute(text("SET LOCAL enable_seqscan = on"))
-        return found
+        named, name = (columns.correlation_id, sought.ids) if sought.ids else (columns.change_id, sought.event_ids)
+        with by_indexes(self._connection):  # the index has the ids, but not their order
+            return self._rows(f"{named.name}s in order_changes", queries.changes(named.in_(sorted(name))))
+
+    def _waiting(self, ids: Sequence[str], times: Sequence[datetime]) -> Sequence[Row[Any]]:
+        """Return what waits in the outbox, as far as that can be told in time."""
+        sought = self._sought
+        times = [*times, *(moment for event_id in sought.event_ids for moment in outbox_rows.moment_of(event_id))]
+
+        def look(connection: Connection) -> Sequence[Row[Any]]:
+            found = outbox_rows.find(connection, queries.waiting(ids, sought), times)
+            if found is None:
+                raise NotAsked("it took too long")
+            return found[: queries.MOST]
+
+        none: Sequence[Row[Any]] = ()
+        return self._ask("outbox", none, look)
 
     def _moved_at(self, connection: Connection) -> dict[int, datetime]:
         columns = consumer_offsets.c
@@ -214,75 +207,3 @@ class _Reading:
 def _cluster(connection: Connection) -> tuple[str, str] | None:
     row = connection.execute(text(FIND_CLUSTER.sql)).first()
     return None if row is None else (row[0], row[1])
-
-
-def _of_orders(ids: Sequence[str]) -> Select[Any]:
-    columns = (_orders[name] for name in ("order_id", "order_status", "version", "saga_id"))
-    known = or_(_orders.order_id.in_(ids), _orders.saga_id.in_(ids))
-    return select(*columns).where(known).order_by(_orders.created_at.desc()).limit(MOST)
-
-
-def _answers(key: str) -> Select[Any]:
-    columns = idempotency_keys.c
-    return select(columns.path, columns.status, columns.body, columns.created_at).where(
-        columns.path.in_(PATHS), columns.key == key
-    )
-
-
-def _unfulfilled(ids: Sequence[str], sought: Sought) -> Select[Any]:
-    columns = command_identities.c
-    # One branch for each index.
-    found = union(
-        *(
-            select(columns.hash).where(condition)
-            for condition in (
-                columns.order_id.in_(ids),
-                columns.correlation_id.in_(ids),
-                columns.hash.in_(sorted(sought.hashes)),
-            )
-        )
-    )
-    known = columns.hash.in_(found)
-    return select(command_identities).where(known).order_by(columns.created_at.desc()).limit(MOST)
-
-
-def _set_aside(table: Any, sought: Sought) -> Select[Any]:
-    """Return the query for a record that was kept with its bytes. By its event id the look is quick."""
-    columns = table.c
-    conditions: list[ColumnElement[bool]] = [columns.event_id.in_(sorted(sought.event_ids))]
-    if sought.place is not None and not sought.event_ids:
-        place = sought.place
-        conditions.append(
-            (columns.topic == place.topic) & (columns.partition == place.partition) & (columns.offset == place.offset)
-        )
-    if "correlation_id" in columns:
-        conditions.append(columns.correlation_id.in_(sorted(sought.ids)))
-    kept = [column for column in columns if column.name not in ("key", "value")]
-    return select(*kept).where(or_(*conditions)).order_by(columns.id.desc()).limit(MOST)
-
-
-def _refused(order_ids: Sequence[str]) -> Select[Any]:
-    columns = refused_accepts.c
-    at = columns.refused_at
-    return select(columns.order_id, at).where(columns.order_id.in_(order_ids)).order_by(at.desc()).limit(MOST)
-
-
-def _waiting(ids: Sequence[str], sought: Sought) -> Select[Any]:
-    columns = outbox.c
-    kept = [column for column in columns if column.name != "payload"]
-    known = or_(
-        columns.aggregateid.in_(ids), columns.correlation_id.in_(ids), columns.event_id.in_(sorted(sought.event_ids))
-    )
-    return select(*kept).where(known).order_by(columns.id).limit(MOST)
-
-
-def _taken_out(ids: Sequence[str]) -> Select[Any]:
-    columns = taken_out_events.c
-    kept = [column for column in columns if column.name != "payload"]
-    known = or_(columns.aggregateid.in_(ids), columns.correlation_id.in_(ids))
-    return select(*kept).where(known, columns.put_back_at.is_(None)).limit(MOST)
-
-
-def _lost(order_ids: Sequence[str]) -> Select[Any]:
-    columns = lost_events.c
-    return select(lost_events).where(columns.order_id.in_(order_ids), columns.announced_at.is_(None)).limit(MOST)

@@ -11,7 +11,7 @@ from app.models.operator_errors import DatabaseUnusable, KafkaUnusable
 from app.operations.alarms import ListedAlarm
 from app.operations.guarded import NotAsked
 from app.operations.why_case import Case, Check
-from app.operations.why_facts import Facts, read
+from app.operations.why_facts import Facts
 from app.utils.spans import span
 from app.utils.text import counted
 
@@ -26,7 +26,7 @@ def database(case: Case) -> Check:
     """Does PostgreSQL answer, and does it take writes?"""
     name, heals = "database", "flask orders database"
     try:
-        case.facts = case.within(partial(read, case.settings, case.sought()))
+        case.facts = case.first_read()
     except (DatabaseUnusable, NotAsked) as reason:
         return Check(name, False, f"PostgreSQL is not usable: {str(reason).rstrip('.')}.", heals=heals)
     facts = case.facts

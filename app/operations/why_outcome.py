@@ -54,7 +54,7 @@ def decided(case: Case) -> Check | None:
     repeated = _repeat(case)
     if repeated is not None:
         return repeated
-    word = max(_words(case), key=lambda word: word.at, default=None)
+    word = max(_words(case), key=lambda word: word.at, default=case.word)
     case.word = word
     if word is None:
         unknown = [

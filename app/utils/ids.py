@@ -5,6 +5,9 @@ import uuid
 
 import uuid_utils.compat
 
+WITH_TIME = 7  # the version of ids that begin with the milliseconds of their making
+MADE_FROM_A_PLACE = 5  # the version of the ids of replies
+
 _REPLIES = uuid.UUID("8d2c6a0e-6f9b-5b52-9a43-3a0f0a8a7f10")  # the namespace of replies, drawn once
 
 

@@ -15,7 +15,7 @@ from kafka.admin import ACL, ACLFilter, ACLOperation, ACLPermissionType, Resourc
 
 from app import create_app
 from app.models.operator_errors import NotPossible
-from app.operations import why_case, why_commands, why_facts, why_ground, why_readers
+from app.operations import outbox_rows, why_case, why_commands, why_facts, why_ground, why_readers
 from app.operations.why import Check, Why, why
 from app.operations.why_case import Case
 from app.services import command_service
@@ -552,6 +552,48 @@ def test_an_event_is_asked_about_by_its_place(running: World) -> None:
     found = why(running.settings(), f"{running.events}/0/99")
     assert found.cause is not None
     assert found.cause.says == f"There is no record at {running.events}/0/99."
+
+
+def test_an_event_is_asked_about_by_its_id(running: World) -> None:
+    order_id = running.create()
+    caller = Caller(running.apps[0].test_client())
+    caller.post("/updateOrderStatus", {"orderId": order_id, "status": "CREATED"})
+    running.settle()
+    running.ask(an_update(order_id, "NONE"))
+    types = {row["body"]["type"]: row["body"]["event_id"] for row in running.replies()}
+    first, second, reply = (types[kind] for kind in ("order.created", "ORDER_UPDATED", "order.status_update_failed"))
+    found = passed(running, first)
+    assert f"event of order {order_id}, version 1" in found.subject
+    assert f"Order {order_id} was created as PENDING, version 1" in check(found, "decided").says
+    assert "order.created lies at" in check(found, "place").says
+    assert found.checks[-1].name == "readers"
+    assert "ORDER_UPDATED lies at" in check(passed(running, second), "place").says
+    found = passed(running, reply)
+    assert "The reply order.status_update_failed for" in check(found, "decided").says
+    assert "order.status_update_failed lies at" in check(found, "place").says
+    unknown = why(running.settings(), str(uuid.uuid5(uuid.NAMESPACE_URL, "none")))
+    assert check(unknown, "topic").says == f"It is not the id of any of the 3 newest records of {running.events}."
+    assert unknown.cause is not None
+    assert unknown.cause.name == "known"
+
+
+def test_an_event_that_waits_is_asked_about_by_its_id_and_found_in_a_long_outbox(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox_rows, "FEW", 8)
+    order_id = quietly(world).new("CREATED")
+    world.query(
+        "INSERT INTO outbox (event_id, aggregateid, type, correlation_id, payload, created_at) SELECT "
+        "gen_random_uuid(), 'other', 't', 'c', '', now() + i * interval '1 minute' FROM generate_series(1, 400) AS i"
+    )
+    ((event_id, row_id),) = world.query(
+        "SELECT event_id, id FROM outbox WHERE aggregateid = %s AND version = 2", [order_id]
+    )
+    for some_id in (order_id, str(event_id)):
+        found = cause(world, some_id)
+        assert found.name == "outbox"
+    assert "ORDER_UPDATED" in found.says
+    assert f"waits in the outbox as {row_id} for" in found.says
 
 
 def test_a_race_that_other_runners_lost_is_evidence(running: World) -> None:
