@@ -43,8 +43,7 @@ from app.services.sign_in import SignIn
 from app.services.strip import Strip
 from app.utils.alarms import Alarms
 from app.utils.budget import Budget
-from app.utils.build import build
-from app.utils.metrics import ANSWER_BYTES, BUILD
+from app.utils.metrics import ANSWER_BYTES, DATABASE_CONNECTIONS, DATABASE_CONNECTIONS_LIMIT, sample
 from app.utils.supervisor import Work
 from app.utils.traffic import Traffic
 
@@ -76,8 +75,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     failures = FailureResponses(alarms)
     common = Common(settings.cors_origins, failures, traffic)
     budget = Budget(ANSWERS_BYTES)
-    ANSWER_BYTES.set_function(lambda: budget.held)
-    BUILD.info(build())
+    sample(ANSWER_BYTES, lambda: budget.held)
     health = Health(settings, Pool(database, 1), kafka_service, alarms, api_keys, jwks)
     tokens = JwtVerifier(settings, jwks) if jwks else None
     guard = Guard(Access(api_keys, tokens) if settings.asks_who_calls else None)
@@ -126,6 +124,9 @@ def _api_keys(settings: Settings, database: Database, alarms: Alarms) -> ApiKeys
 
 def _order_service(database: Database, settings: Settings, wake_events: Callable[[], None]) -> OrderService:
     pool = Pool(database, settings.database_pool)
+    sample(DATABASE_CONNECTIONS.labels("used"), lambda: pool.used)
+    sample(DATABASE_CONNECTIONS.labels("idle"), lambda: pool.idle)
+    sample(DATABASE_CONNECTIONS_LIMIT, lambda: settings.database_pool)
     answers = AnswerStore(pool)
     return OrderService(
         OrderStore(pool, answers),

@@ -3,7 +3,9 @@
 In the loop server Flask serves the documents, and refuses unknown paths and methods.
 """
 
+import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from flask import Flask, g, request
 from flask import Response as FlaskResponse
@@ -33,7 +35,7 @@ def register(app: Flask, endpoints: Iterable[Endpoint], common: Common, guard: G
     app.url_map.merge_slashes = False
     app.url_map.converters["any_text"] = AnyText
     for endpoint in endpoints:
-        rule = f"{endpoint.path}<any_text:rest>" if endpoint.path.endswith("/") else endpoint.path
+        rule = f"{endpoint.path}<any_text:id>" if endpoint.path.endswith("/") else endpoint.path
         app.add_url_rule(rule, endpoint.name, _view(endpoint, guard), methods=[endpoint.method])
 
     @app.before_request
@@ -52,7 +54,8 @@ def register(app: Flask, endpoints: Iterable[Endpoint], common: Common, guard: G
     def finish(response: FlaskResponse) -> FlaskResponse:
         own = "cache-control" if "Cache-Control" in response.headers else ""
         response.headers.extend(header for header in EVERY_ANSWER if header[0].lower() != own)
-        headers = common.finish(g.request, request.endpoint, response.status_code)
+        route = None if request.url_rule is None else _route(request.url_rule.rule)
+        headers = common.finish(g.request, route, response.status_code)
         if g.get("same_origin_only"):
             headers = [header for header in headers if not header[0].startswith("Access-Control-")]
         response.headers.extend(headers)
@@ -79,6 +82,12 @@ def _view(endpoint: Endpoint, guard: Guard):  # type: ignore[no-untyped-def]  # 
         return to_flask(endpoint.answer(g.request))
 
     return view
+
+
+@lru_cache(maxsize=1024)
+def _route(rule: str) -> str:
+    """Return Flask's rule as a template: `{some_id}` for `<path:some_id>`."""
+    return re.sub(r"<(?:[^<>]*:)?(\w+)>", r"{\1}", rule)
 
 
 def _read() -> Request:

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-
 from app.api.guard import Guard
 from app.api.requests import Request
 from app.api.responses import Response, to_response
@@ -13,6 +11,7 @@ from app.models.callers import Scope
 from app.models.writes import HttpAnswer
 from app.services.health import Health
 from app.utils.build import build
+from app.utils.exposition import CONTENT_TYPE, exposition
 from app.wire.encoder import encode
 
 
@@ -51,9 +50,8 @@ class Checks:
         return to_response(HttpAnswer(200 if ready else 503, encode(body)))
 
     def metrics(self, request: Request) -> Response:
-        """The metrics of this process in Prometheus' text format."""
-        self._health.measure(request.deadline)
-        return Response(200, generate_latest(), CONTENT_TYPE_LATEST)
+        """The metrics of this instance and of the service, in Prometheus' text format."""
+        return Response(200, exposition(self._health.measure(request.deadline)), CONTENT_TYPE)
 
 
 def healthy(_: Request) -> Response:

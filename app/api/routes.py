@@ -48,6 +48,11 @@ class Endpoint:
     scope: Scope | None
     priority: Priority | None = None
 
+    @property
+    def route(self) -> str:
+        """The template of its paths, for metrics."""
+        return f"{self.path}{{id}}" if self.path.endswith("/") else self.path
+
 
 class Orders:
     """The endpoints of orders."""

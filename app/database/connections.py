@@ -53,6 +53,17 @@ class Connections:
         """Whether a connection is open, lent or idle."""
         return self._open > self._opening
 
+    @property
+    def idle(self) -> int:
+        """How many are open and not lent."""
+        return len(self._idle)
+
+    @property
+    def used(self) -> int:
+        """How many are lent."""
+        with self._lock:
+            return self._open - self._opening - len(self._idle)
+
     def take(self, deadline: Deadline, patience_seconds: float) -> Lent:
         """Return a connection.
 

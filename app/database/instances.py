@@ -54,6 +54,22 @@ LOOK = Statement(
 """One row at least: what the watch saw is known where no process has told of itself yet."""
 
 
+LIVES = Statement(
+    "lives_of_instances",
+    {},
+    "SELECT extract(epoch FROM now() - started_at)::float8, extract(epoch FROM now() - seen_at)::float8 "
+    f"FROM instances ORDER BY seen_at DESC LIMIT {MOST}",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """Of one process, seconds since its start, and since it last told of itself."""
+
+    age: float
+    silent: float
+
+
 @dataclass(frozen=True, slots=True)
 class Told:
     """What one process said of itself. `age`: seconds since its start; `silent`: since it said this; `parts`: as

@@ -122,6 +122,16 @@ class Pool:
         """Who waits for a connection."""
         return self._connections.line
 
+    @property
+    def used(self) -> int:
+        """How many connections callers have."""
+        return self._connections.used
+
+    @property
+    def idle(self) -> int:
+        """How many connections are open and wait for a caller."""
+        return self._connections.idle
+
     def run(self, statement: Statement, parameters: Sequence[Any], deadline: Deadline) -> list[tuple[Any, ...]]:
         """Run one statement, commit, and return its rows.
 

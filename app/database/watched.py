@@ -10,8 +10,10 @@ from typing import Any
 from uuid import UUID
 
 from app.database.floor import Floor, last_id_of, writers_of
+from app.database.instances import LIVES, Life
 from app.database.jobs import last_check
 from app.database.pool import Pool
+from app.database.snapshots import HeldSnapshots
 from app.database.statement import Statement
 from app.models.errors import DatabaseTrouble
 from app.models.jobs import LastCheck
@@ -125,6 +127,7 @@ class WatchTable:
     def __init__(self, pool: Pool, holder: str) -> None:
         self._pool = pool
         self._holder = holder
+        self._snapshots = HeldSnapshots(pool)
         self._lanes = {
             "events": LaneLook("outbox"),
             "dead_letters": LaneLook("dead_letters", "sent_at IS NULL AND refusal IS NULL AND "),
@@ -149,6 +152,14 @@ class WatchTable:
     def last_check(self) -> LastCheck | None:
         """Return the last consistency check that ended; None before the first."""
         return last_check(self._pool)
+
+    def snapshot_seconds(self) -> float:
+        """Return for how long the oldest snapshot has been held, 0 where none is."""
+        return self._snapshots.oldest_seconds()
+
+    def lives(self) -> list[Life]:
+        """Return the processes that told of themselves lately."""
+        return [Life(*row) for row in _run(self._pool, LIVES)]
 
     def lanes(self) -> dict[str, QueuedRows]:
         """Return what waits, by lane."""

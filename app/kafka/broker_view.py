@@ -16,6 +16,7 @@ from app.config.config import Settings
 from app.kafka import clients
 from app.kafka.quirks.connections import Questions, cluster_of
 from app.kafka.topics import NO_LEADER, Bounds, bounds, committed_offsets, topic_id_of
+from app.utils.deadline import Deadline
 from app.utils.limits import SILENT_MS
 
 ASK_MS = 3_000
@@ -141,24 +142,32 @@ class KafkaView:
             raise KafkaError(described["error"])
         return [_member(member, name) for member in described.get("members", ())]
 
-    def first_record(self, name: str, partition: int, offset: int) -> FirstRecord:
-        """Return the first committed record from `offset` on, if one comes in PEEK_MS.
+    def first_records(self, name: str, offsets: Mapping[int, int]) -> dict[int, FirstRecord]:
+        """Return, by partition, the first committed record from the offset on, of those that come in PEEK_MS.
 
         The marker at the end of a transaction, and aborted records, have offsets but are none.
         """
+        found: dict[int, FirstRecord] = {}
         reader = clients.committed_reader(self._settings)
-        place = TopicPartition(name, partition)
+        places = {TopicPartition(name, partition): offset for partition, offset in offsets.items()}
+        until = Deadline(PEEK_MS / 1000)
         try:
-            reader.assign([place])
-            reader.seek(place, offset)
-            for (record,) in reader.poll(timeout_ms=PEEK_MS).values():
-                return FirstRecord(record.offset, record.timestamp, record.offset)
-            position = reader.position(place, timeout_ms=PEEK_MS)
-            return FirstRecord(None, None, offset if position is None else position)
-        except (CorruptRecordError, UnsupportedCodecError):
-            return FirstRecord(offset, None, offset)  # something is there, whatever it is
+            reader.assign(list(places))
+            for place, offset in places.items():
+                reader.seek(place, offset)
+            while len(found) < len(places) and not until.passed:
+                for place, (record,) in reader.poll(timeout_ms=int(max(until.remaining, 0) * 1000)).items():
+                    found[place.partition] = FirstRecord(record.offset, record.timestamp, record.offset)
+                    reader.pause(place)
+            for place in places.keys() - {TopicPartition(name, partition) for partition in found}:
+                position = reader.position(place, timeout_ms=PEEK_MS)
+                found[place.partition] = FirstRecord(None, None, places[place] if position is None else position)
+        except (CorruptRecordError, UnsupportedCodecError):  # something is there, whatever it is
+            unread = offsets.keys() - found.keys()
+            found |= {partition: FirstRecord(offsets[partition], None, offsets[partition]) for partition in unread}
         finally:
             reader.close(autocommit=False, timeout_ms=ASK_MS)
+        return found
 
     def close(self) -> None:
         """Close the connection; the next question opens one."""

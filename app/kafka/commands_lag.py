@@ -6,17 +6,18 @@ A record of an open transaction waits too, although no reader of committed recor
 import time
 import uuid
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 
 from kafka.errors import KafkaError
 
-from app.kafka.broker_view import KafkaView, TopicView
+from app.kafka.broker_view import FirstRecord, KafkaView, TopicView
 from app.kafka.topics import Bounds
 from app.models.records import is_other_topic
 
-PEEKS = 3  # partitions that are read in one look
+PEEKS = 64  # partitions that are read in one look
 
 Stored = Mapping[int, tuple[uuid.UUID, int]]
 """By partition, topic id and next offset."""
@@ -25,12 +26,29 @@ Stored = Mapping[int, tuple[uuid.UUID, int]]
 @dataclass(frozen=True, slots=True)
 class PartitionLag:
     """What waits in one partition. `first`: the first offset that waits, None if none does or nothing is known;
-    `lag`: how many, None if nothing is known; `held`: all of it waits for the end of an open transaction."""
+    `lag`: how many, None if nothing is known; `seconds`: for how long it has been seen to wait; `held`: all of it waits
+    for the end of an open transaction; `record`: the first one that waits, if it was read."""
 
     first: int | None
     lag: int | None
     seconds: float
     held: bool = False
+    record: FirstRecord | None = None
+
+    @property
+    def lag_seconds(self) -> float | None:
+        """Seconds since the time stamp of the first that waits; where that is not known, since it was seen to wait."""
+        if self.lag is None:
+            return None
+        stamp = None if self.record is None else self.record.timestamp
+        return self.seconds if stamp is None else max(time.time() - stamp / 1000, self.seconds)
+
+    def figures(self) -> dict[str, float | None]:
+        """Return what every process shows of it."""
+        return {"lag": self.lag, "lag_seconds": self.lag_seconds, "oldest_seconds": self.seconds}
+
+
+UNKNOWN = PartitionLag(None, None, 0.0)
 
 
 class Ends:
@@ -64,52 +82,74 @@ class CommandsLag:
         """Forget all earlier looks."""
         self._ends: dict[int, Ends] = {}
         self._nothing_until: dict[int, int] = {}  # from the stored offset on there is no record before this one
-        self._before: dict[int, tuple[int, int]] = {}  # first and end at the last look
+        self._before: dict[int, int] = {}  # by partition, the end at the last look
+        self._records: dict[
+            int, FirstRecord
+        ] = {}  # by partition, the first that waited at the last look, if it was read
         self._id: uuid.UUID | None = None
-        self._peeks = 0
+
+    @property
+    def partitions(self) -> Sequence[int]:
+        """Those of the last look."""
+        return sorted(self._before)
 
     def look(self, topic: TopicView, stored: Stored) -> dict[int, PartitionLag]:
         """Return what waits, by partition. Blocks up to some seconds; if a broker does not answer, less is known."""
         if topic.id != self._id:
             self.reset()
             self._id = topic.id
-        self._peeks = PEEKS
         bounds = self._view.bounds(self._topic, topic)
+        firsts = self._firsts(topic, stored, bounds)
+        self._read(firsts, bounds)
+        return {
+            partition: self._lag(partition, firsts[partition], bounds[partition]) if partition in firsts else UNKNOWN
+            for partition in sorted(topic.leaders)
+        }
+
+    def _firsts(self, topic: TopicView, stored: Stored, bounds: Mapping[int, Bounds]) -> dict[int, int]:
+        """Return, by partition, the first offset that is not handled and may be a record's."""
         committed: dict[int, int] = {}
         if new := [partition for partition in bounds if partition not in stored]:
             with suppress(KafkaError):
                 committed = self._view.committed(self._topic, new)
         found = {}
-        for partition in sorted(topic.leaders):
-            if partition not in bounds:
-                found[partition] = PartitionLag(None, None, 0.0)
-                continue
-            begin = bounds[partition].begin
+        for partition in bounds.keys() & topic.leaders.keys():
+            begin, end = bounds[partition].begin, bounds[partition].end
             topic_id, offset = stored.get(partition, (topic.id, committed.get(partition, begin)))
             first = begin if is_other_topic(topic.id, topic_id) else max(offset, begin)
-            found[partition] = self._look_at(partition, first, bounds[partition])
+            if self._nothing_until.get(partition, 0) > end:
+                del self._nothing_until[partition]
+            found[partition] = max(first, self._nothing_until.get(partition, 0))
         return found
 
-    def _look_at(self, partition: int, first: int, bounds: Bounds) -> PartitionLag:
-        """`first`: the first offset that is not handled."""
+    def _read(self, firsts: dict[int, int], bounds: Mapping[int, Bounds]) -> None:
+        """Read the first record that waits, in partitions where one waited at the last look, and in all at the first.
+
+        A marker at the end of a transaction has an offset and is no record: `firsts` goes past it.
+        """
+        self._records = {at: read for at, read in self._records.items() if read.offset == firsts.get(at)}
+        wanted = {
+            partition: first
+            for partition, first in sorted(firsts.items())
+            if partition not in self._records
+            and first < bounds[partition].readable
+            and first < self._before.get(partition, bounds[partition].end)
+        }
+        read: dict[int, FirstRecord] = {}
+        if wanted:
+            with suppress(KafkaError):
+                read = self._view.first_records(self._topic, dict(islice(wanted.items(), PEEKS)))
+        for partition, record in read.items():
+            if record.offset is not None:
+                self._records[partition] = record
+            if record.position > firsts[partition]:
+                self._nothing_until[partition] = min(record.position, bounds[partition].readable)
+            firsts[partition] = max(firsts[partition], record.position)
+        self._before = {partition: bounds[partition].end for partition in firsts}
+
+    def _lag(self, partition: int, first: int, bounds: Bounds) -> PartitionLag:
         end = bounds.end
-        if self._nothing_until.get(partition, 0) > end:
-            del self._nothing_until[partition]
-        first = max(first, self._nothing_until.get(partition, 0))
-        if first < bounds.readable and self._peeks and self._before.get(partition) == (first, end):
-            self._peeks -= 1
-            first = self._peek(partition, first, bounds.readable)
-        self._before[partition] = first, end
         seconds = self._ends.setdefault(partition, Ends()).look(first, end)
         held = bounds.readable <= first < end
-        return PartitionLag(first if first < end else None, max(end - first, 0), seconds, held)
-
-    def _peek(self, partition: int, first: int, end: int) -> int:
-        """Return the first offset that waits: a marker at the end of a transaction has an offset, and is no record."""
-        try:
-            record = self._view.first_record(self._topic, partition, first)
-        except KafkaError:
-            return first
-        if record.offset is None and record.position > first:
-            self._nothing_until[partition] = min(record.position, end)
-        return max(first, record.position)
+        lag, record = max(end - first, 0), self._records.get(partition)
+        return PartitionLag(first if lag else None, lag, seconds, held, record)

@@ -1,7 +1,7 @@
 """What keeps commands waiting, as the broker tells it now: the looks of the watch, once and without the service."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kafka.errors import KafkaError
@@ -43,19 +43,16 @@ def look_once(settings: Settings, stored: Stored, late_seconds: int) -> BrokerLo
         if topic is None or not topic.leaders:
             return BrokerLook(alarms, ())
         waiting = CommandsLag(settings.commands_topic, view).look(topic, stored)
-        firsts = {partition: found.first for partition, found in waiting.items() if found.first is not None}
-        return BrokerLook(alarms, list(_late(settings.commands_topic, view, firsts, time.time() - late_seconds)))
+        before = time.time() - late_seconds
+        return BrokerLook(
+            alarms,
+            [
+                f"{settings.commands_topic}/{partition} at {found.record.offset}"
+                for partition, found in waiting.items()
+                if found.record is not None and (found.record.timestamp or 0) / 1000 < before
+            ],
+        )
     except KafkaError as error:
         raise KafkaUnusable(name_of(error)) from None
     finally:
         view.close()
-
-
-def _late(name: str, view: KafkaView, firsts: dict[int, int], before: float) -> Iterator[str]:
-    for partition, first in firsts.items():
-        try:
-            record = view.first_record(name, partition, first)
-        except KafkaError:
-            continue
-        if record.offset is not None and (record.timestamp or 0) / 1000 < before:
-            yield f"{name}/{partition} at {record.offset}"

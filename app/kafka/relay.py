@@ -29,7 +29,7 @@ from app.models.outgoing import Outgoing, Sent
 from app.utils.alarms import Alarms
 from app.utils.deadline import Deadline
 from app.utils.limits import RELAY_STOP_SECONDS
-from app.utils.metrics import LEADER, READ_BACK_REMOVED, RELAY_FAILURES, RELAYED
+from app.utils.metrics import ANNOUNCE_TIME, LEADER, READ_BACK_REMOVED, RELAY_FAILURES, RELAYED
 from app.utils.supervisor import Beat
 
 log = logging.getLogger(__name__)
@@ -234,7 +234,7 @@ class Leader:
         if gone:
             self.lease.confirm_sent([self._late.pop(row.event_id, row.id) for row in gone], sent.positions)
             self.partitions.note_acknowledged(sent.begins, sent.positions)
-        RELAYED.labels(self.lane).inc(len(sent.acknowledged))
+        self._count(sent.acknowledged)
         self._found_since_log += len(found)
         if not found:
             self._log_found()
@@ -244,6 +244,11 @@ class Leader:
             self._late |= {row.event_id: ids.get(row.id, row.id) for row in new}
             self.partitions.note_late(partition, bool(rows))
         return len(gone)
+
+    def _count(self, acknowledged: Sequence[Outgoing]) -> None:
+        now = time.monotonic()
+        RELAYED.labels(self.lane).inc(len(acknowledged))
+        ANNOUNCE_TIME.labels(self.lane).observe_all([now - row.inserted_at for row in acknowledged])
 
     def _log_found(self) -> None:
         if self._found_since_log:

@@ -1,5 +1,6 @@
 """What leaves: a row of a lane on its way into a topic, and how far the topic's log is known to hold our records."""
 
+import time
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ class Outgoing:
     """One record to send. `value` None is a tombstone (a dead letter may be one).
 
     `committed_at`: when its transaction began, by PostgreSQL's clock; None where the record belongs to no trace.
+    `inserted_at`: the same in monotonic seconds, of each record.
     """
 
     id: int
@@ -21,6 +23,7 @@ class Outgoing:
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...]
     committed_at: datetime | None = None
+    inserted_at: float = field(default_factory=time.monotonic)
 
 
 Positions = Mapping[int, LogPosition]

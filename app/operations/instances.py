@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, func, select
 from app.config.config import Settings
 from app.models.service_tables import instances
 from app.operations.transaction import transaction
-from app.services.strip import LOST_SECONDS, SILENT_SECONDS
+from app.services.presence import LOST_SECONDS, SILENT_SECONDS
 from app.utils.spans import span
 from app.utils.text import listed
 

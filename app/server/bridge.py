@@ -181,8 +181,8 @@ class Bridge:
         keeps: bool,
     ) -> bool:
         """Send the response; return whether the connection can take another request."""
-        name = endpoint.name if endpoint else None
-        headers = [*response.headers, *self._common.finish(request, name, response.status)]
+        name, route = (endpoint.name, endpoint.route) if endpoint else ("", None)
+        headers = [*response.headers, *self._common.finish(request, route, response.status)]
         kind, length, version = response.content_type, len(response.body), incoming.version
         if response.pieces is None:
             head = self._heads.head(response.status, headers, kind, length, version, keeps=keeps)
@@ -190,7 +190,7 @@ class Bridge:
         keeps = keeps and version == "1.1"  # in HTTP/1.0 the end of the connection ends the body
         head = self._heads.head(response.status, headers, kind, None, version, keeps=keeps)
         framed = _chunks(response.pieces) if version == "1.1" else response.pieces
-        return self._deliver_pieces(connection, head, framed, name or "", response.share) and keeps
+        return self._deliver_pieces(connection, head, framed, name, response.share) and keeps
 
     def _deliver_pieces(
         self, connection: Connection, head: bytes, pieces: Iterator[bytes], name: str, share: Share | None

@@ -15,7 +15,7 @@ from app.server.reader import Incoming, Malformed
 from app.server.unfinished import Unfinished
 from app.utils.admission import LOOK_SECONDS as LINE_SECONDS
 from app.utils.logging import Repeats
-from app.utils.metrics import CONNECTIONS, IN_WORK, LOOP_LATE, UNFINISHED_BYTES
+from app.utils.metrics import CONNECTIONS, IN_WORK, LOOP_LATE, UNFINISHED_BYTES, sample, take_samples
 from app.utils.tasks import Task
 
 log = logging.getLogger(__name__)
@@ -71,9 +71,9 @@ class LoopServer:
             listener.setblocking(False)
             listener.listen(BACKLOG)
             self._loop.add_reader(listener, self._accept, listener)
-        CONNECTIONS.set_function(lambda: len(self._connections))
-        IN_WORK.set_function(lambda: self._in_work)
-        UNFINISHED_BYTES.set_function(lambda: self._unfinished.held)
+        sample(CONNECTIONS, lambda: len(self._connections))
+        sample(IN_WORK, lambda: self._in_work)
+        sample(UNFINISHED_BYTES, lambda: self._unfinished.held)
         self._look(self._loop.time())
         self._look_at_line(self._loop.time())
 
@@ -225,6 +225,7 @@ class LoopServer:
                 patience = LOOK_SECONDS if connection.has_asked else NEWCOMER_SECONDS
                 if now - connection.arrived_at > patience:
                     connection.close()
+        take_samples()
         due = self._loop.time() + LOOK_SECONDS
         self._loop.call_at(due, self._look, due)
 

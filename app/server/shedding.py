@@ -37,7 +37,7 @@ class Shedder:
         self._lines = lines
         self._keys = Recent()
         self._served = 0  # so many had been served in the lines at the last look
-        self._shed: Counter[tuple[str | None, Priority]] = Counter()  # since the last look
+        self._shed: Counter[tuple[str | None, str, Priority]] = Counter()  # since the last look
         for priority in Priority:
             SHED.labels(priority.name.lower())  # shows 0 from the start
 
@@ -46,13 +46,13 @@ class Shedder:
         if in_work >= LEAST and not incoming.is_shed:
             found = endpoint()
             priority = self._priority(found, incoming.method, incoming.header("idempotency-key"))
-            incoming.is_shed = priority is not None and self._turns_away(found, priority)
+            incoming.is_shed = priority is not None and self._turns_away(found, incoming.method, priority)
         return incoming.is_shed
 
     def sheds_simple(self, endpoint: Endpoint, key: str | None) -> bool:
         """As `sheds`, for a simple request."""
         priority = self._priority(endpoint, endpoint.method, key)
-        return priority is not None and self._turns_away(endpoint, priority)
+        return priority is not None and self._turns_away(endpoint, endpoint.method, priority)
 
     def remember(self, incoming: Incoming) -> None:
         """Remember the key of a request that is about to be answered: who repeats it is turned away last.
@@ -71,16 +71,16 @@ class Shedder:
         before, self._served = self._served, sum(line.served for line in self._lines)
         self._admission.look(now, waiting=self._waiting(), served=self._served - before, late=late)
         shed, self._shed = self._shed, Counter()
-        for (name, priority), times in shed.items():
+        for (route, method, priority), times in shed.items():
             SHED.labels(priority.name.lower()).inc(times)
-            self._common.count_shed(name, times)
+            self._common.count_shed(route, method, times)
         self._common.traffic.is_overloaded = bool(shed)
         return bool(shed)
 
-    def _turns_away(self, endpoint: Endpoint | None, priority: Priority) -> bool:
+    def _turns_away(self, endpoint: Endpoint | None, method: str, priority: Priority) -> bool:
         if self._admission.admits(priority, self._waiting()):
             return False
-        self._shed[endpoint.name if endpoint else None, priority] += 1
+        self._shed[endpoint.route if endpoint else None, method, priority] += 1
         return True
 
     def _waiting(self) -> int:

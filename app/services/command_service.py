@@ -19,7 +19,7 @@ from app.models.errors import CommandFault, DatabaseTrouble, OffsetMoved, Servic
 from app.models.order import OrderState
 from app.models.records import NO_ID, Batch, ReceivedCommand, Record, UnreadRecord
 from app.models.rules import Change, Decision, Refusal, Unchanged
-from app.services.counted import count_change, count_refusal
+from app.services.counted import count_change, count_refusal, count_repeat
 from app.services.order_service import Clock, utc_now
 from app.services.rehearsal import A_CREATE, an_update
 from app.utils.ids import reply_id, saga_order_id
@@ -230,7 +230,9 @@ def _fault_of(record: Record, error: Exception) -> CommandFault:
 def _count(effects: BatchEffects, commands: int) -> None:
     for (command_type, outcome), count in Counter(effects.outcomes).items():
         COMMANDS.labels(command_type, outcome).inc(count)
-    COMMANDS.labels("any", "repeated").inc(commands - len(effects.outcomes))
+    repeated = commands - len(effects.outcomes)
+    COMMANDS.labels("any", "repeated").inc(repeated)
+    count_repeat("kafka", repeated)
     for move, count in Counter(change.kind for change, *_ in effects.changes).items():
         count_change(move, "kafka", count)
     refused = Counter(outcome for *_, outcome in effects.unfulfilled if outcome != UNCHANGED)

@@ -10,10 +10,11 @@ from itertools import pairwise
 from typing import Any
 
 from app.models.flow import Work
-from app.utils.metrics import CHANGES, COMMANDS, REFUSALS, REPEATS, REQUEST_SECONDS, REQUESTS
+from app.utils.metrics import CHANGES, REFUSALS, REPEATS, REQUEST_TIME, REQUESTS
+from app.wire.bodies import CHANGES as CALLS
 
-ORDERS = "orders."
-"""What the names of the endpoints of orders begin with: calls of other pages tell nothing about orders."""
+ORDERS = frozenset(("/orders", "/orders/customer/{id}", "/getOrderDetails", *(form.path for _, _, form in CALLS)))
+"""The routes of orders: calls of other pages tell nothing about orders."""
 UNAVAILABLE = "503"
 
 
@@ -22,9 +23,19 @@ def count_change(move: str, door: str, times: int = 1) -> None:
     _change(move, door).inc(times)
 
 
+def count_repeat(door: str, times: int = 1) -> None:
+    """Count requests or commands that were done before."""
+    _repeat(door).inc(times)
+
+
 def count_refusal(code: str, door: str, times: int = 1) -> None:
     """Count requests or commands that were refused."""
     REFUSALS.labels(code, door).inc(times)
+
+
+@lru_cache
+def _repeat(door: str) -> Any:
+    return REPEATS.labels(door)
 
 
 @lru_cache
@@ -35,12 +46,11 @@ def _change(move: str, door: str) -> Any:
 
 def counted() -> Work:
     """Return it. Takes some milliseconds of the process, and waits for nothing."""
-    calls = [(labels["status"], count) for labels, count in _totals(REQUESTS) if labels["endpoint"].startswith(ORDERS)]
-    repeated = sum(count for labels, count in _totals(COMMANDS) if labels["outcome"] == "repeated")
+    calls = [(labels["status"], count) for labels, count in _totals(REQUESTS) if labels["route"] in ORDERS]
     return Work(
         changes=_by(CHANGES, "move"),
         refusals=_by(REFUSALS, "code"),
-        repeats=repeated + sum(count for _, count in _totals(REPEATS)),
+        repeats=sum(count for _, count in _totals(REPEATS)),
         calls=sum(count for _, count in calls),
         unavailable=sum(count for status, count in calls if status == UNAVAILABLE),
         latency=_latency(),
@@ -65,9 +75,9 @@ def _totals(counter: Any) -> Iterator[tuple[Mapping[str, str], int]]:
 def _latency() -> Mapping[str, int]:
     """Return how many calls each bucket has alone; Prometheus counts the smaller ones in."""
     up_to = Counter[str]()
-    for metric in REQUEST_SECONDS.collect():
+    for metric in REQUEST_TIME.collect():
         for sample in metric.samples:
-            if sample.name.endswith("_bucket") and sample.labels["endpoint"].startswith(ORDERS):
+            if sample.name.endswith("_bucket") and sample.labels["route"] in ORDERS:
                 up_to[sample.labels["le"]] += int(sample.value)
     bounds = sorted(up_to, key=float)
     alone = {bound: up_to[bound] - up_to[smaller] for smaller, bound in pairwise(bounds)}

@@ -1,7 +1,7 @@
 """The parts of the service, as one process finds them: what is ready, and what waits."""
 
 import math
-import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,23 +13,26 @@ from app.services.api_keys import ApiKeys
 from app.services.jwks import JWKS, ProviderKeys
 from app.services.kafka_service import KafkaService
 from app.utils.alarms import Alarms
+from app.utils.build import build
 from app.utils.deadline import Deadline
 from app.utils.metrics import (
+    ALARMS,
+    BUILD,
     CHECK_AGE,
     CHECK_FINDINGS,
-    COMMANDS_AGE,
     DEAD_LETTERS_AGE,
     DEAD_LETTERS_UNSENT,
+    INSTANCES,
     LAG,
+    LAG_SECONDS,
     OUTBOX_AGE,
     OUTBOX_DEPTH,
+    SNAPSHOT_AGE,
+    Shown,
 )
 
 UNKNOWN = {"ok": False, "reason": "no process of the service watches"}
 HAVE_THEIR_OWN = ("schema", "alarms")  # threads whose work is a part of its own
-
-_lock = threading.Lock()
-_partitions: set[str] = set()  # of the commands, whose gauges this process shows
 
 
 @dataclass(frozen=True)
@@ -62,9 +65,12 @@ class Health:
             "alarms": self._open_alarms(),
         }
 
-    def measure(self, deadline: Deadline) -> None:
-        """Set the gauges of waiting work to what the watch saw last, to NaN where it is unknown. Blocks as `parts`."""
-        _show(self._seen(deadline))
+    def measure(self, deadline: Deadline) -> list[Shown]:
+        """Return the metrics of the whole service, as the watch saw it last: NaN where that is unknown. Blocks as
+        `parts`."""
+        seen = self._seen(deadline)
+        alarms = ALARMS.shown({(kind,): count for kind, count in self.alarms.by_kind().items()})
+        return [*_waiting(seen), *_service(seen), alarms, BUILD.shown({tuple(build().values()): 1})]
 
     def _kafka(self, deadline: Deadline) -> dict[str, dict[str, Any]]:
         """Return the parts about Kafka: as this process sees it if it speaks to Kafka, else as the watch sees it."""
@@ -116,27 +122,27 @@ class Health:
         return part | ({"reason": refusal} if refusal else {})
 
 
-def _show(seen: Seen) -> None:
-    """Set the gauges; what is not known is NaN, because a stale number would say that all is well."""
+def _waiting(seen: Seen) -> Iterator[Shown]:
+    """Yield what waits; what is not known is NaN, because a stale number would say that all is well."""
     for name, depth, age in (
         ("events", OUTBOX_DEPTH, OUTBOX_AGE),
         ("dead_letters", DEAD_LETTERS_UNSENT, DEAD_LETTERS_AGE),
     ):
         lane = seen.get("lanes", {}).get(name, {})
-        depth.set(lane.get("depth", math.nan))
-        age.set(lane.get("oldest_seconds", math.nan))
-    check = seen.get("check") or {}
-    CHECK_FINDINGS.set(check.get("findings", math.nan))
-    CHECK_AGE.set(check.get("age_seconds", math.nan))
+        yield depth.shown(lane.get("depth", math.nan))
+        yield age.shown(lane.get("oldest_seconds", math.nan))
     commands = seen.get("commands") or {}
-    with _lock:
-        if commands:
-            for gone in _partitions - commands.keys():
-                LAG.remove(gone)
-                COMMANDS_AGE.remove(gone)
-            _partitions.clear()
-            _partitions.update(commands)
-        for partition in _partitions:
-            lag = commands.get(partition, {}).get("lag")
-            LAG.labels(partition).set(math.nan if lag is None else lag)
-            COMMANDS_AGE.labels(partition).set(math.nan if lag is None else commands[partition]["oldest_seconds"])
+    for gauge, figure in ((LAG, "lag"), (LAG_SECONDS, "lag_seconds")):
+        yield gauge.shown({(partition,): _known(queue.get(figure)) for partition, queue in commands.items()})
+
+
+def _service(seen: Seen) -> Iterator[Shown]:
+    check, instances = seen.get("check") or {}, seen.get("instances") or {}
+    yield CHECK_FINDINGS.shown(check.get("findings", math.nan))
+    yield CHECK_AGE.shown(check.get("age_seconds", math.nan))
+    yield SNAPSHOT_AGE.shown(_known(seen.get("snapshot_seconds")))
+    yield INSTANCES.shown({(state,): instances.get(state, math.nan) for state in ("here", "silent")})
+
+
+def _known(value: float | None) -> float:
+    return math.nan if value is None else value

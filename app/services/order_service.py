@@ -17,12 +17,12 @@ from app.models.order import OrderState
 from app.models.pages import Listed, Page
 from app.models.rules import Change, Decision, Refusal, Unchanged
 from app.models.writes import ChangeSource, HttpAnswer, IdempotencyKey, OrderWrite, Outcome
-from app.services.counted import count_change, count_refusal
+from app.services.counted import count_change, count_refusal, count_repeat
 from app.utils.deadline import Deadline
 from app.utils.ids import new_id
 from app.utils.limits import ASKING_SECONDS, KEY_SECONDS
 from app.utils.line import Line
-from app.utils.metrics import LOST_RACES, REPEATS
+from app.utils.metrics import LOST_RACES
 from app.utils.turns import Turns
 from app.wire.answers import AnswerForm, code_of
 from app.wire.events import http_event
@@ -165,7 +165,7 @@ class OrderService:
         body_hash, answer = stored
         if body_hash != context.key.body_hash:
             raise KeyReused
-        REPEATS.inc()
+        count_repeat("http")
         if code_of(answer) == rules.ORDER_TAKEN and isinstance(command := read_command(), AcceptOrder):
             self._refused_accepts.remember(command.order_id, command.runner_id, context.deadline)
         return answer

@@ -4,8 +4,8 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol, TypeVar
 
 from app.database.instances import InstanceTable
 from app.models.errors import DatabaseError
@@ -17,6 +17,39 @@ from app.utils.logging import Repeats
 log = logging.getLogger(__name__)
 
 PRUNE_SECONDS = 600.0
+SILENT_SECONDS = 3.0  # a process tells of itself every second
+LOST_SECONDS = 600.0  # one that is silent for longer is history
+
+
+class Life(Protocol):
+    """One process: seconds since its start, and since it last told of itself."""
+
+    @property
+    def age(self) -> float: ...
+
+    @property
+    def silent(self) -> float: ...
+
+
+One = TypeVar("One", bound=Life)
+
+
+def here_and_missing(told: Iterable[One]) -> tuple[list[One], list[One]]:
+    """Return the processes that are there, and those that are missing, the newest loss first.
+
+    A process that fell silent is missed until another one has started since: then that one is in its place.
+    """
+    here, missing = [], []
+    for one in sorted(told, key=lambda one: one.silent):
+        if one.silent <= SILENT_SECONDS:
+            here.append(one)
+        elif one.silent <= LOST_SECONDS:
+            missing.append(one)
+    for newcomer in here:
+        before = [one for one in missing if one.silent >= newcomer.age]
+        if before:
+            missing.remove(before[0])
+    return here, missing
 
 
 class Presence:

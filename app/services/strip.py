@@ -14,12 +14,11 @@ from app.database.lock_waits import Blocker
 from app.database.pool import Pool
 from app.models.errors import DatabaseBusy, DatabaseTrouble
 from app.services.kafka_service import KafkaService
+from app.services.presence import here_and_missing
 from app.utils.alarms import Alarms
 from app.utils.deadline import Deadline
 
 LOOK_SECONDS = 0.6
-SILENT_SECONDS = 3.0  # an instance tells of itself every second
-LOST_SECONDS = 600.0  # an instance that is silent for longer is history
 HELD_SECONDS = 1.0  # our own locks are held for milliseconds
 MET_SECONDS = 4.0  # the consumer tries again a second after a lock; an end is not said in between
 
@@ -72,9 +71,9 @@ class Strip:
             locked = self.locks.met(lock_waits.look(self.pool, deadline))
         except DatabaseTrouble as trouble:
             return self._alone(trouble)
-        alive = [told for told in seen.instances if told.silent <= SILENT_SECONDS]
+        alive, missing = here_and_missing(seen.instances)
         return [
-            _instances(seen.instances, alive),
+            _instances(alive, missing),
             _database(seen, locked),
             *self._of_kafka([told.parts for told in alive], seen.watch),
         ]
@@ -156,14 +155,8 @@ def _waiting(rows: int) -> str:
     return f"{rows:,} wait" if rows else "up to date"
 
 
-def _instances(told: Sequence[Told], alive: Sequence[Told]) -> Light:
-    """A process that fell silent is missed until another one has started since: then that one is in its place."""
-    silent = sorted((one for one in told if SILENT_SECONDS < one.silent <= LOST_SECONDS), key=lambda one: one.silent)
-    for newcomer in alive:
-        before = [one for one in silent if one.silent >= newcomer.age]
-        if before:
-            silent.remove(before[0])
-    if not told:
+def _instances(alive: Sequence[Told], silent: Sequence[Told]) -> Light:
+    if not alive and not silent:
         return Light("instances", UNKNOWN, "unknown", "No process has told of itself yet")
     if not silent:
         return Light("instances", GOOD, f"{len(alive)} up")

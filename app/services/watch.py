@@ -20,10 +20,11 @@ from app.database.watched import QueuedRows, WatchTable
 from app.kafka.broker_view import Member, TopicView
 from app.kafka.broker_watch import BrokerWatch, judge, strangers
 from app.kafka.client_errors import explained
-from app.kafka.commands_lag import PartitionLag
+from app.kafka.commands_lag import UNKNOWN, PartitionLag
 from app.kafka.pulse import Pulse
 from app.kafka.security import SecretsInUse
 from app.models.errors import DatabaseError
+from app.services.presence import here_and_missing
 from app.utils.alarms import Alarms
 from app.utils.deadline import Deadline
 from app.utils.limits import RELAY_FAILING_SECONDS, WATCH_LOOK_SECONDS
@@ -151,13 +152,15 @@ class Watch:
                 self._find_stalled(name, reason, found)
         seen["commands"] = self._look_at_commands(topics, found)
         seen["check"] = self._look_at_check(found)
+        seen["snapshot_seconds"] = self.table.snapshot_seconds()
+        seen["instances"] = dict(zip(("here", "silent"), map(len, here_and_missing(self.table.lives())), strict=True))
         self.tell(seen)
         self.table.store_seen(seen)
 
-    def _look_at_commands(self, topics: Mapping[str, TopicView] | None, found: Found) -> dict[str, Any] | None:
+    def _look_at_commands(self, topics: Mapping[str, TopicView] | None, found: Found) -> dict[str, Any]:
         topic = None if topics is None else topics.get(self.settings.commands_topic)
         if topic is None or not topic.leaders:
-            return None
+            return dict.fromkeys(map(str, self._kafka.lag.partitions), UNKNOWN.figures())
         members = self._kafka.members()
         if (foreign := strangers(members)) is not None:
             found["foreign_member"] = foreign, ""
@@ -165,10 +168,7 @@ class Watch:
         for partition, queue in queues.items():
             if self._stalls(f"commands {partition}", queue.first, queue.lag or 0, queue.seconds):
                 self._ring_commands(partition, queue, topic, members, found)
-        return {
-            str(partition): {"lag": queue.lag, "oldest_seconds": queue.seconds}
-            for partition, queue in sorted(queues.items())
-        }
+        return {str(partition): queue.figures() for partition, queue in sorted(queues.items())}
 
     def _look_at_check(self, found: Found) -> dict[str, Any] | None:
         """Ring for what the last consistency check found, until one finds nothing."""

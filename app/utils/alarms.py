@@ -15,16 +15,16 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from app.utils.limits import ALARM_LEASE_SECONDS, ALARM_RENEW_SECONDS
-from app.utils.metrics import ALARMS
 
 log = logging.getLogger(__name__)
 
 MOST_KINDS = 100
+OTHER = "other"
 OVERFLOW = "alarms_overflow"
 LONGEST_NAME = 255
 LONGEST_TEXT = 2000
@@ -141,7 +141,6 @@ class Alarms:
         with self._lock:
             if self._conditions.pop(name, None) is not None:
                 self._note_over(name, "is over")
-                self._show()
         self._changed.set()
 
     def all(self) -> dict[str, str]:
@@ -153,6 +152,16 @@ class Alarms:
         with self._lock:
             self._end_expired()
             return self._open()
+
+    def by_kind(self) -> Mapping[str, int]:
+        """Return how many are open of each kind, 0 of a kind that was shown before; beyond MOST_KINDS as OTHER."""
+        counts = Counter(kind_of(alarm.name) for alarm in self.open())
+        with self._lock:
+            self._kinds |= set(sorted(counts.keys() - self._kinds)[: MOST_KINDS - len(self._kinds)])
+            shown = Counter(dict.fromkeys(self._kinds, 0))
+        for kind, count in counts.items():
+            shown[kind if kind in shown else OTHER] += count
+        return shown
 
     @property
     def age(self) -> float | None:
@@ -197,7 +206,6 @@ class Alarms:
         found = [alarm for alarm in open_alarms if alarm.holder != self.holder]
         with self._lock:
             self._others, self._seen_at = found, time.monotonic()
-            self._show()
 
     def release(self) -> None:
         """End every condition of this process, because the process ends."""
@@ -219,7 +227,6 @@ class Alarms:
             if known.sentence != sentence:
                 log.error("alarm %s: %s", name, sentence)
                 self._changed.set()
-            new = not known.count
             known.sentence, known.evidence, known.last = sentence, evidence, now
             known.count, known.unsaved = known.count + 1, known.unsaved + 1
             if raised is self._happenings:
@@ -228,8 +235,6 @@ class Alarms:
                     del self._told[next(iter(self._told))]
             else:
                 self._ended.discard(name)
-            if new:
-                self._show()
 
     def _note_over(self, name: str, words: str) -> None:
         log.info("alarm %s %s", name, words)
@@ -248,17 +253,6 @@ class Alarms:
         stale = self.age is not None and self.age > ALARM_LEASE_SECONDS
         others = [alarm for alarm in self._others if not (stale and alarm.lasts)]
         return list(merged([*others, *ours]).values())
-
-    def _show(self) -> None:
-        """Set the metric of each kind of alarm."""
-        counts: Counter[str] = Counter()
-        for name in {*self._conditions, *self._happenings, *(alarm.name for alarm in self._others)}:
-            kind = kind_of(name)
-            known = kind in self._kinds or len(self._kinds) < MOST_KINDS
-            counts[kind if known else "other"] += 1
-            self._kinds.add(kind if known else "other")
-        for kind in self._kinds:
-            ALARMS.labels(kind).set(counts[kind])
 
 
 def _alarm(name: str, holder: str, raised: _Raised, count: int) -> Alarm:

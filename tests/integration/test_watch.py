@@ -87,7 +87,7 @@ def test_commands_that_an_open_transaction_holds_back_are_counted_and_it_is_name
     world.send(a_create(), partition=0)
     assert "an open transaction holds the partition" in alarm(world, "commands_stalled_0")
     assert lag(app) == {"0": 2, "1": 0, "2": 0}
-    assert metric(app, 'order_commands_oldest_seconds{partition="0"}') > 2
+    assert metric(app, 'order_commands_lag_seconds{partition="0"}') > 2
     producer.commit_transaction()
     producer.close()
     over(world, "commands_stalled_0")
@@ -111,7 +111,7 @@ def test_what_a_stranger_in_the_group_keeps_is_counted_and_named_at_every_proces
     assert f"stranger at 127.0.0.1 has {kept}" in alarm(world, "foreign_member")
     assert lag(api)[str(kept)] == 4
     assert metric(api, f'order_commands_lag{{partition="{kept}"}}') == 4
-    assert metric(api, f'order_commands_oldest_seconds{{partition="{kept}"}}') > 2
+    assert metric(api, f'order_commands_lag_seconds{{partition="{kept}"}}') > 2
     stranger.close()
     over(world, f"commands_stalled_{kept}")
     over(world, "foreign_member")

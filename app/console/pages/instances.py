@@ -6,7 +6,7 @@ from app.console.blueprint import console
 from app.console.helpers import render
 from app.console.parts import parts
 from app.operations import instances as operation
-from app.services.strip import LOST_SECONDS, SILENT_SECONDS
+from app.services.presence import LOST_SECONDS, SILENT_SECONDS
 
 
 @console.get("/instances")
