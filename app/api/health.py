@@ -38,12 +38,13 @@ class Checks:
         return alive(request) if self._guard.knows(request) else _ALIVE
 
     def readyz(self, request: Request) -> Response:
-        """One entry for each part; 503 only without the database, its schema at head, and the API keys if they count.
+        """One entry for each part; 503 only without the database, its schema at head, the API keys if they count, and a
+        broker that has answered since the start if this is a worker.
 
         The status is for all; the parts may be for operators alone.
         """
         parts = self._health.parts(request.deadline)
-        ready = all(parts[name]["ok"] for name in ("database", "schema", "keys") if name in parts)
+        ready = self._health.is_ready(parts)
         body: dict[str, Any] = {"status": "ready" if ready else "not ready"}
         if self._shows_parts or self._guard.knows(request, Scope.OPERATOR):
             body["parts"] = parts

@@ -38,6 +38,8 @@ class Pulse:
         self._answers_since: float | None = None
         self.part: dict[str, Any] = {"ok": False, "reason": "not asked yet"}
         """Whether a broker answers this process, as `/readyz` shows it."""
+        self.has_met_broker = False
+        """Whether a broker has answered this process since its start."""
 
     def run(self, stop: threading.Event, beat: Beat) -> None:
         """Ask until `stop`."""
@@ -64,6 +66,7 @@ class Pulse:
         if self._answers_since is None:
             self._answers_since = time.monotonic()
         self.part = {"ok": True, "reason": None}
+        self.has_met_broker = True
         kafka_is_away.clear()
         self._alarms.clear(ALARM)
 

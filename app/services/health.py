@@ -1,7 +1,7 @@
 """The parts of the service, as one process finds them: what is ready, and what waits."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,6 +64,15 @@ class Health:
             **({JWKS: self.jwks.part()} if self.jwks is not None else {}),
             "alarms": self._open_alarms(),
         }
+
+    def is_ready(self, parts: Mapping[str, Mapping[str, Any]]) -> bool:
+        """Tell by the parts whether others may count on this process.
+
+        A worker must have met a broker, so that a rollout stops at one with a wrong password. A broker that goes away
+        later makes no process unready: HTTP works without Kafka.
+        """
+        needed = all(parts[name]["ok"] for name in ("database", "schema", "keys") if name in parts)
+        return needed and (self.settings.serves_orders or self.kafka_service.pulse.has_met_broker)
 
     def measure(self, deadline: Deadline) -> list[Shown]:
         """Return the metrics of the whole service, as the watch saw it last: NaN where that is unknown. Blocks as

@@ -205,3 +205,22 @@ def test_a_broker_that_is_away_is_shown_in_one_sentence_and_keeps_http_ready(wor
     over(world, "broker_away")
     wait_for(lambda: lag(app) == NOTHING_WAITS, "no lag", 40)
     assert world.query("SELECT DISTINCT name FROM alarms") == [("broker_away",)], "no other fault, then or afterwards"
+
+
+def test_a_worker_is_ready_once_a_broker_has_answered_it(world: World) -> None:
+    """So a rollout stops at the first worker that no broker takes; what serves callers is ready without Kafka."""
+    nowhere = {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
+    serving, lost = world.start(**nowhere), world.start(ROLES="worker", **nowhere)
+    wait_for(
+        lambda: all(is_ready_but_for_kafka(app) for app in (serving, lost)), "the database and the broker's refusal"
+    )
+    assert [app.test_client().get("/readyz").status_code for app in (serving, lost)] == [200, 503]
+    worker = world.start(ROLES="worker")
+    wait_for(lambda: worker.test_client().get("/readyz").status_code == 200, "readiness")
+    worker.extensions["kafka_service"].pulse.part = {"ok": False, "reason": "it went away"}
+    assert worker.test_client().get("/readyz").status_code == 200
+
+
+def is_ready_but_for_kafka(app: Flask) -> bool:
+    parts = app.test_client().get("/readyz").get_json()["parts"]
+    return bool(parts["database"]["ok"] and parts["schema"]["ok"]) and parts["broker"]["reason"] != "not asked yet"

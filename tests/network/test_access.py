@@ -31,7 +31,7 @@ def asking(settings: dict[str, str], tmp_path: Path) -> Iterator[list[Instance]]
     with ExitStack() as stack:
         instances = [
             Instance(tmp_path / "api", given | {"WEB_CONCURRENCY": "2"}),
-            Instance(tmp_path / "worker", given | {"ROLES": "worker"}),
+            Instance(tmp_path / "worker", given | {"ROLES": "worker"}, ready_path="/health"),
         ]
         for instance in instances:
             stack.callback(instance.kill)
