@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 
 from tests.harness.cluster import Cluster
+from tests.harness.secure_broker import SecureBroker
 from tests.harness.stack import FaultBroker, Stack
 from tests.harness.tls import TlsPostgres
 from tools.stack.errors import AlreadyRunning
@@ -65,6 +66,16 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultBroker]:
     """A running Apache Kafka that notices dead consumers soon. A test that stops it starts it again."""
     server = FaultBroker(tmp_path_factory.mktemp("FaultBroker"))
     server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureBroker]:
+    """An Apache Kafka with TLS and logins, on which USER may do everything. What a test takes away it gives back."""
+    server = SecureBroker(tmp_path_factory.mktemp("SecureBroker"))
+    server.start()
+    server.grant_all()
     yield server
     server.stop()
 

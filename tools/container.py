@@ -59,11 +59,10 @@ class Image:
         """The folder that stands for WORKDIR."""
         return self.folder / "service"
 
-    def run_environment(self) -> Mapping[str, str]:
-        """Return the container's environment: the Dockerfile's, with the addresses of ours."""
-        passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    def run_environment(self, given: Mapping[str, str]) -> Mapping[str, str]:
+        """Return the container's environment: the Dockerfile's, with what it is given to run with."""
         path = f"{self.folder / 'venv' / 'bin'}:/usr/sbin:/usr/bin:/bin"
-        return {**self.environment, **passed, "PATH": path, "TMPDIR": str(self.temporary)}
+        return {**self.environment, **given, "PATH": path, "TMPDIR": str(self.temporary)}
 
     @property
     def temporary(self) -> Path:
@@ -160,12 +159,11 @@ def _run(image: Image, command: str) -> None:
 
 def start(image: Image) -> subprocess.Popen[bytes]:
     """Start the CMD as a plain user and wait until the HEALTHCHECK passes. Raises Disagreement."""
-    options: dict[str, Any] = {"cwd": image.work, "env": image.run_environment()}
-    prefix = _prefix(image)
-    process = subprocess.Popen([*prefix, _program(image, image.command[0]), *image.command[1:]], **options)
+    given = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    prefix = rights(image)
+    process = spawn(image, prefix, image.command, given)
     deadline = time.monotonic() + HEALTHY_SECONDS
-    check = [*prefix, _program(image, image.health_check[0]), *image.health_check[1:]]
-    while subprocess.run(check, **options, check=False, timeout=10).returncode != 0:
+    while spawn(image, prefix, image.health_check, given).wait(timeout=10) != 0:
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()
             raise Disagreement("the CMD never passed the HEALTHCHECK")
@@ -173,12 +171,21 @@ def start(image: Image) -> subprocess.Popen[bytes]:
     return process
 
 
-def _prefix(image: Image) -> list[str]:
+def spawn(
+    image: Image, prefix: Sequence[str], command: Sequence[str], given: Mapping[str, str], **options: Any
+) -> subprocess.Popen[bytes]:
+    """Start a command in the container with the variables that it is given. `prefix`: what `rights` returned."""
+    program = str(image.folder / "venv" / "bin" / command[0])
+    environment = image.run_environment(given)
+    return subprocess.Popen([*prefix, program, *command[1:]], cwd=image.work, env=environment, **options)
+
+
+def rights(image: Image) -> list[str]:
     """Return what stands before CMD: a read-only root and no rights, as far as this machine allows it."""
     if os.geteuid() != 0:
         print("The root file system stays writable where this account may write.", file=sys.stderr)
         return []
-    given: dict[str, Any] = {"cwd": image.work, "env": image.run_environment(), "check": False, "timeout": 10}
+    given: dict[str, Any] = {"cwd": image.work, "env": image.run_environment({}), "check": False, "timeout": 10}
     prefix = [*_NAMESPACE, _READ_ONLY, image.user or "", "--"]
     if subprocess.run([*prefix, "true"], **given, stderr=subprocess.DEVNULL).returncode == 0:
         _require_read_only(image, prefix, given)
@@ -207,10 +214,6 @@ def make_order(port: str) -> int:
         if status != 503 or time.monotonic() > deadline:
             return status
         time.sleep(0.2)
-
-
-def _program(image: Image, name: str) -> str:
-    return str(image.folder / "venv" / "bin" / name)
 
 
 def main() -> int:

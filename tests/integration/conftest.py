@@ -80,16 +80,6 @@ def pool(database_url: str) -> Iterator[Pool]:
     made.drop_idle()
 
 
-@pytest.fixture(scope="session")
-def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureBroker]:
-    """An Apache Kafka with TLS and logins, on which USER may do everything. What a test takes away it gives back."""
-    server = SecureBroker(tmp_path_factory.mktemp("SecureBroker"))
-    server.start()
-    server.grant_all()
-    yield server
-    server.stop()
-
-
 @pytest.fixture
 def secured(secure: SecureBroker, database_url: str) -> Iterator[World]:
     """Topics of its own on that broker; the test's own clients come in by the plain listener."""
