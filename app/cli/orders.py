@@ -96,7 +96,7 @@ def _came(came: Came | None) -> list[object]:
         ("caller ", came.caller),
         ("correlation id ", came.correlation_id),
         ("key ", came.key),
-        ("trace ", came.traceparent),
+        ("trace ", came.trace_id),
         ("at ", came.place),
     )
     return [f"{name}{value}" for name, value in told if value is not None]

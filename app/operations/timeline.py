@@ -46,6 +46,11 @@ class Came:
     traceparent: str | None = None
     times: int | None = None
 
+    @property
+    def trace_id(self) -> str | None:
+        """The id by which a tracing system finds the trace."""
+        return None if self.traceparent is None else self.traceparent.split("-")[1]
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:

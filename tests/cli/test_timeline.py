@@ -108,6 +108,7 @@ def test_an_order_of_both_doors_is_told_from_its_first_command_to_its_readers(ru
     assert first.took.to_change is not None
     assert second.came is not None
     assert (second.came.door, second.came.key, second.came.traceparent) == ("http", "key-1", TRACE)
+    assert second.came.trace_id == TRACE.split("-")[1]
     assert (second.came.correlation_id, second.came.place) == ("call-1", None)
     assert third.became is not None
     assert third.became.differences == [
