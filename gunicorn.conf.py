@@ -28,7 +28,8 @@ raw_env = _master.environment_of_workers(_settings)
 worker_class = _run("server/worker.py")["LoopWorker"]
 workers = _settings["web_concurrency"]
 keepalive = _settings["keep_alive_seconds"]
-timeout = _run("utils/limits.py")["WORKER_SILENT_SECONDS"]
+_limits = _run("utils/limits.py")
+timeout = _limits["WORKER_SILENT_SECONDS"]
 graceful_timeout = _settings["graceful_timeout"]
 control_socket_disable = True
 accesslog = None
@@ -59,12 +60,19 @@ def pre_exec(server: Arbiter) -> None:
 
 
 def worker_exit(server: Arbiter, worker: Worker) -> None:
-    """Let the background threads stop whatever ended the worker, also when the master was killed."""
+    """Let the background threads stop whatever ended the worker, also when the master was killed.
+
+    Then the requests and the threads are at their end, so no further span comes.
+    """
     worker.alive = False
+    if (watcher := getattr(worker, "watcher", None)) is not None:
+        watcher.join(_limits["WORKER_SILENT_SECONDS"])
+        worker.wsgi.extensions["trace_export"].stop()
 
 
 def post_worker_init(worker: Worker) -> None:
     """Start the background threads of this worker, and one that stops them as soon as the worker is told to stop."""
+    worker.wsgi.extensions["trace_export"].start()
     service = worker.wsgi.extensions["kafka_service"]
     service.start()
 
@@ -74,6 +82,7 @@ def post_worker_init(worker: Worker) -> None:
             pause.wait(_LOOK_SECONDS)
         service.stop()
 
-    threading.Thread(target=watch_the_worker, name="worker-watch").start()
+    worker.watcher = threading.Thread(target=watch_the_worker, name="worker-watch")
+    worker.watcher.start()
     if (api_keys := worker.wsgi.extensions["api_keys"]) is not None:
         api_keys.wait(_KEYS_SECONDS)

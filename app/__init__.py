@@ -45,6 +45,7 @@ from app.utils.alarms import Alarms
 from app.utils.budget import Budget
 from app.utils.metrics import ANSWER_BYTES, DATABASE_CONNECTIONS, DATABASE_CONNECTIONS_LIMIT, sample
 from app.utils.supervisor import Work
+from app.utils.tracing_export import TraceExport
 from app.utils.traffic import Traffic
 
 BULK_CONNECTIONS = 2  # for pieces of large pages, a few milliseconds each
@@ -88,6 +89,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions |= {"settings": settings, "alarms": alarms, "kafka_service": kafka_service, "order_service": service}
     app.extensions |= {"health": health, "endpoints": endpoints, "common": common, "guard": guard}
     app.extensions |= {"answers_budget": budget, "api_keys": api_keys}
+    app.extensions["trace_export"] = TraceExport(settings.tracing, alarms)
     _add_console(app, settings, database, SignIn(api_keys, tokens))
     return app
 

@@ -38,6 +38,7 @@ ONLY_IN = {
     "flask_sqlalchemy": {"models"},
     "pydantic": {"wire"},
     "prometheus_client": {"api", "utils"},
+    "opentelemetry": {"utils"},
 }
 """By library, the rooms that may import it."""
 

@@ -9,8 +9,11 @@ from prometheus_client import Counter, Histogram
 from app.api import cors
 from app.api.errors import FailureResponses
 from app.api.requests import Request
+from app.api.routes import Endpoint
+from app.utils import tracing
 from app.utils.deadline import Deadline
 from app.utils.limits import REQUEST_SECONDS
+from app.utils.logging import about
 from app.utils.metrics import REQUEST_TIME, REQUESTS
 from app.utils.text import loggable
 from app.utils.traffic import Traffic
@@ -35,6 +38,17 @@ class Common:
         self.traffic = traffic
         self.failures = failures
 
+    def begin_span(self, request: Request, endpoint: Endpoint) -> None:
+        """Begin the span of a request to an endpoint of orders, if its trace is sampled; `finish` ends it."""
+        if not tracing.is_on() or endpoint.priority is None:
+            return
+        span = tracing.begin(endpoint.span_name, tracing.SERVER, request.traceparent)
+        tracing.of_request.set(span)
+        if span is not None:
+            span.say({"http.request.method": endpoint.method, "http.route": endpoint.route})
+            request.span, request.traceparent = span, span.traceparent
+            about(request.correlation_id, span.traceparent)
+
     def finish(self, request: Request, route: str | None, status: int) -> list[tuple[str, str]]:
         """Count and log the response; return `headers`. `route`: the template of the path, None where it has none."""
         self.traffic.calls += 1
@@ -43,6 +57,10 @@ class Common:
             where = request.address() or "nobody knows"
             who = f" ({request.caller})" if request.caller else ""
             log.debug("%s %s from %s%s: %s", request.method, loggable(request.path), where, who, status)
+        if request.span is not None:
+            named = {"http.response.header.x-correlation-id": (request.correlation_id,)}
+            error = str(status) if status >= 500 else None
+            request.span.end({"http.response.status_code": status, **named}, error)
         return self.headers(request)
 
     def headers(self, request: Request) -> list[tuple[str, str]]:

@@ -36,7 +36,7 @@ def register(app: Flask, endpoints: Iterable[Endpoint], common: Common, guard: G
     app.url_map.converters["any_text"] = AnyText
     for endpoint in endpoints:
         rule = f"{endpoint.path}<any_text:id>" if endpoint.path.endswith("/") else endpoint.path
-        app.add_url_rule(rule, endpoint.name, _view(endpoint, guard), methods=[endpoint.method])
+        app.add_url_rule(rule, endpoint.name, _view(endpoint, common, guard), methods=[endpoint.method])
 
     @app.before_request
     def begin() -> None:
@@ -76,8 +76,9 @@ def to_flask(response: Response) -> FlaskResponse:
     return FlaskResponse(body, response.status, response.headers, content_type=response.content_type)
 
 
-def _view(endpoint: Endpoint, guard: Guard):  # type: ignore[no-untyped-def]  # what Flask calls
+def _view(endpoint: Endpoint, common: Common, guard: Guard):  # type: ignore[no-untyped-def]  # what Flask calls
     def view(**_: str) -> FlaskResponse:
+        common.begin_span(g.request, endpoint)
         guard.admit(g.request, endpoint.scope)
         return to_flask(endpoint.answer(g.request))
 

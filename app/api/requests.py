@@ -18,6 +18,7 @@ from app.models.writes import IdempotencyKey
 from app.utils.deadline import Deadline
 from app.utils.limits import REQUEST_SECONDS
 from app.utils.logging import about
+from app.utils.tracing import Span
 from app.wire.bodies import Body
 from app.wire.decoder import MAX_BYTES, decode
 from app.wire.fields import parse_body
@@ -49,6 +50,8 @@ class Request:
     """The name of the caller, None until the guard knows it, and where it asks nobody."""
     traceparent: str | None = None
     """The trace that it belongs to, None without one."""
+    span: Span | None = None
+    """Its span, None if that is not recorded."""
 
     def first(self, name: str) -> str | None:
         """Return the first value of a header, or None."""

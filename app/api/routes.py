@@ -1,7 +1,7 @@
 """The endpoints of orders: validate, call a use case, respond. docs/contract.md has what they promise."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
 
@@ -47,11 +47,14 @@ class Endpoint:
     answer: Answering
     scope: Scope | None
     priority: Priority | None = None
+    route: str = field(init=False)
+    """The template of its paths, for metrics and spans."""
+    span_name: str = field(init=False)
 
-    @property
-    def route(self) -> str:
-        """The template of its paths, for metrics."""
-        return f"{self.path}{{id}}" if self.path.endswith("/") else self.path
+    def __post_init__(self) -> None:
+        route = f"{self.path}{{id}}" if self.path.endswith("/") else self.path
+        object.__setattr__(self, "route", route)
+        object.__setattr__(self, "span_name", f"{self.method} {route}")
 
 
 class Orders:

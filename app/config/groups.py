@@ -237,6 +237,13 @@ class ProcessSettings:
         choice("debug", "info", "warning", "error"),
         "least severe level that is logged; `debug` adds a line per request, command and record sent",
     )
+    tracing: str = setting(
+        "TRACING",
+        "off",
+        parsers.tracing,
+        "`otlp`: send spans to a collector by OTLP over HTTP; where to, and of how many traces, OpenTelemetry's own "
+        "variables say ([tracing](tracing.md))",
+    )
     log_format: str = setting("LOG_FORMAT", "text", choice("text", "json"), "format of a log line: `text` or `json`")
 
 

@@ -1,5 +1,6 @@
 """The text of an environment variable -> the value of a setting. A parser raises ValueError: what the text must be."""
 
+import importlib.util
 import ipaddress
 import re
 import ssl
@@ -190,3 +191,16 @@ def _origin(value: str) -> str:
         )
     scheme, host, port = match.groups()
     return f"{scheme}://{host}" if port in (None, _DEFAULT_PORTS.get(scheme)) else f"{scheme}://{host}:{int(port)}"
+
+
+def tracing(value: str) -> str:
+    """Read TRACING; `otlp` needs an extra of the installation."""
+    mode: str = choice("off", "otlp")(value)
+    if mode == "otlp":
+        try:
+            found = importlib.util.find_spec("opentelemetry.exporter.otlp.proto.http.trace_exporter")
+        except ModuleNotFoundError:
+            found = None
+        if found is None:
+            raise ValueError("must be off while the packages of requirements-tracing.txt are not installed")
+    return mode

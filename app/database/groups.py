@@ -15,6 +15,7 @@ from app.utils.deadline import Deadline
 from app.utils.line import Line
 from app.utils.metrics import GROUP_SIZE
 from app.utils.tasks import Gate, Task, call_after, current_task
+from app.utils.tracing import of_request
 
 MOST_AT_ONCE = 64
 MOST_BYTES = 2 * 1024 * 1024  # a statement needs several times the memory of the data that it writes
@@ -27,13 +28,14 @@ R = TypeVar("R")
 
 
 class _Member(Generic[T, R]):
-    __slots__ = ("deadline", "done", "error", "item", "result", "size")
+    __slots__ = ("deadline", "done", "error", "item", "result", "size", "span")
 
     def __init__(self, item: T, size: int, deadline: Deadline) -> None:
         self.item = item
         self.size = size
         self.deadline = deadline
         self.done = Gate()
+        self.span = of_request.get()
         self.result: R
         self.error: Exception | None = None
 
@@ -42,11 +44,12 @@ class Groups(Generic[T, R]):
     """Calls of one kind."""
 
     def __init__(self, kind: str, ask: Callable[[Sequence[T], Deadline], Sequence[R]]) -> None:
-        """`kind`: the label in the metrics.
+        """`kind`: the label in the metrics, and in spans.
 
         `ask` runs one statement for all the items and returns the result of each. It blocks until the deadline at the
         longest. Where it raises DatabaseError, it raises it for the whole group.
         """
+        self._kind = kind
         self._sizes = GROUP_SIZE.labels(kind)
         self._ask = ask
         self.line = Line[_Member[T, R]]()  # the calls that are in no group yet
@@ -104,6 +107,7 @@ class Groups(Generic[T, R]):
     def _ask_for(self, group: list[_Member[T, R]]) -> None:
         # Members with less time give up by themselves, in `submit`.
         deadline = max((member.deadline for member in group), key=lambda deadline: deadline.at)
+        began = time.time()
         self._sizes.observe(len(group))
         try:
             results = self._ask([member.item for member in group], deadline)
@@ -113,6 +117,10 @@ class Groups(Generic[T, R]):
             for member in group:
                 member.error = error
         for member in group:
+            if member.span is not None:
+                member.span.note(
+                    "statement", {"db.operation.name": self._kind, "db.operation.batch.size": len(group)}, began
+                )
             member.done.open()
 
     def _next_group(self) -> list[_Member[T, R]]:

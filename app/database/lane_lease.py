@@ -176,13 +176,13 @@ class PostgresLease:
         return rows
 
     def _outgoing(self, row: tuple[Any, ...]) -> Outgoing:
-        row_id, event_id, committed_at, age, key, value, *named = row
+        row_id, event_id, age, key, value, *named = row
         encoded = [
             (name, text.encode()) for name, text in zip(self._lane.headers, named, strict=True) if text is not None
         ]
         headers = ("event_id", str(event_id).encode()), *encoded
         inserted_at = time.monotonic() - age
-        return Outgoing(row_id, event_id, _bytes(key), _bytes(value), headers, committed_at, inserted_at)
+        return Outgoing(row_id, event_id, _bytes(key), _bytes(value), headers, inserted_at)
 
 
 @contextlib.contextmanager

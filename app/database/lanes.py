@@ -13,8 +13,7 @@ ASIDE_RANGE = 1 << 44  # ids of a partition that are set aside: half a century a
 class Lane:
     """Rows of one table that go to one topic; `headers`: the names of the columns after a record's value.
 
-    A row of `select` has id, event id, when it was committed if that is asked for (a trace), seconds since then, key,
-    value, headers.
+    A row of `select` has id, event id, seconds since it was committed, key, value, headers.
 
     `select` takes a floor and two limits, `take_out` an array of ids, `select_aside` two bounds and two limits,
     `set_aside` an array of ids and what is subtracted from them. A lane without the last two promises no order: its
@@ -43,7 +42,7 @@ _AGE = "extract(epoch FROM clock_timestamp() - created_at)::float8"
 
 def _oldest_events(condition: str) -> str:
     return (
-        f"SELECT id, event_id, CASE WHEN traceparent IS NOT NULL THEN created_at END, {_AGE}, "
+        f"SELECT id, event_id, {_AGE}, "
         "convert_to(aggregateid, 'UTF8'), payload, type, correlation_id, version::text, traceparent "
         "FROM (SELECT *, sum(octet_length(payload)) OVER (ORDER BY id) AS bytes "
         f"FROM (SELECT * FROM outbox WHERE {condition} ORDER BY id LIMIT %s) AS oldest) AS bounded "
@@ -77,7 +76,7 @@ DEAD_LETTERS = Lane(
         "original_length",
         "original_sha256",
     ),
-    select=f"SELECT id, event_id, NULL::timestamptz, {_AGE}, key, value, error, topic, partition::text, "
+    select=f"SELECT id, event_id, {_AGE}, key, value, error, topic, partition::text, "
     "\"offset\"::text, CASE WHEN sha256 IS NOT NULL THEN 'true' END, length::text, encode(sha256, 'hex') "
     "FROM (SELECT *, sum(size) OVER (ORDER BY id) AS bytes "
     "FROM (SELECT *, coalesce(octet_length(key), 0) + coalesce(octet_length(value), 0) AS size "

@@ -15,6 +15,7 @@ from app.config.config import Settings
 from app.kafka import clients
 from app.kafka.event_reader import EventReader
 from app.kafka.quirks.producer import LONGEST_KEY, GatedProducer, failure_of
+from app.kafka.record_spans import RecordSpans
 from app.kafka.relay_ports import EventLog, SendFailed
 from app.kafka.topics import accept_any, ensure_topic
 from app.models.outgoing import LogEnd, Outgoing, Portion, Sent
@@ -45,6 +46,7 @@ class KafkaEventLog(EventLog):
         self._reader: EventReader | None = None
         self._late: list[_Appended] = []
         self._late_since = 0.0
+        self._spans = RecordSpans(topic)
 
     def partition(self, record: Outgoing, count: int) -> int:
         """Return the default partitioner's choice [K2]; a record without a key has one too, and always the same."""
@@ -75,7 +77,7 @@ class KafkaEventLog(EventLog):
 
         The producer's thread calls `require_valid` before each request that leaves, repetitions included.
         """
-        producer = self._producer
+        producer, records = self._producer, self._spans.begin(records)
         producer.shut()
         appended = [(partition, record, producer.append(partition, record)) for partition, record in records]
         for _, record, future in appended:
@@ -112,12 +114,14 @@ class KafkaEventLog(EventLog):
         if self._late and time.monotonic() > self._late_since + ACKNOWLEDGE_SECONDS:
             raise SendFailed("Kafka acknowledged too late")
         offsets = self._offsets(done)
+        self._spans.acknowledged((record, future.value.offset) for _, record, future in done)
         positions = {partition: LogPosition(self.topic_id, found[-1] + 1) for partition, found in offsets.items()}
         begins = {partition: found[0] for partition, found in offsets.items()}
         return Sent([record for _, record, _ in done], positions, left, begins)
 
     def close(self) -> None:
-        """Close what is open for reading; the producer belongs to `open_events`."""
+        """Close what is open for reading, and the spans; the producer belongs to `open_events`."""
+        self._spans.close()
         if self._reader is not None:
             self._reader.close()
 

@@ -4,7 +4,6 @@ import time
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from app.models.records import LogPosition
 
@@ -13,8 +12,7 @@ from app.models.records import LogPosition
 class Outgoing:
     """One record to send. `value` None is a tombstone (a dead letter may be one).
 
-    `committed_at`: when its transaction began, by PostgreSQL's clock; None where the record belongs to no trace.
-    `inserted_at`: the same in monotonic seconds, of each record.
+    `inserted_at`: when its transaction began, in monotonic seconds.
     """
 
     id: int
@@ -22,7 +20,6 @@ class Outgoing:
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...]
-    committed_at: datetime | None = None
     inserted_at: float = field(default_factory=time.monotonic)
 
 

@@ -120,6 +120,7 @@ class Bridge:
         )
         try:
             if endpoint is not None:
+                self._common.begin_span(request, endpoint)
                 self._guard.admit(request, endpoint.scope)
                 if endpoint.priority is Priority.WRITE:
                     self.shedder.remember(incoming)

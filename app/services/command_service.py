@@ -19,6 +19,7 @@ from app.models.errors import CommandFault, DatabaseTrouble, OffsetMoved, Servic
 from app.models.order import OrderState
 from app.models.records import NO_ID, Batch, ReceivedCommand, Record, UnreadRecord
 from app.models.rules import Change, Decision, Refusal, Unchanged
+from app.services.command_spans import spans_of
 from app.services.counted import count_change, count_refusal, count_repeat
 from app.services.order_service import Clock, utc_now
 from app.services.rehearsal import A_CREATE, an_update
@@ -65,14 +66,18 @@ class CommandService:
         """
         with _as_service_trouble():
             commands, letters = _parse(batch)
-            with self._store.transaction() as transaction:
+            with spans_of(batch, commands, letters) as spans, self._store.transaction() as transaction:
                 if give_up is None:
-                    effects = decide_all(batch, transaction.begin(batch, commands), self._clock)
+                    locked = transaction.begin(batch, spans.commands)
+                    spans.note("locked")
+                    effects = decide_all(batch, locked, self._clock)
                 else:
                     transaction.move_offset(batch)
-                    effects = refuse_all(batch, transaction.claim(commands), give_up, self._clock)
+                    effects = refuse_all(batch, transaction.claim(spans.commands), give_up, self._clock)
                 effects.dead_letters = letters
+                spans.decided(effects)
                 transaction.write(batch, effects)
+                spans.note("written")
         _count(effects, len(commands))
         return len(letters)
 

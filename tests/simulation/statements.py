@@ -235,7 +235,7 @@ def _events_between(session: Session, begin: float, end: float, limit: int) -> R
     rows = [row for row in session.rows("outbox") if begin <= row["id"] < end][:limit]
     return [
         (
-            *(row["id"], row["event_id"], None, 0.0, row["aggregateid"].encode()),
+            *(row["id"], row["event_id"], 0.0, row["aggregateid"].encode()),
             *(row[column] for column in columns),
             *(None if row["version"] is None else str(row["version"]), row["traceparent"]),
         )

@@ -154,6 +154,7 @@ BAD = [
     ("DRILLS", ["", "2", "on"]),
     ("LOG_LEVEL", ["", "verbose", "10"]),
     ("LOG_FORMAT", ["", "xml"]),
+    ("TRACING", ["", "on", "stdout"]),
     ("FORWARDED_ALLOW_IPS", ["nginx", "10.0.0.1/8", "10.0.0.1 10.0.0.2", "300.0.0.1"]),
 ]
 GOOD = [
