@@ -24,6 +24,8 @@ class Requests:
         self._line, self._body = f"{told['METHOD']} {told['PATH']} HTTP/1.1\r\nHost: {host}\r\n", told["BODY"]
         if told["CREDENTIAL"]:
             self._line += f"Authorization: Bearer {told['CREDENTIAL']}\r\n"
+        if told["TRACEPARENT"]:
+            self._line += f"traceparent: {told['TRACEPARENT']}\r\n"
         self._values = Path(told["VALUES"]).read_text().splitlines() if told["VALUES"] else None
         self._again, self._first = told["AGAIN"] == "1", int(told["FIRST"])
         self._until = time.time() + float(told["SECONDS"])

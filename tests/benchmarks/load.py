@@ -22,7 +22,7 @@ class Load:
     """One kind of request. `@` in path and body stands for a value: a line of the file `values`, or a number.
 
     The load begins with the value at `first`. Each line is used once, unless `again`. `credential`: what stands behind
-    Bearer, if anything does.
+    Bearer, if anything does; `traceparent`: the header of that name, if it is sent.
     """
 
     method: str
@@ -33,6 +33,7 @@ class Load:
     again: bool = False
     first: int = 0
     credential: str = ""
+    traceparent: str = ""
 
     def after(self, answers: "Answers") -> Self:
         """Return the load that goes on behind this one."""
@@ -45,6 +46,7 @@ class Load:
             "LOAD_PATH": self.path,
             "LOAD_BODY": self.body,
             "LOAD_CREDENTIAL": self.credential,
+            "LOAD_TRACEPARENT": self.traceparent,
             "LOAD_VALUES": str(self.values or ""),
             "LOAD_AGAIN": str(int(self.again)),
             "LOAD_FIRST": str(self.first),

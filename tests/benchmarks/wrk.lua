@@ -41,6 +41,9 @@ function init()
    if os.getenv("LOAD_CREDENTIAL") ~= "" then
       headers["Authorization"] = "Bearer " .. os.getenv("LOAD_CREDENTIAL")
    end
+   if os.getenv("LOAD_TRACEPARENT") ~= "" then
+      headers["traceparent"] = os.getenv("LOAD_TRACEPARENT")
+   end
    sent, made, answered, statuses, began, ended = 0, 0, 0, {}, 0, 0
 end
 

@@ -25,7 +25,7 @@ MODULES = (
     ),
     *("start", "beside"),
 )
-LONG_MODULES = ("growth", "search", "scaling", "profile", "made_up_keys", "tls", "kafka_tls", "overload")
+LONG_MODULES = ("growth", "search", "scaling", "profile", "made_up_keys", "tls", "kafka_tls", "tracing", "overload")
 
 
 @dataclass(frozen=True, slots=True)
