@@ -80,6 +80,7 @@ class Relay:
         STUCK_SECONDS clears its own alarm: the leader got past the record, or rings for it.
         """
         standing_by = Deadline(STUCK_SECONDS)
+        LEADER.labels(self.lane).set(0)  # who never led is seen to stand by, too
 
         def stand_by() -> None:
             beat()

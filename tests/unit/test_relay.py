@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from app.kafka import relay as module
 from app.kafka.relay import CYCLE_SECONDS, Leader, Relay
@@ -182,6 +183,14 @@ def test_a_relay_that_is_stopped_before_it_leads_does_nothing() -> None:
     relay, topic = a_relay(None, ScriptedTopic()), ScriptedTopic()
     relay.run(threading.Event(), lambda: None)
     assert (relay.leading, topic.log) == (False, [])
+
+
+def test_a_relay_that_stands_by_is_counted_as_no_leader() -> None:
+    """Without the series nobody could tell a lane without a leader from a service that is not scraped."""
+    relay = a_relay(None, ScriptedTopic())
+    relay.lane = "standing by"
+    relay.run(threading.Event(), lambda: None)
+    assert REGISTRY.get_sample_value("order_relay_leader", {"lane": "standing by"}) == 0
 
 
 def test_a_wake_up_during_a_step_is_not_lost() -> None:
