@@ -1,16 +1,13 @@
-"""Every alarm that the code can ring has its section in docs/runbook.md, and every link to a heading leads to one."""
+"""Every alarm that the code can ring has its section in docs/runbook.md."""
 
 import re
 from pathlib import Path
 
-import pytest
-
 from tests.documents.alarm_kinds import HOLE, happenings, kinds
-from tests.documents.headings import anchors, sections
+from tests.documents.headings import sections
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 RUNBOOK = CHECKOUT / "docs" / "runbook.md"
-DOCUMENTS = [*CHECKOUT.glob("*.md"), *sorted((CHECKOUT / "docs").rglob("*.md"))]
 PARTS = ("Means", "See", "Do", "Ends")
 
 
@@ -39,14 +36,3 @@ def test_each_section_has_its_four_parts() -> None:
         named = [part for words in found for part in words.split(", ")]
         if named and named != ["Means"] and text != shared:
             assert tuple(named) == PARTS, name
-
-
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
-def test_every_link_leads_to_a_file_and_to_a_heading(document: Path) -> None:
-    for target in re.findall(r"\]\(([^)\s]+)\)", document.read_text()):
-        if re.match(r"[a-z]+:", target):
-            continue
-        path, _, fragment = target.partition("#")
-        file = (document.parent / path).resolve() if path else document
-        assert file.exists(), target
-        assert not fragment or fragment in anchors(file), target
