@@ -11,7 +11,7 @@ _HEAD = """# Settings
 
 - Each setting is an environment variable, or a line of the `.env` file beside `run.py`. The environment wins.
 - A value that cannot be used stops the start with a sentence that names the variable.
-- SIGHUP reads `.env` again ([operations](operations.md#new-settings-and-new-releases)).
+- SIGHUP reads `.env` again ([deploying](deploying.md#upgrade)).
 """
 
 

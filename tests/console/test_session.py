@@ -3,16 +3,20 @@
 import re
 import time
 from http.cookies import SimpleCookie
+from pathlib import Path
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from app.database.database import Database
+from app.database.pool import Pool
 from app.models.api_keys import id_in
 from app.models.callers import Scope
 from app.operations import keys
 from app.operations.audit import Operator
+from app.services.console_secrets import ConsoleSecrets
 from tests.console.conftest import FORM, new_key, signed_in
 from tests.contract.conftest import make_app
 
@@ -185,3 +189,12 @@ def test_before_the_secret_was_read_once_the_console_says_so() -> None:
     client.set_cookie("console-session", "x.y")
     answer = client.get("/console")
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+
+
+def test_another_secret_in_the_file_signs_at_once_and_ends_what_the_old_one_signed(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text("a" * 32)
+    secrets = ConsoleSecrets(Pool(Database("postgresql+psycopg2://127.0.0.1:1/nowhere"), 1), str(file))
+    assert secrets.valid() == [b"a" * 32]
+    file.write_text("b" * 32)
+    assert secrets.valid() == [b"b" * 32]
