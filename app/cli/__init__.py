@@ -29,6 +29,7 @@ MODULES = (
     "database",
     "why",
     "forget",
+    "recover",
     "audit",
     "jobs",
 )

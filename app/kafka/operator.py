@@ -72,7 +72,15 @@ Send = Callable[[bytes | None, bytes | None], Place]
 
 def commands_topic(settings: Settings) -> Topic:
     """Return how far the commands topic and our group are."""
-    name = settings.commands_topic
+    return _topic(settings, settings.commands_topic)
+
+
+def events_topic(settings: Settings) -> Topic:
+    """Return how far the events topic is; of our group, which does not read it, nothing."""
+    return _topic(settings, settings.events_topic)
+
+
+def _topic(settings: Settings, name: str) -> Topic:
     with _admin(settings) as admin:
         cluster = cluster_of(admin).get("cluster_id") or ""
         topic = _describe(admin, settings, name)

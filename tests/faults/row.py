@@ -5,7 +5,7 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
@@ -72,11 +72,12 @@ class Row:
 
 @dataclass
 class Load:
-    """The load of one run and what it did. `seconds` is how long it ran."""
+    """The load of one run and what it did. `seconds` is how long it ran, `without` what the HTTP clients never do."""
 
     history: History = field(default_factory=History)
     known: KnownOrders = field(default_factory=KnownOrders)
     seconds: float = 0.0
+    without: Collection[str] = ()
 
     @contextmanager
     def running(
@@ -86,7 +87,8 @@ class Load:
         started = time.monotonic()
         with ExitStack() as loads:
             if wishes:
-                loads.enter_context(http_load(stack.ports, self.known, self.history, seed, wishes))
+                clients = http_load(stack.ports, self.known, self.history, seed, wishes, without=self.without)
+                loads.enter_context(clients)
             if commands:
                 place = (stack.broker.bootstrap, stack.commands_topic)
                 loads.enter_context(command_load(*place, self.known, self.history, seed, commands, unreadable))

@@ -7,7 +7,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -107,7 +107,14 @@ class HttpClient(threading.Thread):
     """One caller with a seed of its own; ends soon after `stop` is set."""
 
     def __init__(
-        self, name: str, ports: Sequence[int], known: KnownOrders, history: History, seed: int, per_second: float
+        self,
+        name: str,
+        ports: Sequence[int],
+        known: KnownOrders,
+        history: History,
+        seed: int,
+        per_second: float,
+        without: Collection[str] = (),
     ) -> None:
         super().__init__(name=name, daemon=True)
         self._rng = random.Random(f"{seed}-{name}")
@@ -115,6 +122,7 @@ class HttpClient(threading.Thread):
         self._known = known
         self._history = history
         self._per_second = per_second
+        self._shares = {f: share for f, share in _SHARES.items() if f not in without}
         self.stop = threading.Event()
 
     def run(self) -> None:
@@ -126,7 +134,7 @@ class HttpClient(threading.Thread):
         self._connection.close()
 
     def _one(self) -> None:
-        f = self._rng.choices(list(_SHARES), list(_SHARES.values()))[0]
+        f = self._rng.choices(list(self._shares), list(self._shares.values()))[0]
         order_id = self._known.any(self._rng)
         if f == "list":
             self._list()
@@ -211,11 +219,18 @@ def _body(f: str, order_id: str | None, attempt: str, rng: random.Random) -> tup
 
 @contextmanager
 def http_load(
-    ports: Sequence[int], known: KnownOrders, history: History, seed: int, per_second: float, clients: int = 8
+    ports: Sequence[int],
+    known: KnownOrders,
+    history: History,
+    seed: int,
+    per_second: float,
+    clients: int = 8,
+    without: Collection[str] = (),
 ) -> Iterator[None]:
-    """Clients at work, together at `per_second` wishes, while the body runs."""
+    """Clients at work, together at `per_second` wishes, while the body runs. `without`: what they never do."""
     threads = [
-        HttpClient(f"http-{number}", ports, known, history, seed, per_second / clients) for number in range(clients)
+        HttpClient(f"http-{number}", ports, known, history, seed, per_second / clients, without)
+        for number in range(clients)
     ]
     for thread in threads:
         thread.start()

@@ -110,7 +110,7 @@ class Stack:
             env=os.environ | self.settings,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=200,
             check=False,
         )
         if done.returncode != 0:
