@@ -49,7 +49,7 @@ MARK_STATUSES = Statement("mark_statuses", {}, "INSERT INTO order_count_marks (m
 
 # What keeps dead rows: sessions, replicas, prepared transactions, slots.
 # Every user sees what another user's session holds, though not its state, kind and begin. VACUUM's own snapshot keeps
-# nothing; one of another database keeps nothing of ours.
+# nothing; one of another database keeps nothing of ours. pg_dump is not idle: with -j one session waits for the others.
 HORIZON = Statement(
     "horizon",
     {},
@@ -59,7 +59,7 @@ HORIZON = Statement(
     "', ' || state, ')') END, "
     "concat('SELECT pg_terminate_backend(', pid, ')'), "
     "CASE WHEN age(backend_xid) > coalesce(age(backend_xmin), -1) THEN backend_xid ELSE backend_xmin END, xact_start, "
-    "CASE WHEN state LIKE 'idle in transaction%' THEN state_change END "
+    "CASE WHEN state LIKE 'idle in transaction%' AND application_name <> 'pg_dump' THEN state_change END "
     "FROM pg_stat_activity WHERE (datname = current_database() OR datname IS NULL) "
     "AND pid <> pg_backend_pid() AND backend_type IS DISTINCT FROM 'autovacuum worker' "
     # Of others' sessions not everybody is told the kind: those of the system have no user, and VACUUM shows its work.

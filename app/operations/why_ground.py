@@ -35,9 +35,9 @@ def database(case: Case) -> Check:
     rung = [alarm for alarm in ringing(facts, *OF_DATABASE) if not _is_past(alarm, facts)]
     if rung:
         return Check(name, False, f"{rung[0].sentence.rstrip('.')}.", evidence_of(rung, facts), _shown(rung[0]))
-    return Check(
-        name, True, "PostgreSQL answers and takes changes.", [f"Not looked at: {each}" for each in facts.unknown]
-    )
+    evidence = [f"Not looked at: {each}" for each in facts.unknown]
+    evidence += evidence_of(ringing(facts, "held_snapshot"), facts)  # it makes looks slow, and nothing wait
+    return Check(name, True, "PostgreSQL answers and takes changes.", evidence)
 
 
 def _is_past(alarm: ListedAlarm, facts: Facts) -> bool:

@@ -9,8 +9,8 @@ from app.utils.alarms import Alarms
 
 ALARM = "held_snapshot"
 HELD_SECONDS = 60.0  # before anybody hears of a snapshot that does no harm yet
-FORGOTTEN_SECONDS = 8.0  # a session that is idle for so long is forgotten: a dump or a report is never idle
-HARMFUL_SECONDS = 4.0  # two looks: a shorter snapshot is another one at the next look
+FORGOTTEN_SECONDS = 2.5  # a session that is idle for so long is forgotten: a batch, a report or a VACUUM is never idle
+HARMFUL_SECONDS = 4.0  # some looks: a shorter snapshot is another one at the next look
 MANY = 10_000  # dead rows of outbox and deltas; between two vacuums there are some thousands
 MOVED_ON = 1000  # transactions since then: a replica or slot has no time, and stands still where nothing happens
 
@@ -32,7 +32,7 @@ class Horizon:
             is_long = one.held >= HELD_SECONDS and one.age >= MOVED_ON
             if one.seconds is not None:
                 is_long = one.seconds >= HELD_SECONDS
-            if one.held >= HARMFUL_SECONDS and (is_long or one.idle >= FORGOTTEN_SECONDS or one.dead >= MANY):
+            if is_long or one.idle >= FORGOTTEN_SECONDS or (one.dead >= MANY and one.held >= HARMFUL_SECONDS):
                 self._ring(one.holder, one.began or one.seen, one.remedy)
                 return len(found)
         self._alarms.clear(ALARM)

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 FOLD_SECONDS = 1.0
 FOLD_LIMIT = 20_000
-HORIZON_SECONDS = 2.0  # between two looks at held snapshots
+HORIZON_SECONDS = 1.0  # between two looks at held snapshots
 PRUNE_SECONDS = 300.0
 PRUNE_LIMIT = 1000
 BREATH_SECONDS = 0.05  # between two batches, for the callers' writes
@@ -64,21 +64,23 @@ class Housekeeping:
 
     def run(self, stop: threading.Event, beat: Beat) -> None:
         """Keep house until `stop`, or until the database is away."""
+
+        def step() -> None:
+            beat()
+            self._look_at_horizon()
+
         try:
-            self.give_times(stop, beat)
+            self.give_times(stop, step)
             self._retry_soon()
             self._attempt("delta_floor", self._floor.begin)
             while not stop.wait(FOLD_SECONDS):
-                beat()
-                self.fold(stop, beat)
+                step()
+                self.fold(stop, step)
                 if not self._placed and self._next_placing.passed:
                     self.place_statuses()
-                if self._next_horizon.passed:
-                    self._attempt("horizon", self._horizon.look)
-                    self._next_horizon = Deadline(HORIZON_SECONDS)
                 if self._next_pruning.passed:
-                    self.prune(stop, beat)
-                    self.give_times(stop, beat)
+                    self.prune(stop, step)
+                    self.give_times(stop, step)
                     self._next_pruning = Deadline(PRUNE_SECONDS)
                     self._retry_soon()
                 for name, sentence in self._ringing.items():  # an alarm that nobody renews is over
@@ -86,6 +88,12 @@ class Housekeeping:
         except DatabaseAway as trouble:
             self._repeats.say(log, logging.INFO, f"housekeeping waits: {trouble}")
             stop.wait(PAUSE_SECONDS)
+
+    def _look_at_horizon(self) -> None:
+        """Look when it is time, also between two batches of other work: that may go on for minutes."""
+        if self._next_horizon.passed:
+            self._attempt("horizon", self._horizon.look)
+            self._next_horizon = Deadline(HORIZON_SECONDS)
 
     def fold(self, stop: threading.Event, beat: Beat) -> int:
         """Fold the counts until few rows are left; return how many were folded."""

@@ -25,7 +25,7 @@ MET_SECONDS = 4.0  # the consumer tries again a second after a lock; an end is n
 Parts = Mapping[str, Any]
 
 GOOD, BAD, UNKNOWN = "good", "bad", "unknown"
-AWAY = "away"
+AWAY, ANSWERS_BUT = "away", "answers, but"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Strip:
         alive, missing = here_and_missing(seen.instances)
         return [
             _instances(alive, missing),
-            _database(seen, locked),
+            self._database(seen, locked),
             *self._of_kafka([told.parts for told in alive], seen.watch),
         ]
 
@@ -86,6 +86,14 @@ class Strip:
         away = Light("database", BAD, "slow" if busy else AWAY, cause)
         only = Light("instances", UNKNOWN, "unknown", "The other instances are not known while the database is away")
         return [only, away, *self._of_kafka([self.kafka_service.own_parts()], {})]
+
+    def _database(self, seen: ServiceSeen, locked: Blocker | None) -> Light:
+        if seen.read_only:
+            return Light("database", BAD, "read-only", "The database takes no changes: it is a standby, or set so")
+        if locked is not None:
+            return Light("database", BAD, "locked", locked.sentence)
+        cause = self._rung("another_database", "schema", "database_fails", "held_snapshot")
+        return Light("database", BAD, ANSWERS_BUT, cause) if cause else Light("database", GOOD, "answers")
 
     def _of_kafka(self, parts: Sequence[Parts], watch: Parts) -> Iterator[Light]:
         broker = self._broker(parts, watch)
@@ -100,7 +108,7 @@ class Strip:
         away = [view for view in views if not view["ok"]]
         if not away:
             cause = self._rung("another_cluster", "topics_missing", "partitions_without_leader", "kafka_rights")
-            return Light("broker", BAD, "answers, but", cause) if cause else Light("broker", GOOD, "answers")
+            return Light("broker", BAD, ANSWERS_BUT, cause) if cause else Light("broker", GOOD, "answers")
         word = AWAY if len(away) == len(views) else f"away from {len(away)} of {len(views)}"
         return Light("broker", BAD, word, self._rung("broker_away") or f"No broker answers: {away[0]['reason']}")
 
@@ -165,11 +173,3 @@ def _instances(alive: Sequence[Told], silent: Sequence[Told]) -> Light:
     since = f"{lost.silent:.0f} s"
     cause = f"Process {lost.pid} on {lost.host} has said nothing for {since}: it was killed, or stands still{more}"
     return Light("instances", BAD, f"{len(alive)} up, {len(silent)} silent", cause)
-
-
-def _database(seen: ServiceSeen, locked: Blocker | None) -> Light:
-    if seen.read_only:
-        return Light("database", BAD, "read-only", "The database takes no changes: it is a standby, or set so")
-    if locked is not None:
-        return Light("database", BAD, "locked", locked.sentence)
-    return Light("database", GOOD, "answers")

@@ -140,6 +140,8 @@ def test_a_broker_that_one_of_two_instances_cannot_reach(app: Flask, tables: Tab
 @pytest.mark.parametrize(
     ("alarm", "part"),
     [
+        ("database_fails", "database"),
+        ("held_snapshot", "database"),
         ("broker_away", "broker"),
         ("partitions_without_leader", "broker"),
         ("another_cluster", "broker"),

@@ -34,8 +34,8 @@ def alarm(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> Callable[[], str | Non
 
 
 @contextmanager
-def a_snapshot(url: str) -> Iterator[Connection]:
-    with closing(psycopg2.connect(url, application_name="nightly report")) as connection:
+def a_snapshot(url: str, name: str = "nightly report") -> Iterator[Connection]:
+    with closing(psycopg2.connect(url, application_name=name)) as connection:
         connection.set_session(isolation_level=ISOLATION_LEVEL_REPEATABLE_READ)
         connection.cursor().execute("SELECT count(*) FROM orders")
         yield connection
@@ -90,7 +90,6 @@ def test_a_short_snapshot_rings_only_where_many_dead_rows_wait(
 def test_a_session_that_does_nothing_with_its_snapshot_rings_soon(
     pool: Pool, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(horizon, "HARMFUL_SECONDS", 0.0)
     alarms = Alarms()
     watch = Horizon(pool, alarms)
     with a_snapshot(database_url):
@@ -112,3 +111,13 @@ def test_a_user_without_rights_sees_who_holds_what(database_url: str) -> None:
         cursor.execute(HORIZON.sql)
         assert [name in row[0] for row in cursor.fetchall()].count(True) == 1
         other.rollback()
+
+
+def test_a_dump_of_several_sessions_is_not_idle_while_one_of_them_waits_for_the_others(
+    pool: Pool, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(horizon, "FORGOTTEN_SECONDS", 1e-6)
+    alarms = Alarms()
+    with a_snapshot(database_url, "pg_dump") as held:
+        assert Horizon(pool, alarms).look() >= 1
+        assert f"Session {held.info.backend_pid} " not in alarms.all().get(ALARM, "")

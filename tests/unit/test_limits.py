@@ -6,7 +6,7 @@ from app.config.config import Settings
 from app.database import groups
 from app.database.jobs import CALL_SECONDS
 from app.server import worker
-from app.services import jobs
+from app.services import horizon, housekeeping, jobs
 from app.utils import health_check
 from app.utils.limits import (
     ACKNOWLEDGE_SECONDS,
@@ -72,6 +72,10 @@ BALANCER_SECONDS = 600  # the longest that load balancers keep an idle connectio
         pytest.param((WORKER_STATEMENT_MS / 1000, BATCH_SECONDS), id="batch"),
         pytest.param((ALARM_LOOK_SECONDS, ALARM_RENEW_SECONDS, ALARM_LEASE_SECONDS / 2), id="alarm"),
         pytest.param((SILENT_SECONDS + ALARM_LOOK_SECONDS, SHOWN_SECONDS), id="broker away"),
+        pytest.param(
+            (horizon.FORGOTTEN_SECONDS + housekeeping.HORIZON_SECONDS + ALARM_LOOK_SECONDS, SHOWN_SECONDS),
+            id="held snapshot",
+        ),
         pytest.param((2 * WATCH_LOOK_SECONDS, SHOWN_SECONDS), id="two looks"),
         pytest.param((TELL_SECONDS, ALARM_LOOK_SECONDS), id="tell"),
         pytest.param((WATCH_LOOK_SECONDS, WATCH_LEASE_SECONDS, WATCH_STALE_SECONDS), id="watch"),
