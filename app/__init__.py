@@ -71,9 +71,9 @@ def create_app(settings: Settings | None = None) -> Flask:
         threads["jwks-fetch"] = jwks.run
     if api_keys is not None:
         threads["api-keys"] = lambda stop, beat: api_keys.run(stop, beat, kafka_service.schema.is_ready)
-    kafka_service = KafkaService(settings, workers_database, alarms, traffic, look, threads)
-    service = _order_service(database, settings, kafka_service.wake_events)
     failures = FailureResponses(alarms)
+    kafka_service = KafkaService(settings, workers_database, alarms, traffic, look, threads, failures.note_success)
+    service = _order_service(database, settings, kafka_service.wake_events)
     common = Common(settings.cors_origins, failures, traffic)
     budget = Budget(ANSWERS_BYTES)
     sample(ANSWER_BYTES, lambda: budget.held)

@@ -48,7 +48,10 @@ class FailureResponses:
         return to_response(self._answer(error, method, path), *_challenge(error))
 
     def note_success(self) -> None:
-        """Clear the alarm, with the first change that succeeds QUIET_SECONDS after the last failure."""
+        """Clear the alarm, with the first change or batch of commands that succeeds QUIET_SECONDS after the last failure.
+
+        May be called from any thread.
+        """
         if self._failed_at is not None and time.monotonic() - self._failed_at > QUIET_SECONDS:
             self._failed_at = None
             self._alarms.clear(DATABASE_FAILS)

@@ -33,7 +33,7 @@ PAUSE_SECONDS = 1.0
 class ConsumerThread:
     """Consumes commands, with a new client when there are new secrets for Kafka, or when it is to rejoin.
 
-    `wake` is called after each batch: it may have left replies and dead letters to send.
+    `handled` is called after each batch: it may have left replies and dead letters to send.
     """
 
     settings: Settings
@@ -44,7 +44,7 @@ class ConsumerThread:
     cluster: KnownCluster
     alarms: Alarms
     traffic: Traffic
-    wake: Callable[[], None]
+    handled: Callable[[], None]
 
     def __post_init__(self) -> None:
         self._store = BatchStore(self.pool, self.settings.command_identity_days)
@@ -71,7 +71,7 @@ class ConsumerThread:
                 began, calls = time.monotonic(), self.traffic.calls
                 try:
                     if consumer.step():
-                        self.wake()
+                        self.handled()
                         stop.wait(self.traffic.pause_after(time.monotonic() - began, calls))
                     answered, before = self.broker_answers(), answered
                     if next_recheck.passed or answered != before:

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -55,14 +55,17 @@ class KafkaService:
         traffic: Traffic,
         callers: Pool | None = None,
         more: Mapping[str, Work] | None = None,
+        note_success: Callable[[], None] = lambda: None,
     ) -> None:
         """`callers`: connections by DATABASE_URL, if `database` has an address of its own.
 
-        `more`: work of other parts by the name of its thread, whatever the roles.
+        `more`: work of other parts by the name of its thread, whatever the roles. `note_success`: called after each
+        batch of commands, which the database took.
         """
         self._settings = settings
         self._database = database
         self._alarms = alarms
+        self._note_success = note_success
         books, commands = Pool(database, 1), Pool(database, 2, WORKER_STATEMENT_MS)
         self.schema = SchemaThread(settings, database, books, callers, alarms)
         flow = FlowKeeper(FlowTable(books, alarms.holder), self.leads)
@@ -72,7 +75,15 @@ class KafkaService:
         self._secrets = secrets = SecretsInUse(settings)
         self.pulse = Pulse(settings, secrets, alarms)
         self._consumer = ConsumerThread(
-            settings, secrets, self.pulse.answers, database, commands, self._cluster, alarms, traffic, self.wake
+            settings,
+            secrets,
+            self.pulse.answers,
+            database,
+            commands,
+            self._cluster,
+            alarms,
+            traffic,
+            self._note_handled,
         )
         self._housekeeping = Housekeeping(Pool(database, 1, WORKER_STATEMENT_MS), partial(ages, settings), alarms)
         watched = WatchTable(Pool(database, 1), alarms.holder)
@@ -161,6 +172,10 @@ class KafkaService:
         """Say that something to send was committed; returns at once. A leader in another process polls."""
         for relay in self.relays:
             relay.wake()
+
+    def _note_handled(self) -> None:
+        self.wake()
+        self._note_success()
 
     def wake_events(self) -> None:
         """As `wake`, if only events were committed: the look for dead letters cost a tenth of a create."""

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import make_url
 
+from app.api import errors
 from app.models import rules
-from tests.harness.world import World, a_cancel, a_create, an_update, by_correlation, wait_for
+from tests.harness.world import World, a_cancel, a_create, an_update, by_correlation, details, wait_for
 
 BROKEN = {
     "a right": (
@@ -94,3 +95,17 @@ def test_a_command_that_postgresql_refuses_is_given_up_and_its_neighbours_are_ha
     assert rows[commands[1]["correlation_id"]]["payload"]["code"] == "internal_error"
     ((error,),) = running.query("SELECT error FROM given_up_commands")
     assert "(SQLSTATE 23514)" in error
+
+
+def test_a_batch_of_commands_ends_the_alarm_of_requests_that_failed(
+    running: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no request comes any more that could."""
+    monkeypatch.setattr(errors, "QUIET_SECONDS", 0.0)
+    running.query(f"{RAISES}; {BROKEN['an I/O error'][0]}")
+    body = {"customer_id": "ann", "order_details": details()}
+    assert running.apps[0].test_client().post("/createOrder", json=body).status_code == 503
+    assert "58030" in (running.alarm("database_fails") or "")
+    running.query(BROKEN["an I/O error"][1])
+    running.create()
+    wait_for(lambda: not running.alarm("database_fails"), "the end of the alarm", 5)
