@@ -114,7 +114,7 @@ def _jobs(
     if not settings.consumes:
         return {}
     kinds = {name: partial(kind.opened, settings) for name, kind in KINDS.items()}
-    jobs = Jobs(JobTable(Pool(database, 1), alarms.holder), kinds, Nightly(settings.check_at))
+    jobs = Jobs(JobTable(Pool(database, 1), alarms.holder), kinds, Nightly(settings.check_at), alarms)
     return {"jobs": lambda stop, beat: schema().whenever_ready(jobs.run)(stop, beat)}
 
 

@@ -48,7 +48,7 @@ class FailureResponses:
         return to_response(self._answer(error, method, path), *_challenge(error))
 
     def note_success(self) -> None:
-        """Clear the alarm, with the first change or batch of commands that succeeds QUIET_SECONDS after the last failure.
+        """Clear the alarm, with the first change or batch that succeeds QUIET_SECONDS after the last failure.
 
         May be called from any thread.
         """

@@ -16,6 +16,7 @@ from app.models.errors import DatabaseAway, DatabaseError
 from app.models.jobs import DONE, FAILED, STOPPED, ItemDone, JobItem, Kind, TakenJob
 from app.models.operator_errors import NotFound, NotPossible, OperationFailed
 from app.services.nightly import Nightly
+from app.utils.alarms import Alarms
 from app.utils.logging import Repeats
 from app.utils.supervisor import Beat
 
@@ -28,6 +29,7 @@ REST_SECONDS = 10.0  # after a trouble
 LEAVE_SECONDS = 5.0  # for the item at hand, when this process ends
 MOST_ATTEMPTS = 5  # a job that ends its process each time is not tried for ever
 LOST = ("lost", "")
+ALARM = "jobs_wait"
 
 Ending = tuple[str, str]
 """The state and the reason with which a job ends before all is done."""
@@ -36,24 +38,32 @@ Ending = tuple[str, str]
 class Jobs:
     """The work of one thread. `kinds`: what each kind of job does."""
 
-    def __init__(self, table: JobTable, kinds: Mapping[str, Kind], nightly: Nightly) -> None:
+    def __init__(self, table: JobTable, kinds: Mapping[str, Kind], nightly: Nightly, alarms: Alarms) -> None:
         self._table = table
         self._kinds = kinds
         self._nightly = nightly
+        self._alarms = alarms
         self._repeats = Repeats()
 
     def run(self, stop: threading.Event, beat: Beat) -> None:
-        """Do jobs until `stop`, or until the database is away."""
+        """Do jobs until `stop`, or until the database is away. An alarm rings while the table cannot be worked with."""
         while not stop.wait(LOOK_SECONDS):
             beat()
             try:
                 self._nightly.start_if_due(self._table)
-                while not stop.is_set() and (job := self._table.take(self._kinds, LEASE_SECONDS)) is not None:
+                while not stop.is_set() and (job := self._take()) is not None:
                     self._carry_out(job, stop, beat)
             except DatabaseAway:
+                self._alarms.clear(ALARM)  # another trouble, with signs of its own
                 return
             except DatabaseError as error:
                 self._repeats.say(log, logging.WARNING, f"jobs wait: {error.reason}")
+                self._alarms.ring(ALARM, f"Jobs wait, the nightly check too: {error.reason}")
+
+    def _take(self) -> TakenJob | None:
+        job = self._table.take(self._kinds, LEASE_SECONDS)
+        self._alarms.clear(ALARM)
+        return job
 
     def _carry_out(self, job: TakenJob, stop: threading.Event, beat: Beat) -> None:
         """Do the job as far as it goes. If the database fails at its end, the job is taken again, and only ended."""

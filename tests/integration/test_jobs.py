@@ -2,9 +2,10 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 
+import psycopg2
 import pytest
 
 from app.database.database import Database
@@ -21,8 +22,10 @@ from app.operations.transaction import transaction
 from app.services import jobs
 from app.services.jobs import Jobs, JobThread
 from app.services.nightly import Nightly
+from app.utils.alarms import Alarms
 from tests.cli.test_dead_letters import a_letter, resolution
 from tests.harness.world import World, wait_for
+from tests.integration.test_kafka_faults_of_ours import RAISES
 
 NEVER = Nightly("")
 
@@ -44,6 +47,7 @@ class Processes:
         self.stops: list[threading.Event] = []
         self.threads: list[threading.Thread] = []
         self.pools: list[Pool] = []
+        self.alarms = Alarms()
 
     def start(self, name: str, do: Do) -> threading.Event:
         """As `run`, for a kind that needs nothing opened."""
@@ -52,7 +56,7 @@ class Processes:
     def run(self, name: str, replay: Kind) -> threading.Event:
         """Start the thread of one more process; setting the event ends it."""
         pool = Pool(Database(self.world.settings().database_url), 1)
-        thread = Jobs(JobTable(pool, name), {"replay": replay}, NEVER)
+        thread = Jobs(JobTable(pool, name), {"replay": replay}, NEVER, self.alarms)
         stop = threading.Event()
         self.stops.append(stop)
         self.pools.append(pool)
@@ -333,3 +337,20 @@ def test_a_job_has_bounds(untouched: World) -> None:
     with pytest.raises(NotPossible, match="Give a reason"):
         operations.start(operator, "replay", [1], reason=" ")
     assert (untouched.count("jobs"), untouched.count("operator_actions")) == (0, 0)
+
+
+def test_a_thread_that_cannot_work_with_the_table_says_why_until_it_can(processes: Processes) -> None:
+    world = processes.world
+    world.query(f"{RAISES}; CREATE TRIGGER breaks BEFORE UPDATE ON jobs EXECUTE FUNCTION breaks('58030')")
+    processes.start("a", lambda _: None)
+    assert "58030" in wait_for(lambda: processes.alarms.all().get(jobs.ALARM), "the alarm")
+    world.query("DROP TRIGGER breaks ON jobs")
+    wait_for(lambda: processes.alarms.all() == {}, "its end")
+
+
+def test_a_table_of_jobs_that_somebody_holds_is_told(processes: Processes, database_url: str) -> None:
+    with closing(psycopg2.connect(database_url)) as other:
+        other.cursor().execute("LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE")
+        processes.start("a", lambda _: None)
+        wait_for(lambda: jobs.ALARM in processes.alarms.all(), "the alarm")
+    wait_for(lambda: processes.alarms.all() == {}, "its end")
