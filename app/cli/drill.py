@@ -18,9 +18,10 @@ from app.operations.audit import Operator
 def drill(operator: Operator, name: str, reason: str, yes: bool) -> Answer:
     """Make a fault on purpose, and see the service get over it.
 
-    `leader`: the leader of the events' lane steps down. `consumer`: a consumer leaves its group and joins it again.
-    `sessions`: the service's sessions in PostgreSQL are ended. `instance`: a worker gets SIGTERM. `records`: an
-    unreadable record comes, and a command that comes twice.
+    `leader`: the leader of the events' lane steps down. `dead-letter-leader`: that of the other lane, and an unreadable
+    record comes. `consumer`: a consumer leaves its group and joins it again. `sessions`: the service's sessions in
+    PostgreSQL are ended. `instance`: a worker gets SIGTERM. `records`: an unreadable record comes, and a command that
+    comes twice.
 
     Needs DRILLS=1 for the service and for this command. Nothing may be wrong before. Afterwards an order of the
     customer drill-canary is made and cancelled by commands, and everything is compared. Exit code 1 if `check` finds

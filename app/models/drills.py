@@ -14,6 +14,7 @@ class DrillName(StrEnum):
     """What is done, in the words of the command."""
 
     LEADER = "leader"
+    DEAD_LETTER_LEADER = "dead-letter-leader"
     CONSUMER = "consumer"
     SESSIONS = "sessions"
     INSTANCE = "instance"

@@ -35,6 +35,7 @@ PAUSE_SECONDS = 0.2
 
 WHAT: Mapping[DrillName, str] = {
     DrillName.LEADER: "the leader of the lane of events steps down",
+    DrillName.DEAD_LETTER_LEADER: "the leader of the lane of dead letters steps down, and an unreadable record comes",
     DrillName.CONSUMER: "a consumer leaves its group and joins it again",
     DrillName.SESSIONS: "the service's sessions in PostgreSQL are ended",
     DrillName.INSTANCE: "a worker of one instance is stopped by SIGTERM",
@@ -199,6 +200,7 @@ _SESSIONS = text(
 )
 _ACTS: Mapping[DrillName, Callable[[Operator, int], str]] = {
     DrillName.LEADER: _done_by_process,
+    DrillName.DEAD_LETTER_LEADER: send_unreadable,
     DrillName.CONSUMER: _done_by_process,
     DrillName.SESSIONS: _end_sessions,
     DrillName.INSTANCE: _done_by_process,

@@ -74,16 +74,9 @@ class KafkaService:
         self._cluster = KnownCluster(settings, commands, alarms)
         self._secrets = secrets = SecretsInUse(settings)
         self.pulse = Pulse(settings, secrets, alarms)
+        answers, handled = self.pulse.answers, self._note_handled
         self._consumer = ConsumerThread(
-            settings,
-            secrets,
-            self.pulse.answers,
-            database,
-            commands,
-            self._cluster,
-            alarms,
-            traffic,
-            self._note_handled,
+            settings, secrets, answers, database, commands, self._cluster, alarms, traffic, handled
         )
         self._housekeeping = Housekeeping(Pool(database, 1, WORKER_STATEMENT_MS), partial(ages, settings), alarms)
         watched = WatchTable(Pool(database, 1), alarms.holder)
@@ -94,7 +87,7 @@ class KafkaService:
             self._relay(lanes.EVENTS, settings.events_topic, settings.relay_poll_ms / 1000),
             self._relay(lanes.DEAD_LETTERS, settings.dead_letter_topic, DEAD_LETTER_POLL_SECONDS),
         ]
-        self._drills = Drills(books, alarms, self._acts())
+        self._drills = Drills(books, alarms, self._acts(*self.relays))
         self.threads = self._threads(more or {})
 
     def _threads(self, more: Mapping[str, Work]) -> list[SupervisedThread]:
@@ -113,10 +106,10 @@ class KafkaService:
         works["alarms"] = partial(self._alarm_keeper.run, ready=is_ready)  # stops last: it stores what the others ring
         return [SupervisedThread(name, work) for name, work in works.items()]
 
-    def _acts(self) -> Mapping[DrillName, Act]:
-        events = self.relays[0]
+    def _acts(self, events: Relay, letters: Relay) -> Mapping[DrillName, Act]:
         return {
             DrillName.LEADER: Act(lambda: events.leading, events.step_down),
+            DrillName.DEAD_LETTER_LEADER: Act(lambda: letters.leading, letters.step_down),
             DrillName.CONSUMER: Act(at_any_time, self._consumer.rejoin),
             DrillName.SESSIONS: Act(at_any_time, nothing),
             DrillName.INSTANCE: Act(at_any_time, stop_this_process),

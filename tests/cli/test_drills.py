@@ -60,6 +60,7 @@ def test_the_service_gets_over_each_drill(drilled: World, terminal: Make, subtes
     """Beside each what tells that the fault was a real one."""
     proofs: dict[DrillName, Callable[[], object]] = {
         DrillName.LEADER: lambda: backend(drilled, "relay:events"),
+        DrillName.DEAD_LETTER_LEADER: lambda: backend(drilled, "relay:dead_letters"),
         DrillName.CONSUMER: lambda: members(drilled),
         DrillName.SESSIONS: lambda: backend(drilled, "relay:dead_letters"),
         DrillName.RECORDS: lambda: drilled.count("dead_letters", "resolution = 'discarded'"),
