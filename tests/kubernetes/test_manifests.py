@@ -267,6 +267,15 @@ def test_no_scaler_makes_more_workers_than_there_are_partitions(rendered: list[l
     assert {*seen} == {"HorizontalPodAutoscaler", "ScaledObject"}
 
 
+def test_the_metric_of_the_scalers_exists(rendered: list[list[Resource]]) -> None:
+    """docs/metrics.md has all that exist, which another test holds true."""
+    scalers = [it for resources in rendered for it in of_kind(resources, "HorizontalPodAutoscaler", "ScaledObject")]
+    told = [re.findall(r"order_\w+", json.dumps(it["spec"].get("metrics") or it["spec"]["triggers"])) for it in scalers]
+    assert all(told)
+    assert {name for names in told for name in names} == {"order_commands_lag_seconds"}
+    assert "| `order_commands_lag_seconds` | `partition` | seconds " in (ROOT / "docs" / "metrics.md").read_text()
+
+
 def test_the_ingress_leads_callers_to_each_call_and_to_nothing_else(rendered: list[list[Resource]]) -> None:
     endpoints = create_app(Settings.load({"AUTH_MODE": "api_key"})).extensions["endpoints"]
     for_callers = {it.path for it in endpoints if it.scope not in (None, Scope.OPERATOR)} | {"/health"}
