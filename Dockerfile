@@ -4,8 +4,10 @@ FROM python:3.11.16-slim-bookworm@sha256:528257d48c1da0dcecc2e725d1ae34498d60c96
 ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /service
 
-COPY requirements.txt ./
-RUN pip install --require-hashes -r requirements.txt
+# --build-arg REQUIREMENTS=requirements-tracing.txt adds what sends traces (docs/tracing.md).
+ARG REQUIREMENTS=requirements.txt
+COPY $REQUIREMENTS ./
+RUN pip install --require-hashes -r "$REQUIREMENTS"
 
 COPY app app
 COPY migrations migrations

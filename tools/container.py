@@ -90,15 +90,14 @@ def build(folder: Path) -> Image:
 
 
 def _step(image: Image, name: str, arguments: str) -> None:
+    arguments = Template(arguments).substitute(image.arguments)
     if name == "FROM":
         _check_python(arguments)
         venv.create(image.folder / "venv", with_pip=True)
     elif name == "ARG":
         image.arguments |= dict([arguments.split("=", 1)])
     elif name == "ENV":
-        image.environment |= dict(
-            pair.split("=", 1) for pair in shlex.split(Template(arguments).substitute(image.arguments))
-        )
+        image.environment |= dict(pair.split("=", 1) for pair in shlex.split(arguments))
     elif name == "WORKDIR":
         image.work.mkdir()
     elif name == "COPY":

@@ -71,6 +71,10 @@ def test_a_step_that_is_not_carried_out_is_a_disagreement(tmp_path: Path) -> Non
         container._step(image, "ADD", "secret /")
 
 
+def test_both_lists_of_packages_are_sent_to_the_build() -> None:
+    assert all(container._is_sent(name) for name in ("requirements.txt", "requirements-tracing.txt"))
+
+
 def test_the_dockerfile_passes_its_linter() -> None:
     hadolint = Path(sys.executable).with_name("hadolint")
     done = subprocess.run([str(hadolint), str(ROOT / "Dockerfile")], capture_output=True, text=True, check=False)

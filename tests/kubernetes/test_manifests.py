@@ -23,6 +23,7 @@ from tests.kubernetes.pods import container, environment, labels, of_kind, workl
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "deploy" / "kubernetes"
 DOCUMENT = ROOT / "docs" / "deploying.md"
+TRACING = (ROOT / "docs" / "tracing.md").read_text()
 OVERLAYS = ("all", "api-worker")
 COMPONENTS = sorted(path.name for path in (FOLDER / "components").iterdir())
 CUSTOM = {"PodMonitor", "ScaledObject"}
@@ -73,7 +74,9 @@ def variables(settings: type[Settings]) -> dict[str, Any]:
 def test_each_variable_is_a_setting_of_the_service(rendered: list[list[Resource]]) -> None:
     for resources in rendered:
         for workload in workloads(resources):
-            assert environment(resources, workload).keys() <= variables(Settings).keys()
+            of_sdk = {name for name in environment(resources, workload) if name.startswith("OTEL_")}
+            assert environment(resources, workload).keys() - of_sdk <= variables(Settings).keys()
+            assert all(f"`{name}" in TRACING or f" {name}=" in TRACING for name in of_sdk)
 
 
 @pytest.fixture
