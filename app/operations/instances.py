@@ -1,15 +1,17 @@
 """The processes of the service, as each told of itself last."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, delete, func, or_, select
 
 from app.config.config import Settings
+from app.models.operator_errors import NotFound, NotPossible
 from app.models.service_tables import instances
+from app.operations.audit import AuditedChange, Operator
 from app.operations.transaction import transaction
 from app.services.presence import LOST_SECONDS, SILENT_SECONDS
 from app.utils.spans import span
@@ -63,6 +65,31 @@ def find(settings: Settings) -> list[Instance]:
     """
     with transaction(settings) as connection:
         return read(connection)
+
+
+def acknowledge(operator: Operator, names: Iterable[str]) -> list[str]:
+    """Take processes that fell silent out of the list, all or none; return the names, each once.
+
+    `names`: HOST:PID, or the whole name. One that speaks again is listed again. Raises NotFound, and NotPossible for a
+    process that tells of itself.
+    """
+    found = list(dict.fromkeys(names))
+    with operator.change("acknowledge") as change:
+        for name in found:
+            _acknowledge(change, name)
+    return found
+
+
+def _acknowledge(change: AuditedChange, name: str) -> None:
+    column = instances.c
+    named = or_(column.name == name, column.name.startswith(f"{name}:", autoescape=True))
+    is_silent = column.seen_at < func.now() - func.make_interval(0, 0, 0, 0, 0, 0, SILENT_SECONDS)
+    gone = change.connection.scalars(delete(instances).where(named, is_silent).returning(column.seen_at)).all()
+    if not gone:
+        if change.connection.scalar(select(func.count()).select_from(instances).where(named)):
+            raise NotPossible(f"Process {name} tells of itself: only one that fell silent is acknowledged.")
+        raise NotFound(f"There is no process {name}.")
+    change.record(f"instance {name}", f"silent since {max(gone):%Y-%m-%d %H:%M:%S}")
 
 
 def read(connection: Connection) -> list[Instance]:

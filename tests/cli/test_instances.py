@@ -39,3 +39,19 @@ def test_a_running_process_is_listed_and_one_that_ends_is_not(world: World) -> N
     assert (one["roles"], one["silent"] < 5, one["parts"]["consumer"]["restarts"]) == ("all", True, 0)
     world.stop()
     assert Terminal(world).json("instances")["instances"] == []
+
+
+def test_a_process_that_fell_silent_is_acknowledged_and_missed_no_more(untouched: World) -> None:
+    """With an audit line, all or none; one that tells of itself is not."""
+    terminal = Terminal(untouched)
+    untouched.query(TELL, ("host-1:7:abc", "{}"))
+    untouched.query(TELL.replace("70 s", "0 s"), ("host-1:8:abc", "{}"))
+    assert terminal.refusal("instances", "acknowledge", "host-1:7", "host-1:9") == "There is no process host-1:9."
+    tells = "Process host-1:8 tells of itself: only one that fell silent is acknowledged."
+    assert terminal.refusal("instances", "acknowledge", "host-1:7", "host-1:8") == tells
+    assert untouched.count("instances") == 2
+    printed = terminal.prints("instances", "acknowledge", "host-1:7", "--as", "alice")
+    assert printed == "Process host-1:7 is acknowledged.\n"
+    assert untouched.query("SELECT name FROM instances") == [("host-1:8:abc",)]
+    ((who, action, subject),) = untouched.query("SELECT who, action, subject FROM operator_actions")
+    assert (who, action, subject) == ("alice", "acknowledge", "instance host-1:7")
