@@ -12,4 +12,4 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     server = Postgres(tmp_path_factory.mktemp("Postgres"))
     server.start()
     yield server
-    server.stop()
+    server.kill()
