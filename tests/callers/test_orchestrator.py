@@ -99,7 +99,8 @@ def test_a_reply_that_is_no_longer_in_the_log_is_asked_for_anew(service: Stack, 
     assert run(service, "-c", FORGETS.format(folder=str(ORCHESTRATOR.parent), path=str(journal)))[-1] == "COMPLETED"
     saga_id = saga_of(journal)
     created = [event["payload"] for event in of_saga(service, saga_id) if event["type"] == "order.created"]
-    assert [event.get("version") for event in created] == [1, None]
+    assert [event.get("version") for event in created[:2]] == [1, None]
+    assert all("version" not in event for event in created[1:])  # a slow machine has it ask more than once
     assert query(service.database_url, "SELECT count(*) FROM orders WHERE saga_id = %s", [saga_id]) == [(1,)]
 
 
