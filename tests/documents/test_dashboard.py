@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from app.utils import metrics
+from app.utils.limits import CONTRACT_SECONDS
 from tests.documents.headings import anchors
 from tests.documents.test_alerts import RULES, RUNBOOK, promtool
 from tests.documents.test_metrics import documented
@@ -62,11 +64,11 @@ EXPRESSIONS = [*((rule["alert"], rule["expr"]) for rule in RULES), *asked()]
 
 @pytest.mark.parametrize(("place", "expression"), EXPRESSIONS, ids=[place for place, _ in EXPRESSIONS])
 def test_an_expression_names_only_metrics_and_labels_that_exist(place: str, expression: str) -> None:
-    metrics = [*named(expression)]
-    assert metrics
-    for metric, labels in metrics:
+    asks = [*named(expression)]
+    assert asks
+    for metric, labels in asks:
         assert labels <= labels_of(metric), metric
-    assert grouped(expression) <= {label for metric, _ in metrics for label in labels_of(metric)}
+    assert grouped(expression) <= {label for metric, _ in asks for label in labels_of(metric)}
 
 
 def test_promtool_parses_what_the_dashboard_asks(tmp_path: Path) -> None:
@@ -108,3 +110,12 @@ def test_the_runbook_names_panels_that_are_there() -> None:
     ]
     assert found
     assert {title for titles in found for title in titles} <= PANELS.keys()
+
+
+def test_rule_and_line_are_at_the_promise() -> None:
+    """[H1] A bucket has the same limit: between two buckets a rule would count what nobody measured."""
+    (rule,) = [rule for rule in RULES if rule["alert"] == "OrderAnswersTooLate"]
+    assert f'le="{CONTRACT_SECONDS}"' in rule["expr"]
+    assert CONTRACT_SECONDS in metrics.REQUEST_TIME._upper_bounds
+    steps = PANELS["Latency"]["fieldConfig"]["defaults"]["thresholds"]["steps"]
+    assert steps[-1]["value"] == CONTRACT_SECONDS

@@ -3,6 +3,9 @@
 import re
 from pathlib import Path
 
+import click
+
+from app.cli import commands
 from tests.documents.alarm_kinds import HOLE, happenings, kinds
 from tests.documents.headings import sections
 
@@ -36,3 +39,21 @@ def test_each_section_has_its_four_parts() -> None:
         named = [part for words in found for part in words.split(", ")]
         if named and named != ["Means"] and text != shared:
             assert tuple(named) == PARTS, name
+
+
+def test_each_command_of_the_runbook_is_one() -> None:
+    """With options that it has. What is in capitals is for the reader to fill in."""
+    found = re.findall(r"`flask orders ([^`#]+)`", RUNBOOK.read_text())
+    assert len(found) > 40
+    for line in found:
+        command: click.Command = commands
+        for word in line.split():
+            if word.startswith("--"):
+                assert word in {option for each in command.params for option in each.opts}, line
+            elif isinstance(command, click.Group):
+                below = command.get_command(click.Context(command), word)
+                assert below is not None, line
+                command = below
+            else:
+                assert word in kinds() or re.search("[A-Z0-9]", word), line
+        assert command is not commands, line
