@@ -37,7 +37,8 @@ from app.services.jwks import ProviderKeys
 from app.services.jwt_verifier import JwtVerifier
 from app.services.kafka_service import KafkaService
 from app.services.nightly import Nightly
-from app.services.order_service import OrderService
+from app.services.order_service import LostRace, OrderService
+from app.services.refusals import RefusalNotes
 from app.services.schema_thread import SchemaThread
 from app.services.sign_in import SignIn
 from app.services.strip import Strip
@@ -72,8 +73,10 @@ def create_app(settings: Settings | None = None) -> Flask:
     if api_keys is not None:
         threads["api-keys"] = lambda stop, beat: api_keys.run(stop, beat, kafka_service.schema.is_ready)
     failures = FailureResponses(alarms)
-    kafka_service = KafkaService(settings, workers_database, alarms, traffic, look, threads, failures.note_success)
-    service = _order_service(database, settings, kafka_service.wake_events)
+    refusals = RefusalNotes()
+    noting = failures.note_success, refusals
+    kafka_service = KafkaService(settings, workers_database, alarms, traffic, look, threads, *noting)
+    service = _order_service(database, settings, kafka_service.wake_events, refusals.note_race)
     common = Common(settings.cors_origins, failures, traffic)
     budget = Budget(ANSWERS_BYTES)
     sample(ANSWER_BYTES, lambda: budget.held)
@@ -82,13 +85,13 @@ def create_app(settings: Settings | None = None) -> Flask:
     guard = Guard(Access(api_keys, tokens) if settings.asks_who_calls else None)
     endpoints = Checks(health, settings, guard).endpoints()
     if settings.serves_orders:
-        endpoints += Orders(service, Pages(service, budget), failures).endpoints()
+        endpoints += Orders(service, Pages(service, budget), failures, refusals).endpoints()
         app.register_blueprint(documents)
     flask_adapter.register(app, endpoints, common, guard)
     app.cli.add_command(operator_commands)
     app.extensions |= {"settings": settings, "alarms": alarms, "kafka_service": kafka_service, "order_service": service}
     app.extensions |= {"health": health, "endpoints": endpoints, "common": common, "guard": guard}
-    app.extensions |= {"answers_budget": budget, "api_keys": api_keys}
+    app.extensions |= {"answers_budget": budget, "api_keys": api_keys, "refusals": refusals}
     app.extensions["trace_export"] = TraceExport(settings.tracing, alarms)
     _add_console(app, settings, database, SignIn(api_keys, tokens))
     return app
@@ -124,7 +127,9 @@ def _api_keys(settings: Settings, database: Database, alarms: Alarms) -> ApiKeys
     return ApiKeys(ApiKeyTable(Pool(database, 1)), settings.api_keys_file, alarms)
 
 
-def _order_service(database: Database, settings: Settings, wake_events: Callable[[], None]) -> OrderService:
+def _order_service(
+    database: Database, settings: Settings, wake_events: Callable[[], None], note_race: LostRace
+) -> OrderService:
     pool = Pool(database, settings.database_pool)
     sample(DATABASE_CONNECTIONS.labels("used"), lambda: pool.used)
     sample(DATABASE_CONNECTIONS.labels("idle"), lambda: pool.idle)
@@ -136,4 +141,5 @@ def _order_service(database: Database, settings: Settings, wake_events: Callable
         answers,
         RefusedAccepts(pool, answers, settings.refused_accept_seconds),
         wake_events,
+        on_lost_race=note_race,
     )

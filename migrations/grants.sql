@@ -28,6 +28,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON order_counts TO order_service;
 GRANT SELECT, INSERT, UPDATE, DELETE ON alarms TO order_service;
 GRANT SELECT, INSERT, UPDATE ON watch TO order_service;
 GRANT SELECT, INSERT, UPDATE, DELETE ON flow_minutes TO order_service;
+GRANT SELECT, INSERT, UPDATE, DELETE ON http_refusals TO order_service;
 GRANT SELECT, INSERT, UPDATE, DELETE ON jobs TO order_service;
 GRANT SELECT, INSERT, UPDATE ON job_items TO order_service;
 GRANT SELECT ON lost_events TO order_service;

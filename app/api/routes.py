@@ -11,11 +11,12 @@ from app.api.pages import Pages
 from app.api.requests import Request
 from app.api.responses import Response, to_response
 from app.models.callers import Scope
-from app.models.errors import Refused
+from app.models.errors import Refused, ServiceError
 from app.models.order import OrderStatus
 from app.models.rules import NOT_FOUND
 from app.models.writes import ChangeSource, HttpAnswer
 from app.services.order_service import OrderService, RequestContext
+from app.services.refusals import RefusalNotes
 from app.utils.admission import Priority
 from app.utils.text import clip
 from app.wire import fields
@@ -60,10 +61,11 @@ class Endpoint:
 class Orders:
     """The endpoints of orders."""
 
-    def __init__(self, service: OrderService, pages: Pages, failures: FailureResponses) -> None:
+    def __init__(self, service: OrderService, pages: Pages, failures: FailureResponses, refusals: RefusalNotes) -> None:
         self._service = service
         self._pages = pages
         self._failures = failures
+        self._refusals = refusals
 
     def endpoints(self) -> list[Endpoint]:
         """Return all of them."""
@@ -108,16 +110,27 @@ class Orders:
             key = requests.idempotency_key(request, body)
             source = ChangeSource("http", request.correlation_id, request.caller, request.traceparent)
             context = RequestContext(source, request.deadline, key, form)
-            if key is None:
-                answered = self._service.execute(requests.command(request, body, body_model), context)
-            else:
-                read_command = partial(requests.command, request, body, body_model)
-                answered = self._service.execute_once(read_command, context)
+            try:
+                if key is None:
+                    answered = self._service.execute(requests.command(request, body, body_model), context)
+                else:
+                    read_command = partial(requests.command, request, body, body_model)
+                    answered = self._service.execute_once(read_command, context)
+            except ServiceError as error:
+                self._note(context, error.code, request, body)
+                raise
             if answered.status < 300:
                 self._failures.note_success()
+            else:
+                self._note(context, answered, request, body)
             return to_response(answered)
 
         return answer
+
+    def _note(self, context: RequestContext, what: str | HttpAnswer, request: Request, body: bytes) -> None:
+        key, correlation_id = context.key.key if context.key else None, request.correlation_id
+        is_sent = request.first("x-correlation-id") == correlation_id
+        self._refusals.note(context.form.path, what, key, correlation_id, body, is_sent=is_sent)
 
     def _page(self, request: Request, filters: dict[str, str]) -> Response:
         number = requests.query_number(request, "page", 1)

@@ -260,6 +260,12 @@ class RetentionSettings:
     idempotency_key_hours: int = setting(
         "IDEMPOTENCY_KEY_HOURS", "48", number(24, 8760), "how long the answer to an `Idempotency-Key` is kept"
     )
+    http_refusal_hours: int = setting(
+        "HTTP_REFUSAL_HOURS",
+        "48",
+        number(1, 8760),
+        "how long it is kept which requests were refused, for the time line of an order and `flask orders why`",
+    )
     command_identity_days: int = setting(
         "COMMAND_IDENTITY_DAYS",
         "30",

@@ -7,13 +7,13 @@ from datetime import datetime
 from app.models.order import OrderStatus
 from app.operations.timeline import Entry
 
-REPEAT, UNCHANGED = "repeat", "unchanged"
+REPEAT, UNCHANGED, LOST_RACE = "repeat", "unchanged", "lost_race"
 _ROAD = tuple(status for status in OrderStatus if status is not OrderStatus.CANCELLED)
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """An entry. `gap`: seconds since the row before; `kind`: done, refused, unchanged or repeat."""
+    """An entry. `gap`: seconds since the row before; `kind`: done, refused, unchanged, repeat or lost_race."""
 
     entry: Entry
     gap: float | None
@@ -63,4 +63,4 @@ def _kind(entry: Entry) -> str:
     outcome = None if entry.came is None else entry.came.outcome
     if outcome is None:
         return "done"
-    return outcome if outcome in (REPEAT, UNCHANGED) else "refused"
+    return outcome if outcome in (REPEAT, UNCHANGED, LOST_RACE) else "refused"

@@ -117,6 +117,7 @@ PRUNE = {
     "command_identities": _prune("command_identities", "created_at"),
     "refused_accepts": _prune("refused_accepts", "refused_at"),
     "given_up_commands": _prune_by_id("given_up_commands", "true"),
+    "http_refusals": _prune_by_id("http_refusals", "true"),
     "known_events": _prune("known_events", "noted_at"),
     "flow_minutes": _prune("flow_minutes", "minute"),
     "jobs": _prune_by_id("jobs", "ended_at IS NOT NULL"),

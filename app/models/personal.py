@@ -159,6 +159,7 @@ NOT_PERSONAL: Mapping[str, frozenset[str]] = MappingProxyType(
         ),
         "job_items": frozenset({"job_id", "number", "subject", "state", "result", "done_at"}),
         "watch": frozenset({"id", "holder", "held_until", "seen_at", "seen"}),
+        "http_refusals": frozenset({"id", "path", "code", "order_id", "key", "correlation_id", "times", "created_at"}),
         "flow_minutes": frozenset({"minute", "holder", "figures"}),
     }
 )

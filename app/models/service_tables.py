@@ -117,6 +117,24 @@ flow_minutes = Table(
     comment="What each process did in a minute, in JSON; kept for a day",
 )
 
+http_refusals = Table(
+    "http_refusals",
+    db.metadata,
+    Column("id", BigInteger, Identity(always=True, cache=1), primary_key=True),
+    Column("path", Text, nullable=False),
+    Column("code", String(40), nullable=False),
+    Column("order_id", String(255)),
+    Column("key", String(255)),
+    Column("correlation_id", String(255), nullable=False),
+    Column("times", Integer, nullable=False),
+    created_at(),
+    Index("ix_http_refusals_order_id", "order_id", "id", postgresql_where=text("order_id IS NOT NULL")),
+    Index("ix_http_refusals_key", "key", "id", postgresql_where=text("key IS NOT NULL")),
+    Index("ix_http_refusals_correlation_id", "correlation_id", "id"),
+    comment="Requests of one second and one process that were refused alike: by path, code, order and "
+    "Idempotency-Key; kept for HTTP_REFUSAL_HOURS",
+)
+
 jobs = Table(
     "jobs",
     db.metadata,

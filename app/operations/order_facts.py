@@ -12,8 +12,9 @@ from app.config.config import Settings
 from app.models.kafka_tables import command_identities, consumer_offsets, lost_events, outbox, taken_out_events
 from app.models.models import idempotency_keys, order_changes
 from app.models.order import OrderState
-from app.operations import orders, outbox_rows
+from app.operations import orders, outbox_rows, refusals
 from app.operations.orders import ChangeLine
+from app.operations.refusals import Refused
 from app.operations.transaction import select_as, transaction
 
 MOST = 200  # changes, and commands that changed nothing: the newest
@@ -59,6 +60,7 @@ class OrderFacts:
     keys: Mapping[datetime, str]
     topic_ids: Mapping[int, UUID]
     held: Sequence[HeldEvent]
+    refused: Sequence[Refused]
     notes: Sequence[str]
 
 
@@ -73,13 +75,14 @@ def read(settings: Settings, order_id: str) -> OrderFacts:
         offsets = select(topic.partition, topic.topic_id).where(topic.topic == settings.commands_topic)
         topic_ids = {row.partition: row.topic_id for row in connection.execute(offsets)}
         held = _taken_out_or_lost(connection, order_id)
+        refused = refusals.read(connection, refusals.of_orders([order_id]))
         waiting = _waiting(connection, order_id, changes, commands)
     notes = [] if waiting is not None else ["The outbox was not looked through in time: see `flask orders outbox`."]
     if len(changes) == MOST:
         notes.append(f"Only the newest {MOST} changes are shown: {changes[0].version - 1} came before.")
     if len(commands) == MOST:
         notes.append(f"Only the newest {MOST} commands that changed nothing or came again are shown.")
-    return OrderFacts(order, changes, commands, keys, topic_ids, [*held, *(waiting or ())], notes)
+    return OrderFacts(order, changes, commands, keys, topic_ids, [*held, *(waiting or ())], refused, notes)
 
 
 def _changes(connection: Connection, order_id: str) -> list[ChangeLine]:

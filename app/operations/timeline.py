@@ -13,6 +13,7 @@ from app.operations import event_log, order_facts
 from app.operations.event_log import LogFindings
 from app.operations.order_facts import CommandFact, HeldEvent, OrderFacts
 from app.operations.orders import ChangeLine
+from app.operations.refusals import Refused
 from app.wire.command_types import COMMAND_TYPES
 from app.wire.events import EVENT_TYPES
 
@@ -32,9 +33,10 @@ _WITHOUT_RUNNER = (ChangeKind.ACCEPTANCE_CANCELLED, ChangeKind.RUNNER_CLEARED)
 
 @dataclass(frozen=True, slots=True)
 class Came:
-    """What came in. `kind`: the command's type, over HTTP the kind of change; `key`: the Idempotency-Key, or the key of
-    the command's record; `place`: the command's record, `topic/partition/offset`; `outcome`: the refusal's code,
-    `unchanged`, `repeat`, None where it did what it asked for; `times`: how often it came again."""
+    """What came in. `kind`: the command's type, over HTTP the kind of change, or the path where nothing changed; `key`:
+    the Idempotency-Key, or the key of the command's record; `place`: the command's record, `topic/partition/offset`;
+    `outcome`: the refusal's code, over HTTP after its status, `lost_race`, `unchanged`, `repeat`, None where it did
+    what it asked for; `times`: how often it came again, or was refused alike."""
 
     door: str
     caller: str | None
@@ -128,6 +130,7 @@ def timeline(settings: Settings, order_id: str, *, with_log: bool = True) -> Tim
     found = event_log.look(settings, facts) if with_log else event_log.NOTHING
     went = _Going(settings.events_topic, facts, found)
     entries = [*_of_changes(facts, found, went), *_of_commands(settings.commands_topic, facts, found, went)]
+    entries += _of_refusals(facts.refused)
     entries.sort(key=_moment)
     missing = any(entry.went and entry.went.state == NOT_FOUND for entry in entries)
     notes = [*facts.notes, *found.notes, *([MISSING] if missing else ())]
@@ -204,6 +207,13 @@ def _of_commands(topic: str, facts: OrderFacts, found: LogFindings, going: _Goin
             place = f"{topic}/{fact.repeated_partition}/{fact.repeated_offset}"
             again = replace(came, outcome=REPEAT, place=place, times=fact.repeats)
             yield Entry(fact.repeated_at, again, None, None, Took(None, None))
+
+
+def _of_refusals(refused: Sequence[Refused]) -> Iterator[Entry]:
+    """Yield a line for requests that were refused alike, or lost races, at the time of the last."""
+    for one in refused:
+        came = Came("http", None, one.path, one.correlation_id, one.key, None, one.outcome, times=one.times)
+        yield Entry(one.at, came, None, None, Took(None, None))
 
 
 def _differences(before: ChangeLine | None, line: ChangeLine) -> list[Difference]:

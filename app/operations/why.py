@@ -44,9 +44,11 @@ CHAIN: Sequence[Callable[[Case], Check | None]] = (
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """`subject`: what the id is; `cause`: the first check that fails, None if all that could be asked are passed."""
+    """`subject`: what the id is; `order_ids`: the orders concerned, as far as they are known; `cause`: the first check
+    that fails, None if all that could be asked are passed."""
 
     subject: str
+    order_ids: Sequence[str]
     checks: Sequence[Check]
     cause: Check | None
 
@@ -74,7 +76,7 @@ def why(settings: Settings, some_id: str) -> Why:
     finally:
         case.close()
     failed = [check for check in checks if check.ok is False]
-    return Why(_subject(case), checks, failed[0] if failed else None)
+    return Why(_subject(case), _order_ids(case), checks, failed[0] if failed else None)
 
 
 def _place(topic: str, some_id: str) -> Place | None:
@@ -83,6 +85,13 @@ def _place(topic: str, some_id: str) -> Place | None:
     if found is None or found["topic"] != topic:
         return None
     return Place(found["topic"], int(found["partition"]), int(found["offset"]))
+
+
+def _order_ids(case: Case) -> list[str]:
+    facts = case.facts
+    if facts is None:
+        return []
+    return [row.order_id for row in facts.orders] or list({row.order_id: None for row in facts.changes})
 
 
 def _subject(case: Case) -> str:

@@ -22,12 +22,14 @@ from app.models.kafka_tables import (
 )
 from app.models.models import order_changes
 from app.models.records import StoredOffset
-from app.operations import alarms, guarded, instances, outbox_rows
+from app.models.refusals import LOST_RACE
+from app.operations import alarms, guarded, instances, outbox_rows, refusals
 from app.operations import why_queries as queries
 from app.operations.alarms import ListedAlarm
 from app.operations.guarded import NotAsked
 from app.operations.instances import Instance
 from app.operations.offsets import read_stored
+from app.operations.refusals import Refused
 from app.operations.search_tables import order_in
 from app.operations.transaction import by_indexes, hurried, transaction
 from app.operations.why_queries import PATHS, Sought
@@ -67,6 +69,7 @@ class Facts:
     lost: Sequence[Row[Any]]
     leaders: Sequence[Row[Any]]
     instances: Sequence[Instance]
+    http_refusals: Sequence[Refused]
     before: int
     unknown: Sequence[str]
 
@@ -77,6 +80,10 @@ class Facts:
     def silent_leader(self, lane: str) -> Instance | None:
         """Return the process that said last that it relays the lane if it has fallen silent since."""
         return _silent(one for one in self.instances if lane in one.leads)
+
+    def last_refused(self, some_id: str) -> Refused | None:
+        """Return the last refusal of requests with this Idempotency-Key or correlation id."""
+        return next((one for one in self.http_refusals if one.is_of(some_id) and one.code != LOST_RACE), None)
 
     def ago(self, at: datetime) -> float:
         """Return how many seconds ago that was."""
@@ -94,7 +101,7 @@ class Facts:
             self.letters,
             self.given_up,
         )
-        return any(map(len, (*rows, self.waiting, self.taken_out, self.lost)))
+        return any(map(len, (*rows, self.waiting, self.taken_out, self.lost, self.http_refusals)))
 
 
 def _silent(processes: Iterator[Instance]) -> Instance | None:
@@ -117,12 +124,16 @@ class _Reading:
         self._topic = topic
         self._sought = sought
         self._unknown: list[str] = []
+        self._refused: list[Refused] = []
 
     def read(self) -> Facts:
         (state,) = self._rows("the server", text(sql.STATE))
         sought = self._sought
         answers = self._rows("idempotency_keys", queries.answers(sought.key))
         ids = set(sought.ids).union(filter(None, (order_in(bytes(row.body)) for row in answers)))
+        of_id = refusals.of_id(sought.key)
+        self._refused = self._ask("http_refusals", self._refused, lambda asked: refusals.read(asked, of_id))
+        ids.update(one.order_id for one in self._refused if one.order_id is not None)
         orders = self._rows("orders", queries.of_orders(sorted(ids)))
         return self._about(state, answers, orders, sorted(ids.union(row.order_id for row in orders)))
 
@@ -158,6 +169,7 @@ class _Reading:
             lost=self._rows("lost_events", queries.lost(order_ids, sought)),
             leaders=self._rows("leaders", text(sql.LEADERS)),
             instances=self._ask("instances", [], instances.read),
+            http_refusals=self._refused,
             before=sum(row.before for row in self._rows("outbox", text(sql.BEFORE), id=waiting[0].id))
             if waiting
             else 0,

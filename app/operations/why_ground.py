@@ -62,15 +62,21 @@ def key(case: Case) -> Check | None:
     """Was the id an Idempotency-Key, and what was answered under it? None if it was none."""
     facts = case.known
     for row in facts.key_holders:
+        evidence = [_held(row), *_refused(facts)]
         where = f"A request to {row.path} with this key is at work: {row.holder}"
         if row.blocked_by is None:
-            return Check("key", False, f"{where}; repeats get 409 until it is answered.", [_held(row)], row.mend)
+            return Check("key", False, f"{where}; repeats get 409 until it is answered.", evidence, row.mend)
         sentence = f"{where}, waits for a lock that {row.blocked_by} holds; repeats get 409 meanwhile."
-        return Check("key", False, sentence, [_held(row)], row.unblock)
+        return Check("key", False, sentence, evidence, row.unblock)
+    refused = _refused(facts)
     if not facts.answers:
-        return None
+        if facts.last_refused(case.id) is None:
+            return None
+        said = "Requests came with it and were refused; no answer is stored: the next one is worked on anew."
+        return Check("key", True, said, refused)
     newest = max(facts.answers, key=lambda row: row.created_at)
     evidence = [f"{row.path}: {row.status} at {row.created_at:%Y-%m-%d %H:%M:%S} UTC" for row in facts.answers]
+    evidence += refused
     told = f"{newest.path} was answered {newest.status} under this key, {span(facts.ago(newest.created_at))} ago"
     return Check("key", True, f"{told}; a repeat with the same bytes gets that answer again.", evidence)
 
@@ -80,10 +86,10 @@ def row(case: Case) -> Check | None:
     facts = case.known
     if not facts.orders:
         return None
-    evidence = []
+    evidence = [] if facts.last_refused(case.id) else _refused(facts)
     if facts.refused:
         number, ago = counted(len(facts.refused), "accept"), span(facts.ago(facts.refused[0].refused_at))
-        evidence = [f"{number} of it refused in the last hour, the last {ago} ago: another runner was faster"]
+        evidence += [f"{number} of it refused in the last hour, the last {ago} ago: another runner was faster"]
     held = [row for row in facts.row_locks if row.held is None or row.held >= HELD_SECONDS]
     if not held:
         return Check("row", True, "Nobody holds the order's row.", evidence)
@@ -112,6 +118,11 @@ def broker(case: Case) -> Check:
         said = f"{wrong[0].sentence.rstrip('.')}."
         return Check("broker", False, said, evidence_of(wrong, case.known), _shown(wrong[0]))
     return Check("broker", True, f"Kafka at {servers} answers.")
+
+
+def _refused(facts: Facts) -> list[str]:
+    """Return a line for what was answered under the key, or about the order, how often and when last."""
+    return [one.told(facts.now) for one in facts.http_refusals]
 
 
 def ringing(facts: Facts, *names: str) -> list[ListedAlarm]:

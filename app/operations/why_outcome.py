@@ -56,6 +56,10 @@ def decided(case: Case) -> Check | None:
         return repeated
     word = max(_words(case), key=lambda word: word.at, default=case.word)
     case.word = word
+    refused = facts.last_refused(case.id)
+    if refused is not None and (word is None or word.at < refused.at):
+        heals = "The caller reads the answer, and sends the request again with the same Idempotency-Key"
+        return Check("decided", False, f"{refused.told(facts.now)}: the next move is the caller's.", heals=heals)
     if word is None:
         unknown = [
             each for each in facts.unknown if each.split(":")[0].split()[-1] in ("order_changes", "command_identities")

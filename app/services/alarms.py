@@ -29,14 +29,16 @@ class AlarmKeeper:
         is_watched: Callable[[], bool] = lambda: True,
         presence: Presence | None = None,
         flow: FlowKeeper | None = None,
+        store: Callable[[], None] = lambda: None,
     ) -> None:
         """`is_watched`: whether any process watches; raises DatabaseTrouble. `presence`: tells of this process; `flow`:
-        its figures."""
+        its figures; `store`: what else this process has to store, seconds at the longest."""
         self._alarms = alarms
         self._table = table
         self._is_watched = is_watched
         self._presence = presence
         self._flow = flow
+        self._store = store
         self._start = Deadline(START_SECONDS)
         self._trouble: str | None = None
 
@@ -51,7 +53,7 @@ class AlarmKeeper:
                 if self._synchronise_or_log(tidy=next_tidying.passed):
                     if next_tidying.passed:
                         next_tidying = Deadline(TIDY_SECONDS)
-                    self._store_flow()
+                    self._store_facts()
                 if self._presence is not None:
                     self._presence.tell()
             self._alarms.wait(ALARM_LOOK_SECONDS)
@@ -60,13 +62,14 @@ class AlarmKeeper:
             self._flow.close()
         if ready():
             if self._synchronise_or_log(tidy=False):
-                self._store_flow()
+                self._store_facts()
             if self._presence is not None:
                 self._presence.leave()
 
-    def _store_flow(self) -> None:
+    def _store_facts(self) -> None:
         if self._flow is not None:
             self._flow.store()
+        self._store()
 
     def _synchronise_or_log(self, *, tidy: bool) -> bool:
         try:

@@ -212,6 +212,7 @@ def ages(settings: Settings) -> dict[str, float | None]:
     redone = retention and max(retention + DAY, settings.command_identity_days * DAY)
     return {
         "idempotency_keys": settings.idempotency_key_hours * HOUR,
+        "http_refusals": settings.http_refusal_hours * HOUR,
         "refused_accepts": settings.refused_accept_seconds + HOUR,
         "dead_letters": settings.dead_letter_days * DAY,
         "given_up_commands": settings.dead_letter_days * DAY,

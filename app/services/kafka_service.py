@@ -11,6 +11,7 @@ from app.database import lanes
 from app.database.alarms import AlarmTable
 from app.database.database import Database
 from app.database.flow import FlowTable
+from app.database.http_refusals import RefusalTable
 from app.database.instances import InstanceTable
 from app.database.lane_lease import acquire_lease
 from app.database.pool import Pool
@@ -28,6 +29,7 @@ from app.services.flow import FlowKeeper
 from app.services.housekeeping import Housekeeping, ages
 from app.services.known_cluster import KnownCluster
 from app.services.presence import Presence
+from app.services.refusals import RefusalNotes
 from app.services.schema_thread import SchemaThread
 from app.services.watch import Watch
 from app.utils.alarms import Alarms
@@ -56,11 +58,12 @@ class KafkaService:
         callers: Pool | None = None,
         more: Mapping[str, Work] | None = None,
         note_success: Callable[[], None] = lambda: None,
+        refusals: RefusalNotes | None = None,
     ) -> None:
         """`callers`: connections by DATABASE_URL, if `database` has an address of its own.
 
         `more`: work of other parts by the name of its thread, whatever the roles. `note_success`: called after each
-        batch of commands, which the database took.
+        batch of commands, which the database took. `refusals`: what the requests of this process were refused.
         """
         self._settings = settings
         self._database = database
@@ -70,7 +73,8 @@ class KafkaService:
         self.schema = SchemaThread(settings, database, books, callers, alarms)
         flow = FlowKeeper(FlowTable(books, alarms.holder), self.leads)
         presence = Presence(InstanceTable(books), alarms.holder, settings.roles, self.own_parts)
-        self._alarm_keeper = AlarmKeeper(alarms, AlarmTable(books), partial(is_watched, books), presence, flow)
+        store = partial((refusals or RefusalNotes()).store, RefusalTable(books))
+        self._alarm_keeper = AlarmKeeper(alarms, AlarmTable(books), partial(is_watched, books), presence, flow, store)
         self._cluster = KnownCluster(settings, commands, alarms)
         self._secrets = secrets = SecretsInUse(settings)
         self.pulse = Pulse(settings, secrets, alarms)

@@ -31,6 +31,7 @@ TRIES_WITHOUT_LOCK = 3
 
 Access = AbstractContextManager[OrderStore | LockedOrder]
 Clock = Callable[[], datetime]
+LostRace = Callable[[str, str | None, str, str], None]
 
 
 def utc_now() -> datetime:
@@ -59,8 +60,10 @@ class OrderService:
         refused_accepts: RefusedAccepts,
         on_event: Callable[[], None],
         clock: Clock = utc_now,
+        on_lost_race: LostRace = lambda *_: None,
     ) -> None:
-        """`on_event` is called after each commit that put an event into the outbox; it must not block."""
+        """`on_event` is called after each commit that put an event into the outbox, `on_lost_race` with path, key,
+        correlation id and order id of a request that is decided again; neither may block."""
         self._orders = orders
         self._unlocked = nullcontext(orders)
         self._pages = pages
@@ -68,6 +71,7 @@ class OrderService:
         self._refused_accepts = refused_accepts
         self._on_event = on_event
         self._clock = clock
+        self._on_lost_race = on_lost_race
         self._turns = Turns()
 
     @property
@@ -130,6 +134,9 @@ class OrderService:
             if answer is not None:
                 return answer
             LOST_RACES.inc()
+            if not isinstance(command, CreateOrder):
+                key = context.key.key if context.key else None
+                self._on_lost_race(context.form.path, key, context.source.correlation_id, command.order_id)
             tries += 1
 
     def _attempt(self, command: Command, context: RequestContext, access: Access) -> HttpAnswer | None:

@@ -101,6 +101,9 @@ LOOP_LATE = Histogram(
 CHANGES = Counter("order_changes_total", "Changes of orders that were committed", ["move", "door"])
 REFUSALS = Counter("order_refusals_total", "Requests and commands that were refused", ["code", "door"])
 REPEATS = Counter("order_repeats_total", "Requests and commands that were done before, and not done again", ["door"])
+REFUSALS_UNTOLD = Counter(
+    "order_refusals_untold_total", "Requests whose refusal the table of refusals does not have: there were too many"
+)
 LOST_RACES = Counter("order_lost_races_total", "Compare-and-swaps that another writer won; each was decided again")
 
 # PostgreSQL

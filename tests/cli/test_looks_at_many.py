@@ -12,12 +12,13 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from app.config.config import Settings
-from app.operations import board, flow, relay_look
+from app.operations import board, flow, outbox_rows, relay_look, why_facts
+from app.operations.why_queries import Sought
 from tests.contract.conftest import Tables
 from tests.contract.test_plans import MANY, fill
 from tests.harness.world import World
 
-GROW = {"orders", "order_changes", "outbox", "dead_letters", "flow_minutes", "order_count_deltas"}
+GROW = {"orders", "order_changes", "outbox", "dead_letters", "flow_minutes", "order_count_deltas", "http_refusals"}
 OUT = UUID(int=7)
 LOOKS: dict[str, Callable[[Settings], object]] = {
     "board": board.board,
@@ -25,6 +26,10 @@ LOOKS: dict[str, Callable[[Settings], object]] = {
     "relay": relay_look.look,
     "whereabouts": lambda settings: relay_look.whereabouts(settings, OUT),
     "offered": lambda settings: relay_look.offered(settings, [1, 2]),
+    "why": lambda settings: why_facts.read(settings, Sought("x", frozenset({"x"}))),
+    "why of an event": lambda settings: why_facts.read(
+        settings, Sought(str(OUT), frozenset(), event_ids=frozenset({OUT}))
+    ),
 }
 Asked = list[tuple[str, Any]]
 
@@ -51,6 +56,10 @@ def many(untouched: World) -> Iterator[Tables]:
             "INSERT INTO flow_minutes SELECT now() - i * interval '1 s', i, '{}' FROM generate_series(1, 80000) AS i"
         )
         tables.rows(
+            "INSERT INTO http_refusals (path, code, order_id, key, correlation_id, times) "
+            "SELECT '/p', 'c', i, i, i, 1 FROM generate_series(1, 20000) AS i"
+        )
+        tables.rows(
             "INSERT INTO taken_out_events (event_id, outbox_id, aggregateid, type, correlation_id, payload, refusal, "
             "created_at) VALUES (%s, 9, 'o', 't', 'c', '', 'r', now())",
             str(OUT),
@@ -60,8 +69,9 @@ def many(untouched: World) -> Iterator[Tables]:
 
 
 def test_none_reads_a_table_from_end_to_end(
-    untouched: World, many: Tables, asked: Asked, subtests: pytest.Subtests
+    untouched: World, many: Tables, asked: Asked, subtests: pytest.Subtests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(outbox_rows, "FEW", 500)
     for name, look in LOOKS.items():
         asked.clear()
         look(untouched.settings())
@@ -71,6 +81,8 @@ def test_none_reads_a_table_from_end_to_end(
 
 
 def read_whole(cursor: Cursor, statement: str, values: Any) -> list[str]:
+    if statement.startswith("SET LOCAL enable_seqscan"):
+        cursor.execute(statement)
     if not statement.startswith("SELECT"):
         return []
     cursor.execute(f"EXPLAIN {statement}", values)

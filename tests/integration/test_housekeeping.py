@@ -30,6 +30,8 @@ TABLES = {
     "FROM generate_series(1, %s) AS n",
     "refused_accepts": "INSERT INTO refused_accepts (order_id, runner_id, refused_at) "
     "SELECT n::text, 'r', now() - %s * interval '1 hour' FROM generate_series(1, %s) AS n",
+    "http_refusals": "INSERT INTO http_refusals (path, code, correlation_id, times, created_at) "
+    "SELECT '/p', 'c', n::text, 1, now() - %s * interval '1 hour' FROM generate_series(1, %s) AS n",
     "flow_minutes": "INSERT INTO flow_minutes (minute, holder, figures) "
     "SELECT now() - %s * interval '1 hour', n::text, '{}' FROM generate_series(1, %s) AS n",
 }

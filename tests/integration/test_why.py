@@ -14,6 +14,9 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, OffsetAndMetad
 from kafka.admin import ACL, ACLFilter, ACLOperation, ACLPermissionType, ResourcePattern, ResourceType
 
 from app import create_app
+from app.database.database import Database
+from app.database.http_refusals import RefusalTable
+from app.database.pool import Pool
 from app.models.operator_errors import NotPossible
 from app.operations import outbox_rows, why_case, why_commands, why_facts, why_ground, why_readers
 from app.operations.why import Check, Why, why
@@ -141,7 +144,8 @@ def test_a_row_that_a_prepared_transaction_holds(world: World, monkeypatch: pyte
 
 
 def test_a_key_whose_first_request_waits_for_a_row(world: World) -> None:
-    caller, key = quietly(world), unique("key")
+    app = create_app(world.settings())
+    caller, key = Caller(app.test_client()), unique("key")
     order_id = caller.new("CREATED")
     with row_locked(world.database_url, order_id):
         body = {"orderId": order_id, "runner_id": "runner-1"}
@@ -157,6 +161,14 @@ def test_a_key_whose_first_request_waits_for_a_row(world: World) -> None:
     assert "A request to /verifyAndAcceptOrder with this key is at work: session" in found.says
     assert "waits for a lock that session" in found.says
     assert (found.heals or "").startswith("SELECT pg_terminate_backend(")
+    app.extensions["refusals"].store(RefusalTable(Pool(Database(world.database_url), 1)))
+    found = cause(world, key)
+    assert (found.name, found.says[:52]) == ("decided", "/verifyAndAcceptOrder was answered 503 database_busy")
+    assert "the next move is the caller's" in found.says
+    (seen,) = check(why(world.settings(), key), "key").evidence
+    assert seen.startswith("/verifyAndAcceptOrder was answered 503 database_busy 1 time, the last ")
+    (seen,) = check(why(world.settings(), order_id), "row").evidence
+    assert "503 database_busy" in seen
 
 
 @pytest.mark.usefixtures("in_time")
@@ -601,7 +613,7 @@ def test_a_race_that_other_runners_lost_is_evidence(running: World) -> None:
     order_id = caller.new("ACCEPTED", "runner-1")
     assert caller.accept(order_id, "runner-2").status_code == 400
     running.settle()
-    (evidence,) = check(passed(running, order_id), "row").evidence
+    *_, evidence = check(passed(running, order_id), "row").evidence
     assert evidence.startswith("1 accept of it refused in the last hour, the last ")
 
 

@@ -82,6 +82,7 @@ BAD = [
     ("GRACEFUL_TIMEOUT", ["", "0", "301"]),
     ("REFUSED_ACCEPT_SECONDS", ["", "-1", "3601"]),
     ("IDEMPOTENCY_KEY_HOURS", ["", "23", "8761"]),
+    ("HTTP_REFUSAL_HOURS", ["", "0", "8761"]),
     ("COMMAND_IDENTITY_DAYS", ["", "0", "3651"]),
     ("DEAD_LETTER_DAYS", ["", "0", "3651"]),
     ("JOB_DAYS", ["", "0", "3651"]),
