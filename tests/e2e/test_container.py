@@ -39,8 +39,10 @@ def image() -> Iterator[container.Image]:
     """What the Dockerfile's steps make, in a folder that a plain user can read, as the image's is."""
     folder = Path(tempfile.mkdtemp(prefix="container-"))
     folder.chmod(0o755)
-    yield container.build(folder)
-    shutil.rmtree(folder)
+    try:
+        yield container.build(folder)
+    finally:
+        shutil.rmtree(folder)
 
 
 @pytest.mark.timeout(300)  # a hashed install
