@@ -21,6 +21,7 @@ def _run(file: str) -> dict[str, Any]:
 
 
 _master = SimpleNamespace(**_run("server/master.py"))
+_metrics = SimpleNamespace(**_run("server/metrics_folder.py"))
 _settings = _master.settings()
 
 bind = _master.addresses(_settings)
@@ -57,6 +58,17 @@ def on_reload(server: Arbiter) -> None:
 def pre_exec(server: Arbiter) -> None:
     """Let the master that SIGUSR2 starts read the settings itself."""
     _master.forget_settings(server)
+    _metrics.hand_over(server)
+
+
+def pre_fork(server: Arbiter, worker: Worker) -> None:
+    """Tell the worker where to count: with the others."""
+    worker.metrics_folder = _metrics.folder_of(server)
+
+
+def on_exit(server: Arbiter) -> None:
+    """Remove what the workers counted."""
+    _metrics.close(server)
 
 
 def worker_exit(server: Arbiter, worker: Worker) -> None:

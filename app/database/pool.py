@@ -96,8 +96,13 @@ class Pool:
     that plan until the table is analyzed: so sequential scans are off.
     """
 
-    def __init__(self, database: Database, size: int, statement_ms: int = STATEMENT_MS) -> None:
-        """At most `size` connections, whose statements may each take `statement_ms`. Opens none yet."""
+    def __init__(
+        self, database: Database, size: int, statement_ms: int = STATEMENT_MS, *, durable: bool = True
+    ) -> None:
+        """At most `size` connections, whose statements may each take `statement_ms`. Opens none yet.
+
+        Not `durable`: a commit does not wait for the disk, and may be lost with the server.
+        """
         self._database = database
         self._statement_ms = statement_ms
 
@@ -107,6 +112,7 @@ class Pool:
                 lock_timeout=LOCK_MS,
                 plan_cache_mode="force_generic_plan",
                 enable_seqscan="off",
+                **({} if durable else {"synchronous_commit": "off"}),
             )
 
         self._connections = Connections(connect, size)

@@ -4,6 +4,7 @@ The row is a lease too: one process at a time watches, and another one takes ove
 """
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from uuid import UUID
 from app.database.floor import Floor, last_id_of, writers_of
 from app.database.instances import LIVES, Life
 from app.database.jobs import last_check
+from app.database.lanes import ASIDE_RANGE
 from app.database.pool import Pool
 from app.database.snapshots import HeldSnapshots
 from app.database.statement import Statement
@@ -21,8 +23,9 @@ from app.utils.deadline import Deadline
 from app.utils.limits import WATCH_LEASE_SECONDS, WATCH_STALE_SECONDS
 
 CALL_SECONDS = 2.5
-COUNTED = 10_000  # rows of a lane that are counted; the number of more is estimated from their ids
+COUNTED = 1000  # rows of a lane that are counted: within a millisecond, however many more there are
 WALK_SECONDS = 60.0
+WALK_RESTS = 3000  # times what a walk over all dead rows took: 5 ms of the time between two scrapes
 
 Seen = dict[str, Any]
 
@@ -65,7 +68,7 @@ class LaneLook:
     """Looks at the rows of one table that wait. Use from one thread.
 
     Each look begins at a floor, as the relay's do, and so does not walk over dead rows that a held snapshot keeps. Only
-    every WALK_SECONDS one begins at the first row.
+    every WALK_SECONDS one begins at the first row, and less often where that takes long.
     """
 
     def __init__(self, table: str, condition: str = "") -> None:
@@ -82,12 +85,18 @@ class LaneLook:
             {"id": "bigint"},
             f"SELECT count(*) FROM (SELECT {rows}id > $id ORDER BY id LIMIT {COUNTED + 1}) AS few",
         )
-        # Rows that are set aside for their partition (lanes.py): their ids are below every floor.
+        # Rows that are set aside for their partition (lanes.py): their ids are below every floor. The first of each
+        # partition has the age of all; how many there are beyond COUNTED, PostgreSQL's statistics know about.
+        begin = f"-((-1 - firsts.id) / {ASIDE_RANGE}) * {ASIDE_RANGE}"  # of the next partition
         self._aside = Statement(
             f"aside_of_{table}",
             {},
-            "SELECT count(*), min(id), extract(epoch FROM now() - min(created_at))::float8 "
-            f"FROM (SELECT id, created_at {rows}id < 0 ORDER BY id LIMIT {COUNTED}) AS few",
+            f"WITH RECURSIVE firsts AS ((SELECT id, created_at {rows}id < 0 ORDER BY id LIMIT 1) UNION ALL "
+            "SELECT next.id, next.created_at FROM firsts, "
+            f"LATERAL (SELECT id, created_at {rows}id < 0 AND id >= {begin} ORDER BY id LIMIT 1) AS next) "
+            f"SELECT (SELECT count(*) FROM (SELECT {rows}id < 0 ORDER BY id LIMIT {COUNTED + 1}) AS few), "
+            "min(id), extract(epoch FROM now() - min(created_at))::float8, "
+            f"pg_stat_get_live_tuples('{table}'::regclass) FROM firsts",
         )
         self._newest = Statement(f"newest_of_{table}", {}, f"SELECT id {rows}true ORDER BY id DESC LIMIT 1")
         self._floor, self._walk = Floor(), Deadline(WALK_SECONDS)
@@ -97,11 +106,13 @@ class LaneLook:
         """Return what waits. Raises DatabaseError."""
         if not self._walk.passed:
             return self._look(pool, self._floor)
-        self._walk = Deadline(WALK_SECONDS)
+        began = time.monotonic()
         try:
             return self._look(pool, Floor())  # a person may have put a row back
         except DatabaseTrouble:  # too many dead rows, perhaps: above the floor there are few
             return self._look(pool, self._floor)
+        finally:
+            self._walk = Deadline(max(WALK_SECONDS, WALK_RESTS * (time.monotonic() - began)))
 
     def _look(self, pool: Pool, floor: Floor) -> QueuedRows:
         drawn = _run(pool, self._drawn)[0][0]
@@ -110,15 +121,20 @@ class LaneLook:
         floor.rise(found[0][0] if found else None)
         self._floor = floor
         self._last_seen = found[0][0] if found else self._last_seen
-        ((aside, first, waited),) = _run(pool, self._aside)
-        if not found:
-            return QueuedRows(first, aside, max(waited or 0.0, 0.0))
-        ((oldest, age),) = found
-        depth = _run(pool, self._few, oldest - 1)[0][0]
+        ((aside, first, waited, all_rows),) = _run(pool, self._aside)
+        oldest, age = found[0] if found else (None, 0.0)
+        depth = 0 if oldest is None else self._depth(pool, oldest)
+        if aside > COUNTED:
+            aside = max(aside, all_rows - depth)
+        return QueuedRows(first or oldest, depth + aside, max(age, waited or 0.0, 0.0))
+
+    def _depth(self, pool: Pool, oldest: int) -> int:
+        """Return how many rows wait from the oldest one on; beyond COUNTED told from the ids."""
+        depth: int = _run(pool, self._few, oldest - 1)[0][0]
         if depth > COUNTED:
             newest = _run(pool, self._newest)
             depth = max(depth, (newest[0][0] if newest else oldest) - oldest + 1)
-        return QueuedRows(first or oldest, depth + aside, max(age, waited or 0.0, 0.0))
+        return depth
 
 
 class WatchTable:

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from gunicorn.workers.base import Worker
@@ -19,7 +20,12 @@ SWITCH_SECONDS = 0.0005  # the loop waits at most so long for a thread that comp
 
 
 class LoopWorker(Worker):
-    """One event loop. The master ends a worker that is silent for `timeout` seconds."""
+    """One event loop. The master ends a worker that is silent for `timeout` seconds.
+
+    `metrics_folder`: where the workers of the master keep their counters, None where there is no room.
+    """
+
+    metrics_folder: Path | None = None
 
     def init_process(self) -> None:
         """Make the loop, then do what every worker does: signals, the application, `run`."""
@@ -30,11 +36,21 @@ class LoopWorker(Worker):
 
         settings = from_environment()
         configure(settings.log_level, settings.log_format, LogWriter())
+        self._keep_metrics()
         give_back_what_is_free()
         sys.setswitchinterval(SWITCH_SECONDS)
         self.loop = _new_loop()
         asyncio.set_event_loop(self.loop)
         super().init_process()
+
+    def _keep_metrics(self) -> None:
+        from app.utils.metric_files import keep_in
+
+        if self.metrics_folder is not None:
+            try:
+                keep_in(self.metrics_folder)
+            except OSError as error:
+                self.log.error("this worker counts for itself alone: %s", error)
 
     def init_signals(self) -> None:
         """Let the loop handle signals, between two callbacks."""

@@ -83,7 +83,7 @@ class KafkaService:
             settings, secrets, answers, database, commands, self._cluster, alarms, traffic, handled
         )
         self._housekeeping = Housekeeping(Pool(database, 1, WORKER_STATEMENT_MS), partial(ages, settings), alarms)
-        watched = WatchTable(Pool(database, 1), alarms.holder)
+        watched = WatchTable(Pool(database, 1, durable=False), alarms.holder)
         self.watch = Watch(
             settings, secrets, self.pulse, watched, alarms, lambda: self.threads, self.leads, flow.note_waiting
         )

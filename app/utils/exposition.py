@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Mapping
 from functools import partial
 
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, ProcessCollector, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, ProcessCollector, generate_latest
 from prometheus_client.core import Metric
 
+from app.utils.metric_files import added_up, workers
 from app.utils.metrics import take_samples
+from app.utils.tasks import sleep
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -25,7 +27,11 @@ class _Families:
 def exposition(of_service: Iterable[Metric]) -> bytes:
     """Return all metrics in Prometheus' text format."""
     take_samples()
-    return generate_latest(_Families([*REGISTRY.collect(), *_processes({"0": "self"}), *of_service]))
+    text = []
+    for family in (*added_up(), *_processes(workers()), *of_service):
+        text.append(generate_latest(_Families([family])))
+        sleep(0)  # callers have their turn
+    return b"".join(text)
 
 
 def _processes(pids: Mapping[str, int | str]) -> Iterable[Metric]:

@@ -20,6 +20,7 @@ from prometheus_client import (
 )
 from prometheus_client.core import GaugeMetricFamily
 
+from app.utils import metric_files  # noqa: F401 - before the first metric: it says where values are
 from app.utils.limits import ACKNOWLEDGE_SECONDS, CALLER_SECONDS, CONTRACT_SECONDS, POOL_SECONDS, REQUEST_SECONDS
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # it has no annotation; when a series began: twice the series, and nobody asks

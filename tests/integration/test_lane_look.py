@@ -1,11 +1,15 @@
 """How much waits in a lane is told without counting all of it."""
 
+from types import SimpleNamespace
+
 import pytest
 
+from app.database import watched
 from app.database.lanes import EVENTS as EVENTS_LANE
 from app.database.pool import Pool
 from app.database.watched import LaneLook, QueuedRows, WatchTable, read_seen
 from app.utils.deadline import Deadline
+from tests.harness.world import wait_for
 from tests.integration.test_housekeeping import Run, run
 
 __all__ = ["run"]
@@ -22,12 +26,12 @@ def test_few_rows_are_counted_and_many_are_told_from_their_ids(
 ) -> None:
     look = LaneLook("outbox")
     assert look.look(pool) == QueuedRows(None, 0, 0.0)
-    run(EVENTS, 90, 9_000)
+    run(EVENTS, 90, 900)
     run("DELETE FROM outbox WHERE version BETWEEN 2 AND 11")
     found = look.look(pool)
-    assert (found.depth, 90 <= found.age < 120) == (8_990, True)
+    assert (found.depth, 90 <= found.age < 120) == (890, True)
     run(EVENTS, 1, 30_000)
-    assert look.look(pool).depth == 39_000  # ten of them are gone, and not counted
+    assert look.look(pool).depth == 30_900  # ten of them are gone, and not counted
 
 
 def test_a_row_that_comes_back_by_hand_is_seen_again(pool: Pool, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,6 +56,37 @@ def test_rows_that_wait_for_their_partition_count_too(pool: Pool, run: Run) -> N
     assert (found.depth, found.oldest_id, 90 <= found.age < 120) == (5, 1 - (1 << 44), True)
     run("DELETE FROM outbox WHERE id > 0")
     assert look.look(pool).depth == 3
+
+
+def test_of_rows_that_wait_for_several_partitions_the_oldest_tells_the_age(pool: Pool, run: Run) -> None:
+    look = LaneLook("outbox")
+    for partition, age in enumerate((10, 90, 40)):
+        run(EVENTS, age, 2)
+        ids = f"ARRAY[{2 * partition + 1}, {2 * partition + 2}]"
+        run(EVENTS_LANE.set_aside.replace("%s", ids, 1), (partition + 1) << 44)
+    found = look.look(pool)
+    assert (found.depth, found.oldest_id, 90 <= found.age < 120) == (6, 5 - (3 << 44), True)
+
+
+def test_many_rows_that_wait_for_their_partition_are_not_counted(pool: Pool, run: Run) -> None:
+    look = LaneLook("outbox")
+    run(EVENTS, 1, 3_000)
+    run(EVENTS_LANE.set_aside.replace("%s", "ARRAY(SELECT id FROM outbox)", 1), 1 << 44)
+    run(EVENTS, 1, 5)
+    wait_for(lambda: look.look(pool).depth == 3_005, "PostgreSQL's statistics")
+
+
+def test_a_walk_over_all_rows_rests_the_longer_the_longer_it_took(
+    pool: Pool, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = LaneLook("outbox")
+    look.look(pool)
+    assert 59 < look._walk.remaining <= 60
+    times = iter([0.0, 0.5])
+    monkeypatch.setattr(watched, "time", SimpleNamespace(monotonic=lambda: next(times)))
+    look._walk = Deadline(0)
+    look.look(pool)
+    assert 1_400 < look._walk.remaining <= 1_500
 
 
 def test_one_process_watches_and_another_takes_over(pool: Pool, run: Run) -> None:
