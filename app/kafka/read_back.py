@@ -76,6 +76,7 @@ class ReadBack:
     alarms: Alarms
     settle_seconds: float
     now: Callable[[], float]
+    broker_answers: Callable[[], bool] = lambda: True
 
     def __post_init__(self) -> None:
         self._stored = dict(self.lease.positions())
@@ -161,10 +162,11 @@ class ReadBack:
         return advanced or any(partition.is_draining for partition in self._partitions.values())
 
     def _discount_sleep(self) -> None:
-        """Move all times on by a sleep of this process (frozen, or busy): it was no time of waiting."""
-        slept = self.now() - self._looked_at
-        self._looked_at = self.now()
-        if slept > ASLEEP_SECONDS:
+        """Move all times on by a sleep of this process (frozen, or busy), and by the time in which no broker answered:
+        a partition did not wait for its own sake then."""
+        now = self.now()
+        slept, self._looked_at = now - self._looked_at, now
+        if slept > ASLEEP_SECONDS or not self.broker_answers():
             for partition in self._partitions.values():
                 partition.since += slept
 

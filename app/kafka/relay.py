@@ -45,7 +45,7 @@ class Relay:
     """Relays one lane. `run` is the work of one thread; `wake` may be called from any.
 
     `batch_limit`: the most rows of a batch; 0 switches the pause after a smaller batch off. `generation`: which secrets
-    new clients use.
+    new clients use. `broker_answers`: whether any broker does, as far as this process knows.
     """
 
     lane: str
@@ -57,6 +57,7 @@ class Relay:
     batch_limit: int
     now: Callable[[], float] = time.monotonic
     generation: Callable[[], int] = lambda: 0
+    broker_answers: Callable[[], bool] = lambda: True
 
     def __post_init__(self) -> None:
         self.leading = False
@@ -107,7 +108,8 @@ class Relay:
         """
         generation = self.generation()
         with self.open_log() as events:
-            partitions = ReadBack(self.lane, lease, events, self.alarms, self.settle_seconds, self.now)
+            alarms, settle, answers = self.alarms, self.settle_seconds, self.broker_answers
+            partitions = ReadBack(self.lane, lease, events, alarms, settle, self.now, answers)
             leader = Leader(self.lane, lease, events, partitions, _until_too_late(stop, beat))
             while not (stop.is_set() or self._steps_down) and self.generation() == generation:
                 beat()

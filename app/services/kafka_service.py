@@ -130,6 +130,7 @@ class KafkaService:
             self._settings.relay_settle_ms / 1000,
             self._settings.relay_batch,
             generation=lambda: self._secrets.generation,
+            broker_answers=self.pulse.answers,
         )
 
     def _run_relay(self, relay: Relay, stop: threading.Event, beat: Beat) -> None:

@@ -1,6 +1,7 @@
 """Builders of a relay's leader on the scripted ports."""
 
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from app.kafka.read_back import ReadBack
@@ -23,9 +24,13 @@ def ids(*numbers: int) -> list[uuid.UUID]:
 
 
 def a_read_back(
-    lease: ScriptedLease, topic: ScriptedTopic, alarms: Alarms | None = None, settle_seconds: float = 0.0
+    lease: ScriptedLease,
+    topic: ScriptedTopic,
+    alarms: Alarms | None = None,
+    settle_seconds: float = 0.0,
+    broker_answers: Callable[[], bool] = lambda: True,
 ) -> ReadBack:
-    return ReadBack("events", lease, topic, alarms or Alarms(), settle_seconds, topic.clock)
+    return ReadBack("events", lease, topic, alarms or Alarms(), settle_seconds, topic.clock, broker_answers)
 
 
 def looked(partitions: ReadBack) -> ReadBack:

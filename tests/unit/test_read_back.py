@@ -135,6 +135,18 @@ def test_a_partition_that_stays_away_rings_with_the_reason_until_it_is_back() ->
     assert not alarms.all()
 
 
+def test_a_partition_does_not_ring_for_the_time_in_which_no_broker_answers() -> None:
+    alarms, answers = Alarms(), [False]
+    lease, topic = lane(1), ScriptedTopic({0: [], 1: []}, off={1: "its leader does not answer"})
+    partitions = a_read_back(lease, topic, alarms, broker_answers=lambda: answers[0])
+    looked(partitions)
+    assert topic.clock.now > RING_SECONDS
+    assert not alarms.all()
+    answers[0] = True
+    looked(partitions)
+    assert list(alarms.all()) == ["events_partition_1"]
+
+
 def test_a_process_that_slept_does_not_ring_for_it() -> None:
     alarms = Alarms()
     lease, topic = lane(1), ScriptedTopic({0: [], 1: []}, off={1: "has no leader"})
