@@ -25,7 +25,10 @@ MODULES = (
     ),
     *("start", "beside"),
 )
-LONG_MODULES = ("growth", "search", "scaling", "profile", "made_up_keys", "tls", "kafka_tls", "tracing", "overload")
+LONG_MODULES = (
+    *("growth", "search", "scaling", "profile", "made_up_keys", "tls", "kafka_tls", "tracing", "overload"),
+    "scrape",
+)
 
 
 @dataclass(frozen=True, slots=True)
