@@ -37,15 +37,17 @@ One = TypeVar("One", bound=Life)
 def here_and_missing(told: Iterable[One]) -> tuple[list[One], list[One]]:
     """Return the processes that are there, and those that are missing, the newest loss first.
 
-    A process that fell silent is missed until another one has started since: then that one is in its place.
+    A process that fell silent is missed until another one has started since: then that one is in its place, also if it
+    fell silent itself. So of a process that was killed again and again one is missed at most.
     """
     here, missing = [], []
-    for one in sorted(told, key=lambda one: one.silent):
+    told = sorted(told, key=lambda one: one.silent)
+    for one in told:
         if one.silent <= SILENT_SECONDS:
             here.append(one)
         elif one.silent <= LOST_SECONDS:
             missing.append(one)
-    for newcomer in here:
+    for newcomer in sorted(told, key=lambda one: one.age, reverse=True):
         before = [one for one in missing if one.silent >= newcomer.age]
         if before:
             missing.remove(before[0])
