@@ -56,7 +56,8 @@ def told(url: str, caplog: pytest.LogCaptureFixture) -> str:
     client = make_app(url).test_client()
     assert client.get("/orders").status_code == 503
     reason: str = client.get("/readyz").get_json()["parts"]["database"]["reason"]
-    assert [record.message for record in caplog.records] == [f"database away: {reason}"]
+    # Connections that a service of another test still tries may be told of too.
+    assert f"database away: {reason}" in [record.message for record in caplog.records]
     return reason
 
 

@@ -28,7 +28,7 @@ from tests.harness.terminal import Terminal
 from tests.harness.world import World, a_command, a_create, an_update, patiently, wait_for
 from tools.stack.ports import free_port
 
-CHECK_SECONDS = 2.5
+CHECK_SECONDS = 4.0
 """Each check has 2 s; the rest is for a busy machine."""
 
 
