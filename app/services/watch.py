@@ -209,7 +209,8 @@ class Watch:
         elif members and not owners:
             reason = "no member of the group has the partition"
         evidence = f"next {waiting.first}, {waiting.lag} to the end, waiting for {waiting.seconds:.0f} s"
-        found[f"commands_stalled_{partition}"] = f"Commands of partition {partition} wait: {reason}", evidence
+        wait = f"Commands of partition {partition} wait: "
+        found[f"commands_stalled_{partition}"] = wait + reason.removeprefix(wait), evidence
 
     def _known_reason(self, found: Mapping[str, tuple[str, str]], *names: str) -> str:
         """Return the sentence of an open alarm that explains the stall, if any.
