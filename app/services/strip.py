@@ -120,7 +120,8 @@ class Strip:
         if broker.word == AWAY:
             return Light("consumer", BAD, "waits", "It waits for a broker: no command is handled")
         cause = self._rung(
-            "consumer_fails", "foreign_member", "commands_stalled_", "commands_wait_", "offset_", "partition_"
+            *("consumer_fails", "foreign_member", "commands_stalled_", "commands_wait_", "offset_", "partition_"),
+            "dead_letters",
         )
         if not cause and not any(thread["ok"] for thread in threads):
             cause = f"The consumer stands still: {threads[0]['last_error'] or 'its heartbeat is too old'}"

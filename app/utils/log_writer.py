@@ -115,7 +115,7 @@ class LogWriter(logging.Handler):
     def _tell(self) -> None:
         sentence = "%s lines of the log were left out here: standard error was not read, or could not be written"
         record = logging.LogRecord(NAME, logging.WARNING, __file__, 0, sentence, (self._left_out,), None)
-        record.correlation_id = None
+        self.filter(record)  # gives it what every line has
         self._left_out = 0
         self._add(self._encoded(record))
 

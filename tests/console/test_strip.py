@@ -148,6 +148,7 @@ def test_a_broker_that_one_of_two_instances_cannot_reach(app: Flask, tables: Tab
         ("consumer_fails", "consumer"),
         ("foreign_member", "consumer"),
         ("commands_stalled_2", "consumer"),
+        ("dead_letters", "consumer"),
         ("events_stalled", "relay"),
         ("relay_events", "relay"),
     ],
