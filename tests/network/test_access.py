@@ -42,7 +42,7 @@ def asking(settings: dict[str, str], tmp_path: Path) -> Iterator[list[Instance]]
 def status(instance: Instance, key: str) -> int:
     request = urllib.request.Request(f"{instance.url}/metrics", headers={"Authorization": f"Bearer {key}"})
     try:
-        with urllib.request.urlopen(request, timeout=5) as answer:
+        with urllib.request.urlopen(request, timeout=15) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         error.close()
