@@ -15,6 +15,12 @@ DEAD_LETTERS_IN_A_ROW = 100  # so many say that a producer is broken, not a mess
 RING_SECONDS = 3.0  # a restart of the database or a lock is over by then
 
 
+def wait_sentence(partition: int, reason: str) -> str:
+    """Return what an alarm says of commands that wait. `reason`: why, or what another such alarm says of them."""
+    wait = f"Commands of partition {partition} wait: "
+    return wait + reason.removeprefix(wait)
+
+
 class Breaker:
     """Counts the commands given up in a row. It outlives a consumer: a new one would begin to count anew."""
 
@@ -79,7 +85,7 @@ class WaitingCommands:
         """Note that the partition's commands wait; `looking_up`: its offset could not even be looked up."""
         wait = self._waits.setdefault(partition, _Wait(Deadline(self._ring_seconds), looking_up))
         if wait.ring_at.passed:
-            self._alarms.ring(f"commands_wait_{partition}", f"Commands of partition {partition} wait: {trouble.reason}")
+            self._alarms.ring(f"commands_wait_{partition}", wait_sentence(partition, trouble.reason))
 
     def looked_up(self, partition: int) -> None:
         """Note that the offset was found: where only that was missing, nothing waits any more."""

@@ -83,9 +83,7 @@ class CommandsLag:
         self._ends: dict[int, Ends] = {}
         self._nothing_until: dict[int, int] = {}  # from the stored offset on there is no record before this one
         self._before: dict[int, int] = {}  # by partition, the end at the last look
-        self._records: dict[
-            int, FirstRecord
-        ] = {}  # by partition, the first that waited at the last look, if it was read
+        self._records: dict[int, FirstRecord] = {}  # the first that waited at the last look, where it was read
         self._id: uuid.UUID | None = None
 
     @property

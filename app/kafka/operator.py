@@ -4,6 +4,7 @@ Nothing here joins the group or creates a topic. Every function opens its own cl
 longest (reading: READ_SECONDS without a record) and raises KafkaUnusable.
 """
 
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -54,6 +55,9 @@ class Topic:
     cluster_id: str
 
 
+_PLACE = re.compile(r"(?P<topic>[A-Za-z0-9._-]+)/(?P<partition>\d{1,9})/(?P<offset>\d{1,18})")
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a record is in the log."""
@@ -64,6 +68,12 @@ class Place:
 
     def __str__(self) -> str:
         return f"{self.topic}/{self.partition}/{self.offset}"
+
+
+def place_of(text: str) -> Place | None:
+    """Return the place that `str` wrote so, None if the text is none."""
+    found = _PLACE.fullmatch(text)
+    return None if found is None else Place(found["topic"], int(found["partition"]), int(found["offset"]))
 
 
 Send = Callable[[bytes | None, bytes | None], Place]

@@ -7,8 +7,8 @@ LOST_RACE = "lost_race"
 
 
 @dataclass(frozen=True, slots=True)
-class RefusedRequests:
-    """Requests of one second that were refused alike. `age`: seconds since the last of them."""
+class RefusedAlike:
+    """Requests that were refused alike, `times` in all. `correlation_id`: of the last."""
 
     path: str
     code: str
@@ -16,4 +16,10 @@ class RefusedRequests:
     key: str | None
     correlation_id: str
     times: int
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedRequests(RefusedAlike):
+    """Those of one second. `age`: seconds since the last of them."""
+
     age: float

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ARRAY, ColumnElement, Connection, Select, String, func, select, union
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
-from app.models.refusals import LOST_RACE
+from app.models.refusals import LOST_RACE, RefusedAlike
 from app.models.service_tables import http_refusals as table
 from app.utils.spans import span
 from app.utils.text import counted
@@ -21,15 +21,9 @@ _rows = table.c
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """Requests that were refused alike. `correlation_id`: of the last; `at`: when that was."""
+class Refused(RefusedAlike):
+    """Those of some time. `at`: when the last of them came."""
 
-    path: str
-    code: str
-    order_id: str | None
-    key: str | None
-    correlation_id: str
-    times: int
     at: datetime
 
     @property

@@ -1,6 +1,5 @@
 """Search by any id: what the tables know under it, and the record at a place of the log."""
 
-import re
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -11,6 +10,7 @@ from sqlalchemy import Connection
 
 from app.config.config import Settings
 from app.database.history_index import HISTORY_INDEX
+from app.kafka.operator import Place, place_of
 from app.models.operator_errors import KafkaUnusable, NotPossible
 from app.models.order import OrderState
 from app.operations import search_tables as tables
@@ -22,8 +22,6 @@ from app.wire.fields import is_id
 
 LOG_SECONDS = 1.0
 ANSWER_SECONDS = 15
-
-_PLACE = re.compile(r"(?P<topic>[A-Za-z0-9._-]+)/(?P<partition>\d{1,9})/(?P<offset>\d{1,18})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +50,11 @@ def search(settings: Settings, text: str, *, limit: int = 20) -> Found:
     text = text.strip()
     if not is_id(text):
         raise NotPossible("Search for a text of 1 to 255 characters.")
-    place = _PLACE.fullmatch(text)
+    place = place_of(text)
     topics = settings.commands_topic, settings.events_topic, settings.dead_letter_topic
     searching = _Searching(settings, limit)
-    if place is not None and place["topic"] in topics:
-        searching.look_at(place["topic"], int(place["partition"]), int(place["offset"]))
+    if place is not None and place.topic in topics:
+        searching.look_at(place)
     else:
         searching.look_for(text)
     return searching.found()
@@ -87,12 +85,11 @@ class _Searching:
         if event_id is not None and nothing and event_id.version == MADE_FROM_A_PLACE:
             self._ask_log_for(event_id)
 
-    def look_at(self, topic: str, partition: int, offset: int) -> None:
+    def look_at(self, place: Place) -> None:
         """Ask Kafka for the record, and the tables for its order and correlation id."""
-        place, began = f"{topic}/{partition}/{offset}", time.monotonic()
-        record = None
+        began, record = time.monotonic(), None
         try:
-            record = record_in_log(self._settings, topic, partition, offset, LOG_SECONDS)
+            record = record_in_log(self._settings, place.topic, place.partition, place.offset, LOG_SECONDS)
             self._notes.append(f"Kafka was asked for {place}{'' if record else ': it has no record there'}.")
         except KafkaUnusable as failure:
             self._notes.append(str(failure))
@@ -100,7 +97,7 @@ class _Searching:
         self._follow(record)
         with transaction(self._settings, ANSWER_SECONDS, snapshot=True) as connection:
             began = time.monotonic()
-            kept = tables.commands_at(connection, topic, partition, offset)
+            kept = tables.commands_at(connection, place.topic, place.partition, place.offset)
             self._seconds += time.monotonic() - began
         known = {command.kept_as for command in self._commands}
         self._commands = [*(command for command in kept if command.kept_as not in known), *self._commands]

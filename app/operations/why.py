@@ -4,20 +4,17 @@ The way of a command is followed as the service goes it: database, broker, log, 
 decision, outbox, events topic, readers. What was found once is kept in the Case; why_*.py has the checks.
 """
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from app.config.config import Settings
-from app.kafka.operator import Place
+from app.kafka.operator import Place, place_of
 from app.models.operator_errors import NotPossible
 from app.operations import why_commands, why_events, why_ground, why_outcome, why_readers
 from app.operations.why_case import Case, Check
 from app.wire.fields import is_id
 
 __all__ = ["Check", "Why", "why"]
-
-_PLACE = re.compile(r"(?P<topic>[A-Za-z0-9._-]+)/(?P<partition>\d{1,9})/(?P<offset>\d{1,18})")
 
 CHAIN: Sequence[Callable[[Case], Check | None]] = (
     why_ground.database,
@@ -81,10 +78,8 @@ def why(settings: Settings, some_id: str) -> Why:
 
 def _place(topic: str, some_id: str) -> Place | None:
     """Return the place that the id is, None if it is none of this topic."""
-    found = _PLACE.fullmatch(some_id)
-    if found is None or found["topic"] != topic:
-        return None
-    return Place(found["topic"], int(found["partition"]), int(found["offset"]))
+    found = place_of(some_id)
+    return found if found is not None and found.topic == topic else None
 
 
 def _order_ids(case: Case) -> list[str]:

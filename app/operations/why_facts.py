@@ -32,7 +32,8 @@ from app.operations.offsets import read_stored
 from app.operations.refusals import Refused
 from app.operations.search_tables import order_in
 from app.operations.transaction import by_indexes, hurried, transaction
-from app.operations.why_queries import PATHS, Sought
+from app.operations.why_queries import Sought
+from app.wire.bodies import CHANGE_PATHS
 
 SECONDS = 1
 LOCK_MS = 300
@@ -142,7 +143,7 @@ class _Reading:
     ) -> Facts:
         sought = self._sought
         order_ids = [row.order_id for row in orders] or ids
-        keyed = {"paths": list(PATHS), "key": sought.key}
+        keyed = {"paths": list(CHANGE_PATHS), "key": sought.key}
         changes = self._changes(order_ids)
         unfulfilled = self._rows("command_identities", queries.unfulfilled(ids, sought))
         given_up = self._rows("given_up_commands", queries.set_aside(given_up_commands, sought))

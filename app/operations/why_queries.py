@@ -10,11 +10,9 @@ from sqlalchemy import ColumnElement, Select, or_, select, union
 from app.kafka.operator import Place
 from app.models.kafka_tables import command_identities, lost_events, outbox, taken_out_events
 from app.models.models import Order, idempotency_keys, order_changes, refused_accepts
-from app.wire.bodies import CHANGES
+from app.wire.bodies import CHANGE_PATHS
 
 MOST = 10
-PATHS = tuple(form.path for _, _, form in CHANGES)
-"""The paths that take an Idempotency-Key."""
 
 _orders = Order.__table__.c
 
@@ -42,7 +40,7 @@ def answers(key: str) -> Select[Any]:
     """Return the query for the answers under the key."""
     columns = idempotency_keys.c
     return select(columns.path, columns.status, columns.body, columns.created_at).where(
-        columns.path.in_(PATHS), columns.key == key
+        columns.path.in_(CHANGE_PATHS), columns.key == key
     )
 
 

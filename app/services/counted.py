@@ -11,9 +11,9 @@ from typing import Any
 
 from app.models.flow import Work
 from app.utils.metrics import CHANGES, REFUSALS, REPEATS, REQUEST_TIME, REQUESTS
-from app.wire.bodies import CHANGES as CALLS
+from app.wire.bodies import CHANGE_PATHS
 
-ORDERS = frozenset(("/orders", "/orders/customer/{id}", "/getOrderDetails", *(form.path for _, _, form in CALLS)))
+ORDERS = frozenset(("/orders", "/orders/customer/{id}", "/getOrderDetails", *CHANGE_PATHS))
 """The routes of orders: calls of other pages tell nothing about orders."""
 UNAVAILABLE = "503"
 

@@ -22,6 +22,17 @@ LOOK_SECONDS = 0.6
 HELD_SECONDS = 1.0  # our own locks are held for milliseconds
 MET_SECONDS = 4.0  # the consumer tries again a second after a lock; an end is not said in between
 
+OF_CONSUMER = (
+    "consumer_fails",
+    "foreign_member",
+    "commands_stalled_",
+    "commands_wait_",
+    "offset_",
+    "partition_",
+    "dead_letters",
+)
+"""The alarms of its light, the first that rings is the cause."""
+
 Parts = Mapping[str, Any]
 
 GOOD, BAD, UNKNOWN = "good", "bad", "unknown"
@@ -119,10 +130,7 @@ class Strip:
             return self._nobody("consumer", "handles commands")
         if broker.word == AWAY:
             return Light("consumer", BAD, "waits", "It waits for a broker: no command is handled")
-        cause = self._rung(
-            *("consumer_fails", "foreign_member", "commands_stalled_", "commands_wait_", "offset_", "partition_"),
-            "dead_letters",
-        )
+        cause = self._rung(*OF_CONSUMER)
         if not cause and not any(thread["ok"] for thread in threads):
             cause = f"The consumer stands still: {threads[0]['last_error'] or 'its heartbeat is too old'}"
         return _light("consumer", waiting, cause)

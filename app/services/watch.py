@@ -20,6 +20,7 @@ from app.database.watched import QueuedRows, WatchTable
 from app.kafka.broker_view import Member, TopicView
 from app.kafka.broker_watch import BrokerWatch, judge, strangers
 from app.kafka.client_errors import explained
+from app.kafka.command_trouble import wait_sentence
 from app.kafka.commands_lag import UNKNOWN, PartitionLag
 from app.kafka.pulse import Pulse
 from app.kafka.security import SecretsInUse
@@ -209,8 +210,7 @@ class Watch:
         elif members and not owners:
             reason = "no member of the group has the partition"
         evidence = f"next {waiting.first}, {waiting.lag} to the end, waiting for {waiting.seconds:.0f} s"
-        wait = f"Commands of partition {partition} wait: "
-        found[f"commands_stalled_{partition}"] = wait + reason.removeprefix(wait), evidence
+        found[f"commands_stalled_{partition}"] = wait_sentence(partition, reason), evidence
 
     def _known_reason(self, found: Mapping[str, tuple[str, str]], *names: str) -> str:
         """Return the sentence of an open alarm that explains the stall, if any.

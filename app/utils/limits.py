@@ -43,9 +43,7 @@ ALARM_LEASE_SECONDS = 60  # an alarm that nobody renewed is over
 PULSE_SECONDS = 0.5  # between two questions
 SILENT_MS = 1_000  # a question that waits for so long has a new client tried beside it
 PULSE_ASK_MS = 2_000  # for the new client, and all brokers that are known
-TELL_SECONDS = (
-    0.9  # between two times that a process tells of itself; the alarms' thread, which calls, looks each second
-)
+TELL_SECONDS = 0.9  # between two words of a process about itself; the alarms' thread, which tells, looks each second
 SHOWN_SECONDS = 5.0  # by then a fault is shown
 
 # The watch. One process looks, every process shows what that one saw. What two looks must find is shown in time.

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from pydantic.alias_generators import to_camel
+
 from app.models.errors import Refused
 from app.models.order import OrderState, OrderStatus, PaymentStatus
 from app.models.rules import ChangeKind
@@ -15,32 +17,8 @@ from app.wire.events import EVENT_TYPES
 
 _NOT_OURS = "the event {} is not as this service writes it"
 _ORDER_EVENTS = frozenset(EVENT_TYPES.values())
-_WIRE = {
-    "order_id": "orderId",
-    "cust_id": "custId",
-    "runner_id": "runnerId",
-    "order_description": "orderDescription",
-    "food_fee": "foodFee",
-    "delivery_fee": "deliveryFee",
-    "store_location": "storeLocation",
-    "delivery_location": "deliveryLocation",
-    "order_status": "orderStatus",
-    "payment_status": "paymentStatus",
-    "cancel_reason": "cancelReason",
-    "saga_id": "sagaId",
-    "version": "version",
-    "created_at": "createdAt",
-    "updated_at": "updatedAt",
-    "accepted_at": "acceptedAt",
-    "placed_at": "placedAt",
-    "picked_up_at": "pickedUpAt",
-    "delivered_at": "deliveredAt",
-    "completed_at": "completedAt",
-    "cancelled_at": "cancelledAt",
-}
+_WIRE = {field.name: to_camel(field.name) for field in fields(OrderState)}
 """The member of the order JSON for each field of OrderState, as `to_wire` writes it."""
-
-assert set(_WIRE) == {field.name for field in fields(OrderState)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,5 +161,8 @@ CHANGES: tuple[tuple[str, type[Body], AnswerForm], ...] = (
 )
 """By endpoint: what is read of the body, and how the change is answered."""
 
+CHANGE_PATHS = tuple(form.path for _, _, form in CHANGES)
+"""The paths of changes; they take an Idempotency-Key."""
+
 SAYS_SUCCESS = frozenset(form.path for _, _, form in CHANGES if not form.shows_order)
 """The paths whose answers have `success`."""
