@@ -11,9 +11,20 @@ from tests.contract.conftest import Tables
 from tests.harness.builders import Caller, unique
 
 
-def stored(app: Flask, tables: Tables, order_id: str) -> dict[str | None, Entry]:
-    """Do what the thread does each second; return the order's lines without a change, by their outcome."""
+def store(app: Flask, tables: Tables) -> None:
+    """Do what the thread does each second."""
     app.extensions["refusals"].store(RefusalTable(Pool(Database(tables.url), 1)))
+
+
+@pytest.fixture(autouse=True)
+def _nothing_waits(app: Flask, tables: Tables) -> None:
+    """What earlier tests were refused would fill the queue: here nobody stores it each second."""
+    store(app, tables)
+
+
+def stored(app: Flask, tables: Tables, order_id: str) -> dict[str | None, Entry]:
+    """Store what was refused; return the order's lines without a change, by their outcome."""
+    store(app, tables)
     lines = timeline(app.extensions["settings"], order_id, with_log=False).entries
     return {entry.came.outcome: entry for entry in lines if entry.came and not entry.became}
 
@@ -66,5 +77,5 @@ def test_refusals_of_calls_that_only_ask_and_of_strangers_leave_nothing(app: Fla
     client = app.test_client()
     assert client.get("/getOrderDetails?orderId=none", headers={"X-Correlation-ID": "asked"}).status_code == 404
     assert client.post("/nothing", headers={"X-Correlation-ID": "asked"}).status_code == 404
-    app.extensions["refusals"].store(RefusalTable(Pool(Database(tables.url), 1)))
+    store(app, tables)
     assert tables.one("SELECT count(*) FROM http_refusals WHERE correlation_id = 'asked'") == 0

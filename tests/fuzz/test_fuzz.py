@@ -8,7 +8,7 @@ import pytest
 from app.wire.decoder import MAX_BYTES
 from tests.fuzz.keeping import smallest
 from tests.fuzz.mutations import mutations
-from tests.fuzz.targets import TARGETS, corpus, tokens, within_time
+from tests.fuzz.targets import MAX_CPU_SECONDS_OF_LARGE, TARGETS, corpus, tokens, within_time
 
 MUTATIONS = {"decoder": 10_000, "heads": 5000, "commands": 5000, "records": 5000, "credentials": 2000}
 LARGE = 12
@@ -45,7 +45,7 @@ def test_what_is_like_them_is_taken_or_refused(name: str, seed: int) -> None:
 @pytest.mark.parametrize("name", ["decoder", "commands"])
 def test_no_input_takes_long_however_large_it_is(name: str) -> None:
     """[R6] As large as a body or a command may be: the last kept ones, over and over, inside a list and bare."""
-    target = within_time(TARGETS[name])
+    target = within_time(TARGETS[name], MAX_CPU_SECONDS_OF_LARGE)
     for data in sorted(corpus(name), key=len)[-LARGE:]:
         target((data * (MAX_BYTES // len(data) + 1))[:MAX_BYTES])
         target(b"[" + (data + b",") * ((MAX_BYTES - 4) // (len(data) + 1)) + b"0]")

