@@ -57,3 +57,13 @@ def test_what_is_not_there_is_found(tmp_path: Path) -> None:
     )
     assert [*broken_links(page)] == ["#none", "gone.md"]
     assert [*commands_that_are_not_there(page)] == ["make tea", "flask orders jobs ruin", "flask orders tea"]
+
+
+def test_the_page_about_upgrades_has_every_migration_since_the_release() -> None:
+    section = (ROOT / "docs/upgrading.md").read_text().partition("## From 1.0.0")[2].partition("\n## ")[0]
+    bounds = re.search(r"^Schema (\d{4}) to (\d{4})\.$", section, re.MULTILINE)
+    assert bounds
+    rows = {number for cell in re.findall(r"^\| ([\d, ]+) \|", section, re.MULTILINE) for number in cell.split(", ")}
+    made = {path.name[:4] for path in (ROOT / "migrations/versions").glob("0*.py")}
+    assert rows == {number for number in made if number > bounds[1]}
+    assert bounds[2] == max(made)

@@ -143,7 +143,7 @@ def _post(body: type[Body], form: AnswerForm) -> dict[str, Any]:
     return {**operation, "description": post.about, "requestBody": {"required": True, "content": content}}
 
 
-# The two headers have no examples: the page would fill them in, and the tries of two people would be one request.
+# The headers have no examples: the page would fill them in, and the tries of two people would be one request.
 def _operation(
     call: str,
     tag: str,
@@ -158,11 +158,17 @@ def _operation(
         "description": "Named in the answer and in the event; anything else than 1 to 128 of A-Za-z0-9._:- is ignored",
         "schema": {"type": "string"},
     }
+    trace = {
+        "name": "traceparent",
+        "in": "header",
+        "description": "W3C Trace Context: handed on with the event; a malformed one is ignored",
+        "schema": {"type": "string"},
+    }
     return {
         "operationId": call,
         "tags": [tag],
         "summary": summary,
-        "parameters": [*parameters, correlation],
+        "parameters": [*parameters, correlation, trace],
         "security": [{}] if scope is None else [{BEARER: [scope]}, {}],
         "responses": {str(status): answers[status] for status in sorted(answers)},
     }
