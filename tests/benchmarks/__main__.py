@@ -19,6 +19,7 @@ from tests.benchmarks.pgbench import OPTIONS as PGBENCH
 from tests.benchmarks.servers import COMMANDS, OURS, TUNING, WORKERS
 from tests.benchmarks.table import Result, ratio_table, sample_table, target_table
 from tests.harness.service import CHECKOUT
+from tests.harness.stopping import stop_in_order
 from tools.sections import when_and_where, write_section
 from tools.stack.errors import StackError
 from tools.stack.jars import VERSION as KAFKA
@@ -31,6 +32,7 @@ PEERS_PACKAGES = ("flask-sqlalchemy", "fastapi", "litestar", "uvicorn", "uvloop"
 
 def main() -> int:
     """Run the cases that are asked for; exit code 1, with a sentence, where an answer was wrong or an event missing."""
+    stop_in_order()
     options = _options()
     cases = load_cases()
     chosen = [cases[name] for name in options.case or [it.name for it in cases.values() if not it.by_name]]

@@ -91,7 +91,7 @@ class Peer(Seen):
     `start` raises LeftOut where this machine has not got what it needs.
     """
 
-    start_seconds = 40.0
+    start_seconds = 90.0
     stop_seconds = 20.0
 
     def __init__(self, folder: Path, kind: str, settings: Mapping[str, str]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.faults.matrix import DOCUMENT, run_in_process, summary
 from tests.faults.one_row import load_rows
+from tests.harness.stopping import stop_in_order
 from tools.sections import write_section
 
 # Protection: the row that must turn red without it, and how long or often its faults then strike.
@@ -39,6 +40,7 @@ def table(results: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
 
 def main() -> int:
     """Run each row without its protection; exit code 0 only where all turn red."""
+    stop_in_order()
     parser = argparse.ArgumentParser(prog="tests.faults.ablation", description=__doc__)
     parser.add_argument("--only", choices=ROWS)
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))

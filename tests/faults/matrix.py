@@ -15,6 +15,7 @@ from tests.faults.one_row import load_rows
 from tests.faults.row import PROMISES
 from tests.faults.rows import Fault
 from tests.harness.service import CHECKOUT
+from tests.harness.stopping import stop, stop_in_order
 from tools.sections import markdown_table, when_and_where, write_section
 
 QUICK = (2, 4, 8, 17, 28, 29)
@@ -30,13 +31,23 @@ def run_in_process(fault: Fault, arguments: Sequence[str], limit: float) -> Resu
         path = Path(folder) / "result.json"
         command = [sys.executable, "-m", "tests.faults.one_row", str(fault.number), *arguments, "--result", str(path)]
         started = time.monotonic()
-        try:
-            subprocess.run(command, cwd=CHECKOUT, timeout=limit, check=False)
-            reason = "ended without a result"
-        except subprocess.TimeoutExpired:
-            reason = f"not over after {limit:.0f} s"
+        reason = "ended without a result" if _ended(command, limit) else f"not over after {limit:.0f} s"
+        if not path.exists():
+            print(f"row {fault.number}: {reason}", flush=True)
         found = json.loads(path.read_text()) if path.exists() else _broken(fault, reason)
         return {**found, "took": time.monotonic() - started}
+
+
+def _ended(command: Sequence[str], limit: float) -> bool:
+    """Run the command, and say whether it ended within the limit. Else it is stopped, and its servers with it."""
+    with subprocess.Popen(command, cwd=CHECKOUT) as process:
+        try:
+            process.wait(limit)
+            return True
+        except subprocess.TimeoutExpired:
+            return False
+        finally:
+            stop(process)
 
 
 def _broken(fault: Fault, reason: str) -> dict[str, Any]:
@@ -72,6 +83,7 @@ def summary(results: Sequence[Result], seed: int) -> list[str]:
 
 def main() -> int:
     """Run the rows that are asked for; exit code 0 only where all pass (a full run may have a void row 23)."""
+    stop_in_order()
     options = _options()
     rows = load_rows()
     chosen = options.row or (QUICK if options.quick else tuple(rows))

@@ -13,6 +13,7 @@ from tests.faults.row import Row
 from tests.faults.rows import ROWS, Fault
 from tests.faults.trial import Trial
 from tests.harness.stack import new_stack
+from tests.harness.stopping import stop_in_order
 
 FAILING_APP = "tests.faults.failing_app:app"
 
@@ -57,6 +58,7 @@ def main() -> int:
     options = parser.parse_args()
     fault = ROWS[options.number]
     seconds, times = fault.quick if options.quick else (fault.seconds, fault.times)
+    stop_in_order()
     print(f"row {fault.number}, seed {options.seed}", flush=True)
     row = run_row(fault, options.seed, options.seconds or seconds, options.times or times, options.without)
     if options.result:

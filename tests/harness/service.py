@@ -29,7 +29,7 @@ class Instance(Server):
     """
 
     name = "an instance of the order service"
-    start_seconds = 40.0
+    start_seconds = 90.0
     stop_seconds = 40.0
 
     def __init__(

@@ -62,7 +62,7 @@ class Balancer(Server):
     """One in front of instances at these ports. Raises StackError where its program is not installed."""
 
     program: str
-    start_seconds = 10.0
+    start_seconds = 30.0
     stop_seconds = 5.0
 
     def __init__(self, folder: Path, ports: Sequence[int]) -> None:

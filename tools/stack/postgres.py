@@ -30,7 +30,7 @@ class Postgres(Server):
     """One PostgreSQL server. Committed work survives `kill`: fsync is on."""
 
     name = "PostgreSQL"
-    start_seconds = 30.0
+    start_seconds = 60.0
     stop_seconds = 15.0
 
     def url(self, database: str = DATABASE) -> str:

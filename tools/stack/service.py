@@ -32,7 +32,7 @@ class Service(Server):
     """The service. Its log goes to the terminal."""
 
     name = "the order service"
-    start_seconds = 60.0
+    start_seconds = 120.0
     stop_seconds = 40.0
 
     def __init__(self, folder: Path, port: int, settings: Mapping[str, str]) -> None:

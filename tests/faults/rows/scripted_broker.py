@@ -46,7 +46,7 @@ def errors(trial: Trial) -> None:
                 waited_for(trial, mock, "coordinator loading", CoordinatorLoadInProgressError, *GROUP)
         await_quiet(trial.stack, 30)
         one_record_at_a_time(trial)
-        with trial.load.running(trial.stack, trial.seed + 2, 60, 0):
+        with trial.load.running(trial.stack, trial.seed + 2, 20, 0):  # what one record at a time can carry away
             again = time.monotonic()
             too_large(trial, mock)
         for start in (since, again):

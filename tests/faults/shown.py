@@ -1,0 +1,281 @@
+"""python -m tests.faults.shown: break ten things, one after the other, and see how soon the console shows each.
+
+Two instances run on PostgreSQL and Apache Kafka of their own. One of them is looked at: its status strip is asked every
+50 ms from the moment when something breaks. Then `flask orders why` explains what waits, the thing is mended, and the
+strip is asked until all is good. CONSOLE_SHOTS=folder takes a picture of a page while each thing is broken.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType
+from playwright.sync_api import Page, sync_playwright
+
+from tests.browser.looks import DESK, SHOTS
+from tests.faults.command_load import command, publish, unreadable
+from tests.faults.rows.database import fill, small_disk
+from tests.faults.rows.starts import set_clock
+from tests.harness.found import query, row_locked
+from tests.harness.history import History
+from tests.harness.load import ORDER_DETAILS, Connection
+from tests.harness.stack import Stack, new_stack
+from tests.harness.stopping import stop_in_order
+from tests.harness.waiting import until
+from tools.sections import markdown_table
+
+LOOK_SECONDS = 0.05
+SHOWN_SECONDS = 30.0
+MENDED_SECONDS = 60.0
+HANDLED_SECONDS = 0.5  # a command is by then, unless the frozen instance has its partition
+UNREADABLE = 150
+CLOCK_AHEAD_SECONDS = 7200
+HEAD = ["what is broken", "shown after, s", "the strip says", "`why` says", "good again after, s"]
+
+_LIGHT = re.compile(r'<li class="(\w+)"><b>([\w ]+)</b> <span>([^<]*)</span>')
+_CAUSE = re.compile(r'<p class="cause \w+"><b>(\w+):</b> ([^<]*)')
+
+
+class Scene:
+    """The stack with its two instances: the console of the second is looked at."""
+
+    def __init__(self, stack: Stack, clock: Path, page: Page | None) -> None:
+        self.stack, self.clock, self.page, self.history = stack, clock, page, History()
+        self.other, self.watched = stack.instances
+
+    def order(self) -> str:
+        """Have an order made; return its id."""
+        with Connection([self.watched.port]) as connection:
+            answer = connection.call("POST", "/createOrder", {"customer_id": "c", "order_details": ORDER_DETAILS})
+        assert answer is not None
+        assert answer[0] == 201, answer
+        return str(answer[1]["order_id"])
+
+    def command(self, order_id: str | None = None, partition: int | None = None) -> str:
+        """Send a command, a create unless there is an order to cancel; return its correlation id."""
+        name = f"saga-{uuid.uuid4().hex[:8]}"
+        order: dict[str, Any] = {"customer_id": "c", "saga_id": name, "order_details": ORDER_DETAILS}
+        sent = command("create_order", order, name)
+        if order_id is not None:
+            sent = command("cancel_order", {"order_id": order_id}, name, order_id)
+        publish(self.stack, self.history, [sent], partition)
+        return name
+
+    def is_handled(self, partition: int) -> bool:
+        """Whether the last command of the partition is."""
+        stored = "SELECT next_offset FROM consumer_offsets WHERE topic = %s AND partition = %s"
+        found = query(self.stack.database_url, stored, [self.stack.commands_topic, partition])
+        return bool(found) and found[0][0] == _end(self, partition)
+
+    def strip(self) -> tuple[Mapping[str, str], Mapping[str, str]]:
+        """Return the words of the lights that are not good, and the causes, by the name of the light."""
+        page = self.watched.get("/console/strip")[1]
+        bad = {name: word for level, name, word in _LIGHT.findall(page) if level != "good"}
+        return bad, {name.lower(): said.strip() for name, said in _CAUSE.findall(page)}
+
+    def why(self, some_id: str) -> str:
+        """Return the sentence that `flask orders why` marks as the cause, or its last one."""
+        lines = self.stack.operator("why", some_id).splitlines()
+        checks = [line for line in lines if re.match(r"(CAUSE|ok|\?) ", line)]
+        return next((line for line in checks if line.startswith("CAUSE")), checks[-1]).split(": ", 1)[1]
+
+    def shot(self, name: str, path: str) -> None:
+        """Take a picture of a page of the console, if a folder for pictures is named."""
+        if self.page is not None:
+            self.page.goto(f"{self.watched.url}/console{path}")
+            self.page.screenshot(path=Path(os.environ[SHOTS], f"{name}.png"), full_page=True)
+
+
+Broken = Iterator[str]
+"""A breakage breaks something, yields an id for `why`, and mends what it broke."""
+
+
+@dataclass(frozen=True, slots=True)
+class Breakage:
+    """`light`: which of the strip's turns bad, empty where it is another's trouble that only `why` tells; `page`: what
+    the picture shows."""
+
+    name: str
+    light: str
+    page: str
+    broken: Callable[[Scene], AbstractContextManager[str]]
+
+
+@contextmanager
+def broker_stopped(scene: Scene) -> Broken:
+    scene.stack.broker.kill()
+    yield scene.order()
+    scene.stack.broker.start()
+
+
+@contextmanager
+def consumer_frozen(scene: Scene) -> Broken:
+    scene.other.freeze()
+    sent = {partition: scene.command(partition=partition) for partition in range(3)}
+    time.sleep(HANDLED_SECONDS)
+    yield next(name for partition, name in sent.items() if not scene.is_handled(partition))
+    scene.other.thaw()
+
+
+@contextmanager
+def poison_batch(scene: Scene) -> Broken:
+    publish(scene.stack, scene.history, [unreadable(0, uuid.uuid4().hex) for _ in range(UNREADABLE)], 0)
+    yield f"{scene.stack.commands_topic}/0/{_end(scene, 0) - 1}"
+    for partition in range(3):  # the next readable command of its consumer ends it
+        scene.command(partition=partition)
+
+
+@contextmanager
+def dead_letter_refused(scene: Scene) -> Broken:
+    _limit(scene, 10_000)
+    publish(scene.stack, scene.history, [unreadable(6, uuid.uuid4().hex)], 1)
+    yield f"{scene.stack.commands_topic}/1/{_end(scene, 1) - 1}"
+    _limit(scene, 16 * 1024 * 1024)
+
+
+@contextmanager
+def row_is_locked(scene: Scene) -> Broken:
+    order_id = scene.order()
+    with row_locked(scene.stack.database_url, order_id):
+        scene.command(order_id)
+        yield order_id
+
+
+@contextmanager
+def snapshot_held(scene: Scene) -> Broken:
+    with closing(psycopg2.connect(scene.stack.database_url, application_name="report")) as connection:
+        connection.set_session(isolation_level="REPEATABLE READ")
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM orders")
+            yield scene.command()
+
+
+@contextmanager
+def reader_stands_still(scene: Scene) -> Broken:
+    servers = scene.stack.broker.bootstrap
+    with KafkaConsumer(bootstrap_servers=servers, group_id="orchestrator", enable_auto_commit=False) as reader:
+        places = [TopicPartition(scene.stack.events_topic, partition) for partition in range(3)]
+        reader.assign(places)
+        for place, end in reader.end_offsets(places).items():
+            reader.seek(place, end)
+        reader.commit()
+        yield scene.command()
+
+
+@contextmanager
+def disk_full(scene: Scene) -> Broken:
+    filler = fill(scene.stack.postgres.data)
+    yield scene.command()
+    filler.unlink()
+    if not scene.stack.postgres.running:
+        scene.stack.postgres.start()
+
+
+@contextmanager
+def clock_ahead(scene: Scene) -> Broken:
+    set_clock(scene.clock, CLOCK_AHEAD_SECONDS)
+    yield scene.order()
+    set_clock(scene.clock, 0)
+
+
+@contextmanager
+def instance_killed(scene: Scene) -> Broken:
+    scene.other.kill()
+    yield scene.order()
+    scene.other.start()
+
+
+BREAKAGES = (
+    Breakage("broker stopped", "broker", "/outbox", broker_stopped),
+    Breakage("instance with its consumer frozen", "instances", "/instances", consumer_frozen),
+    Breakage(f"{UNREADABLE} unreadable commands", "consumer", "/commands", poison_batch),
+    Breakage("dead letter that Kafka refuses", "relay", "/outbox", dead_letter_refused),
+    Breakage("row locked", "database", "/database", row_is_locked),
+    Breakage("report that holds a snapshot", "database", "/database", snapshot_held),
+    Breakage("reader of the replies stands still", "", "/why/{}", reader_stands_still),
+    Breakage("clock two hours ahead", "relay", "/outbox", clock_ahead),
+    Breakage("instance killed", "instances", "/instances", instance_killed),
+    Breakage("disk full", "database", "/database", disk_full),
+)
+
+
+def carry_out(scene: Scene, breakage: Breakage) -> list[str]:
+    """Break it, and return its row of the table. Raises TimeoutError where it is never shown, or stays."""
+    until(lambda: not scene.strip()[0], "a strip where all is good", MENDED_SECONDS)
+    print(f"{breakage.name} …", file=sys.stderr, flush=True)
+    with ExitStack() as mending:
+        began = time.monotonic()
+        some_id = mending.enter_context(breakage.broken(scene))
+        if breakage.light:
+            until(lambda: breakage.light in scene.strip()[1], f"the light {breakage.light}", SHOWN_SECONDS)
+            shown, said = f"{time.monotonic() - began:.1f}", scene.strip()[1].get(breakage.light, "")
+        else:
+            shown, said = "-", ""
+        why = scene.why(some_id)
+        scene.shot(breakage.name.replace(" ", "-"), breakage.page.format(some_id))
+        mended = time.monotonic()
+    until(lambda: not scene.strip()[0], f"the end of: {breakage.name}", MENDED_SECONDS)
+    return [breakage.name, shown, said, why, f"{time.monotonic() - mended:.1f}"]
+
+
+def main() -> int:
+    """Print the table."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults.shown", description=__doc__)
+    parser.add_argument("--only", help="part of the name of a breakage")
+    stop_in_order()
+    only = parser.parse_args().only or ""
+    with ExitStack() as ending:
+        page = ending.enter_context(_window()) if SHOTS in os.environ else None
+        stack = ending.enter_context(new_stack())
+        stack.postgres.stop("fast")
+        disk = ending.enter_context(small_disk(stack.postgres.data))
+        assert disk is not None, "mounts are forbidden here: no disk can be full"
+        stack.postgres.start()
+        ending.callback(stack.postgres.kill)
+        clock = stack.folder / "clock"
+        set_clock(clock, 0)
+        stack.wsgi, stack.added = "tests.faults.failing_app:app", {"RECORDS_CLOCK": str(clock), "CONSOLE": "ro"}
+        stack.added |= {"KAFKA_SESSION_TIMEOUT_MS": "10000"}  # as it is by default: the fault rows have a shorter one
+        stack.start(2)
+        ending.callback(stack.kill_instances)
+        scene = Scene(stack, clock, page)
+        scene.order()
+        rows = [carry_out(scene, breakage) for breakage in BREAKAGES if only in breakage.name]
+    print("\n".join(markdown_table(HEAD, rows)))
+    return 0
+
+
+@contextmanager
+def _window() -> Iterator[Page]:
+    with sync_playwright() as playwright:
+        options: dict[str, Any] = {"executable_path": shutil.which("chromium"), "chromium_sandbox": os.geteuid() != 0}
+        with closing(playwright.chromium.launch(args=["--disable-dev-shm-usage"], **options)) as launched:
+            yield launched.new_page(viewport=DESK)  # type: ignore[arg-type]
+
+
+def _end(scene: Scene, partition: int) -> int:
+    place = TopicPartition(scene.stack.commands_topic, partition)
+    with KafkaConsumer(bootstrap_servers=scene.stack.broker.bootstrap) as reader:
+        return int(reader.end_offsets([place])[place])
+
+
+def _limit(scene: Scene, size: int) -> None:
+    """Set how large a record of the topic of dead letters may be, in bytes."""
+    changed = ConfigResource(ConfigResourceType.TOPIC, scene.stack.dead_letter_topic, {"max.message.bytes": str(size)})
+    with KafkaAdminClient(bootstrap_servers=scene.stack.broker.bootstrap) as admin:
+        admin.alter_configs([changed])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
