@@ -1,4 +1,4 @@
-"""python -m tests.faults.shown: break ten things, one after the other, and see how soon the console shows each.
+"""python -m tests.faults.shown: break eleven things, one after the other, and see how soon the console shows each.
 
 Two instances run on PostgreSQL and Apache Kafka of their own. One of them is looked at: its status strip is asked every
 50 ms from the moment when something breaks. Then `flask orders why` explains what waits, the thing is mended, and the
@@ -27,20 +27,26 @@ from tests.browser.looks import DESK, SHOTS
 from tests.faults.command_load import command, publish, unreadable
 from tests.faults.rows.database import fill, small_disk
 from tests.faults.rows.starts import set_clock
-from tests.harness.found import query, row_locked
+from tests.harness.found import await_quiet, query, row_locked
 from tests.harness.history import History
 from tests.harness.load import ORDER_DETAILS, Connection
+from tests.harness.service import CHECKOUT
 from tests.harness.stack import Stack, new_stack
 from tests.harness.stopping import stop_in_order
 from tests.harness.waiting import until
-from tools.sections import markdown_table
+from tools.sections import markdown_table, when_and_where, write_section
 
+DOCUMENT = CHECKOUT / "docs" / "console.md"
 LOOK_SECONDS = 0.05
 SHOWN_SECONDS = 30.0
 MENDED_SECONDS = 60.0
 HANDLED_SECONDS = 0.5  # a command is by then, unless the frozen instance has its partition
 UNREADABLE = 150
 CLOCK_AHEAD_SECONDS = 7200
+POISON = """
+CREATE OR REPLACE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''it cannot be''; END';
+CREATE TRIGGER poison BEFORE INSERT ON orders FOR EACH ROW WHEN (new.cust_id = 'poison') EXECUTE FUNCTION fail();
+"""
 HEAD = ["what is broken", "shown after, s", "the strip says", "`why` says", "good again after, s"]
 
 _LIGHT = re.compile(r'<li class="(\w+)"><b>([\w ]+)</b> <span>([^<]*)</span>')
@@ -62,10 +68,10 @@ class Scene:
         assert answer[0] == 201, answer
         return str(answer[1]["order_id"])
 
-    def command(self, order_id: str | None = None, partition: int | None = None) -> str:
+    def command(self, order_id: str | None = None, partition: int | None = None, customer: str = "customer-1") -> str:
         """Send a command, a create unless there is an order to cancel; return its correlation id."""
         name = f"saga-{uuid.uuid4().hex[:8]}"
-        order: dict[str, Any] = {"customer_id": "c", "saga_id": name, "order_details": ORDER_DETAILS}
+        order: dict[str, Any] = {"customer_id": customer, "saga_id": name, "order_details": ORDER_DETAILS}
         sent = command("create_order", order, name)
         if order_id is not None:
             sent = command("cancel_order", {"order_id": order_id}, name, order_id)
@@ -83,6 +89,14 @@ class Scene:
         page = self.watched.get("/console/strip")[1]
         bad = {name: word for level, name, word in _LIGHT.findall(page) if level != "good"}
         return bad, {name.lower(): said.strip() for name, said in _CAUSE.findall(page)}
+
+    def await_light(self, name: str, began: float) -> tuple[str, str]:
+        """Return after how many seconds the light has a cause, and the cause; after SHOWN_SECONDS that it has none."""
+        while name and time.monotonic() < began + SHOWN_SECONDS:
+            if name in (causes := self.strip()[1]):
+                return f"{time.monotonic() - began:.1f}", causes[name]
+            time.sleep(LOOK_SECONDS)
+        return ("not shown" if name else "-"), ""
 
     def why(self, some_id: str) -> str:
         """Return the sentence that `flask orders why` marks as the cause, or its last one."""
@@ -137,11 +151,17 @@ def poison_batch(scene: Scene) -> Broken:
 
 
 @contextmanager
-def dead_letter_refused(scene: Scene) -> Broken:
-    _limit(scene, 10_000)
-    publish(scene.stack, scene.history, [unreadable(6, uuid.uuid4().hex)], 1)
-    yield f"{scene.stack.commands_topic}/1/{_end(scene, 1) - 1}"
-    _limit(scene, 16 * 1024 * 1024)
+def poison(scene: Scene) -> Broken:
+    query(scene.stack.database_url, POISON)
+    yield scene.command(customer="poison")
+    query(scene.stack.database_url, "DROP TRIGGER poison ON orders")
+
+
+@contextmanager
+def event_refused(scene: Scene) -> Broken:
+    _limit(scene, 100)
+    yield scene.order()
+    _limit(scene, 1024 * 1024)
 
 
 @contextmanager
@@ -200,7 +220,8 @@ BREAKAGES = (
     Breakage("broker stopped", "broker", "/outbox", broker_stopped),
     Breakage("instance with its consumer frozen", "instances", "/instances", consumer_frozen),
     Breakage(f"{UNREADABLE} unreadable commands", "consumer", "/commands", poison_batch),
-    Breakage("dead letter that Kafka refuses", "relay", "/outbox", dead_letter_refused),
+    Breakage("command that PostgreSQL refuses", "consumer", "/waits", poison),
+    Breakage("event that Kafka refuses", "relay", "/outbox", event_refused),
     Breakage("row locked", "database", "/database", row_is_locked),
     Breakage("report that holds a snapshot", "database", "/database", snapshot_held),
     Breakage("reader of the replies stands still", "", "/why/{}", reader_stands_still),
@@ -213,15 +234,12 @@ BREAKAGES = (
 def carry_out(scene: Scene, breakage: Breakage) -> list[str]:
     """Break it, and return its row of the table. Raises TimeoutError where it is never shown, or stays."""
     until(lambda: not scene.strip()[0], "a strip where all is good", MENDED_SECONDS)
+    await_quiet(scene.stack, MENDED_SECONDS)
     print(f"{breakage.name} …", file=sys.stderr, flush=True)
     with ExitStack() as mending:
         began = time.monotonic()
         some_id = mending.enter_context(breakage.broken(scene))
-        if breakage.light:
-            until(lambda: breakage.light in scene.strip()[1], f"the light {breakage.light}", SHOWN_SECONDS)
-            shown, said = f"{time.monotonic() - began:.1f}", scene.strip()[1].get(breakage.light, "")
-        else:
-            shown, said = "-", ""
+        shown, said = scene.await_light(breakage.light, began)
         why = scene.why(some_id)
         scene.shot(breakage.name.replace(" ", "-"), breakage.page.format(some_id))
         mended = time.monotonic()
@@ -232,9 +250,10 @@ def carry_out(scene: Scene, breakage: Breakage) -> list[str]:
 def main() -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults.shown", description=__doc__)
-    parser.add_argument("--only", help="part of the name of a breakage")
+    parser.add_argument("--only", default="", help="part of the name of a breakage")
+    parser.add_argument("--write", action="store_true", help="write the table to docs/console.md")
     stop_in_order()
-    only = parser.parse_args().only or ""
+    options = parser.parse_args()
     with ExitStack() as ending:
         page = ending.enter_context(_window()) if SHOTS in os.environ else None
         stack = ending.enter_context(new_stack())
@@ -251,8 +270,11 @@ def main() -> int:
         ending.callback(stack.kill_instances)
         scene = Scene(stack, clock, page)
         scene.order()
-        rows = [carry_out(scene, breakage) for breakage in BREAKAGES if only in breakage.name]
-    print("\n".join(markdown_table(HEAD, rows)))
+        rows = [carry_out(scene, breakage) for breakage in BREAKAGES if options.only in breakage.name]
+    lines = [f"{when_and_where()}.", "", *markdown_table(HEAD, rows)]
+    print("\n".join(lines))
+    if options.write:
+        write_section(DOCUMENT, "shown", lines)
     return 0
 
 
@@ -271,8 +293,8 @@ def _end(scene: Scene, partition: int) -> int:
 
 
 def _limit(scene: Scene, size: int) -> None:
-    """Set how large a record of the topic of dead letters may be, in bytes."""
-    changed = ConfigResource(ConfigResourceType.TOPIC, scene.stack.dead_letter_topic, {"max.message.bytes": str(size)})
+    """Set how large an event may be, in bytes."""
+    changed = ConfigResource(ConfigResourceType.TOPIC, scene.stack.events_topic, {"max.message.bytes": str(size)})
     with KafkaAdminClient(bootstrap_servers=scene.stack.broker.bootstrap) as admin:
         admin.alter_configs([changed])
 
