@@ -62,8 +62,9 @@ def pre_exec(server: Arbiter) -> None:
 
 
 def pre_fork(server: Arbiter, worker: Worker) -> None:
-    """Tell the worker where to count: with the others."""
+    """Tell the worker where to count: with the others; and where to say that it serves."""
     worker.metrics_folder = _metrics.folder_of(server)
+    _master.watch_start(worker)
 
 
 def on_exit(server: Arbiter) -> None:
@@ -98,3 +99,4 @@ def post_worker_init(worker: Worker) -> None:
     worker.watcher.start()
     if (api_keys := worker.wsgi.extensions["api_keys"]) is not None:
         api_keys.wait(_KEYS_SECONDS)
+    _master.tell_serving(worker)

@@ -10,12 +10,15 @@ import errno
 import json
 import os
 import runpy
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
+from functools import partial
+from mmap import mmap
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +30,9 @@ HANDED_OVER = "ORDER_SERVICE_SETTINGS"
 """The settings as JSON, for the next run of gunicorn.conf.py in this process, from the code that has read them."""
 
 READ_SECONDS = 60.0
+START_SECONDS = 60.0
+START_LOOK_SECONDS = 0.05
+ALWAYS = b"\1"  # a release before this one, to which a SIGHUP leads back, does not tell
 TAKEN_SECONDS = 5.0  # as long as gunicorn itself tries, because a predecessor may be about to end
 
 
@@ -108,17 +114,51 @@ def check_listening(server: Any) -> None:
 
 
 def prepare_signals(server: Any) -> None:
-    """Let SIGHUP try the new settings and the new code before it ends anything."""
-    reload = server.handle_hup
+    """Let SIGHUP try the new settings and the new code before it ends anything, and end a worker when its successor
+    serves: to import the service takes seconds, in which gunicorn alone would let callers wait."""
+    reload, manage = server.handle_hup, server.manage_workers
 
     def hang_up() -> None:
         refusal = _try_next(server)
-        if refusal is None:
-            reload()
-        else:
+        if refusal is not None:
             server.log.error("SIGHUP changes nothing: %s", refusal)
+            return
+        server.manage_workers = partial(_replace_workers, server)
+        try:
+            reload()
+        finally:
+            server.manage_workers = manage
 
     server.handle_hup = hang_up
+
+
+def watch_start(worker: Any) -> None:
+    """Give a worker that is about to be forked a byte that it shares with the master."""
+    worker.serving = mmap(-1, 1)
+
+
+def tell_serving(worker: Any) -> None:
+    """Tell the master that this worker takes connections from now on."""
+    worker.serving[0] = 1
+
+
+def _replace_workers(server: Any) -> None:
+    """End the workers from before a reload as soon as as many new ones serve. Blocks for START_SECONDS at the longest:
+    then the old ones end all the same."""
+    since = server.worker_age - server.cfg.workers
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        new = [worker for worker in server.WORKERS.values() if worker.age > since]
+        if sum(getattr(worker, "serving", ALWAYS)[0] for worker in new) >= server.cfg.workers:
+            break
+        for _ in range(server.cfg.workers - len(new)):  # as many were killed meanwhile
+            server.spawn_worker()
+        time.sleep(START_LOOK_SECONDS)
+        server.reap_workers()
+        server.murder_workers()
+    for pid, worker in list(server.WORKERS.items()):
+        if worker.age <= since:
+            server.kill_worker(pid, signal.SIGTERM)
 
 
 def forget_settings(server: Any) -> None:

@@ -39,9 +39,10 @@ CALLS: list[tuple[str, dict[str, str]]] = [
 ]
 
 
-def rows(world: World) -> dict[str, list[tuple[Any, ...]]]:
-    """Everything that is stored."""
-    return {name: world.query(f"SELECT t::text FROM {name} AS t ORDER BY 1") for (name,) in world.query(TABLES)}
+def rows(world: World, *but: str) -> dict[str, list[tuple[Any, ...]]]:
+    """Everything that is stored, but for some tables."""
+    names = [name for (name,) in world.query(TABLES) if name not in but]
+    return {name: world.query(f"SELECT t::text FROM {name} AS t ORDER BY 1") for name in names}
 
 
 def verdicts(found: list[Move], name: str) -> dict[str | None, tuple[str, str | None]]:
@@ -191,10 +192,11 @@ def test_a_simulated_command_is_answered_as_the_service_answers_it(running: Worl
         ("update_order_status", {"status": "PLACED", "payment_status": "FAILED"}),
         ("cancel_order", {"reason": "r"}),
     ]
+    folded = ("order_counts", "order_count_deltas")  # by the service, each second
     for move, values in moving:
-        before = rows(running)
+        before = rows(running, *folded)
         found = simulate(running.settings(), order_id, move, values)
-        assert rows(running) == before
+        assert rows(running, *folded) == before
         (reply,) = running.ask(a_command(move, {"order_id": order_id, **values}))
         assert found.event is not None
         assert shape(json.loads(found.event)["payload"]) == shape(reply["payload"])

@@ -302,7 +302,7 @@ def test_clients_that_do_not_read_keep_nobody_from_a_page(
             await_slow(budget, len(clients))
         started = time.monotonic()
         assert get(port, "/orders?limit=1000").status == 200
-        assert time.monotonic() - started < SEND_SECONDS / 2
+        assert time.monotonic() - started < SEND_SECONDS
         with pytest.raises(ConnectionResetError):
             clients[0].rest()
 

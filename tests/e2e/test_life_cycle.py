@@ -171,7 +171,7 @@ def test_importing_run_opens_no_connection_and_starts_no_thread() -> None:
             env=os.environ | addresses,
             capture_output=True,
             text=True,
-            timeout=20,
+            timeout=60,
         )
         assert done.stdout == "['MainThread']\n"
         listener.setblocking(False)

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +21,12 @@ from tools.stack.ports import free_port
 
 NOWHERE = "127.0.0.1:1"
 SOON = 40.0
+SLOW_SECONDS = 6.0
+SLOW_START = f"""
+import os, time
+if "ORDER_SERVICE_HAS_READ_ENV_FILE" in os.environ:  # in a worker, not where the start is tried
+    time.sleep({SLOW_SECONDS})
+"""
 PARTS = ("app", "migrations", "run.py", "gunicorn.conf.py")
 
 
@@ -112,6 +119,31 @@ def test_code_that_does_not_start_changes_nothing_at_sighup(checkout: Checkout) 
     until(lambda: checkout.says("SIGHUP changes nothing: SyntaxError"), "the refusal", SOON)
     assert checkout.workers() == before
     assert checkout.get("/health")[0] == 200
+
+
+def test_the_old_worker_answers_until_a_new_one_serves_however_long_that_takes(checkout: Checkout) -> None:
+    """Here longer than a caller waits. A new one that is killed meanwhile has a successor."""
+    checkout.start()
+    [old] = checkout.workers()
+    package = checkout.checkout / "app" / "__init__.py"
+    package.write_text(package.read_text() + SLOW_START)
+    checkout.write_env(CORS_ORIGINS="https://orders.example")
+    checkout.hang_up()
+    until(lambda: checkout.log_text().count("Booting worker") == 2, "a new worker", SOON)
+    [new] = checkout.workers() - {old}
+    os.kill(new, signal.SIGKILL)
+    waited = [0.0]
+    while psutil.pid_exists(old):
+        started = time.monotonic()
+        assert checkout.get("/health")[0] == 200
+        waited.append(time.monotonic() - started)
+        assert sum(waited) < SOON, "the old worker goes on"
+    assert checkout.get("/health")[0] == 200
+    assert max(waited) < SLOW_SECONDS / 2
+    assert sum(waited) > SLOW_SECONDS / 2
+    assert checkout.says("cors_origins=('https://orders.example',)")
+    assert old not in checkout.workers()
+    assert len(checkout.workers()) == 1
 
 
 def test_after_an_update_on_the_disk_sighup_runs_schema_and_code_of_the_new_release(

@@ -13,6 +13,7 @@ from tests.simulation.story import play, play_all
 
 SEEDS = 1_000  # less than ten seconds of a core; the program plays 10,000
 FOUND_WITHIN = 1_000
+pytestmark = pytest.mark.timeout(600)  # beside others, and watched by coverage
 
 
 def test_no_seed_loses_anything_or_does_anything_twice(record_property: Callable[[str, object], None]) -> None:
