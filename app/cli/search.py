@@ -18,6 +18,7 @@ COMMANDS = (
     "kept as=kept_as"
 )
 KEYS = "key, path, status, order=order_id, when=at"
+REFUSED = "refused at=path, came of it=outcome, times, key, correlation id=correlation_id, order=order_id, last=at"
 RECORDS = (
     "record at=place, kind, when=at, key, type, event id=event_id, correlation id=correlation_id, order=order_id, bytes"
 )
@@ -43,6 +44,7 @@ def search(settings: Settings, text: str, limit: int) -> Answer:
         "orders": [order.to_wire() | {"foundBy": found.by[order.order_id]} for order in found.orders],
         "commands": found.commands,
         "keys": found.keys,
+        "refused": found.refused,
         "records": found.records,
         "notes": found.notes,
         "seconds": round(found.seconds, 4),
@@ -56,6 +58,7 @@ def _parts(found: Found) -> Iterator[str]:
         (ORDERS, found.orders),
         (COMMANDS, found.commands),
         (KEYS, found.keys),
+        (REFUSED, found.refused),
         (RECORDS, found.records),
     ]
     shown = [table(columns, rows) for columns, rows in parts if rows]

@@ -13,7 +13,9 @@ from app.database.history_index import HISTORY_INDEX
 from app.kafka.operator import Place, place_of
 from app.models.operator_errors import KafkaUnusable, NotPossible
 from app.models.order import OrderState
+from app.operations import refusals
 from app.operations import search_tables as tables
+from app.operations.refusals import Refused
 from app.operations.search_log import FoundRecord, event_in_log, record_in_log
 from app.operations.search_tables import FoundCommand, FoundKey
 from app.operations.transaction import transaction
@@ -33,6 +35,7 @@ class Found:
     orders: Sequence[OrderState]
     commands: Sequence[FoundCommand]
     keys: Sequence[FoundKey]
+    refused: Sequence[Refused]
     records: Sequence[FoundRecord]
     notes: Sequence[str]
     seconds: float
@@ -70,6 +73,7 @@ class _Searching:
         self._orders: Sequence[OrderState] = ()
         self._commands: Sequence[FoundCommand] = ()
         self._keys: Sequence[FoundKey] = ()
+        self._refused: Sequence[Refused] = ()
         self._records: list[FoundRecord] = []
         self._notes: list[str] = []
         self._seconds = 0.0
@@ -81,7 +85,7 @@ class _Searching:
         with suppress(ValueError):
             event_id = UUID(some_id)
         self._ask_tables(some_id, event_id)
-        nothing = not (self._by or self._commands or self._keys)
+        nothing = not (self._by or self._commands or self._keys or self._refused)
         if event_id is not None and nothing and event_id.version == MADE_FROM_A_PLACE:
             self._ask_log_for(event_id)
 
@@ -108,6 +112,7 @@ class _Searching:
             self._orders,
             self._commands[: self._limit],
             self._keys,
+            self._refused,
             self._records,
             self._notes,
             self._seconds,
@@ -145,6 +150,7 @@ class _Searching:
             for key in self._keys:
                 if key.order_id is not None:
                     self._by.setdefault(key.order_id, []).append("Idempotency-Key")
+            self._refused = refusals.read(connection, refusals.of_id(some_id))[: self._limit]
             self._orders = tables.newest_orders(connection, list(self._by), self._limit)
             self._commands = tables.commands_with(
                 connection, some_id, event_id, self._settings.commands_topic, self._limit + 1

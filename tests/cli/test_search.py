@@ -12,7 +12,7 @@ from tests.cli.test_dead_letters import a_letter
 from tests.cli.test_orders import an_order
 from tests.harness.builders import create_body
 from tests.harness.terminal import Terminal
-from tests.harness.world import World, a_cancel, an_update
+from tests.harness.world import World, a_cancel, an_update, wait_for
 
 Make = Callable[[World], Terminal]
 
@@ -55,6 +55,21 @@ def test_an_answer_under_a_key_leads_to_its_order(running: World, terminal: Make
     assert [(order["orderId"], order["foundBy"]) for order in found["orders"]] == [
         (made["order_id"], ["Idempotency-Key"])
     ]
+
+
+def test_what_was_only_refused_under_a_key_is_found(running: World, terminal: Make) -> None:
+    client = running.apps[-1].test_client()
+    body = {"orderId": "order-1", "runner_id": "runner-1"}
+    for _ in range(2):
+        assert client.post("/verifyAndAcceptOrder", json=body, headers={"Idempotency-Key": "key-1"}).status_code == 404
+    wait_for(lambda: running.query("SELECT 1 FROM http_refusals"), "the thread that stores it")
+    (refused,) = terminal(running).json("search", "key-1")["refused"]
+    assert (refused["path"], refused["code"], refused["order_id"]) == (
+        "/verifyAndAcceptOrder",
+        "order_not_found",
+        "order-1",
+    )
+    assert "/verifyAndAcceptOrder" in terminal(running).prints("search", "order-1")
 
 
 def test_the_place_of_a_command_leads_to_the_record_and_its_order(running: World, terminal: Make) -> None:

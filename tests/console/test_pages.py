@@ -130,3 +130,14 @@ def test_who_may_only_look_does_not_see_persons(asking: Flask) -> None:
     client = signed_in(asking, Scope.READ)
     answer = client.post("/console/unmask", data={"next": "/console", "reason": "curious"}, headers=FORM)
     assert (answer.status_code, "This needs the scope operator" in answer.text) == (403, True)
+
+
+def test_search_finds_what_was_only_refused(client: FlaskClient, tables: Tables) -> None:
+    key = unique("key")
+    columns = "path, code, order_id, key, correlation_id, times, created_at"
+    values = "'/verifyAndAcceptOrder', 'order_taken', 'order-1', %s, 'c', 3, now()"
+    tables.rows(f"INSERT INTO http_refusals ({columns}) VALUES ({values})", key)
+    page = client.get(f"/console/search?q={key}").text
+    assert "<h2>Refused requests</h2>" in page
+    assert '<td>400 order taken</td><td class="n">3</td>' in page
+    assert "Nothing has this id" not in page
