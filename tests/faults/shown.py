@@ -6,6 +6,7 @@ strip is asked until all is good. CONSOLE_SHOTS=folder takes a picture of a page
 """
 
 import argparse
+import html
 import os
 import re
 import shutil
@@ -62,11 +63,16 @@ class Scene:
 
     def order(self) -> str:
         """Have an order made; return its id."""
+        status, answer = self.create()
+        assert status == 201, answer
+        return str(answer["order_id"])
+
+    def create(self) -> tuple[int, Any]:
+        """Ask for an order; return status and body of the answer."""
         with Connection([self.watched.port]) as connection:
             answer = connection.call("POST", "/createOrder", {"customer_id": "c", "order_details": ORDER_DETAILS})
         assert answer is not None
-        assert answer[0] == 201, answer
-        return str(answer[1]["order_id"])
+        return answer
 
     def command(self, order_id: str | None = None, partition: int | None = None, customer: str = "customer-1") -> str:
         """Send a command, a create unless there is an order to cancel; return its correlation id."""
@@ -88,6 +94,7 @@ class Scene:
         """Return the words of the lights that are not good, and the causes, by the name of the light."""
         page = self.watched.get("/console/strip")[1]
         bad = {name: word for level, name, word in _LIGHT.findall(page) if level != "good"}
+        page = html.unescape(page)
         return bad, {name.lower(): said.strip() for name, said in _CAUSE.findall(page)}
 
     def await_light(self, name: str, began: float) -> tuple[str, str]:
@@ -196,6 +203,7 @@ def reader_stands_still(scene: Scene) -> Broken:
 @contextmanager
 def disk_full(scene: Scene) -> Broken:
     filler = fill(scene.stack.postgres.data)
+    until(lambda: scene.create()[0] == 503, "a write that finds no room")
     yield scene.command()
     filler.unlink()
     if not scene.stack.postgres.running:
@@ -204,8 +212,10 @@ def disk_full(scene: Scene) -> Broken:
 
 @contextmanager
 def clock_ahead(scene: Scene) -> Broken:
+    """The broker gives the events its own time; dead letters have that of the service."""
     set_clock(scene.clock, CLOCK_AHEAD_SECONDS)
-    yield scene.order()
+    publish(scene.stack, scene.history, [unreadable(0, uuid.uuid4().hex)], 0)
+    yield f"{scene.stack.commands_topic}/0/{_end(scene, 0) - 1}"
     set_clock(scene.clock, 0)
 
 

@@ -31,7 +31,7 @@ class _Bytes(Serializer):
         return None if data is _TOMBSTONE else data
 
 
-def wait_for(condition: Callable[[], Any], what: str, seconds: float = 20.0) -> Any:
+def wait_for(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
     """Return the condition's value as soon as it is true; fail after `seconds`."""
     deadline = time.monotonic() + seconds
     pause = 0.01
