@@ -3,35 +3,28 @@
 While the browser runs, playwright has an event loop in this thread: so it lives for this folder, not for the session.
 """
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 from app.models.callers import Scope
 from app.operations import keys
 from tests.browser.desk import Desk, sign_in
+from tests.browser.looks import chromium
 from tests.browser.scene import Scene
 from tests.harness.stack import FaultBroker, Stack
 from tools.stack.postgres import Postgres
-
-_PROGRAM = "chromium"
 
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """The browser, without a window."""
-    program = shutil.which(_PROGRAM)
-    assert program, f"no {_PROGRAM}: these tests need Debian's package of that name, which .ci/run installs"
-    with sync_playwright() as playwright:
-        options: dict[str, Any] = {"executable_path": program, "chromium_sandbox": os.geteuid() != 0}
-        with closing(playwright.chromium.launch(args=["--disable-dev-shm-usage"], **options)) as launched:
-            yield launched
+    with chromium() as launched:
+        yield launched
 
 
 @pytest.fixture(scope="package")

@@ -1,20 +1,34 @@
-"""What a page looks like: findings of axe-core, its width on a phone, and pictures for a person to look at."""
+"""The browser, and what a page looks like in it: axe-core's findings, its width on a phone, pictures to look at."""
 
 import os
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page, sync_playwright
 
 SHOTS = "CONSOLE_SHOTS"
 """The variable with the folder that takes the pictures. Without it none is taken."""
 
 DESK = {"width": 1280, "height": 800}
 PHONE = {"width": 390, "height": 844}
+_PROGRAM = "chromium"
 _GRAVE = ("serious", "critical")
 _axe = Axe()
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Run Debian's chromium, without a window."""
+    program = shutil.which(_PROGRAM)
+    assert program, f"no {_PROGRAM}: this needs Debian's package of that name, which .ci/run installs"
+    with sync_playwright() as playwright:
+        options: dict[str, Any] = {"executable_path": program, "chromium_sandbox": os.geteuid() != 0}
+        with closing(playwright.chromium.launch(args=["--disable-dev-shm-usage"], **options)) as launched:
+            yield launched
 
 
 def grave_findings(page: Page) -> list[str]:

@@ -143,8 +143,12 @@ class CommandProducer(threading.Thread):
         return command(f, changed, fresh, order_id if rng.random() < 0.5 else None)
 
 
-def publish(stack: Stack, history: History, messages: Iterable[Message], partition: int | None = None) -> None:
-    """Send the messages and wait for the broker; each has its outcome in the history. Raises KafkaError."""
+def publish(stack: Stack, history: History, messages: Iterable[Message], partition: int | None = None) -> list[str]:
+    """Send the messages and wait for the broker; each has its outcome in the history. Return their places in the log.
+
+    Raises KafkaError.
+    """
+    places = []
     with KafkaProducer(bootstrap_servers=stack.broker.bootstrap, linger_ms=5, max_request_size=_LARGEST) as producer:
         started = time.monotonic()
         sent = [
@@ -152,9 +156,11 @@ def publish(stack: Stack, history: History, messages: Iterable[Message], partiti
             for it in messages
         ]
         for message, future in sent:
-            future.get(timeout=_FLUSH_SECONDS)
+            place = future.get(timeout=_FLUSH_SECONDS)
+            places.append(f"{place.topic}/{place.partition}/{place.offset}")
             value = {"digest": digest(message.value), "correlation_id": message.correlation_id}
             history.add(Operation("publish", message.f, message.about, value, started, time.monotonic(), OK))
+    return places
 
 
 @contextmanager

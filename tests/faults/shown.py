@@ -9,7 +9,6 @@ import argparse
 import html
 import os
 import re
-import shutil
 import sys
 import time
 import uuid
@@ -20,11 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import psycopg2
-from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
-from kafka.admin import ConfigResource, ConfigResourceType
-from playwright.sync_api import Page, sync_playwright
+from kafka import KafkaConsumer, TopicPartition
+from playwright.sync_api import Page
 
-from tests.browser.looks import DESK, SHOTS
+from tests.browser.looks import DESK, SHOTS, chromium, shot
 from tests.faults.command_load import command, publish, unreadable
 from tests.faults.rows.database import fill, small_disk
 from tests.faults.rows.starts import set_clock
@@ -38,7 +36,6 @@ from tests.harness.waiting import until
 from tools.sections import markdown_table, when_and_where, write_section
 
 DOCUMENT = CHECKOUT / "docs" / "console.md"
-LOOK_SECONDS = 0.05
 SHOWN_SECONDS = 30.0
 MENDED_SECONDS = 60.0
 HANDLED_SECONDS = 0.5  # a command is by then, unless the frozen instance has its partition
@@ -84,26 +81,29 @@ class Scene:
         publish(self.stack, self.history, [sent], partition)
         return name
 
-    def is_handled(self, partition: int) -> bool:
-        """Whether the last command of the partition is."""
-        stored = "SELECT next_offset FROM consumer_offsets WHERE topic = %s AND partition = %s"
-        found = query(self.stack.database_url, stored, [self.stack.commands_topic, partition])
-        return bool(found) and found[0][0] == _end(self, partition)
+    def unreadable(self, count: int) -> str:
+        """Send so many commands that nobody can read; return the place of the last."""
+        return publish(self.stack, self.history, [unreadable(0, uuid.uuid4().hex) for _ in range(count)], 0)[-1]
+
+    def is_handled(self, name: str) -> bool:
+        """Whether the order of a command is there."""
+        return bool(query(self.stack.database_url, "SELECT FROM orders WHERE saga_id = %s", [name]))
 
     def strip(self) -> tuple[Mapping[str, str], Mapping[str, str]]:
         """Return the words of the lights that are not good, and the causes, by the name of the light."""
         page = self.watched.get("/console/strip")[1]
         bad = {name: word for level, name, word in _LIGHT.findall(page) if level != "good"}
-        page = html.unescape(page)
-        return bad, {name.lower(): said.strip() for name, said in _CAUSE.findall(page)}
+        return bad, {name.lower(): html.unescape(said.strip()) for name, said in _CAUSE.findall(page)}
 
     def await_light(self, name: str, began: float) -> tuple[str, str]:
         """Return after how many seconds the light has a cause, and the cause; after SHOWN_SECONDS that it has none."""
-        while name and time.monotonic() < began + SHOWN_SECONDS:
-            if name in (causes := self.strip()[1]):
-                return f"{time.monotonic() - began:.1f}", causes[name]
-            time.sleep(LOOK_SECONDS)
-        return ("not shown" if name else "-"), ""
+        if not name:
+            return "-", ""
+        try:
+            said = until(lambda: self.strip()[1].get(name), f"the light {name}", SHOWN_SECONDS)
+        except TimeoutError:
+            return "not shown", ""
+        return f"{time.monotonic() - began:.1f}", said
 
     def why(self, some_id: str) -> str:
         """Return the sentence that `flask orders why` marks as the cause, or its last one."""
@@ -112,10 +112,10 @@ class Scene:
         return next((line for line in checks if line.startswith("CAUSE")), checks[-1]).split(": ", 1)[1]
 
     def shot(self, name: str, path: str) -> None:
-        """Take a picture of a page of the console, if a folder for pictures is named."""
+        """Take pictures of a page of the console, if there is a browser."""
         if self.page is not None:
             self.page.goto(f"{self.watched.url}/console{path}")
-            self.page.screenshot(path=Path(os.environ[SHOTS], f"{name}.png"), full_page=True)
+            shot(self.page, name)
 
 
 Broken = Iterator[str]
@@ -143,16 +143,15 @@ def broker_stopped(scene: Scene) -> Broken:
 @contextmanager
 def consumer_frozen(scene: Scene) -> Broken:
     scene.other.freeze()
-    sent = {partition: scene.command(partition=partition) for partition in range(3)}
+    sent = [scene.command(partition=partition) for partition in range(3)]
     time.sleep(HANDLED_SECONDS)
-    yield next(name for partition, name in sent.items() if not scene.is_handled(partition))
+    yield next(name for name in sent if not scene.is_handled(name))
     scene.other.thaw()
 
 
 @contextmanager
 def poison_batch(scene: Scene) -> Broken:
-    publish(scene.stack, scene.history, [unreadable(0, uuid.uuid4().hex) for _ in range(UNREADABLE)], 0)
-    yield f"{scene.stack.commands_topic}/0/{_end(scene, 0) - 1}"
+    yield scene.unreadable(UNREADABLE)
     for partition in range(3):  # the next readable command of its consumer ends it
         scene.command(partition=partition)
 
@@ -166,9 +165,9 @@ def poison(scene: Scene) -> Broken:
 
 @contextmanager
 def event_refused(scene: Scene) -> Broken:
-    _limit(scene, 100)
+    scene.stack.limit_records(scene.stack.events_topic, 100)
     yield scene.order()
-    _limit(scene, 1024 * 1024)
+    scene.stack.limit_records(scene.stack.events_topic, 1024 * 1024)
 
 
 @contextmanager
@@ -214,8 +213,7 @@ def disk_full(scene: Scene) -> Broken:
 def clock_ahead(scene: Scene) -> Broken:
     """The broker gives the events its own time; dead letters have that of the service."""
     set_clock(scene.clock, CLOCK_AHEAD_SECONDS)
-    publish(scene.stack, scene.history, [unreadable(0, uuid.uuid4().hex)], 0)
-    yield f"{scene.stack.commands_topic}/0/{_end(scene, 0) - 1}"
+    yield scene.unreadable(1)
     set_clock(scene.clock, 0)
 
 
@@ -265,7 +263,9 @@ def main() -> int:
     stop_in_order()
     options = parser.parse_args()
     with ExitStack() as ending:
-        page = ending.enter_context(_window()) if SHOTS in os.environ else None
+        page = None
+        if os.environ.get(SHOTS):
+            page = ending.enter_context(chromium()).new_page(viewport=DESK)  # type: ignore[arg-type]
         stack = ending.enter_context(new_stack())
         stack.postgres.stop("fast")
         disk = ending.enter_context(small_disk(stack.postgres.data))
@@ -286,27 +286,6 @@ def main() -> int:
     if options.write:
         write_section(DOCUMENT, "shown", lines)
     return 0
-
-
-@contextmanager
-def _window() -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        options: dict[str, Any] = {"executable_path": shutil.which("chromium"), "chromium_sandbox": os.geteuid() != 0}
-        with closing(playwright.chromium.launch(args=["--disable-dev-shm-usage"], **options)) as launched:
-            yield launched.new_page(viewport=DESK)  # type: ignore[arg-type]
-
-
-def _end(scene: Scene, partition: int) -> int:
-    place = TopicPartition(scene.stack.commands_topic, partition)
-    with KafkaConsumer(bootstrap_servers=scene.stack.broker.bootstrap) as reader:
-        return int(reader.end_offsets([place])[place])
-
-
-def _limit(scene: Scene, size: int) -> None:
-    """Set how large an event may be, in bytes."""
-    changed = ConfigResource(ConfigResourceType.TOPIC, scene.stack.events_topic, {"max.message.bytes": str(size)})
-    with KafkaAdminClient(bootstrap_servers=scene.stack.broker.bootstrap) as admin:
-        admin.alter_configs([changed])
 
 
 if __name__ == "__main__":

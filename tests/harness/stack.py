@@ -12,6 +12,9 @@ from tempfile import mkdtemp
 from typing import Any
 from uuid import uuid4
 
+from kafka import KafkaAdminClient
+from kafka.admin import ConfigResource, ConfigResourceType
+
 from tests.harness.service import CHECKOUT, Instance
 from tools.stack.broker import Broker
 from tools.stack.postgres import Postgres
@@ -86,6 +89,12 @@ class Stack:
         self.broker.create_topic(self.commands_topic)
         self.broker.create_topic(self.events_topic, message_timestamp_type="LogAppendTime")
         self.broker.create_topic(self.dead_letter_topic, max_message_bytes=16 * 1024 * 1024)
+
+    def limit_records(self, topic: str, size: int) -> None:
+        """Let the topic take records up to this size, in bytes."""
+        changed = ConfigResource(ConfigResourceType.TOPIC, topic, {"max.message.bytes": str(size)})
+        with KafkaAdminClient(bootstrap_servers=self.broker.bootstrap) as admin:
+            admin.alter_configs([changed])
 
     def instance(self, wsgi: str | None = None, ready_path: str = "/readyz", **extra: str) -> Instance:
         """Return a new instance that is not started yet."""

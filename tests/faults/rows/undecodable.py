@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from kafka import KafkaProducer
-from kafka.admin import ConfigResource, KafkaAdminClient
 
 from tests.faults.command_load import Message, command, publish
 from tests.faults.resources import memory_of
@@ -44,7 +43,7 @@ class RawName(str):
 @row(41, "records that the client cannot decode", seconds=30.0, quick=(10.0, 1))
 def undecodable(trial: Trial) -> None:
     """Header names of any bytes, a batch that the disk damaged, 150 MiB in 150 KiB, letters that are too large."""
-    limit(trial, SMALL_LIMIT)
+    trial.stack.limit_records(trial.stack.dead_letter_topic, SMALL_LIMIT)
     damage(trial)
     with trial.under_load():
         before = max(map(memory_of, trial.instances))
@@ -57,7 +56,7 @@ def undecodable(trial: Trial) -> None:
         alarmed(trial, "wrong checksum")
         alarmed(trial, "MessageSizeTooLargeError")
     trial.own(f"memory {before:.0f} MiB, at most {max(seen):.0f}", max(seen) <= before + MEMORY_MIB)
-    limit(trial, 16 * MIB)
+    trial.stack.limit_records(trial.stack.dead_letter_topic, 16 * MIB)
     ids = "SELECT id::text FROM dead_letters WHERE sent_at IS NULL AND refusal IS NOT NULL"
     until(lambda: not trial.query("SELECT FROM dead_letters WHERE sent_at IS NULL AND refusal IS NULL"), "the others")
     trial.stack.operator("dead-letters", "retry", *[str(letter) for (letter,) in trial.query(ids)])
@@ -143,16 +142,6 @@ def refused(trial: Trial) -> None:
     message = Message(UNREADABLE, "", None, None, None)
     publish(trial.stack, trial.load.history, [replace(message, value=value) for value in garbage], partition=2)
     trial.strike()
-
-
-def limit(trial: Trial, size: int) -> None:
-    """Let the dead letter topic take records up to this size."""
-    admin = KafkaAdminClient(bootstrap_servers=trial.stack.broker.bootstrap)
-    try:
-        configs = {"max.message.bytes": str(size)}
-        admin.alter_configs([ConfigResource("TOPIC", trial.stack.dead_letter_topic, configs=configs)])
-    finally:
-        admin.close()
 
 
 @contextmanager
