@@ -90,6 +90,11 @@ def events_topic(settings: Settings) -> Topic:
     return _topic(settings, settings.events_topic)
 
 
+def dead_letter_topic(settings: Settings) -> Topic:
+    """Return how far the topic of dead letters is; of our group, which does not read it, nothing."""
+    return _topic(settings, settings.dead_letter_topic)
+
+
 def _topic(settings: Settings, name: str) -> Topic:
     with _admin(settings) as admin:
         cluster = cluster_of(admin).get("cluster_id") or ""

@@ -19,6 +19,7 @@ from uuid import UUID
 from app.config.config import Settings
 from app.database.answers import AnswerStore
 from app.database.batches import BatchStore
+from app.database.lanes import EVENTS
 from app.database.one_transaction import OneTransaction
 from app.database.orders import OrderStore
 from app.database.pool import Transactions
@@ -27,9 +28,16 @@ from app.models.operator_errors import DatabaseUnusable, NotPossible
 from app.models.records import Batch, StoredOffset, after
 from app.models.rules import Change
 from app.models.writes import NO_EVENT, ChangeSource, HttpAnswer, OrderWrite, Outcome
-from app.operations import instances
+from app.operations import instances, lanes
 from app.operations.audit import Operator
-from app.operations.recovery_logs import commands_since, events_since, identities, not_back, unknown
+from app.operations.recovery_logs import (
+    commands_since,
+    events_since,
+    identities,
+    not_back,
+    read_dead_letters_back,
+    unknown,
+)
 from app.operations.recovery_order import Handled, Step, steps
 from app.operations.transaction import transaction
 from app.services.command_service import CommandService
@@ -74,7 +82,9 @@ def recover(operator: Operator) -> Recovered:
     """
     settings = operator.settings
     _require_stopped(settings)
-    with operator.change("recover") as change:
+    with operator.change("recover", lanes.SECONDS) as change:
+        lanes.take_lease(change.connection, EVENTS)  # a process that has just begun has not told of itself yet
+        read_dead_letters_back(change.connection, settings)
         line = change.record(settings.events_topic, "begun")
     events, deleted = events_since(settings)
     commands = commands_since(settings, {event.event_id: event for event in events})

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, select, tuple_
+from sqlalchemy import Connection, insert, select, tuple_
 
 from app.config.config import Settings
 from app.kafka import operator as kafka
@@ -84,6 +84,16 @@ def _begins(name: str, topic: Topic, since: Mapping[int, int]) -> tuple[dict[int
     if any(begin > topic.partitions[number].end for number, begin in begins.items()):
         raise NotPossible(f"{name} ends before the place that the restored state knows: its log is another one.")
     return begins, deleted
+
+
+def read_dead_letters_back(connection: Connection, settings: Settings) -> None:
+    """Let the next leader of the dead letters read their whole topic back, where the restored state has no position in
+    it: a leader without one takes the topic for new, and would send again what is there."""
+    topic, columns = kafka.dead_letter_topic(settings), relay_positions.c
+    name = settings.dead_letter_topic
+    if connection.scalar(select(columns.partition).where(columns.topic == name).limit(1)) is None:
+        rows = [{"topic": name, "partition": at, "topic_id": topic.id, "next_offset": 0} for at in topic.partitions]
+        connection.execute(insert(relay_positions), rows)
 
 
 def unknown(settings: Settings, events: Sequence[Announced]) -> list[Announced]:

@@ -7,8 +7,9 @@ from typing import Any
 import psycopg2
 import pytest
 
+from app.operations import instances, lanes
 from tests.harness.terminal import Terminal
-from tests.harness.world import World, a_cancel, a_create, an_update, details
+from tests.harness.world import World, a_cancel, a_create, an_update, details, wait_for
 from tools.stack.postgres import Postgres
 
 Make = Callable[[World], Terminal]
@@ -73,8 +74,9 @@ def through_both_doors(world: World) -> None:
     http(world, "/completeOrder", orderId=first)
 
 
+@pytest.mark.parametrize("lane", ["had led", "had not led yet"])
 def test_what_came_after_the_restored_state_is_there_again_as_it_was(
-    world: World, snapshot: Snapshot, terminal: Make
+    world: World, snapshot: Snapshot, terminal: Make, lane: str
 ) -> None:
     """[K3] [K8] [K13] Orders to the last column, history with its event ids; nothing is announced a second time."""
     world.start()
@@ -84,6 +86,8 @@ def test_what_came_after_the_restored_state_is_there_again_as_it_was(
     letters = world.dead_letters()
     snapshot.restore()
     assert world.count("order_changes") == 1
+    if lane == "had not led yet":  # of the dead letters, when the state was taken
+        world.query("DELETE FROM relay_positions WHERE topic = %s", (world.letters,))
     done = terminal(world).json("recover", "--reason", "a disk", "--yes", "--as", "alice")
     assert (done["changes"], done["not_back"], done["deleted"]) == (4, [], 0)
     assert world.query(ORDERS) == orders
@@ -122,11 +126,24 @@ def test_it_refuses_while_the_service_runs_and_where_a_topic_is_another_one(
 ) -> None:
     world.start()
     world.create()
+    wait_for(lambda: world.count("instances"), "the process to tell of itself")
     assert "stop all of them first" in terminal(world).refusal("recover", "--reason", "a disk", "--yes")
     snapshot.restore()
     world.wire.admin.delete_topics([world.events])
     world.wire.create_topics(world.events)
     assert "was made anew" in terminal(world).refusal("recover", "--reason", "a disk", "--yes")
+
+
+def test_it_refuses_while_a_process_leads_that_has_not_told_of_itself_yet(
+    world: World, snapshot: Snapshot, terminal: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.start()
+    world.create()
+    monkeypatch.setattr(instances, "find", lambda _: [])
+    monkeypatch.setattr(lanes, "WAIT_SECONDS", 1)
+    refusal = terminal(world).refusal("recover", "--reason", "a disk", "--yes")
+    assert refusal.startswith("A relay has led the lane events for 1 s")
+    assert "recover" not in [action for _, action, *_ in terminal(world).audit()]
 
 
 def test_a_partition_that_came_since_is_handled_from_its_beginning(
