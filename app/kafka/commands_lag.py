@@ -43,6 +43,11 @@ class PartitionLag:
         stamp = None if self.record is None else self.record.timestamp
         return self.seconds if stamp is None else max(time.time() - stamp / 1000, self.seconds)
 
+    @property
+    def unread(self) -> bool:
+        """Whether something waits, or may wait, that no broker handed out in time."""
+        return self.lag is None or (self.lag > 0 and self.record is None and not self.held)
+
     def figures(self) -> dict[str, float | None]:
         """Return what every process shows of it."""
         return {"lag": self.lag, "lag_seconds": self.lag_seconds, "oldest_seconds": self.seconds}

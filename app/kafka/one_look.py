@@ -16,10 +16,12 @@ from app.models.operator_errors import KafkaUnusable
 
 @dataclass(frozen=True, slots=True)
 class BrokerLook:
-    """`alarms`: a sentence by name of what is wrong with topics and group; `late`: places of commands that wait."""
+    """`alarms`: a sentence by name of what is wrong with topics and group; `late`: places of commands that wait;
+    `unread`: partitions where something waits, or may wait, that no broker handed out in time."""
 
     alarms: dict[str, str]
     late: Sequence[str]
+    unread: Sequence[str] = ()
 
 
 def look_once(settings: Settings, stored: Stored, late_seconds: int) -> BrokerLook:
@@ -28,29 +30,29 @@ def look_once(settings: Settings, stored: Stored, late_seconds: int) -> BrokerLo
     A missing topic is no alarm, because the service creates it. `stored`: topic id and next offset by partition. A
     command that waits is late once its timestamp is `late_seconds` old.
     """
-    view = KafkaView(settings)
+    view, topic_name = KafkaView(settings), settings.commands_topic
     try:
         topics = view.topics(list(our_topics(settings)))
         alarms = judge(settings, topics).alarms()
         alarms.pop("topics_missing", None)
         try:
-            foreign = strangers(view.members(settings.commands_topic))
+            foreign = strangers(view.members(topic_name))
         except KafkaError:
             foreign = None
         if foreign is not None:
             alarms["foreign_member"] = foreign
-        topic = topics.get(settings.commands_topic)
+        topic = topics.get(topic_name)
         if topic is None or not topic.leaders:
             return BrokerLook(alarms, ())
-        waiting = CommandsLag(settings.commands_topic, view).look(topic, stored)
+        waiting = CommandsLag(topic_name, view).look(topic, stored)
         before = time.time() - late_seconds
+        late = [
+            f"{topic_name}/{partition} at {found.record.offset}"
+            for partition, found in waiting.items()
+            if found.record is not None and (found.record.timestamp or 0) / 1000 < before
+        ]
         return BrokerLook(
-            alarms,
-            [
-                f"{settings.commands_topic}/{partition} at {found.record.offset}"
-                for partition, found in waiting.items()
-                if found.record is not None and (found.record.timestamp or 0) / 1000 < before
-            ],
+            alarms, late, [f"{topic_name}/{partition}" for partition in waiting if waiting[partition].unread]
         )
     except KafkaError as error:
         raise KafkaUnusable(name_of(error)) from None

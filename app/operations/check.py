@@ -99,4 +99,7 @@ def _of_log(settings: Settings, stored: Stored, late_seconds: int) -> tuple[list
     if look.late:
         sentence = f"A command has waited to be handled for over {late_seconds} s, by its own time"
         found.append(Finding("late_command", len(look.late), sentence, tuple(look.late[:EXAMPLES])))
+    if look.unread:
+        places = "{}{}".format(", ".join(look.unread[:EXAMPLES]), " and others" if look.unread[EXAMPLES:] else "")
+        return found, [f"Kafka did not hand out in time what waits first, so its age is not known: {places}"]
     return found, []

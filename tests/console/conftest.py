@@ -6,6 +6,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from app.console import gate
 from app.database.schema import migrate
 from app.models.callers import Scope
 from app.operations import keys
@@ -14,6 +15,7 @@ from tests.contract.conftest import Tables, make_app
 from tests.harness.builders import unique
 from tools.stack.postgres import Postgres
 
+PATIENT_SECONDS = 8  # of a page; the tests of the limits themselves set others
 FORM = {"Sec-Fetch-Site": "same-origin", "Origin": "http://localhost"}
 """What a browser sends with a form of the console itself."""
 
@@ -48,6 +50,12 @@ def acting(url: str) -> Flask:
 def asking(url: str) -> Flask:
     """Everybody is asked for an API key."""
     return make_app(url, CONSOLE="rw", AUTH_MODE="api_key")
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a page's transaction take longer than a person would like to wait: the test's machine may be busy."""
+    monkeypatch.setattr(gate, "LOOK_LIMITS", (PATIENT_SECONDS, gate.LOOK_LIMITS[1]))
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from app.database import pool
 from app.database.database import Database
 from app.database.pool import Pool
 from app.database.statement import Statement
@@ -22,6 +23,7 @@ from tests.contract.test_database_trouble import LIMIT, timed
 from tests.harness.builders import Caller, at_once, unique
 
 CALLERS = 30
+FIRST_SECONDS = 60
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 SLEEP = Statement("sleep", {"seconds": "float8"}, "SELECT pg_sleep($seconds)")
 
@@ -108,15 +110,21 @@ def test_readiness_is_no_matter_of_connections_that_callers_have(url: str) -> No
 
 @pytest.fixture
 def row_locked_by_the_first(
-    new_caller: Callable[[], Caller], tables: Tables
+    url: str, tables: Tables, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
-    """A call under a key that waits for its order: its body and its key."""
-    body, key = {"orderId": new_caller().new("CREATED")}, {"Idempotency_Key": unique("key")}
-    with ThreadPoolExecutor(1) as threads, tables.row_locked(body["orderId"]):
-        first = threads.submit(lambda: new_caller().post("/cancelOrder", body, **key))
-        await_waiting(tables, 1)
-        yield body, key
-        first.result(10)
+    """A call under a key that waits for its order until the test ends: its body and its key."""
+    with monkeypatch.context() as patient:
+        patient.setattr("app.api.requests.REQUEST_SECONDS", FIRST_SECONDS)
+        patient.setattr(pool, "LOCK_MS", FIRST_SECONDS * 1000)
+        patient.setattr(Pool.__init__, "__defaults__", (FIRST_SECONDS * 1000,))
+        first_caller = Caller(make_app(url).test_client())
+        body, key = {"orderId": first_caller.new("CREATED")}, {"Idempotency_Key": unique("key")}
+        with ThreadPoolExecutor(1) as threads:
+            with tables.row_locked(body["orderId"]):
+                first = threads.submit(lambda: first_caller.post("/cancelOrder", body, **key))
+                await_waiting(tables, 1)
+                yield body, key
+            first.result(FIRST_SECONDS)
 
 
 @pytest.mark.parametrize("seconds_queued", [0.0, 1.5])
@@ -162,25 +170,25 @@ def test_waiting_for_the_key_and_then_for_the_row_is_one_deadline(
     assert caller.get("/orders").status_code == 200
 
 
-def be_late(pool: Pool) -> None:
-    with pool.transaction(Deadline(1)) as session:
+def be_late(late_pool: Pool) -> None:
+    with late_pool.transaction(Deadline(1)) as session:
         for _ in range(3):
             session.execute(SLEEP, (0.6,))
 
 
 def test_a_call_that_is_late_is_no_sign_of_a_database_that_is_away_while_others_are_answered(tables: Tables) -> None:
     database = Database(tables.url)
-    pool, stop = Pool(database, 2), threading.Event()
+    late_pool, stop = Pool(database, 2), threading.Event()
 
     def ask() -> None:
         while not stop.wait(0.05):
-            pool.run(SLEEP, (0,), Deadline(5))
+            late_pool.run(SLEEP, (0,), Deadline(5))
 
     with ThreadPoolExecutor(1) as threads:
         others = threads.submit(ask)
         try:
             with pytest.raises(OutcomeUnknown):
-                be_late(pool)
+                be_late(late_pool)
             assert database.available
         finally:
             stop.set()

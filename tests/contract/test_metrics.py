@@ -6,6 +6,7 @@ import pytest
 from flask import Flask
 
 from app.services.counted import ORDERS
+from tests.contract.conftest import make_app
 from tests.harness.builders import Caller, create_body, unique
 
 
@@ -55,7 +56,9 @@ def test_what_is_done_again_is_counted_by_its_door(api: Caller) -> None:
     assert figures(api)[repeats] == before + 2
 
 
-def test_the_connections_of_requests_are_shown_beside_their_limit(app: Flask, api: Caller) -> None:
+def test_the_connections_of_requests_are_shown_beside_their_limit(url: str) -> None:
+    app = make_app(url)  # of the apps in one process the newest is shown
+    api = Caller(app.test_client())
     api.create()
     found = figures(api)
     idle, used = (found[f'order_database_connections{{state="{state}"}}'] for state in ("idle", "used"))

@@ -85,7 +85,7 @@ def test_a_bad_line_in_the_env_file_changes_nothing_at_sighup_and_nothing_afterw
     assert checkout.workers() == before
     [worker] = before
     os.kill(worker, signal.SIGKILL)  # its successor has the settings that the service runs with
-    until(lambda: checkout.workers() not in (before, set()) and checkout.get("/health")[0] == 200, "new workers", SOON)
+    until(lambda: checkout.workers() not in (before, set()) and _answers(checkout), "new workers", SOON)
     until(lambda: checkout.says("relay_batch=500"), "the new setting", SOON)
 
 

@@ -98,7 +98,7 @@ def started(given: dict[str, str], folder: Path) -> Iterator[tuple[subprocess.Po
 def ready(port: str) -> bool:
     """Whether `/readyz` answers 200."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=20) as answer:
             return bool(answer.status == 200)
     except (urllib.error.HTTPError, OSError):
         return False

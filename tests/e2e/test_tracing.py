@@ -13,6 +13,7 @@ import pytest
 
 from tests.harness.builders import create_body
 from tests.harness.collector import Collected, Collector, collecting
+from tests.harness.found import query
 from tests.harness.service import Instance
 from tests.harness.stack import Stack
 from tests.harness.trace_picture import picture
@@ -40,7 +41,7 @@ def create(instance: Instance, traceparent: str | None = None) -> int:
     """Make an order; return the status of the answer."""
     headers = {"Content-Type": "application/json"} | ({} if traceparent is None else {"traceparent": traceparent})
     asked = urllib.request.Request(f"{instance.url}/createOrder", json.dumps(create_body()).encode(), headers)
-    with urllib.request.urlopen(asked, timeout=5) as answer:
+    with urllib.request.urlopen(asked, timeout=20) as answer:
         return int(answer.status)
 
 
@@ -58,6 +59,7 @@ def test_one_trace_goes_from_a_call_through_the_outbox_to_a_consumer(stack: Stac
         assert consumer.wait(60) == 0
     *_, read = sorted(collector.spans(), key=lambda span: span.start)
     assert [create(instance) for _ in range(7)] == [201] * 7
+    until(lambda: query(stack.database_url, "SELECT count(*) FROM outbox") == [(0,)], "the sending of all events")
     assert instance.terminate() == 0
     calls = {span.span_id: span for span in collector.spans("POST /createOrder")}
     records = {span.span_id: span for span in collector.spans(f"send {stack.events_topic}")}

@@ -20,6 +20,7 @@ from tools.stack.server import Server, wait_gone
 CHECKOUT = Path(__file__).resolve().parents[2]
 _READ_BACK = re.compile(r"read back: (\d+) records")
 _STOPPED_SECONDS = 40.0
+PATIENCE_SECONDS = 15.0  # for one answer; tests of how soon it comes measure that themselves
 
 
 class Instance(Server):
@@ -90,7 +91,7 @@ class Instance(Server):
     def get(self, path: str) -> tuple[int, str]:
         """Return status and body of a GET. Raises OSError where nobody answers."""
         try:
-            with urllib.request.urlopen(self.url + path, timeout=5) as answer:
+            with urllib.request.urlopen(self.url + path, timeout=PATIENCE_SECONDS) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:

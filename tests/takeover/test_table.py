@@ -41,7 +41,7 @@ def post(instance: Instance, path: str, body: dict[str, Any]) -> Any:
     request = urllib.request.Request(
         instance.url + path, json.dumps(body).encode(), {"Content-Type": "application/json"}
     )
-    with urllib.request.urlopen(request, timeout=5) as answer:
+    with urllib.request.urlopen(request, timeout=20) as answer:
         return json.load(answer)
 
 
