@@ -54,13 +54,13 @@ def work(stack: Stack, producer: Any) -> None:
     post(f"{url}/verifyAndAcceptOrder", {"orderId": accepted, "runner_id": "runner-1"})
     commands = [a_create("saga-1"), command("cancel_order", "lost", order_id="unknown"), a_create("saga-1")]
     for sent in commands:
-        producer.send(stack.commands_topic, json.dumps(sent).encode(), key=b"saga-1").get(10)
+        producer.send(stack.commands_topic, json.dumps(sent).encode(), key=b"saga-1").get(30)
 
 
 def again(stack: Stack, producer: Any, record: Record) -> None:
     """Send a record once more."""
     headers = list(record.headers)
-    producer.send(stack.events_topic, record.value, record.key, headers, partition=record.partition).get(10)
+    producer.send(stack.events_topic, record.value, record.key, headers, partition=record.partition).get(30)
 
 
 def test_a_reader_that_is_killed_at_each_line_knows_every_order_and_told_each_change_once(
@@ -75,7 +75,7 @@ def test_a_reader_that_is_killed_at_each_line_knows_every_order_and_told_each_ch
     for record in (changes[0], *changes):  # copies, now behind younger versions
         again(stack, producer, record)
     unknown = {"type": "ORDER_PAINTED", "payload": {"colour": "red"}}
-    producer.send(stack.events_topic, json.dumps(unknown).encode(), b"nothing", [("type", b"ORDER_PAINTED")]).get(10)
+    producer.send(stack.events_topic, json.dumps(unknown).encode(), b"nothing", [("type", b"ORDER_PAINTED")]).get(30)
     model = tmp_path / "model.db"
     lines = run(stack, LIVES, READER, model, "--once")
     assert len(lines) > 2 * len(changes)
@@ -105,7 +105,7 @@ def test_a_model_that_is_wrong_is_built_anew_and_a_forgotten_person_leaves_it(
     forgotten = json.loads(FORGOTTEN.read_text().replace("<order_id>", order_id))
     forgotten["event_id"] = "one-more"
     headers = [("event_id", b"one-more"), ("type", b"ORDER_FORGOTTEN"), ("version", b"5")]
-    producer.send(stack.events_topic, json.dumps(forgotten).encode(), order_id.encode(), headers).get(10)
+    producer.send(stack.events_topic, json.dumps(forgotten).encode(), order_id.encode(), headers).get(30)
     run(stack, READER, path, "--once")
     assert model_of(path)[order_id]["custId"].startswith("forgotten-")
     assert notices_of(path) == ["one-more"]

@@ -41,7 +41,7 @@ def test_a_partition_that_an_open_transaction_holds_is_shown_with_what_waits(han
     with closing(KafkaProducer(bootstrap_servers=servers, transactional_id=handled.group)) as producer:
         producer.init_transactions()
         producer.begin_transaction()
-        producer.send(handled.commands, b"not a command", partition=0).get(10)
+        producer.send(handled.commands, b"not a command", partition=0).get(30)
         first = terminal(handled).json("offsets", "show")["partitions"][0]
         producer.abort_transaction()
     assert (first["end"], first["lag"]) == (4, 1)

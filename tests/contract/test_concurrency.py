@@ -109,7 +109,7 @@ def test_a_connection_killed_in_the_statement_is_answered_truly(
             pending = threads.submit(call)
             await_waiting(tables, 1)
             tables.rows(f"{KILL} AND wait_event_type = 'Lock'")
-        answer = pending.result(6)
+        answer = pending.result(30)
     assert (answer.status_code, answer.json["order"]["version"]) == (200, 3)
     assert [change["to_status"] for change in tables.changes(order_id)] == ["PENDING", "CREATED", "CANCELLED"]
     assert len(tables.events(order_id)) == 3

@@ -179,7 +179,7 @@ def test_a_twin_waits_for_the_first_and_gets_its_answer(new_caller: NewCaller, t
         with tables.row_locked(order_id):
             both = [threads.submit(call) for _ in range(2)]
             await_waiting(tables, 1)  # its twin waits in the process
-        answers = [one.result(5) for one in both]
+        answers = [one.result(30) for one in both]
     assert [answer.status_code for answer in answers] == [200, 200]
     assert answers[0].data == answers[1].data
 
@@ -196,8 +196,8 @@ def test_a_twin_of_one_that_hangs_is_told_after_two_seconds(new_caller: NewCalle
     with ThreadPoolExecutor(2) as threads, tables.row_locked(order_id):
         first = threads.submit(call)
         await_waiting(tables, 1)
-        seconds, twin = threads.submit(call).result(6)
-        first_seconds, first_answer = first.result(6)
+        seconds, twin = threads.submit(call).result(30)
+        first_seconds, first_answer = first.result(30)
     hold_answer("idempotency_key_in_use", twin)
     assert (twin.status_code, twin.headers["Retry-After"].isdigit()) == (409, True)
     assert 1.9 < seconds < 4

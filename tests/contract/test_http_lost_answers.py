@@ -137,7 +137,7 @@ def test_a_call_that_tries_again_uses_up_one_refusal_though_its_first_try_ends_l
         again = pool.submit(second.rows, use)
         await_waiting(tables, 1)
         first.commit()
-        assert [(row["runner_id"],) for row in again.result(10)] == cursor.fetchall()
+        assert [(row["runner_id"],) for row in again.result(30)] == cursor.fetchall()
     assert tables.one("SELECT count(*) FROM refused_accepts WHERE used_by = %s", call) == 1
 
 

@@ -271,7 +271,7 @@ def test_a_page_that_is_sent_goes_on_while_every_connection_is_busy(own_tables: 
             client.head()
             assert len(json.loads(b"".join(client.chunks()))["items"]) == 120
             assert not waiting.done()
-        assert waiting.result(10).status_code == 200
+        assert waiting.result(30).status_code == 200
 
 
 def test_what_does_not_fit_beside_the_others_is_refused_and_answered_later(own_app: Flask, port: int) -> None:

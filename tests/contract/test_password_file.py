@@ -117,7 +117,7 @@ def test_open_connections_go_on_while_new_ones_are_refused(
     assert [record.message for record in caplog.records] == [f"database lets no new connection in: {reason}"]
     account.change_password("third")
     account.file.write_text("third")
-    until(lambda: pool.away is None, "new connections", 10)
+    until(lambda: pool.away is None, "new connections", 30)
     with pool.transaction(Deadline(5)):
         assert pool.run(ONE, (), Deadline(5)) == [(1,)]
 
@@ -131,7 +131,7 @@ def test_without_an_open_connection_the_database_is_away_until_the_file_is_right
         pool.run(ONE, (), Deadline(5))
     assert (database.available, pool.away) == (False, REFUSED)
     account.file.write_text("first")
-    until(lambda: database.available, "the database", 10)
+    until(lambda: database.available, "the database", 30)
     assert pool.run(ONE, (), Deadline(5)) == [(1,)]
 
 
@@ -164,7 +164,7 @@ def test_readiness_names_the_file_and_requests_rest_on_the_open_connections(acco
     alarms = app.extensions["alarms"].all()
     assert alarms["database_fails"].endswith(f"it lets no new connection in: {REFUSED}")
     account.file.write_text("first")
-    until(lambda: orders.away is None, "new connections", 10)
+    until(lambda: orders.away is None, "new connections", 30)
 
 
 def test_the_command_line_and_the_migrations_read_the_file(account: Account) -> None:

@@ -190,7 +190,7 @@ def test_a_server_moves_to_another_authority_under_load(
             assert (orders.away, orders._database.available) == (AUTHORITY, True)
             await_more(answers, 50)
             trusted.write_bytes(strangers.file.read_bytes())
-            until(lambda: orders.away is None, "new connections", 10)
+            until(lambda: orders.away is None, "new connections", 30)
             orders.drop_idle()  # each is opened anew
             await_more(answers, 50)
     finally:
@@ -223,4 +223,4 @@ def until_refused(url: str) -> None:
             return True
         return False
 
-    until(refused, "a refused certificate", 10)
+    until(refused, "a refused certificate", 30)

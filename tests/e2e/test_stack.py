@@ -105,7 +105,7 @@ def test_records_topics_and_port_survive_a_kill_of_the_broker(own_broker: Broker
     own_broker.start()
     own_broker.create_service_topics()
     with KafkaProducer(bootstrap_servers=own_broker.bootstrap, max_request_size=2_000_000) as producer:
-        producer.send("order_commands.dlq", large).get(timeout=10)
+        producer.send("order_commands.dlq", large).get(timeout=30)
     address = own_broker.bootstrap
     own_broker.kill()
     own_broker.start()
@@ -145,7 +145,7 @@ def test_frozen_processes_of_a_killed_postmaster_do_not_stop_the_start(own_postg
     own_postgres.freeze()
     main = main_process(own_postgres)
     main.kill()
-    main.wait(5)
+    main.wait(30)
     own_postgres.start()
     client.close()
     assert query(own_postgres.url(), "SELECT 1") == [(1,)]

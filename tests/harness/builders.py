@@ -44,7 +44,7 @@ def at_once(calls: list[Callable[[], Any]]) -> list[Any]:
     barrier = threading.Barrier(len(calls))
 
     def run(call: Callable[[], Any]) -> Any:
-        barrier.wait(10)
+        barrier.wait(30)
         return call()
 
     with ThreadPoolExecutor(len(calls)) as threads:

@@ -28,14 +28,14 @@ class Started:
 
     def result(self) -> Any:
         """Wait for the end; return the result, or raise what the call raised."""
-        assert self._done.wait(10), "the call did not end"
+        assert self._done.wait(30), "the call did not end"
         if self.error is not None:
             raise self.error
         return self._result
 
     def failure(self) -> Exception | None:
         """Wait for the end; return what the call raised."""
-        assert self._done.wait(10), "the call did not end"
+        assert self._done.wait(30), "the call did not end"
         return self.error
 
     def _run(self) -> None:

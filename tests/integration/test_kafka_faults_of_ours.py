@@ -108,4 +108,4 @@ def test_a_batch_of_commands_ends_the_alarm_of_requests_that_failed(
     assert "58030" in (running.alarm("database_fails") or "")
     running.query(BROKEN["an I/O error"][1])
     running.create()
-    wait_for(lambda: not running.alarm("database_fails"), "the end of the alarm", 5)
+    wait_for(lambda: not running.alarm("database_fails"), "the end of the alarm")

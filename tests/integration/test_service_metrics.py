@@ -45,7 +45,7 @@ def test_a_command_that_waits_is_as_old_as_its_time_stamp(world: World, monkeypa
     with closing(psycopg2.connect(world.database_url)) as other, other.cursor() as cursor:
         cursor.execute(f"{offset} FOR UPDATE")
         an_hour_ago = int((time.time() - 3600) * 1000)
-        world.wire.producer.send(world.commands, b"no command", partition=0, timestamp_ms=an_hour_ago).get(10)
+        world.wire.producer.send(world.commands, b"no command", partition=0, timestamp_ms=an_hour_ago).get(30)
         wait_for(lambda: metric(app, lag) > 3000, "the lag")
     wait_for(lambda: metric(app, lag) == 0, "no lag")
 

@@ -69,7 +69,7 @@ def test_lag_is_known_before_the_first_command_and_beside_the_markers_of_transac
     app, producer = with_a_transactional_producer(world, broker)
     for end in (producer.commit_transaction, producer.abort_transaction):
         producer.begin_transaction()
-        producer.send(world.commands, b"not a command", partition=0).get(10)
+        producer.send(world.commands, b"not a command", partition=0).get(30)
         end()
     producer.close()
     handled = "SELECT next_offset FROM consumer_offsets WHERE partition = 0"
@@ -83,7 +83,7 @@ def test_commands_that_an_open_transaction_holds_back_are_counted_and_it_is_name
 ) -> None:
     app, producer = with_a_transactional_producer(world, broker)
     producer.begin_transaction()
-    producer.send(world.commands, b"not a command", partition=0).get(10)
+    producer.send(world.commands, b"not a command", partition=0).get(30)
     world.send(a_create(), partition=0)
     assert "an open transaction holds the partition" in alarm(world, "commands_stalled_0")
     assert lag(app) == {"0": 2, "1": 0, "2": 0}

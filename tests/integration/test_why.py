@@ -332,7 +332,7 @@ def a_transaction(world: World) -> KafkaProducer:
     producer = KafkaProducer(bootstrap_servers=servers, transactional_id=world.group)
     producer.init_transactions()
     producer.begin_transaction()
-    producer.send(world.commands, b"not a command", partition=0).get(10)
+    producer.send(world.commands, b"not a command", partition=0).get(30)
     return producer
 
 

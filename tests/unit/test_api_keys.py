@@ -224,8 +224,8 @@ def test_the_thread_looks_until_it_is_stopped() -> None:
     thread = threading.Thread(target=keys.run, args=(stop, beats.release, lambda: True))
     thread.start()
     try:
-        assert beats.acquire(timeout=10)
-        assert beats.acquire(timeout=10)
+        assert beats.acquire(timeout=30)
+        assert beats.acquire(timeout=30)
         assert keys.verify(TEXT) == READER
     finally:
         stop.set()
