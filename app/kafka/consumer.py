@@ -200,7 +200,8 @@ class CommandConsumer:
         except CommandFault as fault:
             raise ServiceTrouble(f"A command cannot even be given up: {fault}") from fault
         place = f"{batch.partition}/{batch.expected}"
-        sentence = f"Command {place} was given up and answered with a failure: {reason}"
+        # The reason may hold words of the command, which may name a person: it stands with the command alone.
+        sentence = f"Command {place} was given up and answered with a failure: `flask orders given-up list` says why"
         self._alarms.happened(f"command_given_up_{batch.partition}_{batch.expected}", sentence)
 
     def _batch(self, partition: int, expected: int, records: Sequence[Record]) -> Batch:

@@ -108,10 +108,10 @@ class Attempts:
         return self._refused.has(order_id, Deadline(SECONDS), None)
 
     def request(self, command: Command, form: AnswerForm, source: ChangeSource) -> Attempt:
-        """Do what the command asks for, as a request without a key does."""
+        """Do what the command asks for, as a request without a key does. Counts nothing: it may be undone."""
         orders = _WatchedOrders(self.transaction, self._answers)
         pages = PageStore(self.transaction, self.transaction)
-        service = OrderService(orders, pages, self._answers, self._refused, lambda: None)
+        service = OrderService(orders, pages, self._answers, self._refused, lambda: None, counts=False)
         answer = service.execute(command, RequestContext(source, Deadline(SECONDS), None, form))
         return Attempt(answer, orders.written)
 

@@ -131,7 +131,8 @@ def from_jobs(settings: Settings, person: Person) -> int:
     for connection, portion in _portions(settings, jobs, ("id",)):
         for row in connection.execute(select(columns.id, columns.result).where(portion, columns.result.is_not(None))):
             report = json.loads(row.result)
-            named = [finding for finding in report["findings"] if any(person.id in it for it in finding["examples"])]
+            findings = report.get("findings", ())  # only checks have some
+            named = [finding for finding in findings if any(person.id in it for it in finding["examples"])]
             for finding in named:
                 finding["examples"] = []
             if named:

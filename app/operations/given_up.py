@@ -46,7 +46,7 @@ def discard(operator: Operator, ids: Iterable[int]) -> list[int]:
             row = change.connection.execute(gone).first()
             if row is None:
                 raise NotFound(f"{_missing(command_id)}. Nothing was changed.")
-            detail = f"{row.topic}/{row.partition}/{row.offset}, {row.type} {row.correlation_id}: {row.error}"
+            detail = f"{row.topic}/{row.partition}/{row.offset}, {row.type} {row.correlation_id}"
             change.record(f"given-up command {command_id}", detail)
     return found
 

@@ -28,6 +28,7 @@ from app.operations.possible_moves import (
     possible_moves,
 )
 from app.operations.simulation import Simulation, simulated_command, simulated_request
+from app.services.counted import count_change
 from app.utils.ids import new_id
 from app.utils.text import listed
 from app.wire.answers import code_of
@@ -98,6 +99,7 @@ def carry_out(
         attempt = attempts.request(command, form, source)
         write = _require_change(attempt, order)
         change.record(f"order {order_id}", _detail(move, order, write.change.order, reason))
+    count_change(write.change.kind, DOOR)
     return _carried_out(move, order, write, attempt.answer)
 
 

@@ -143,7 +143,7 @@ class Bridge:
     def refuse(self, refusal: Malformed, connection: Connection) -> bytes:
         """Return the whole response to a malformed request, as bytes."""
         # Its path is not known, so the answer has every field that failures can have [H1].
-        response = to_response(failure("bad_request", str(refusal), says_success=True))
+        response = to_response(failure(refusal.code, str(refusal), says_success=True))
         request = requests.begin("", "", "", partial(values_of, refusal.headers), bytes, lambda: connection.peer or "")
         self._log_refused(refusal, connection)
         return self._whole(request, response, self._common.finish(request, None, response.status), "1.1", keeps=False)

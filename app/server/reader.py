@@ -29,13 +29,17 @@ _HOST = re.compile(r"(?:(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*|\[[0-9A-
 
 
 class Malformed(Exception):
-    """The bytes are no request: answer 400 and close.
+    """The bytes are no request: answer with the status of `code` and close.
 
     `headers`: those that could be read; `before`: the whole requests in front of these bytes.
     """
 
     headers: Headers = ()
     before: "Sequence[Incoming]" = ()
+
+    def __init__(self, sentence: str, code: str = "bad_request") -> None:
+        super().__init__(sentence)
+        self.code = code
 
 
 @dataclass(slots=True)
@@ -141,7 +145,7 @@ class RequestReader:
             self._blank += len(data) if self.is_idle else 0
             self._fed += 0 if self.is_idle else len(data)
         if self._fed - self._body_bytes > (MAX_BESIDE_BODY if self.in_body else MAX_HEAD):
-            raise Malformed("The head of the request is too large")
+            raise self._too_large()
         if self._blank > MAX_BLANK:
             raise Malformed("The HTTP request is malformed")
 
@@ -158,6 +162,11 @@ class RequestReader:
             raise Malformed("The method is not known") from None
         except httptools.HttpParserError:
             raise Malformed("The HTTP request is malformed") from None
+
+    def _too_large(self) -> Malformed:
+        if len(self._target) > MAX_LINE:
+            return Malformed("The request line is too large", "request_line_too_large")
+        return Malformed("The head of the request is too large", "head_too_large")
 
     def _with_headers(self, refusal: Malformed) -> Malformed:
         refusal.headers = self._headers
@@ -198,7 +207,7 @@ class RequestReader:
         if self._request is not None or self._refusal is not None:
             return
         if len(self._headers) == MAX_HEADERS:
-            self._refusal = Malformed("The head of the request is too large")
+            self._refusal = self._too_large()
         else:
             text = value.decode("latin-1").rstrip(" \t")  # the parser keeps spaces behind the value
             self._headers.append((name.decode("latin-1").lower(), text))
@@ -251,7 +260,7 @@ class RequestReader:
     def _read_head(self) -> Incoming:
         size = len(self._target) + sum(len(name) + len(value) + 4 for name, value in self._headers)
         if len(self._target) > MAX_LINE or size > MAX_HEAD:
-            raise Malformed("The head of the request is too large")
+            raise self._too_large()
         version = self._parser.get_http_version()
         names = [name for name, _ in self._headers]
         if any(names.count(name) > 1 for name in FORWARDED_ONCE.intersection(names)):

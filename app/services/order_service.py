@@ -61,8 +61,12 @@ class OrderService:
         on_event: Callable[[], None],
         clock: Clock = utc_now,
         on_lost_race: LostRace = lambda *_: None,
+        *,
+        counts: bool = True,
     ) -> None:
-        """`on_event` is called after each commit that put an event into the outbox, `on_lost_race` with path, key,
+        """`counts`: whether what is done shows in the metrics; not where the caller may undo it.
+
+        `on_event` is called after each commit that put an event into the outbox, `on_lost_race` with path, key,
         correlation id and order id of a request that is decided again; neither may block."""
         self._orders = orders
         self._unlocked = nullcontext(orders)
@@ -72,6 +76,7 @@ class OrderService:
         self._on_event = on_event
         self._clock = clock
         self._on_lost_race = on_lost_race
+        self._counts = counts
         self._turns = Turns()
 
     @property
@@ -152,10 +157,11 @@ class OrderService:
         # A held order is committed by now, so its event can be read, and its key is free again.
         if not isinstance(decision, Change):
             outcome = self._settle(decision, answer, command, context)
-            if isinstance(decision, Refusal):
+            if isinstance(decision, Refusal) and self._counts:
                 count_refusal(decision.code, context.source.door)
         elif outcome is Outcome.DONE:
-            count_change(decision.kind, context.source.door)
+            if self._counts:
+                count_change(decision.kind, context.source.door)
             if decision.announce:
                 self._on_event()
         return answer if outcome is Outcome.DONE else None

@@ -33,6 +33,8 @@ OF_CONSUMER = (
 )
 """The alarms of its light, the first that rings is the cause."""
 
+OF_BROKER = ("another_cluster", "topics_missing", "topics_unknown", "partitions_without_leader", "kafka_rights")
+
 Parts = Mapping[str, Any]
 
 GOOD, BAD, UNKNOWN = "good", "bad", "unknown"
@@ -118,7 +120,7 @@ class Strip:
             return Light("broker", UNKNOWN, "unknown", "No process tells whether a broker answers")
         away = [view for view in views if not view["ok"]]
         if not away:
-            cause = self._rung("another_cluster", "topics_missing", "partitions_without_leader", "kafka_rights")
+            cause = self._rung(*OF_BROKER)
             return Light("broker", BAD, ANSWERS_BUT, cause) if cause else Light("broker", GOOD, "answers")
         word = AWAY if len(away) == len(views) else f"away from {len(away)} of {len(views)}"
         return Light("broker", BAD, word, self._rung("broker_away") or f"No broker answers: {away[0]['reason']}")
@@ -130,13 +132,12 @@ class Strip:
             return self._nobody("consumer", "handles commands")
         if broker.word == AWAY:
             return Light("consumer", BAD, "waits", "It waits for a broker: no command is handled")
-        cause = self._rung(*OF_CONSUMER)
-        if not cause and not any(thread["ok"] for thread in threads):
-            cause = f"The consumer stands still: {threads[0]['last_error'] or 'its heartbeat is too old'}"
+        cause = self._rung(*OF_CONSUMER) or _standing("consumer", threads)
         return _light("consumer", waiting, cause)
 
     def _relay(self, parts: Sequence[Parts], watch: Parts, broker: Light) -> Light:
-        if not any("relay-events" in part for part in parts):
+        threads = [part["relay-events"] for part in parts if "relay-events" in part]
+        if not threads:
             return self._nobody("relay", "sends events")
         waiting = watch.get("lanes", {}).get("events", {}).get("depth", 0)
         if broker.word == AWAY:
@@ -144,6 +145,7 @@ class Strip:
                 "relay", BAD, _waiting(waiting) if waiting else "waits", "It waits for a broker: no event leaves"
             )
         cause = self._rung("relay_events", "events_stalled", "events_partition_", "dead_letters_stalled")
+        cause = cause or _standing("relay", threads)
         leads = {lane for part in parts for lane in part["relay"]["leads"]}
         if not cause and waiting and "events" not in leads:
             cause = "No instance leads the lane of events: another session may hold its lock"
@@ -166,6 +168,13 @@ class Strip:
 
 def _light(name: str, waiting: int, cause: str) -> Light:
     return Light(name, BAD if cause else GOOD, _waiting(waiting), cause)
+
+
+def _standing(name: str, threads: Sequence[Parts]) -> str:
+    """Return why the threads of all instances stand still, empty unless all do."""
+    if any(thread["ok"] for thread in threads):
+        return ""
+    return f"The {name} stands still: {threads[0]['last_error'] or 'its heartbeat is too old'}"
 
 
 def _waiting(rows: int) -> str:

@@ -118,6 +118,11 @@ def a_past(world: World) -> None:
         "('check', 'done', 'bob', 'r', '{}', now(), now(), %s)",
         (json.dumps({"ok": False, "findings": [wrong]}, ensure_ascii=False),),
     )
+    world.query(
+        "INSERT INTO jobs (kind, state, who, reason, input, deadline_at, ended_at, result) VALUES "
+        "('drill', 'done', 'bob', 'r', '{}', now(), now(), %s)",
+        (json.dumps({"drill": "leader", "acted": "a report that has no findings"}),),
+    )
     event = json.dumps({"customerId": CUSTOMER, "event": json.dumps({"custId": CUSTOMER, "deliveryLocation": PLACE})})
     world.query(
         "INSERT INTO taken_out_events (event_id, outbox_id, aggregateid, type, correlation_id, payload, refusal, "

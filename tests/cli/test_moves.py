@@ -15,6 +15,7 @@ from app.models.order import OrderStatus
 from app.operations import moves
 from app.operations.audit import AuditedChange, Operator
 from app.operations.moves import Move, carry_out, simulate
+from app.services.counted import counted
 from app.services.order_service import OrderService
 from tests.cli.test_orders import an_order
 from tests.harness.terminal import Terminal
@@ -98,9 +99,9 @@ def test_a_refused_accept_that_is_remembered_makes_a_bare_clear_change_nothing(u
 def test_a_simulation_tells_what_a_caller_gets_and_leaves_no_trace(untouched: World, status: str) -> None:
     held = {"runner": "runner-1"} if status in ("ACCEPTED", "COMPLETED") else {}
     an_order(untouched, "order-1", 0, status, **held)
-    before = rows(untouched)
+    before, counted_before = rows(untouched), counted()
     simulated = [simulate(untouched.settings(), "order-1", move, values) for move, values in CALLS]
-    assert rows(untouched) == before
+    assert (rows(untouched), counted()) == (before, counted_before)
     for number, (found, (move, values)) in enumerate(zip(simulated, CALLS, strict=True)):
         order_id = f"{status}-{number}"
         an_order(untouched, order_id, 0, status, **held)

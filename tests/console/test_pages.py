@@ -1,5 +1,6 @@
 """Every page of the console: what all answers have, what works without JavaScript, and what persons' ids look like."""
 
+import json
 import re
 from pathlib import Path
 
@@ -99,6 +100,24 @@ def test_ids_of_persons_are_masked(looking: Flask, client: FlaskClient) -> None:
     page = client.get(f"/console/search?q={customer}").text
     assert "<td>cu…</td>" in page
     assert f"<td>{customer}</td>" not in page
+
+
+def test_persons_in_what_a_check_found_are_masked(client: FlaskClient, tables: Tables) -> None:
+    found = [
+        {"check": "count", "count": 1, "sentence": "s", "examples": ["customer ann (1, there are 0)"]},
+        {"check": "version", "count": 1, "sentence": "s", "examples": ["order-7 (2, history 1)"]},
+    ]
+    job_id = tables.one(
+        "INSERT INTO jobs (kind, state, who, reason, input, deadline_at, ended_at, result) VALUES "
+        "('check', 'done', 'bob', 'r', '{}', now(), now(), %s) RETURNING id",
+        json.dumps({"ok": False, "findings": found, "notes": []}),
+    )
+    tables.rows(
+        "INSERT INTO job_items (job_id, number, subject, state, done_at) VALUES (%s, 0, 'all', 'done', now())", job_id
+    )
+    page = client.get(f"/console/jobs/{job_id}").text
+    assert "order-7" in page
+    assert "ann" not in page
 
 
 def test_who_asks_to_see_persons_is_in_the_audit_and_sees_them_on_this_page_alone(

@@ -121,6 +121,12 @@ def test_an_instance_that_started_since_is_in_the_place_of_the_lost_one(app: Fla
             "The consumer stands still: ValueError: x",
         ),
         (
+            {"relay-events": {"ok": False, "last_error": None}},
+            "relay",
+            "up to date",
+            "The relay stands still: its heartbeat is too old",
+        ),
+        (
             {"consumer": None},
             "consumer",
             "nobody",
@@ -152,6 +158,7 @@ def test_a_broker_that_one_of_two_instances_cannot_reach(app: Flask, tables: Tab
         ("broker_away", "broker"),
         ("partitions_without_leader", "broker"),
         ("another_cluster", "broker"),
+        ("topics_unknown", "broker"),
         ("consumer_fails", "consumer"),
         ("foreign_member", "consumer"),
         ("commands_stalled_2", "consumer"),

@@ -25,8 +25,13 @@ NO_HTTP = {
     "no size of a chunk": CHUNKED + b"zz\r\n",
     "a chunk longer than its size": CHUNKED + b"2\r\n[]xx",
     "a control character in a key": POST + b"Idempotency-Key: a\x7fb\r\nContent-Length: 2\r\n\r\n[]",
-    "a target of 9,000 characters": b"GET /%s HTTP/1.1\r\nHost: x\r\n\r\n" % (b"a" * 9000),
-    "a head of 40 KiB": GET + b"X: %s\r\n\r\n" % (b"a" * 40_000),
+}
+TOO_LARGE = {
+    "a target of 9,000 characters": (b"GET /%s HTTP/1.1\r\nHost: x\r\n\r\n" % (b"a" * 9000), 414, "request_line"),
+    "a target without end": (b"GET /%s" % (b"a" * 40_000), 414, "request_line"),
+    "a head of 40 KiB": (GET + b"X: %s\r\n\r\n" % (b"a" * 40_000), 431, "head"),
+    "a head without end": (GET + b"X: %s" % (b"a" * 40_000), 431, "head"),
+    "101 lines": (GET + b"X: a\r\n" * 101, 431, "head"),
 }
 
 
@@ -39,11 +44,20 @@ def test_what_is_no_http_is_refused_as_json_and_the_connection_ends(port: int, n
     assert answer.headers["content-type"] == "application/json"
 
 
+@pytest.mark.parametrize("name", TOO_LARGE)
+def test_a_line_or_a_head_that_is_too_large_has_a_status_of_its_own(port: int, name: str) -> None:
+    """[H1]"""
+    request, status, code = TOO_LARGE[name]
+    answer = ask(port, request)
+    assert (answer.status, answer.closes) == (status, True)
+    assert (answer.json["code"], answer.json["success"]) == (f"{code}_too_large", False)
+
+
 @pytest.mark.parametrize("rest", [b"X: a\x00\r\n\r\n", b"X: a\r\n b\r\n\r\n", b"X: " + b"a" * 40_000 + b"\r\n\r\n"])
 def test_browsers_can_read_a_refusal_and_callers_find_it_by_their_id(port: int, rest: bytes) -> None:
     """[H1] [H16] As far as the head could be read."""
     answer = ask(port, GET + ORIGIN + rest)
-    assert answer.status == 400
+    assert answer.status in (400, 431)
     assert answer.headers["x-correlation-id"] == "mine"
     assert answer.headers["access-control-allow-origin"] == "http://localhost:5173"
 

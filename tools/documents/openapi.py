@@ -50,11 +50,14 @@ FAILURES = {
     404: "There is no such order",
     409: "A request with this Idempotency-Key is still being worked on",
     413: "The body is larger than 128 KiB",
-    415: "The body is not said to be JSON",
+    414: "The request line is too large: 8,190 bytes of target at most",
+    415: "The body is not said to be JSON, or is compressed",
     422: "The Idempotency-Key was used with another body",
+    431: "The head is too large: 32 KiB and 100 lines at most",
     500: "A mistake of the service",
     503: "The database is away, the service is busy, or whether the change was made is not known",
 }
+OF_ANY_PATH = (414, 431)  # refused before the path is known, with every member that failures can have
 BEARER = "bearer"
 ID = {"type": "string", "minLength": 1, "maxLength": MAX_ID_LENGTH}
 
@@ -175,9 +178,9 @@ def _operation(
 
 
 def _failures(call: str, sentences: Mapping[int, Sentences]) -> dict[int, Any]:
-    says_success = {"success": False} if f"/{call}" in SAYS_SUCCESS else {}
     found = {}
     for status, by_code in sentences.items():
+        says_success = {"success": False} if f"/{call}" in SAYS_SUCCESS or status in OF_ANY_PATH else {}
         bodies = {code: {"error": sentence, "code": code, **says_success} for code, sentence in by_code.items()}
         found[status] = _response(FAILURES[status], schemas.Failure, bodies)
         if status in (409, 503):

@@ -39,6 +39,8 @@ _OF_A_GET = {
 # No example file has the sentences that follow. Tests provoke each of them.
 
 _OTHER_TROUBLE: Mapping[int, Sentences] = {
+    414: {"request_line_too_large": CODES["request_line_too_large"][1]},
+    431: {"head_too_large": CODES["head_too_large"][1]},
     500: {"internal_error": "The service made a mistake; it has been logged"},
     503: {
         "outcome_unknown": (
