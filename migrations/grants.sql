@@ -39,8 +39,10 @@ GRANT SELECT, INSERT, DELETE ON console_secrets TO order_service;
 GRANT SELECT ON SEQUENCE outbox_id_seq TO order_service;
 GRANT SELECT ON SEQUENCE dead_letters_id_seq TO order_service;
 
--- What only `flask orders` needs. Leave it out where operators have a user of their own, who then needs all of this: so
--- whoever takes the service over makes no API keys either.
+-- What only operators need, by `flask orders` or in the console. Leave it out where operators have a user of their own,
+-- who then needs all of this: so whoever takes the service over makes no API keys either. The console acts as the
+-- service's user: without the rights on operator_actions its acts, showing persons, the audit and the page Flow do not
+-- work, and its acts on events need the rights on lost_events and taken_out_events. Leave those, or run CONSOLE=off.
 GRANT SELECT, INSERT, UPDATE ON operator_actions TO order_service;
 GRANT INSERT, UPDATE ON lost_events TO order_service;
 GRANT INSERT, UPDATE ON taken_out_events TO order_service;

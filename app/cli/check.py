@@ -57,7 +57,8 @@ def check(operator: Operator, late: int, deadline: int, as_job: bool) -> Answer:
 def recount(operator: Operator, deadline: int, yes: bool) -> Answer:
     """Count all orders anew, where `check` says that the counts are wrong.
 
-    Nobody can write an order meanwhile: some seconds per million orders. Only the owner of the tables may.
+    Nobody can write an order meanwhile: some seconds per million orders. The database user needs EXECUTE on
+    recount_orders(), as migrations/grants.sql gives it.
 
     \b
     Examples:

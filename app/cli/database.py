@@ -15,7 +15,8 @@ def database(settings: Settings) -> Answer:
 
     That is: read-only, held snapshots, locks, long transactions, dead rows, replication slots, connections, age of
     transaction ids, checksums, sizes. It only looks, takes 4 s at the longest, and waits for no lock. A user with few
-    rights gets what it may see; what it may not see has a question mark.
+    rights gets what it may see; what it may not see has a question mark. To end another user's session takes the role
+    pg_signal_backend, to end a superuser's a superuser.
 
     Exit code 1 when something is not ok.
 

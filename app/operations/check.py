@@ -57,7 +57,7 @@ def check(settings: Settings, *, late_seconds: int = 60, deadline_seconds: int =
 def recount(operator: Operator, *, deadline_seconds: int = 120) -> int:
     """Count all orders anew; return how many there are. Orders cannot be written meanwhile.
 
-    Blocks for some seconds per million orders. Only the owner of the tables may.
+    Blocks for some seconds per million orders. The user needs EXECUTE on recount_orders() (migrations/grants.sql).
     """
     with operator.change("recount", deadline_seconds) as change:
         change.connection.execute(select(func.recount_orders()))

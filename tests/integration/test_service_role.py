@@ -46,7 +46,7 @@ from tests.integration.test_lane_look import EVENTS
 __all__ = ["run"]
 
 GRANTS = FILE.read_text()
-SERVICE, _, OPERATORS = GRANTS.partition("-- What only `flask orders` needs.")
+SERVICE, _, OPERATORS = GRANTS.partition("-- What only operators need")
 LANE_TEXTS = ("select", "take_out", "set_aside", "refuse", "select_aside", "drop_sent")
 LEASE_TEXTS = ("_POSITIONS", "_SET", "_ADVANCE", "_KNOWN", "_NOTE", "_ANY_KNOWN")
 OF_TABLES = re.compile(
