@@ -28,7 +28,19 @@ OVERLAYS = ("all", "api-worker")
 COMPONENTS = sorted(path.name for path in (FOLDER / "components").iterdir())
 CUSTOM = {"PodMonitor", "ScaledObject"}
 """Kinds of other projects. Their schemas took both documents when they were written (2026-11-30)."""
-NAME = "app.kubernetes.io/name"
+COMPONENT = "app.kubernetes.io/component"
+PLACEHOLDERS = (
+    r"@db\.example",
+    r"kafka-\d\.example",
+    r"192\.0\.2\.",
+    r"\borders\.example",
+    r"registry\.example/order-service",
+    r"sha256:0{64}",
+    r"10\.244\.0\.0/16",
+    r'metadata\.name": "ingress"',
+    r'metadata\.name": "monitoring"',
+)
+"""What a site says of itself, as the overlays have it; the identity provider is a component's that few add."""
 LOG_SECONDS = 1
 KUBELET_SECONDS = 5
 
@@ -102,7 +114,7 @@ def test_production_starts_with_the_settings(rendered: list[list[Resource]], fil
             assert not settings.allow_insecure
             if serves:
                 assert settings.schema == "check"
-                assert settings.roles == labels(workload)["app.kubernetes.io/component"]
+                assert settings.roles == labels(workload)[COMPONENT]
 
 
 def test_each_file_that_a_setting_names_is_the_key_of_a_volume_and_documented(rendered: list[list[Resource]]) -> None:
@@ -118,6 +130,26 @@ def test_each_file_that_a_setting_names_is_the_key_of_a_volume_and_documented(re
                 kind, name = ("secret", "secretName") if "secret" in volume else ("configmap", "name")
                 source = volume["secret" if kind == "secret" else "configMap"][name]
                 assert re.search(rf"kubectl create {kind}( generic)? {source}\b(.*\\\n)*.*--from-file={key}=", document)
+
+
+def test_the_certificate_of_the_ingress_is_documented(rendered: list[list[Resource]]) -> None:
+    secrets = {
+        tls["secretName"] for resources in rendered for it in of_kind(resources, "Ingress") for tls in it["spec"]["tls"]
+    }
+    assert secrets
+    assert all(f"kubectl create secret tls {name} " in DOCUMENT.read_text() for name in secrets)
+
+
+def test_the_rules_of_prometheus_know_the_pods_by_their_job(rendered: list[list[Resource]]) -> None:
+    """Without `jobLabel` the job would be the namespace and the name of the monitor."""
+    [job] = set(re.findall(r'job="([^"]+)"', (ROOT / "deploy" / "prometheus" / "alerts.yml").read_text()))
+    monitors = [(it, resources) for resources in rendered for it in of_kind(resources, "PodMonitor")]
+    assert monitors
+    for monitor, resources in monitors:
+        pods = [labels(it) for it in workloads(resources)]
+        chosen = [found for found in pods if selects(monitor["spec"]["selector"], found)]
+        assert {found[monitor["spec"]["jobLabel"]] for found in chosen} == {job}
+        assert len(chosen) == len(of_kind(resources, "Deployment"))
 
 
 def test_the_key_of_prometheus_is_documented(rendered: list[list[Resource]]) -> None:
@@ -301,3 +333,8 @@ def test_the_example_of_a_site_changes_all_that_is_a_placeholder(rendered: list[
     [worker] = [it for it in workloads(site) if it["metadata"]["name"] == "order-service-worker"]
     assert environment(site, worker)["KAFKA_BOOTSTRAP_SERVERS"] == "kafka.campus.example:9093"
     assert environment(site, worker)["SCHEMA"] == "check"
+    before, now = (json.dumps(resources) for resources in (render(FOLDER / "overlays" / "api-worker"), site))
+    ingress = (FOLDER / "components" / "ingress" / "ingress.yaml").read_text()
+    for placeholder in PLACEHOLDERS:
+        assert re.search(placeholder, before + ingress), placeholder
+        assert not re.search(placeholder, now), placeholder
