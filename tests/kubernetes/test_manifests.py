@@ -261,16 +261,25 @@ def test_each_account_exists_and_gets_no_token(rendered: list[list[Resource]]) -
 def test_only_what_a_policy_names_goes_in_or_out(rendered: list[list[Resource]]) -> None:
     for resources in rendered:
         policies = of_kind(resources, "NetworkPolicy")
-        pods = [(it, labels(it)) for it in workloads(resources)]
+        pods = [labels(it) for it in workloads(resources)]
         closed = [it for it in policies if it["spec"]["policyTypes"] == ["Ingress", "Egress"]]
-        assert all(any(selects(it["spec"]["podSelector"], found) for it in closed) for _, found in pods)
-        for workload, found in pods:
+        assert all(any(selects(it["spec"]["podSelector"], found) for it in closed) for found in pods)
+        for found in pods:
             mine = [it["spec"] for it in policies if selects(it["spec"]["podSelector"], found)]
             out = [rule for spec in mine for rule in spec.get("egress", [])]
             assert all(rule["to"] and rule["ports"] for rule in out)
             kafka = 9093 in {port["port"] for rule in out for port in rule["ports"]}
-            assert kafka is (workload["kind"] == "Deployment")
+            assert kafka is (found[COMPONENT] != "migration")
             assert all(rule["from"] for spec in mine for rule in spec.get("ingress", []))
+
+
+def test_the_recovery_has_memory_for_all_records_that_it_may_hold(rendered: list[list[Resource]]) -> None:
+    jobs = [it for resources in rendered for it in of_kind(resources, "Job") if labels(it)[COMPONENT] == "recovery"]
+    assert jobs
+    for job in jobs:
+        assert container(job)["command"][:3] == ["flask", "orders", "recover"]
+        assert container(job)["resources"]["limits"] == {"memory": "2Gi"}  # MOST of both topics: about 1 GiB
+        assert job["metadata"]["labels"] == labels(job)  # `kubectl apply -l` finds it
 
 
 def test_a_node_can_be_drained_while_no_pod_is_ready(rendered: list[list[Resource]]) -> None:
