@@ -132,7 +132,7 @@ def _sentence(error: DBAPIError, url: str, seconds: int, *, late: bool) -> str:
     name, place, user = place_of(url)
     database = f"The database {name} at {place}"
     if code in ("42P01", "42703"):
-        return f"{database} is not at this version's schema: start the service once, or run `alembic upgrade head`."
+        return f"{database} is not at this version's schema: run `alembic upgrade head`."
     if code == NO_RIGHT:
         refusal: Any = error.orig
         return f"{database} does not allow its user {user} to do this: {told(refusal)}."

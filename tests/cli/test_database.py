@@ -37,7 +37,7 @@ def test_a_database_that_freezes_in_a_statement_is_given_up_at_the_deadline(
 
 def test_an_empty_database_is_one_sentence(untouched: World, terminal: Make) -> None:
     untouched.query("DROP TABLE orders")
-    assert "is not at this version's schema: start the service once" in terminal(untouched).refusal("list")
+    assert "is not at this version's schema: run `alembic upgrade head`" in terminal(untouched).refusal("list")
 
 
 def test_a_statement_that_takes_too_long_is_one_sentence(untouched: World, terminal: Make) -> None:

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from app.config.config import Settings
+from app.config.config import Settings, from_environment
 from tests.harness.service import CHECKOUT
 from tests.harness.waiting import until
 from tools.stack.ports import free_port
@@ -53,6 +53,26 @@ def test_each_variable_of_the_unit_and_of_the_example_is_a_setting() -> None:
     given = {name for name in environment(Path("/")) if not name.startswith("PYTHON")}
     assert given - settings == set()
     assert {"APP_ENV", "DATABASE_URL", "DATABASE_PASSWORD_FILE", "KAFKA_SASL_PASSWORD_FILE"} <= given
+
+
+def test_the_documented_migration_has_all_that_the_settings_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the owner, and not at an address of the worker, which Alembic would take."""
+    document = (CHECKOUT / "docs" / "deploying.md").read_text()
+    told = re.search(
+        r"^ +owner=(\S+)\n((?:.*\\\n)+) +\.venv/bin/alembic -x grant_to=order_service", document, re.MULTILINE
+    )
+    assert told
+    given = assignments([told[2].replace("\\\n", "").replace("$owner", told[1])])
+    for path in re.findall(r"install -m 400 /dev/stdin (\S+)", document):
+        (tmp_path / Path(path).name).write_text("secret\n")
+    placed = {name: value.replace("/etc/order-service", str(tmp_path)) for name, value in given.items()}
+    monkeypatch.setattr("app.config.config.ENV_FILE", FOLDER / "settings.env")  # to which .env leads
+    settings = from_environment(placed, answers_callers=False)
+    assert urlsplit(settings.worker_url).username == "order_owner"
+    example = assignments(EXAMPLE.splitlines())["DATABASE_URL"]
+    assert given["DATABASE_URL"] == example.replace("order_service@", "order_owner@")
 
 
 def test_each_credential_is_loaded_and_each_loaded_one_is_used() -> None:

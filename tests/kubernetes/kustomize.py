@@ -10,6 +10,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,14 @@ import yaml
 Resource = dict[str, Any]
 
 _FIELDS = {"resources", "components", "configMapGenerator", "patches", "namespace", "images", "apiVersion", "kind"}
-_KEYS = {"containers": "name", "env": "name", "volumes": "name", "volumeMounts": "mountPath", "egress": None}
+_KEYS = {
+    "containers": "name",
+    "env": "name",
+    "volumes": "name",
+    "volumeMounts": "mountPath",
+    "ingress": None,
+    "egress": None,
+}
 """By what a patch finds an element of a list; None: it replaces the list."""
 _SAFE = str.maketrans("013ae", "ghkmt")  # a hash that spells no word
 
@@ -72,14 +80,35 @@ def _generated(folder: Path, generator: Mapping[str, Any], resources: list[Resou
 
 def _patched(folder: Path, patch: Mapping[str, Any], resources: list[Resource]) -> list[Resource]:
     [change] = _documents(folder / patch["path"])
-    target = patch.get("target", {"kind": change["kind"], "name": change["metadata"]["name"]})
+    target = patch.get("target") or {"kind": change["kind"], "name": change["metadata"]["name"]}
     if unknown := (patch.keys() - {"path", "target"}) | (target.keys() - {"kind", "name"}):
         raise Unknown(f"{folder}: patches: {unknown}")
     hit = [resource for resource in resources if _is_meant(resource, target)]
     if not hit:
         raise Unknown(f"{folder}: {patch['path']} changes nothing")
+    return [_changed(resource, change) if resource in hit else resource for resource in resources]
+
+
+def _changed(resource: Resource, change: Any) -> Resource:
+    """Return the resource with a patch: a strategic merge patch, or a list of steps by paths (RFC 6902)."""
+    if isinstance(change, list):
+        changed = deepcopy(resource)
+        for step in change:
+            _replace(changed, step)
+        return changed
     body = {name: value for name, value in change.items() if name not in ("apiVersion", "kind", "metadata")}
-    return [merged(resource, body) if resource in hit else resource for resource in resources]
+    merge: Resource = merged(resource, body)
+    return merge
+
+
+def _replace(value: Any, step: Mapping[str, Any]) -> None:
+    if step.keys() != {"op", "path", "value"} or step["op"] != "replace" or "~" in step["path"]:
+        raise Unknown(f"patches: {step}")
+    names = [int(name) if name.isdigit() else name for name in step["path"].split("/")[1:]]
+    for name in names[:-1]:
+        value = value[name]
+    value[names[-1]]  # what is not there cannot be replaced
+    value[names[-1]] = step["value"]
 
 
 def _is_meant(resource: Resource, target: Mapping[str, str]) -> bool:

@@ -28,7 +28,19 @@ OVERLAYS = ("all", "api-worker")
 COMPONENTS = sorted(path.name for path in (FOLDER / "components").iterdir())
 CUSTOM = {"PodMonitor", "ScaledObject"}
 """Kinds of other projects. Their schemas took both documents when they were written (2026-11-30)."""
-NAME = "app.kubernetes.io/name"
+COMPONENT = "app.kubernetes.io/component"
+PLACEHOLDERS = (
+    r"@db\.example",
+    r"kafka-\d\.example",
+    r"192\.0\.2\.",
+    r"\borders\.example",
+    r"registry\.example/order-service",
+    r"sha256:0{64}",
+    r"10\.244\.0\.0/16",
+    r'metadata\.name": "ingress"',
+    r'metadata\.name": "monitoring"',
+)
+"""What a site says of itself, as the overlays have it; the identity provider is a component's that few add."""
 LOG_SECONDS = 1
 KUBELET_SECONDS = 5
 
@@ -102,7 +114,7 @@ def test_production_starts_with_the_settings(rendered: list[list[Resource]], fil
             assert not settings.allow_insecure
             if serves:
                 assert settings.schema == "check"
-                assert settings.roles == labels(workload)["app.kubernetes.io/component"]
+                assert settings.roles == labels(workload)[COMPONENT]
 
 
 def test_each_file_that_a_setting_names_is_the_key_of_a_volume_and_documented(rendered: list[list[Resource]]) -> None:
@@ -118,6 +130,26 @@ def test_each_file_that_a_setting_names_is_the_key_of_a_volume_and_documented(re
                 kind, name = ("secret", "secretName") if "secret" in volume else ("configmap", "name")
                 source = volume["secret" if kind == "secret" else "configMap"][name]
                 assert re.search(rf"kubectl create {kind}( generic)? {source}\b(.*\\\n)*.*--from-file={key}=", document)
+
+
+def test_the_certificate_of_the_ingress_is_documented(rendered: list[list[Resource]]) -> None:
+    secrets = {
+        tls["secretName"] for resources in rendered for it in of_kind(resources, "Ingress") for tls in it["spec"]["tls"]
+    }
+    assert secrets
+    assert all(f"kubectl create secret tls {name} " in DOCUMENT.read_text() for name in secrets)
+
+
+def test_the_rules_of_prometheus_know_the_pods_by_their_job(rendered: list[list[Resource]]) -> None:
+    """Without `jobLabel` the job would be the namespace and the name of the monitor."""
+    [job] = set(re.findall(r'job="([^"]+)"', (ROOT / "deploy" / "prometheus" / "alerts.yml").read_text()))
+    monitors = [(it, resources) for resources in rendered for it in of_kind(resources, "PodMonitor")]
+    assert monitors
+    for monitor, resources in monitors:
+        pods = [labels(it) for it in workloads(resources)]
+        chosen = [found for found in pods if selects(monitor["spec"]["selector"], found)]
+        assert {found[monitor["spec"]["jobLabel"]] for found in chosen} == {job}
+        assert len(chosen) == len(of_kind(resources, "Deployment"))
 
 
 def test_the_key_of_prometheus_is_documented(rendered: list[list[Resource]]) -> None:
@@ -229,16 +261,25 @@ def test_each_account_exists_and_gets_no_token(rendered: list[list[Resource]]) -
 def test_only_what_a_policy_names_goes_in_or_out(rendered: list[list[Resource]]) -> None:
     for resources in rendered:
         policies = of_kind(resources, "NetworkPolicy")
-        pods = [(it, labels(it)) for it in workloads(resources)]
+        pods = [labels(it) for it in workloads(resources)]
         closed = [it for it in policies if it["spec"]["policyTypes"] == ["Ingress", "Egress"]]
-        assert all(any(selects(it["spec"]["podSelector"], found) for it in closed) for _, found in pods)
-        for workload, found in pods:
+        assert all(any(selects(it["spec"]["podSelector"], found) for it in closed) for found in pods)
+        for found in pods:
             mine = [it["spec"] for it in policies if selects(it["spec"]["podSelector"], found)]
             out = [rule for spec in mine for rule in spec.get("egress", [])]
             assert all(rule["to"] and rule["ports"] for rule in out)
             kafka = 9093 in {port["port"] for rule in out for port in rule["ports"]}
-            assert kafka is (workload["kind"] == "Deployment")
+            assert kafka is (found[COMPONENT] != "migration")
             assert all(rule["from"] for spec in mine for rule in spec.get("ingress", []))
+
+
+def test_the_recovery_has_memory_for_all_records_that_it_may_hold(rendered: list[list[Resource]]) -> None:
+    jobs = [it for resources in rendered for it in of_kind(resources, "Job") if labels(it)[COMPONENT] == "recovery"]
+    assert jobs
+    for job in jobs:
+        assert container(job)["command"][:3] == ["flask", "orders", "recover"]
+        assert container(job)["resources"]["limits"] == {"memory": "2Gi"}  # MOST of both topics: about 1 GiB
+        assert job["metadata"]["labels"] == labels(job)  # `kubectl apply -l` finds it
 
 
 def test_a_node_can_be_drained_while_no_pod_is_ready(rendered: list[list[Resource]]) -> None:
@@ -301,3 +342,8 @@ def test_the_example_of_a_site_changes_all_that_is_a_placeholder(rendered: list[
     [worker] = [it for it in workloads(site) if it["metadata"]["name"] == "order-service-worker"]
     assert environment(site, worker)["KAFKA_BOOTSTRAP_SERVERS"] == "kafka.campus.example:9093"
     assert environment(site, worker)["SCHEMA"] == "check"
+    before, now = (json.dumps(resources) for resources in (render(FOLDER / "overlays" / "api-worker"), site))
+    ingress = (FOLDER / "components" / "ingress" / "ingress.yaml").read_text()
+    for placeholder in PLACEHOLDERS:
+        assert re.search(placeholder, before + ingress), placeholder
+        assert not re.search(placeholder, now), placeholder

@@ -1,21 +1,30 @@
 """The service starts on the table of the one before it: every order is as it was, and goes on."""
 
 import json
+import re
 import urllib.request
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import psycopg2
 import pytest
 
+from app.database.consistency import MISCOUNTED
 from tests.harness.predecessor import leave_behind, read_rows
 from tests.harness.service import Instance
 from tools.stack.postgres import Postgres
 
 PAGE = 1000
 NOWHERE = "127.0.0.1:1"
+REPLACING = (Path(__file__).resolve().parents[2] / "docs" / "replacing.md").read_text()
+A_NEW_ORDER = """
+INSERT INTO orders (order_id, cust_id, order_description, food_fee, delivery_fee, delivery_location, order_status,
+    created_at, updated_at)
+VALUES ('back', 'c', '[]', 1, 1, 'd', 'PENDING', now(), now())
+"""
+"""As the service before writes it."""
 
 
 def start(folder: Path, database_url: str) -> Instance:
@@ -103,16 +112,44 @@ def test_the_oldest_order_of_a_saga_id_owns_it(database_url: str, tmp_path: Path
     assert len(owners) < sum(order["sagaId"] is not None for order in left.values())
 
 
-def test_the_way_back_leaves_the_table_as_the_predecessor_reads_it(postgres: Postgres, tmp_path: Path) -> None:
-    """Nothing has to be undone: its columns are all there with their types, new ones have defaults."""
+@pytest.mark.parametrize("status_type", ["varchar", "enum"])
+def test_the_way_back_leaves_the_table_as_the_predecessor_reads_it(
+    postgres: Postgres, tmp_path: Path, status_type: str
+) -> None:
+    """Nothing has to be undone: its columns are all there, new ones have defaults."""
+    with taken_over(postgres, tmp_path, status_type) as (database_url, left):
+        assert read_rows(database_url) == left
+        execute(database_url, A_NEW_ORDER)
+        assert "back" in read_rows(database_url)
+
+
+def test_a_long_way_back_without_the_counting_triggers_is_counted_again(postgres: Postgres, tmp_path: Path) -> None:
+    """As docs/replacing.md has it; without `recount_orders` the lists would not have what the predecessor made."""
+    off, on = re.findall(r"^    (ALTER TABLE orders \w+ TRIGGER.*?;)$", REPLACING, re.MULTILINE | re.DOTALL)
+    with taken_over(postgres, tmp_path, "varchar") as (database_url, _):
+        execute(database_url, off)
+        execute(database_url, A_NEW_ORDER)
+        execute(database_url, "UPDATE orders SET order_status = 'CANCELLED' WHERE order_status = 'CREATED'")
+        assert rows(database_url, "SELECT count(*) FROM order_count_deltas") == [(0,)]
+        execute(database_url, on)
+        assert rows(database_url, str(MISCOUNTED)) != []
+        execute(database_url, "SELECT recount_orders()")
+        execute(database_url, "UPDATE orders SET order_status = 'CANCELLED' WHERE order_id = 'back'")
+        assert rows(database_url, "SELECT count(*) FROM order_count_deltas") == [(2,)]
+        assert rows(database_url, str(MISCOUNTED)) == []
+
+
+@contextmanager
+def taken_over(postgres: Postgres, folder: Path, status_type: str) -> Iterator[tuple[str, dict[str, dict[str, Any]]]]:
+    """Yield a database that the service took over and left, and the orders in it."""
     database_url = postgres.create_database("way_back")
-    left = leave_behind(database_url, 1_000, "varchar")
-    start(tmp_path, database_url).stop()
-    assert read_rows(database_url) == left
-    with closing(psycopg2.connect(database_url)) as connection, connection, connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO orders (order_id, cust_id, order_description, food_fee, delivery_fee, delivery_location, "
-            "order_status, created_at, updated_at) VALUES ('back', 'c', '[]', 1, 1, 'd', 'PENDING', now(), now())"
-        )
-    assert "back" in read_rows(database_url)
+    left = leave_behind(database_url, 1_000, status_type)
+    start(folder, database_url).stop()
+    yield database_url, left
     postgres.drop_database("way_back")
+
+
+def execute(database_url: str, statement: str) -> None:
+    """Run a statement in a transaction of its own."""
+    with closing(psycopg2.connect(database_url)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(statement)
