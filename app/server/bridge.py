@@ -17,8 +17,8 @@ from app.server.connection import SEND_BUFFER, Connection
 from app.server.console_threads import Answered, ConsoleThreads, NoAnswer, ask_wsgi
 from app.server.environ import Proxies, environ
 from app.server.heads import HeadWriter
+from app.server.incoming import Headers, Incoming, Malformed, values_of
 from app.server.overload_alarm import OverloadAlarm
-from app.server.reader import Headers, Incoming, Malformed, values_of
 from app.server.shedding import QuickAnswers, Shedder, busy
 from app.services.order_service import OrderService
 from app.utils.admission import Admission, Priority

@@ -8,7 +8,8 @@ from collections import deque
 from typing import cast
 
 from app.server.connection_owner import ConnectionOwner
-from app.server.reader import Incoming, Malformed, RequestReader
+from app.server.incoming import Incoming, Malformed
+from app.server.reader import RequestReader
 from app.server.sockets import bound_unsent, unsent
 from app.utils.tasks import Gate
 
@@ -23,7 +24,6 @@ SEND_BUFFER = 32 * 1024
 LEAST_TAKEN = 16 * 1024
 RECEIVED_AT_ONCE = 16 * 1024
 PARSED_AT_ONCE = 1024  # forty requests at most: what follows a request stays bytes until that request is answered
-
 RESET_LINGER = struct.pack("ii", 1, 0)  # linger for 0 s: the kernel drops what is unsent and resets the connection
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Protocol
 
-from app.server.reader import Incoming, Malformed
+from app.server.incoming import Incoming, Malformed
 
 if TYPE_CHECKING:
     from app.server.connection import Connection

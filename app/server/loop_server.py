@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from app.server.bridge import Bridge
 from app.server.connection import RECEIVED_AT_ONCE, Connection
-from app.server.reader import Incoming, Malformed
+from app.server.incoming import Incoming, Malformed
 from app.server.unfinished import Unfinished
 from app.utils.admission import LOOK_SECONDS as LINE_SECONDS
 from app.utils.logging import Repeats

@@ -14,7 +14,7 @@ import uuid_utils
 from app.api.common import Common
 from app.api.responses import Response
 from app.api.routes import Endpoint
-from app.server.reader import Incoming
+from app.server.incoming import Incoming
 from app.server.simple import Simple, simple_request
 from app.utils.admission import LEAST, Admission, Priority
 from app.utils.line import Line

@@ -10,7 +10,7 @@ from app.api.requests import Request
 from app.config.parsers import is_address, networks
 from app.models.errors import Refused
 from app.server.environ import Proxies, environ
-from app.server.reader import Incoming
+from app.server.incoming import Incoming
 from tests.fuzz.checks import check_refusal
 from tests.harness.two_readers import Read, as_read, incoming, ours, theirs
 

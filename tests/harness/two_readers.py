@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 
 import h11
 
-from app.server.reader import Incoming, Malformed, RequestReader
+from app.server.incoming import Incoming, Malformed
+from app.server.reader import RequestReader
 
 Read = list[tuple[str, bytes | None, bytes, list[tuple[str, str]]]]
 """Method, path, body and sorted headers of each request."""

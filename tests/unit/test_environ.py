@@ -6,7 +6,7 @@ import pytest
 
 from app.config.config import Settings
 from app.server.environ import Proxies, environ
-from app.server.reader import Incoming
+from app.server.incoming import Incoming
 
 FORWARDED = [
     ("x-forwarded-for", "203.0.113.9, 10.0.0.2"),

@@ -7,7 +7,8 @@ import weakref
 import pytest
 
 from app.server import reader as request_reader
-from app.server.reader import MAX_HEAD, MAX_HEADERS, MAX_LINE, Incoming, Malformed, RequestReader
+from app.server.incoming import Incoming, Malformed
+from app.server.reader import MAX_HEAD, MAX_HEADERS, MAX_LINE, RequestReader
 from app.wire.decoder import MAX_BYTES
 
 HOST = b"Host: x\r\n"

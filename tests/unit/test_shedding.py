@@ -9,7 +9,7 @@ from prometheus_client import REGISTRY
 from app import create_app
 from app.config.config import Settings
 from app.server.bridge import Bridge
-from app.server.reader import Incoming
+from app.server.incoming import Incoming
 from app.utils.admission import BURST, LEAST
 from app.utils.line import Line
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.server.reader import Incoming, RequestReader
+from app.server.incoming import Incoming
+from app.server.reader import RequestReader
 from app.server.simple import Simple, simple_request
 
 CREATE = b"POST /createOrder HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
