@@ -6,10 +6,12 @@
 
 Kill it at any moment and start it again with the same file: the saga ends with one order, and each command has one
 reply. docs/orchestrators.md says why. Before a step is sent, the journal has its bytes and the ends of the events
-topic. The same bytes sent again are the same command, and its reply is behind those ends.
+topic. The same bytes sent again are the same command, and its reply is behind those ends. It leaves out the lock on the
+saga, and the look at the order before it calls after a rest of a day or longer.
 """
 
 import argparse
+import http.client
 import json
 import os
 import sqlite3
@@ -25,6 +27,7 @@ from typing import Any
 
 from addresses import address
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.errors import KafkaError
 
 SERVICE = address("ORDER_SERVICE", "http://127.0.0.1:3000")
 BROKERS = address("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9092")
@@ -33,14 +36,23 @@ EVENTS = os.environ.get("KAFKA_EVENTS_TOPIC", "order_events")
 KEY = os.environ.get("ORDER_SERVICE_KEY")  # where the service asks who calls
 
 SEND_AGAIN_SECONDS = 5.0  # the same bytes: harmless where the command has arrived
-ASK_ANEW_SECONDS = 60.0  # with other bytes, for a reply that is no longer in the log
+ASK_ANEW_SECONDS = 60.0  # with other bytes, once, and only where the reply can be gone from the log
 PATIENCE_SECONDS = 180.0
+GONE = "GONE"
 FINAL = {400, 404}  # refused; after every other failure the same call may still succeed
 ORDER = {"foodItems": [{"name": "Burrito", "price": 8.5, "quantity": 2}], "deliveryLocation": "Dorm 5"}
 
 
 class Refused(Exception):
-    """A step was refused; the text is the reason."""
+    """The rules say no to a step; the text is the reason, `code` its name."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+class ServiceFault(Exception):
+    """The service could not carry a command out. A person mends it; then the saga goes on."""
 
 
 class Journal:
@@ -64,6 +76,10 @@ class Journal:
         self.database.execute("INSERT INTO journal VALUES (?, ?)", (name, json.dumps(made)))
         say(f"{name}: in the journal")
         return made
+
+    def replace(self, name: str, value: Any) -> None:
+        """Put another value under the name."""
+        self.database.execute("UPDATE journal SET value = ? WHERE name = ?", (json.dumps(value), name))
 
 
 class Payments:
@@ -95,78 +111,137 @@ class Saga:
 
     @cached_property
     def consumer(self) -> Any:
-        """A reader of all partitions of the events, in no group: where it reads stands in the journal."""
-        consumer = KafkaConsumer(bootstrap_servers=BROKERS, auto_offset_reset="earliest")
-        consumer.assign([TopicPartition(EVENTS, number) for number in consumer.partitions_for_topic(EVENTS)])
-        return consumer
+        """A reader of the events, in no group: where it reads stands in the journal."""
+        return KafkaConsumer(bootstrap_servers=BROKERS, auto_offset_reset="earliest", metadata_max_age_ms=10_000)
 
     def command(self, step: str, command_type: str, payload: Mapping[str, Any]) -> dict[str, Any]:
-        """Carry out a command; return its reply's payload. Raises Refused, and TimeoutError after PATIENCE_SECONDS."""
+        """Carry out a command; return its reply's payload. Raises Refused, ServiceFault, TimeoutError, KafkaError."""
         correlation_id = f"{self.id}:{step}"  # one per step, the same whenever the step is sent
         first = {"type": command_type, "correlation_id": correlation_id, "payload": payload}
         begun = self.journal.once(f"{step} begins", lambda: self._begin(first))
-        reply = self.journal.once(f"{step} ends", lambda: self._await_reply(step, begun, correlation_id))
-        if "error" in reply["payload"]:
-            raise Refused(reply["payload"]["error"])
-        return dict(reply["payload"])
+        reply = self.journal.once(f"{step} ends", lambda: self._reply(step, begun))
+        if "error" in reply:
+            raise Refused(reply["code"], reply["error"])
+        return dict(reply)
 
     def call(self, step: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """POST, and repeat under the same key while the outcome is unknown. Raises Refused and TimeoutError."""
-        answer = self.journal.once(f"{step} ends", lambda: self._post(step, path, body))
+        answer = self.journal.once(f"{step} ends", lambda: self._ask(step, path, body))
         if "error" in answer:
-            raise Refused(answer["error"])
+            raise Refused(answer["code"], answer["error"])
         return dict(answer)
 
     def _begin(self, command: Mapping[str, Any]) -> dict[str, Any]:
-        ends = self.consumer.end_offsets(self.consumer.assignment())
+        ends = self.consumer.end_offsets(self._places())
         text = json.dumps({**command, "timestamp": datetime.now(UTC).isoformat()})
         return {"bytes": text, "ends": {str(place.partition): end for place, end in ends.items()}}
 
-    def _await_reply(self, step: str, begun: Mapping[str, Any], correlation_id: str) -> dict[str, Any]:
-        for place in self.consumer.assignment():  # a new partition is read from its beginning
+    def _begin_anew(self, step: str, begun: Mapping[str, Any]) -> dict[str, Any]:
+        """Put another command with the same wish in the place of the step's. Its id is new, so its reply is its own."""
+        command = json.loads(begun["bytes"])
+        anew = self._begin({**command, "correlation_id": command["correlation_id"] + ":again"})
+        self.journal.replace(f"{step} begins", anew)
+        return anew
+
+    def _places(self) -> set[Any]:
+        """Return all partitions that there are now. One that is new is read from its beginning."""
+        places = {TopicPartition(EVENTS, number) for number in self.consumer.partitions_for_topic(EVENTS)}
+        if not places:
+            raise TimeoutError(f"{EVENTS} has no partition yet; start me again later")
+        new = places - self.consumer.assignment()
+        if new:
+            self.consumer.assign(sorted(places))  # the others stay where they are
+            self.consumer.seek_to_beginning(*new)
+        return places
+
+    def _reply(self, step: str, begun: Mapping[str, Any]) -> dict[str, Any]:
+        can_be_gone = self._can_be_gone(begun)
+        reply = self._await_reply(step, begun, ASK_ANEW_SECONDS if can_be_gone else PATIENCE_SECONDS)
+        if reply is None and can_be_gone:
+            reply = self._seen(step, json.loads(begun["bytes"])["payload"])
+            if reply is None:
+                begun = self._begin_anew(step, begun)
+                reply = self._await_reply(step, begun, PATIENCE_SECONDS)
+        if reply is None:
+            raise TimeoutError(f"{step}: no reply; start me again later")
+        if reply.get("code") == "internal_error":  # nothing was done: this is no end of the step
+            self._begin_anew(step, begun)
+            raise ServiceFault(f"{step}: {reply['error']}; tell the service's operators, then start me again")
+        return reply
+
+    def _can_be_gone(self, begun: Mapping[str, Any]) -> bool:
+        """Tell whether the log now begins behind an end in the journal."""
+        beginnings = self.consumer.beginning_offsets(self._places()).items()
+        return any(begun["ends"].get(str(place.partition), 0) < beginning for place, beginning in beginnings)
+
+    def _seen(self, step: str, payload: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return what the reply would say if the order shows that the command was carried out, else None.
+
+        Here the payment status shows it. To make the saga's order, or to cancel it, may be asked for twice.
+        """
+        if "payment_status" not in payload:
+            return None
+        order = self._ask(f"{step}:look", f"/getOrderDetails?orderId={payload['order_id']}")
+        is_done = order.get("paymentStatus") == payload["payment_status"]
+        return {"order_id": payload["order_id"], "status": order["orderStatus"]} if is_done else None
+
+    def _await_reply(self, step: str, begun: Mapping[str, Any], seconds: float) -> dict[str, Any] | None:
+        """Send until a reply is there; return its payload, None after so many seconds."""
+        correlation_id = json.loads(begun["bytes"])["correlation_id"]
+        for place in self._places():
             self.consumer.seek(place, begun["ends"].get(str(place.partition), 0))
         started, sent = time.monotonic(), -SEND_AGAIN_SECONDS
-        while (waited := time.monotonic() - started) < PATIENCE_SECONDS:
+        while (waited := time.monotonic() - started) < seconds:
             if waited - sent >= SEND_AGAIN_SECONDS:
-                self._send(begun["bytes"], waited)
+                self._send(step, begun["bytes"])
                 sent = waited
-                say(f"{step}: sent")
+            self._places()
             for records in self.consumer.poll(timeout_ms=200).values():
                 for record in records:
                     event = json.loads(record.value)
                     if event.get("correlation_id") == correlation_id:
-                        return dict(event)
-        raise TimeoutError(f"{step}: no reply; start me again later")
+                        return dict(event["payload"])
+        return None
 
-    def _send(self, text: str, waited: float) -> None:
-        command = json.loads(text)
-        if waited >= ASK_ANEW_SECONDS:
-            # Its reply is no longer in the log. With another timestamp it is another command, and answered again.
-            text = json.dumps({**command, "timestamp": datetime.now(UTC).isoformat()})
-        key = command["payload"].get("order_id") or self.id  # one order's commands stay in order
-        self.producer.send(COMMANDS, text.encode(), key=key.encode()).get(timeout=10)
+    def _send(self, step: str, text: str) -> None:
+        key = json.loads(text)["payload"].get("order_id") or self.id  # one order's commands stay in order
+        try:
+            self.producer.send(COMMANDS, text.encode(), key=key.encode()).get(timeout=10)
+            say(f"{step}: sent")
+        except KafkaError as error:  # it may have arrived all the same: the same bytes are sent again
+            say(f"{step}: perhaps not sent: {error}")
 
-    def _post(self, step: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    def _ask(self, step: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """POST the body, or GET where there is none."""
         name = f"{self.id}:{step}"
         headers = {"Content-Type": "application/json", "Idempotency-Key": name, "X-Correlation-ID": name}
         if KEY:
             headers["Authorization"] = f"Bearer {KEY}"
-        request = urllib.request.Request(SERVICE + path, json.dumps(body).encode(), headers)
+        sent = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(SERVICE + path, sent, headers)
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             pause = 0.5
             try:
-                with urllib.request.urlopen(request, timeout=5) as answer:
-                    return dict(json.load(answer))
-            except urllib.error.HTTPError as error:
-                if error.code in FINAL:
-                    return dict(json.load(error))
-                pause, last = float(error.headers.get("Retry-After", pause)), str(error)
-            except OSError as error:
-                last = str(error)  # no answer: the key makes it safe to ask again
+                status, retry_after, answer = exchange(request)
+                if status < 300 or (status in FINAL and "code" in answer):
+                    return answer
+                pause, last = float(retry_after or pause), f"{status} {answer}"
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                last = repr(error)  # no whole answer: the key makes it safe to ask again
             if time.monotonic() + pause > deadline:
                 raise TimeoutError(f"{step}: {last}; start me again later")
             time.sleep(pause)
+
+
+def exchange(request: urllib.request.Request) -> tuple[int, str | None, dict[str, Any]]:
+    """Return an answer's status, its Retry-After and its JSON, whether it is a success or a failure."""
+    try:
+        answer = urllib.request.urlopen(request, timeout=5)
+    except urllib.error.HTTPError as error:
+        answer = error
+    with answer:
+        return answer.status, answer.headers.get("Retry-After"), dict(json.load(answer))
 
 
 def run(journal: Journal, payments: Payments, outcome: str) -> str:
@@ -176,23 +251,34 @@ def run(journal: Journal, payments: Payments, outcome: str) -> str:
     order = saga.command("create", "create_order", create)["order_id"]
     try:
         if outcome == "declined":
-            raise Refused("the card was declined")
+            raise Refused("declined", "the card was declined")
         journal.once("charge", lambda: payments.pay(f"{saga.id}:charge", 1700))
         charged = True
         paid = {"order_id": order, "status": "CREATED", "payment_status": "AUTHORIZED"}
         saga.command("paid", "update_order_status", paid)
         if outcome == "untaken":
-            raise Refused("no runner took the order")
+            raise Refused("untaken", "no runner took the order")
         saga.call("accept", "/verifyAndAcceptOrder", {"orderId": order, "runner_id": "runner-1"})
         return str(saga.call("complete", "/completeOrder", {"orderId": order})["order"]["orderStatus"])
     except Refused as refusal:  # nobody may work on the order any more; then the money goes back
-        cancelled = saga.command("cancel", "cancel_order", {"order_id": order, "reason": str(refusal)})
-    status = cancelled.get("status", "CANCELLED")  # an order that was delivered meanwhile stays so
+        status = cancel(saga, order, str(refusal))
     if charged:
         journal.once("refund", lambda: payments.pay(f"{saga.id}:refund", -1700))
-        refunded = {"order_id": order, "status": status, "payment_status": "REFUNDED"}
-        saga.command("refunded", "update_order_status", refunded)
-    return str(status)
+        if status != GONE:
+            refunded = {"order_id": order, "status": status, "payment_status": "REFUNDED"}
+            saga.command("refunded", "update_order_status", refunded)
+    return status
+
+
+def cancel(saga: Saga, order: str, reason: str) -> str:
+    """Return the status in which nobody works on the order any more."""
+    try:
+        cancelled = saga.command("cancel", "cancel_order", {"order_id": order, "reason": reason})
+    except Refused as refusal:
+        if refusal.code != "order_not_found":
+            raise
+        return GONE  # nobody works on an order that is not there
+    return str(cancelled.get("status", "CANCELLED"))  # an order that was delivered meanwhile stays so
 
 
 def say(line: str) -> None:
@@ -209,8 +295,8 @@ def main(arguments: list[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     try:
         say(run(Journal(given.journal), Payments(given.journal + "-payments"), given.outcome))
-    except (Refused, TimeoutError) as error:
-        sys.exit(str(error))
+    except (Refused, ServiceFault, TimeoutError, KafkaError) as error:
+        sys.exit(str(error) or repr(error))
 
 
 if __name__ == "__main__":

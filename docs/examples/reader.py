@@ -5,10 +5,12 @@
     .venv/bin/python docs/examples/reader.py model.db --rebuild   # begin anew with GET /orders, then follow
 
 Kill it at any moment and start it again with the same file: it loses no record, and a record that comes twice does
-nothing the second time. docs/readers.md says why. One process works on one file.
+nothing the second time. docs/readers.md says why. Where it reads stands in the file too, so a new file begins at the
+oldest record, and a restored one where it was. One process works on one file.
 """
 
 import argparse
+import http.client
 import json
 import os
 import sqlite3
@@ -18,99 +20,151 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from addresses import address
 from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError, OffsetOutOfRangeError
 
 SERVICE = address("ORDER_SERVICE", "http://127.0.0.1:3000")
 BROKERS = address("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9092")
 EVENTS = os.environ.get("KAFKA_EVENTS_TOPIC", "order_events")
-GROUP = os.environ.get("READER_GROUP", "example-reader")
 KEY = os.environ.get("ORDER_SERVICE_KEY")  # where the service asks who calls; it needs the scope orders:read
 PATIENCE_SECONDS = 180.0
-PAGE = 100
+PAGE = 1000
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS orders (order_id TEXT PRIMARY KEY, version INTEGER NOT NULL, body TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS known (event_id TEXT PRIMARY KEY, order_id TEXT, type TEXT, version INTEGER);
 CREATE TABLE IF NOT EXISTS notices (event_id TEXT PRIMARY KEY, order_id TEXT NOT NULL, type TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS positions (number INTEGER PRIMARY KEY, next INTEGER NOT NULL);
 """
 _NEWEST = """
 INSERT INTO orders VALUES (?, ?, ?) ON CONFLICT (order_id)
 DO UPDATE SET version = excluded.version, body = excluded.body WHERE excluded.version > orders.version
 """
+_IS_KNOWN = """
+SELECT 1 FROM known WHERE event_id = ? OR (order_id = ? AND type = 'ORDER_FORGOTTEN' AND version >= ?)
+"""
+
+
+class Change(NamedTuple):
+    """What the key and the headers of a record say."""
+
+    event_id: str
+    order_id: str
+    type: str
+    version: int
 
 
 class Model:
-    """The file: the newest known state of each order, and what was told of it. Each method commits."""
+    """The file: the newest known state of each order, what was told of it, and how far the topic was read."""
 
     def __init__(self, path: str) -> None:
         self.database = sqlite3.connect(path)
         self.database.executescript(_TABLES)
 
-    def keep(self, event_id: str, order_id: str, event_type: str, order: Mapping[str, Any] | None) -> None:
-        """Take a change up, unless it is known. `order` is the order at the change or later, None if it is gone."""
-        with self.database:
-            known = self.database.execute("SELECT 1 FROM notices WHERE event_id = ?", (event_id,)).fetchone()
-            if known:
-                return
-            if event_type == "ORDER_FORGOTTEN":  # nobody is told, and what was told is deleted
-                self.database.execute("DELETE FROM notices WHERE order_id = ?", (order_id,))
-            self.database.execute("INSERT INTO notices VALUES (?, ?, ?)", (event_id, order_id, event_type))
-            if order is not None:
-                self.database.execute(_NEWEST, (order_id, order["version"], json.dumps(order)))
+    def positions(self) -> dict[int, int]:
+        """Return where to read on, by partition."""
+        return dict(self.database.execute("SELECT number, next FROM positions"))
 
-    def replace(self, orders: Iterator[Mapping[str, Any]]) -> None:
-        """Have exactly these orders from now on; the notices stay."""
+    def knows(self, change: Change) -> bool:
+        """Tell whether it was taken up, or is from before the order's person was forgotten."""
+        asked = (change.event_id, change.order_id, change.version)
+        return self.database.execute(_IS_KNOWN, asked).fetchone() is not None
+
+    def keep(self, record: Any, change: Change, order: Mapping[str, Any] | None) -> None:
+        """Take a change up. `order` is the order at the change or later, None if it is gone."""
+        with self.database:  # all of it or nothing, the position included
+            self.database.execute("INSERT INTO known VALUES (?, ?, ?, ?)", change)
+            if change.type == "ORDER_FORGOTTEN":  # nobody is told, and what was told is deleted
+                self.database.execute("DELETE FROM notices WHERE order_id = ?", (change.order_id,))
+            else:
+                self.database.execute("INSERT OR IGNORE INTO notices VALUES (?, ?, ?)", change[:3])
+            if order is not None:
+                self.database.execute(_NEWEST, (change.order_id, order["version"], json.dumps(order)))
+            self._move(record.partition, record.offset + 1)
+
+    def pass_over(self, record: Any) -> None:
+        """Remember only that the record was read."""
+        with self.database:
+            self._move(record.partition, record.offset + 1)
+
+    def replace(self, orders: Iterator[Mapping[str, Any]], ends: Mapping[Any, int]) -> None:
+        """Have exactly these orders from now on, and read on at these ends. The notices stay."""
         with self.database:
             self.database.execute("DELETE FROM orders")
+            self.database.execute("UPDATE known SET version = 0")  # after a restore versions are given a second time
             for order in orders:
                 self.database.execute(_NEWEST, (order["orderId"], order["version"], json.dumps(order)))
+            for place, end in ends.items():
+                self._move(place.partition, end)
+
+    def _move(self, number: int, position: int) -> None:
+        self.database.execute("INSERT OR REPLACE INTO positions VALUES (?, ?)", (number, position))
 
 
 def take(model: Model, record: Any) -> None:
     """Keep the change that a record announces. Raises TimeoutError if the service has to be asked, and is away."""
-    headers = dict(record.headers)
-    if "version" not in headers:  # a reply that tells of no change, or a record of another kind
+    change = change_of(record)
+    if change is None or model.knows(change):
+        model.pass_over(record)
         return
-    order_id, event_id, event_type = record.key.decode(), headers["event_id"].decode(), headers["type"].decode()
     text = json.loads(record.value)["payload"].get("event")
-    order = json.loads(text) if text else get(f"/getOrderDetails?orderId={urllib.parse.quote(order_id)}")
-    model.keep(event_id, order_id, event_type, order)
-    say(f"{record.partition}/{record.offset} {event_type}: in the model, not committed")
+    order = json.loads(text) if text else get(f"/getOrderDetails?orderId={urllib.parse.quote(change.order_id)}")
+    line = f"{record.partition}/{record.offset} {change.type}"
+    say(f"{line}: not in the model yet")
+    model.keep(record, change, order)
+    say(f"{line}: in the model")
+
+
+def change_of(record: Any) -> Change | None:
+    """Return the change, None for a reply that tells of no change and for a record of another kind."""
+    headers = dict(record.headers)
+    if "version" not in headers:
+        return None
+    event_id, event_type, version = (headers[name].decode() for name in ("event_id", "type", "version"))
+    return Change(event_id, record.key.decode(), event_type, int(version))
 
 
 def follow(consumer: Any, model: Model, *, once: bool) -> None:
     """Read without end, or `once` up to the ends that the partitions have now."""
-    places = [TopicPartition(EVENTS, number) for number in consumer.partitions_for_topic(EVENTS)]
-    ends = consumer.end_offsets(places)
-    while not once or not _has_read(consumer, ends):
-        polled = consumer.poll(timeout_ms=200)
-        for records in polled.values():
+    ends = consumer.end_offsets(assign(consumer, model))
+    while not once or any(consumer.position(place) < end for place, end in ends.items()):
+        assign(consumer, model)
+        for records in consumer.poll(timeout_ms=200).values():
             for record in records:
                 take(model, record)
-        if polled:
-            consumer.commit()  # after the model has all of it
-            say("committed")
 
 
-def _has_read(consumer: Any, ends: Mapping[Any, int]) -> bool:
-    return consumer.assignment() >= ends.keys() and all(consumer.position(place) >= end for place, end in ends.items())
+def assign(consumer: Any, model: Model) -> set[Any]:
+    """Return all partitions that there are now. One that is new is read from where the model stands in it."""
+    places = partitions(consumer)
+    new = places - consumer.assignment()
+    if new:
+        consumer.assign(sorted(places))  # the others stay where they are
+        positions = model.positions()
+        for place in new:
+            if place.partition in positions:
+                consumer.seek(place, positions[place.partition])
+            else:
+                consumer.seek_to_beginning(place)
+    return places
+
+
+def partitions(consumer: Any) -> set[Any]:
+    """Return the partitions of the topic."""
+    places = {TopicPartition(EVENTS, number) for number in consumer.partitions_for_topic(EVENTS)}
+    if not places:
+        raise TimeoutError(f"{EVENTS} has no partition yet; start me again later")
+    return places
 
 
 def rebuild(consumer: Any, model: Model) -> None:
     """Begin anew: the ends first, then all orders, then on from these ends. After a crash, begin it again."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not consumer.assignment():
-        if time.monotonic() > deadline:
-            raise TimeoutError("the group gives this reader no partition; start me again later")
-        consumer.poll(timeout_ms=200)
-    ends = consumer.end_offsets(consumer.assignment())
-    model.replace(all_orders())
+    ends = consumer.end_offsets(partitions(consumer))
+    model.replace(all_orders(), ends)
     say("the model is built")
-    for place, end in ends.items():
-        consumer.seek(place, end)
-    consumer.commit()
 
 
 def all_orders() -> Iterator[Mapping[str, Any]]:
@@ -128,17 +182,27 @@ def get(path: str) -> Any:
     while True:
         pause = 0.5
         try:
-            with urllib.request.urlopen(request, timeout=5) as answer:
-                return json.load(answer)
-        except urllib.error.HTTPError as error:
-            if error.code == 404:
+            status, retry_after, answer = exchange(request)
+            if status == 200:
+                return answer
+            if answer.get("code") == "order_not_found":
                 return None
-            pause, last = float(error.headers.get("Retry-After", pause)), str(error)
-        except OSError as error:
-            last = str(error)
+            pause, last = float(retry_after or pause), f"{status} {answer}"
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            last = repr(error)  # no whole answer
         if time.monotonic() + pause > deadline:
             raise TimeoutError(f"{path}: {last}; start me again later")
         time.sleep(pause)
+
+
+def exchange(request: urllib.request.Request) -> tuple[int, str | None, dict[str, Any]]:
+    """Return an answer's status, its Retry-After and its JSON, whether it is a success or a failure."""
+    try:
+        answer = urllib.request.urlopen(request, timeout=5)
+    except urllib.error.HTTPError as error:
+        answer = error
+    with answer:
+        return answer.status, answer.headers.get("Retry-After"), dict(json.load(answer))
 
 
 def say(line: str) -> None:
@@ -154,23 +218,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--rebuild", action="store_true", help="begin anew with GET /orders")
     given = parser.parse_args(arguments)
     model = Model(given.model)
-    # A name of its own within the group: a reader that comes back under it takes its partitions at once.
-    consumer = KafkaConsumer(
-        EVENTS,
-        bootstrap_servers=BROKERS,
-        group_id=GROUP,
-        group_instance_id="1",
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-    )
     try:
+        # In no group: the file says where to read. Without a reset, records that are gone are noticed.
+        consumer = KafkaConsumer(bootstrap_servers=BROKERS, auto_offset_reset="none", metadata_max_age_ms=10_000)
         if given.rebuild:
             rebuild(consumer, model)
         follow(consumer, model, once=given.once)
-    except (TimeoutError, KeyboardInterrupt) as error:
-        sys.exit(str(error))
-    finally:
-        consumer.close()
+    except OffsetOutOfRangeError:
+        sys.exit("the records behind the file's position are gone from the topic: start me once with --rebuild")
+    except (TimeoutError, KafkaError, KeyboardInterrupt) as error:
+        sys.exit(str(error) or repr(error))
 
 
 if __name__ == "__main__":

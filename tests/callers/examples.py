@@ -15,8 +15,7 @@ LIVES = Path(__file__).with_name("lives.py")
 
 def run(stack: Stack, *command: object) -> list[str]:
     """Run a program against the first instance; return its lines. Fails where it does not end well."""
-    addresses = {"ORDER_SERVICE": stack.instances[0].url, "READER_GROUP": f"{stack.name}-reader"}
-    environment = os.environ | stack.settings | addresses
+    environment = os.environ | stack.settings | {"ORDER_SERVICE": stack.instances[0].url}
     done = subprocess.run(
         [sys.executable, *map(str, command)], env=environment, capture_output=True, text=True, timeout=110, check=False
     )

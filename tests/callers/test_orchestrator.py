@@ -84,10 +84,10 @@ import orchestrator
 orchestrator.SEND_AGAIN_SECONDS = orchestrator.ASK_ANEW_SECONDS = 0.5
 journal = orchestrator.Journal({path!r})
 journal.database.execute("DELETE FROM journal WHERE name = 'create ends'")
-consumer = orchestrator.Saga(journal).consumer
-begun = journal.once("create begins", dict)
-begun["ends"] = {{place.partition: end for place, end in consumer.end_offsets(consumer.assignment()).items()}}
-journal.database.execute("UPDATE journal SET value = ? WHERE name = 'create begins'", (json.dumps(begun),))
+saga = orchestrator.Saga(journal)
+command = json.loads(journal.once("create begins", dict)["bytes"])
+journal.replace("create begins", {{**saga._begin(command), "bytes": json.dumps(command)}})
+orchestrator.Saga._can_be_gone = lambda self, begun: True
 orchestrator.main([{path!r}])
 """
 
@@ -99,8 +99,7 @@ def test_a_reply_that_is_no_longer_in_the_log_is_asked_for_anew(service: Stack, 
     assert run(service, "-c", FORGETS.format(folder=str(ORCHESTRATOR.parent), path=str(journal)))[-1] == "COMPLETED"
     saga_id = saga_of(journal)
     created = [event["payload"] for event in of_saga(service, saga_id) if event["type"] == "order.created"]
-    assert [event.get("version") for event in created[:2]] == [1, None]
-    assert all("version" not in event for event in created[1:])  # a slow machine has it ask more than once
+    assert [event.get("version") for event in created] == [1, None]
     assert query(service.database_url, "SELECT count(*) FROM orders WHERE saga_id = %s", [saga_id]) == [(1,)]
 
 

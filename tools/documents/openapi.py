@@ -51,7 +51,7 @@ FAILURES = {
     409: "A request with this Idempotency-Key is still being worked on",
     413: "The body is larger than 128 KiB",
     414: "The request line is too large: 8,190 bytes of target at most",
-    415: "The body is not said to be JSON, or is compressed",
+    415: "The body is not said to be JSON, or has a Content-Encoding",
     422: "The Idempotency-Key was used with another body",
     431: "The head is too large: 32 KiB and 100 lines at most",
     500: "A mistake of the service",
@@ -135,7 +135,7 @@ def _post(body: type[Body], form: AnswerForm) -> dict[str, Any]:
         "in": "header",
         "description": (
             "Such as lunch-1. The same key and body again: the same answer, done once. Kept for 48 hours, or for "
-            "what `IDEMPOTENCY_KEY_HOURS` of the service says, never for less than 24"
+            "what `IDEMPOTENCY_KEY_HOURS` of the service says, never for less than 24. Two such headers are refused"
         ),
         "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"},
     }
@@ -143,7 +143,12 @@ def _post(body: type[Body], form: AnswerForm) -> dict[str, Any]:
     failures = _failures(call, refusals.of_a_post(call, body))
     operation = _operation(call, post.tag, post.summary, [key], {form.status: success, **failures}, SCOPES["POST"])
     content = {"application/json": {"schema": ref(body), "examples": _examples(post.sent)}}
-    return {**operation, "description": post.about, "requestBody": {"required": True, "content": content}}
+    sent = {
+        "description": "Uncompressed: with a Content-Encoding it is 415. Shorter than its Content-Length it is 400",
+        "required": True,
+        "content": content,
+    }
+    return {**operation, "description": post.about, "requestBody": sent}
 
 
 # The headers have no examples: the page would fill them in, and the tries of two people would be one request.
