@@ -24,9 +24,17 @@ class TimedConnection(extensions.connection):
     deadline: Deadline | None = None
 
     def __init__(self, dsn: str, *arguments: Any, connect_seconds: float = LONGEST_SECONDS, **options: Any) -> None:
-        """Connect. Raises OperationalError, at the latest after `connect_seconds`."""
+        """Connect. Raises OperationalError, at the latest after `connect_seconds`.
+
+        Whoever keeps the error keeps this object, and with it the socket: the server would wait for the rest of the
+        login until its `authentication_timeout`, and a DROP DATABASE with it. So an attempt that fails is closed here.
+        """
         self.deadline = Deadline(connect_seconds)
-        super().__init__(dsn, *arguments, **options)
+        try:
+            super().__init__(dsn, *arguments, **options)
+        except BaseException:
+            self.close()
+            raise
         self.deadline = None
 
 

@@ -4,6 +4,7 @@ import socket
 import time
 from contextlib import closing
 
+import psutil
 import psycopg2
 import pytest
 
@@ -58,3 +59,16 @@ def test_a_connection_that_others_open_has_its_connect_timeout() -> None:
         with pytest.raises(psycopg2.OperationalError, match="took too long"):
             psycopg2.connect(f"postgresql://127.0.0.1:{silent.getsockname()[1]}/db", connect_timeout=1)
         assert 0.5 < time.monotonic() - began < 15
+
+
+def test_a_login_that_fails_leaves_no_connection_though_its_error_is_kept(database_url: str) -> None:
+    """Else the server waits for the rest of it, and a DROP DATABASE for the server."""
+    port = psycopg2.extensions.parse_dsn(database_url)["port"]
+    kept = []
+    for _ in range(3):
+        with pytest.raises(psycopg2.OperationalError, match="no password") as refused:
+            psycopg2.connect(database_url.replace(":postgres@", "@"), connection_factory=TimedConnection)
+        kept.append(refused)
+    open_ones = psutil.Process().net_connections("tcp")
+    assert len(kept) == 3
+    assert [one for one in open_ones if one.raddr and one.raddr.port == int(port)] == []
