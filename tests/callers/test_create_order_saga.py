@@ -158,7 +158,7 @@ def disturb(stack: Stack, sagas: Sagas) -> None:
     stack.postgres.start()
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 def test_no_saga_hangs_and_none_is_doubled_whatever_dies(tmp_path: Path, broker: FaultBroker) -> None:
     """[K7] [K8] [K13]"""
     with own_stack(tmp_path, broker) as stack, closing(OldClient(broker.bootstrap, stack.events_topic)) as client:

@@ -134,5 +134,5 @@ def test_alembic_reads_the_env_file_beside_the_service_too(checkout: Path) -> No
 def test_flask_run_says_that_it_answers_http_only(checkout: Path) -> None:
     code, _, said = run(checkout, FLASK, "run", "--port", "0", "--help")
     assert code == 0
-    code, _, said = run(checkout, "timeout", "6", FLASK, "run", "--port", str(free_port()))
+    code, _, said = run(checkout, "timeout", "20", FLASK, "run", "--port", str(free_port()))
     assert said.splitlines()[0].startswith("`flask run` answers HTTP and does nothing else")

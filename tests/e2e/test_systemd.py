@@ -124,7 +124,7 @@ def ready(port: str) -> bool:
         return False
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 def test_the_units_commands_start_reload_and_stop_the_service(database_url: str, tmp_path: Path) -> None:
     place = urlsplit(database_url)
     (tmp_path / "database-password").write_text(f"{place.password}\n")

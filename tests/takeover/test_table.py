@@ -61,7 +61,7 @@ def rows(database_url: str, query: str, *parameters: object) -> list[tuple[Any, 
         return cursor.fetchall()
 
 
-@pytest.mark.timeout(300)  # a hundred pages of a thousand orders
+@pytest.mark.timeout(600)  # a hundred pages of a thousand orders
 @pytest.mark.parametrize(("status_type", "count"), [("varchar", 100_000), ("enum", 2_000)])
 def test_every_order_of_the_predecessor_is_as_it_was(
     database_url: str, tmp_path: Path, status_type: str, count: int
