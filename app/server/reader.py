@@ -11,6 +11,7 @@ from urllib.parse import unquote_to_bytes
 import httptools
 
 from app.server.incoming import HEADER_BYTES, Incoming, Malformed
+from app.wire.codes import CODES
 from app.wire.decoder import MAX_BYTES
 
 MAX_LINE = 8190
@@ -110,9 +111,8 @@ class RequestReader:
             raise Malformed("The HTTP request is malformed") from None
 
     def _too_large(self) -> Malformed:
-        if len(self._target) > MAX_LINE:
-            return Malformed("The request line is too large", "request_line_too_large")
-        return Malformed("The head of the request is too large", "head_too_large")
+        code = "request_line_too_large" if len(self._target) > MAX_LINE else "head_too_large"
+        return Malformed(CODES[code][1], code)
 
     def _with_headers(self, refusal: Malformed) -> Malformed:
         refusal.headers = self._headers

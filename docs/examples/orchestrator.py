@@ -11,13 +11,11 @@ saga, and the look at the order before it calls after a rest of a day or longer.
 """
 
 import argparse
-import http.client
 import json
 import os
 import sqlite3
 import sys
 import time
-import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Callable, Mapping
@@ -26,6 +24,7 @@ from functools import cached_property
 from typing import Any
 
 from addresses import address
+from calls import final_answer
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 
@@ -219,29 +218,12 @@ class Saga:
             headers["Authorization"] = f"Bearer {KEY}"
         sent = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(SERVICE + path, sent, headers)
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while True:
-            pause = 0.5
-            try:
-                status, retry_after, answer = exchange(request)
-                if status < 300 or (status in FINAL and "code" in answer):
-                    return answer
-                pause, last = float(retry_after or pause), f"{status} {answer}"
-            except (OSError, http.client.HTTPException, ValueError) as error:
-                last = repr(error)  # no whole answer: the key makes it safe to ask again
-            if time.monotonic() + pause > deadline:
-                raise TimeoutError(f"{step}: {last}; start me again later")
-            time.sleep(pause)
-
-
-def exchange(request: urllib.request.Request) -> tuple[int, str | None, dict[str, Any]]:
-    """Return an answer's status, its Retry-After and its JSON, whether it is a success or a failure."""
-    try:
-        answer = urllib.request.urlopen(request, timeout=5)
-    except urllib.error.HTTPError as error:
-        answer = error
-    with answer:
-        return answer.status, answer.headers.get("Retry-After"), dict(json.load(answer))
+        try:
+            return final_answer(
+                request, PATIENCE_SECONDS, lambda status, answer: status < 300 or (status in FINAL and "code" in answer)
+            )  # the key makes it safe to ask again
+        except TimeoutError as last:
+            raise TimeoutError(f"{step}: {last}; start me again later") from None
 
 
 def run(journal: Journal, payments: Payments, outcome: str) -> str:

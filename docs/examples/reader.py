@@ -10,19 +10,17 @@ oldest record, and a restored one where it was. One process works on one file.
 """
 
 import argparse
-import http.client
 import json
 import os
 import sqlite3
 import sys
-import time
-import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from addresses import address
+from calls import final_answer
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError, OffsetOutOfRangeError
 
@@ -32,6 +30,7 @@ EVENTS = os.environ.get("KAFKA_EVENTS_TOPIC", "order_events")
 KEY = os.environ.get("ORDER_SERVICE_KEY")  # where the service asks who calls; it needs the scope orders:read
 PATIENCE_SECONDS = 180.0
 PAGE = 1000
+GONE = "order_not_found"
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS orders (order_id TEXT PRIMARY KEY, version INTEGER NOT NULL, body TEXT NOT NULL);
@@ -178,31 +177,13 @@ def all_orders() -> Iterator[Mapping[str, Any]]:
 def get(path: str) -> Any:
     """Return the answer, None where there is no such order. Raises TimeoutError after PATIENCE_SECONDS."""
     request = urllib.request.Request(SERVICE + path, headers={"Authorization": f"Bearer {KEY}"} if KEY else {})
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while True:
-        pause = 0.5
-        try:
-            status, retry_after, answer = exchange(request)
-            if status == 200:
-                return answer
-            if answer.get("code") == "order_not_found":
-                return None
-            pause, last = float(retry_after or pause), f"{status} {answer}"
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            last = repr(error)  # no whole answer
-        if time.monotonic() + pause > deadline:
-            raise TimeoutError(f"{path}: {last}; start me again later")
-        time.sleep(pause)
-
-
-def exchange(request: urllib.request.Request) -> tuple[int, str | None, dict[str, Any]]:
-    """Return an answer's status, its Retry-After and its JSON, whether it is a success or a failure."""
     try:
-        answer = urllib.request.urlopen(request, timeout=5)
-    except urllib.error.HTTPError as error:
-        answer = error
-    with answer:
-        return answer.status, answer.headers.get("Retry-After"), dict(json.load(answer))
+        answer = final_answer(
+            request, PATIENCE_SECONDS, lambda status, answer: status == 200 or answer.get("code") == GONE
+        )
+    except TimeoutError as last:
+        raise TimeoutError(f"{path}: {last}; start me again later") from None
+    return None if answer.get("code") == GONE else answer
 
 
 def say(line: str) -> None:

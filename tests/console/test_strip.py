@@ -46,7 +46,7 @@ def app(url: str) -> Flask:
 
 
 @pytest.fixture(autouse=True)
-def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+def _patient_strip(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is looked for is found also on a machine with other things to do."""
     monkeypatch.setattr(strip, "LOOK_SECONDS", 4.0)
 

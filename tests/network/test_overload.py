@@ -1,8 +1,6 @@
 """A service that is asked for more than it can do. Its database makes it slow, not the machine of the test."""
 
-import re
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -74,11 +72,9 @@ def done_in_overload(seen: Seen) -> int:
     return sum(BEFORE <= end < BEFORE + DURING for end in ends)
 
 
-def turned_away(instance: Instance) -> Counter[str]:
-    """Return how many requests were turned away so far, by their class."""
-    lines = instance.get("/metrics")[1].splitlines()
-    found = [re.fullmatch(rf'{SHED}{{class="(\w+)"}} (.+)', line) for line in lines]
-    return Counter({each[1]: int(float(each[2])) for each in found if each})
+def turned_away(instance: Instance) -> list[float]:
+    """Return how many requests were turned away so far, of each class."""
+    return [instance.metric(f'{SHED}{{class="{name}"}}') for name, _ in CLASSES]
 
 
 def test_work_goes_on_reads_are_turned_away_first_and_all_is_well_soon_after(slow_service: Instance) -> None:
@@ -89,8 +85,8 @@ def test_work_goes_on_reads_are_turned_away_first_and_all_is_well_soon_after(slo
     phases = [(BEFORE, 0.4 * best), (DURING, TIMES * best), (AFTER, 0.4 * best)]
     before = turned_away(slow_service)
     seen = carry_out(Plan(slow_service.port, phases, WIRES, MIX, BODY, ids))
-    shed = turned_away(slow_service) - before
-    shares = [shed[name] / len(in_overload(seen, kind)) for name, kind in CLASSES]
+    rows = zip(before, turned_away(slow_service), CLASSES, strict=True)
+    shares = [(now - then) / len(in_overload(seen, kind)) for then, now, (_, kind) in rows]
     well = [ms for status, ms in in_overload(seen, since=BEFORE + BURST_SECONDS) if status in WELL]
     answered = [status for status in seen.status if status not in (GIVEN_UP, NOT_SENT)]
     assert set(answered) == {*WELL, 503}  # no connection is refused or cut

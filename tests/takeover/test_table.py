@@ -145,8 +145,10 @@ def taken_over(postgres: Postgres, folder: Path, status_type: str) -> Iterator[t
     database_url = postgres.create_database("way_back")
     left = leave_behind(database_url, 1_000, status_type)
     start(folder, database_url).stop()
-    yield database_url, left
-    postgres.drop_database("way_back")
+    try:
+        yield database_url, left
+    finally:
+        postgres.drop_database("way_back")
 
 
 def execute(database_url: str, statement: str) -> None:
