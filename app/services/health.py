@@ -3,14 +3,13 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.config.config import Settings
 from app.database.pool import Pool
 from app.database.watched import Seen, read_seen
 from app.models.errors import ConnectingTakesLong, DatabaseBusy, DatabaseFull, DatabaseTrouble
 from app.services.api_keys import ApiKeys
-from app.services.jwks import JWKS, ProviderKeys
 from app.services.kafka_service import KafkaService
 from app.utils.alarms import Alarms
 from app.utils.build import build
@@ -31,6 +30,9 @@ from app.utils.metrics import (
     Shown,
 )
 
+if TYPE_CHECKING:
+    from app.services.jwks import ProviderKeys
+
 UNKNOWN = {"ok": False, "reason": "no process of the service watches"}
 HAVE_THEIR_OWN = ("schema", "alarms")  # threads whose work is a part of its own
 
@@ -48,7 +50,7 @@ class Health:
     kafka_service: KafkaService
     alarms: Alarms
     api_keys: ApiKeys | None = None
-    jwks: ProviderKeys | None = None
+    jwks: "ProviderKeys | None" = None
 
     def parts(self, deadline: Deadline) -> dict[str, dict[str, Any]]:
         """Return an entry for each part, with `ok`. Blocks until `deadline` at the longest."""
@@ -61,7 +63,7 @@ class Health:
             "relay": {"ok": True, "leads": self.kafka_service.leads()},
             **self._kafka(deadline),
             **({"keys": {"ok": self.api_keys.is_known}} if self.api_keys is not None else {}),
-            **({JWKS: self.jwks.part()} if self.jwks is not None else {}),
+            **({self.jwks.name: self.jwks.part()} if self.jwks is not None else {}),
             "alarms": self._open_alarms(),
         }
 

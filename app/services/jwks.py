@@ -30,6 +30,8 @@ JWKS = "jwks"
 class ProviderKeys:
     """The keys of one process. `run` is the work of the thread; the rest may be called from any and returns at once."""
 
+    name = JWKS
+
     def __init__(self, url: str, ca_file: str, algorithms: Collection[str], alarms: Alarms) -> None:
         self._url = url
         self._ca_file = ca_file

@@ -7,12 +7,15 @@ and scopes, and ends with the token. Neither holds the credential.
 import hashlib
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from app.models.api_keys import PREFIX, ApiKey, id_in
 from app.models.callers import Caller, Scope
 from app.models.errors import Unauthenticated
 from app.services.api_keys import ApiKeys
-from app.services.jwt_verifier import JwtVerifier
+
+if TYPE_CHECKING:
+    from app.services.jwt_verifier import JwtVerifier
 
 SESSION_SECONDS = 8 * 3600
 
@@ -34,7 +37,7 @@ class Session:
 class SignIn:
     """Begins sessions, and tells whose they are. Its methods do not wait."""
 
-    def __init__(self, api_keys: ApiKeys | None, tokens: JwtVerifier | None) -> None:
+    def __init__(self, api_keys: ApiKeys | None, tokens: "JwtVerifier | None") -> None:
         """None: not a credential here."""
         self._api_keys = api_keys
         self._tokens = tokens
