@@ -1,29 +1,22 @@
 """One transaction for one step of an operation. Its deadline also ends the wait for a server that freezes.
 
-A process keeps one connection for the next transaction, for KEPT_SECONDS after it was opened: opening one, and
-PostgreSQL's first look at each table in it, take longer than most operations.
-
 A page of the console waits for less than a person at a terminal does: `hurried` shortens the limits of all operations
 that are called in its body.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from time import monotonic
 from typing import Any
 
-import psycopg2
-from sqlalchemy import ColumnElement, Connection, Engine, Select, Table, create_engine, event, select, text
-from sqlalchemy.exc import DBAPIError, DisconnectionError
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy import ColumnElement, Connection, Engine, Select, Table, select, text
+from sqlalchemy.exc import DBAPIError
 
 from app.config.config import Settings
-from app.database.connection import connect
+from app.database.kept import Beginning, begun, keeping_engine
 from app.database.reasons import reason_of
-from app.database.timed import timed
 from app.database.translation import NO_RIGHT, told
 from app.database.url import place_of
 from app.models.operator_errors import DatabaseUnusable
@@ -31,14 +24,6 @@ from app.utils.deadline import Deadline
 
 STEP_SECONDS = 15
 LOCK_SECONDS = 5
-KEPT_SECONDS = 60
-"""Whoever is let in, and where the primary is, is asked anew so often."""
-KEPT_ANSWERS_SECONDS = 0.5
-"""A kept connection that does not answer for so long is replaced by a new one."""
-PROOF_SECONDS = 60.0
-"""So long a process believes that sessions at an address are its own: the proof takes as long as connecting twice."""
-
-_proved_at: dict[str, float] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +34,7 @@ class Limits:
     lock_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Beginning:
-    """What a transaction asks of its connection."""
-
-    url: str
-    time_outs: Mapping[str, int]
-    deadline: Deadline
-
-
 _SNAPSHOT: Any = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-_beginning: ContextVar["_Beginning"] = ContextVar("beginning")
-"""The transaction that begins now: its limits are its own, whichever connection it has."""
 _limits: ContextVar[Limits | None] = ContextVar("limits", default=None)
 
 
@@ -91,14 +65,12 @@ def transaction(settings: Settings, seconds: int = STEP_SECONDS, *, snapshot: bo
     limits = _limits.get() or Limits(seconds, LOCK_SECONDS * 1000)
     seconds = min(seconds, limits.seconds)
     deadline = Deadline(seconds + 1)  # the server gives up first, where it can
-    token = _beginning.set(_Beginning(url, _time_outs(seconds, limits.lock_ms), deadline))
+    beginning = Beginning(url, _time_outs(seconds, limits.lock_ms), deadline)
     try:
-        with _engine(url, snapshot=snapshot).begin() as connection:
+        with begun(beginning), _engine(url, snapshot=snapshot).begin() as connection:
             yield connection
     except DBAPIError as error:
         raise DatabaseUnusable(_sentence(error, url, seconds, late=deadline.passed)) from None
-    finally:
-        _beginning.reset(token)
 
 
 @lru_cache(maxsize=8)
@@ -106,43 +78,7 @@ def _engine(url: str, *, snapshot: bool) -> Engine:
     """Return the engine for an address: a new one asks the server for its version, and compiles each query anew."""
     if snapshot:
         return _engine(url, snapshot=False).execution_options(**_SNAPSHOT)
-    engine = create_engine(
-        "postgresql+psycopg2://", creator=_open, pool_size=1, max_overflow=-1, pool_recycle=KEPT_SECONDS
-    )
-    event.listen(engine, "checkout", _limit)
-    return engine
-
-
-def _open() -> Any:
-    beginning = _beginning.get()
-    prove = _proved_at.get(beginning.url, 0.0) + PROOF_SECONDS < monotonic()
-    connection: Any = connect(beginning.url, prove=prove, name="order-service-operator")
-    if prove:
-        _proved_at[beginning.url] = monotonic()
-    connection.deadline = beginning.deadline
-    return connection
-
-
-def _limit(connection: Any, record: ConnectionPoolEntry, _: object) -> None:
-    """Give the connection the limits of the transaction that begins, and take back what the last one left in it.
-
-    Raises DisconnectionError for a kept connection that is of no use any more: the pool opens another one.
-    """
-    beginning, was_kept = _beginning.get(), "was_used" in record.info
-    limits = [f"SET {name} = {value}" for name, value in beginning.time_outs.items()]
-    answers_by = Deadline(KEPT_ANSWERS_SECONDS) if was_kept else beginning.deadline
-    try:
-        connection.isolation_level = connection.readonly = None
-        connection.autocommit = True  # a rollback would take the settings back
-        with timed(connection, answers_by), connection.cursor() as cursor:
-            cursor.execute("; ".join(["DEALLOCATE ALL", *limits]))
-        connection.autocommit = False
-    except psycopg2.Error as error:
-        if was_kept:
-            raise DisconnectionError from error
-        raise
-    record.info["was_used"] = True
-    connection.deadline = beginning.deadline
+    return keeping_engine()
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import psycopg2
 import pytest
 from sqlalchemy import create_engine, text
 
+from app.database import kept
 from app.models.operator_errors import DatabaseUnusable
 from app.operations import outbox
 from app.operations import transaction as transactions
@@ -40,7 +41,7 @@ def test_transactions_share_an_engine_and_each_has_its_own_limits(
 ) -> None:
     """A new engine asks the server for its version, and compiles each query anew."""
     made = Mock(side_effect=create_engine)
-    monkeypatch.setattr(transactions, "create_engine", made)
+    monkeypatch.setattr(kept, "create_engine", made)
     transactions._engine.cache_clear()
     limit = text("SELECT current_setting('statement_timeout'), current_setting('transaction_read_only')")
     found = []

@@ -3,13 +3,14 @@
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import psycopg2
 import pytest
 from sqlalchemy import Connection, text
 
 from app.config.config import Settings
+from app.database import kept
 from app.database.one_transaction import OneTransaction
 from app.database.orders_sql import LOAD_ORDERS
 from app.database.schema import migrate
@@ -35,6 +36,14 @@ def session_of(settings: Settings, *, snapshot: bool = False) -> int:
 
 def setting(connection: Connection, name: str) -> str:
     return str(connection.scalar(text("SELECT current_setting(:name)"), {"name": name}))
+
+
+def set_for_all(database_url: str, setting: str) -> None:
+    """Change what every new session of the database has."""
+    with closing(psycopg2.connect(database_url)) as owner, owner.cursor() as cursor:
+        owner.autocommit = True
+        cursor.execute("SET default_transaction_read_only = off")
+        cursor.execute(f"ALTER DATABASE {owner.info.dbname} SET {setting}")
 
 
 @contextmanager
@@ -71,9 +80,8 @@ def test_transactions_at_the_same_time_have_sessions_of_their_own(settings: Sett
 
 def test_a_session_that_was_ended_is_replaced_and_nobody_hears_of_it(settings: Settings, database_url: str) -> None:
     first = session_of(settings)
-    with psycopg2.connect(database_url) as other, other.cursor() as cursor:
+    with closing(psycopg2.connect(database_url)) as other, other.cursor() as cursor:
         cursor.execute("SELECT pg_terminate_backend(%s, 5000)", (first,))
-    other.close()
     assert session_of(settings) != first
 
 
@@ -85,17 +93,18 @@ def test_a_session_that_is_silent_is_replaced_by_another_one(settings: Settings)
 
 def test_an_old_session_is_replaced(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its password may be another one by now, and its server a standby."""
-    monkeypatch.setattr(transactions, "KEPT_SECONDS", 0)
+    monkeypatch.setattr(kept, "KEPT_SECONDS", 0)
     first = session_of(settings)
     assert session_of(settings) != first
 
 
-def test_a_snapshot_leaves_a_database_that_is_read_only_as_it_is(settings: Settings, database_url: str) -> None:
+def test_a_database_is_as_read_only_as_its_owner_says_now(settings: Settings, database_url: str) -> None:
     migrate(database_url)
-    with psycopg2.connect(database_url) as owner, owner.cursor() as cursor:
-        name = owner.info.dbname
-        cursor.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
-    owner.close()
+    set_for_all(database_url, "default_transaction_read_only = on")
     session_of(settings, snapshot=True)
-    with pytest.raises(DatabaseUnusable, match="is read-only"), transaction(settings) as connection:
+    for _ in range(2):
+        with pytest.raises(DatabaseUnusable, match="is read-only"), transaction(settings) as connection:
+            connection.execute(text("DELETE FROM jobs"))
+    set_for_all(database_url, "default_transaction_read_only = off")
+    with transaction(settings) as connection:
         connection.execute(text("DELETE FROM jobs"))
