@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from app.config.config import Settings
+from app.database import kept
 from app.database.database import Database
 from app.database.pool import Pool
 from app.database.schema import migrate
@@ -167,7 +168,8 @@ def test_readiness_names_the_file_and_requests_rest_on_the_open_connections(acco
     until(lambda: orders.away is None, "new connections", 30)
 
 
-def test_the_command_line_and_the_migrations_read_the_file(account: Account) -> None:
+def test_the_command_line_and_the_migrations_read_the_file(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept, "KEPT_SECONDS", 0)  # each command is a process of its own
     migrate(account.address)
     app = make_app(account.url, DATABASE_PASSWORD_FILE=str(account.file))
     listed = app.test_cli_runner().invoke(args=["orders", "list", "--json"])
