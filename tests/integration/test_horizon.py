@@ -44,10 +44,11 @@ def a_snapshot(url: str, name: str = "nightly report") -> Iterator[Connection]:
 def test_a_session_that_holds_a_snapshot_is_named_until_it_ends(
     alarm: Callable[[], str | None], database_url: str
 ) -> None:
-    assert alarm() is None
+    wait_for(lambda: alarm() is None, "an end of sessions that only begin")
     with a_snapshot(database_url) as held:
         pid = held.info.backend_pid
-        assert (alarm() or "").startswith(f"Session {pid} of postgres (nightly report, idle in transaction) holds")
+        named = f"Session {pid} of postgres (nightly report, idle in transaction) holds"
+        wait_for(lambda: (alarm() or "").startswith(named), "an end of sessions that only begin")
         assert (alarm() or "").endswith(f"SELECT pg_terminate_backend({pid})")
         assert alarm() == alarm(), "each other sentence is another line in the log"
     wait_for(lambda: alarm() is None, "its end")

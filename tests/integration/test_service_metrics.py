@@ -52,12 +52,15 @@ def test_a_command_that_waits_is_as_old_as_its_time_stamp(world: World, monkeypa
 
 def test_the_oldest_snapshot_is_as_old_as_its_transaction(pool: Pool, database_url: str) -> None:
     held = HeldSnapshots(pool)
-    with a_snapshot(database_url) as one:
-        before = held.oldest_seconds()
-        with closing(psycopg2.connect(database_url)) as other, other.cursor() as cursor:
+    with a_snapshot(database_url) as one, closing(psycopg2.connect(database_url)) as other, other.cursor() as cursor:
+
+        def is_its_age() -> bool:
+            before = held.oldest_seconds()
             cursor.execute(
                 "SELECT extract(epoch FROM clock_timestamp() - xact_start)::float8 FROM pg_stat_activity "
                 "WHERE pid = %s",
                 (one.info.backend_pid,),
             )
-            assert 0 < before <= cursor.fetchall()[0][0]
+            return bool(0 < before <= cursor.fetchall()[0][0])
+
+        wait_for(is_its_age, "an end of sessions that only begin")
