@@ -177,7 +177,7 @@ def test_few_free_connections_are_named_with_their_owners(
 ) -> None:
     (remark,) = remarks("connections")
     assert remark.ok
-    assert "order-service-operator 1" in remark.sentence
+    assert re.search(r"\border-service-operator [1-9]", remark.sentence), "other tests' connections are among them"
     monkeypatch.setattr(database_look, "FULL", 0.0)
     (remark,) = remarks("connections")
     assert not remark.ok
