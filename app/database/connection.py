@@ -91,17 +91,16 @@ def connect(
     *,
     prove: bool = True,
     name: str = "order-service",
-    network: Mapping[str, Any] = NETWORK,
 ) -> Connection:
     """Return an autocommitting connection with the settings, such as `statement_timeout` in ms, beside PINNED.
 
     Blocks for CONNECT_SECONDS for each address, and for some seconds more at a server that freezes. Raises psycopg2's
     errors, among them WrongEncoding, NoPassword, RefusedWithFile, OldPrimary and, with `prove`, SharedSession.
     """
-    connection = _open(url, name, network)
+    connection = _open(url, name)
     try:
         if prove:
-            with closing(_open(url, name, network)) as other:
+            with closing(_open(url, name)) as other:
                 _require_own_sessions(connection, other)
         wanted = _settings(connection.server_version, settings)
         encoding = _ask(connection, f"{wanted}; SELECT current_setting('server_encoding')")[0]
@@ -124,22 +123,22 @@ def engine(url: str) -> Engine:
     return create_engine("postgresql+psycopg2://", creator=creator, poolclass=NullPool)
 
 
-def _open(url: str, name: str, network: Mapping[str, Any]) -> Connection:
+def _open(url: str, name: str) -> Connection:
     """Connect to the first place of the URL that answers within CONNECT_SECONDS. Raises the last place's error."""
     refusals: list[psycopg2.Error] = []
-    opened = _answering(url, name, network, refusals)
+    opened = _answering(url, name, refusals)
     chosen = PRIMARIES.choose(url, opened) if len(hosts_of(url)) > 1 else next(opened, None)
     if chosen is None:
         raise refusals[-1] if refusals else psycopg2.OperationalError("the URL has no place")
     return chosen
 
 
-def _answering(url: str, name: str, network: Mapping[str, Any], refusals: list[psycopg2.Error]) -> Iterator[Connection]:
+def _answering(url: str, name: str, refusals: list[psycopg2.Error]) -> Iterator[Connection]:
     """Yield a connection to each place of the URL that answers; the errors of the others go to `refusals`."""
     password = _password(url)
     for place in places(libpq_url(url)):
         try:
-            opened = _open_at(place, name, {**network, **password})
+            opened = _open_at(place, name, password)
         except psycopg2.Error as error:
             refusals.append(RefusedWithFile(str(error)) if password else error)
         else:
@@ -155,11 +154,11 @@ def _password(url: str) -> dict[str, str]:
         raise NoPassword(str(unusable)) from None
 
 
-def _open_at(place: str, name: str, network: Mapping[str, Any]) -> Connection:
+def _open_at(place: str, name: str, password: Mapping[str, str]) -> Connection:
     def timed_connection(dsn: str, *arguments: Any) -> TimedConnection:
         return TimedConnection(dsn, *arguments, connect_seconds=CONNECT_SECONDS)
 
-    options = {**network, "application_name": name, "client_encoding": "UTF8"}
+    options = {**NETWORK, **password, "application_name": name, "client_encoding": "UTF8"}
     try:
         opened: Connection = psycopg2.connect(place, connection_factory=timed_connection, **options)
     except UnicodeError as error:  # libpq's messages are in the server's language
