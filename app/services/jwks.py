@@ -23,13 +23,14 @@ COOL_DOWN_SECONDS = 10.0  # from the begin of one attempt to the next one, after
 REFRESH_SECONDS = 45.0  # with a fetch it is less than a minute until a new key counts and a withdrawn one does not
 OLD_SECONDS = 300.0  # without a good answer: then a person should look
 LOOK_SECONDS = 0.25
+JWKS = "jwks"
+"""The name of the part in /readyz, and of the alarm."""
 
 
 class ProviderKeys:
     """The keys of one process. `run` is the work of the thread; the rest may be called from any and returns at once."""
 
-    name = "jwks"
-    """Of the part in /readyz, and of the alarm."""
+    name = JWKS
 
     def __init__(self, url: str, ca_file: str, algorithms: Collection[str], alarms: Alarms) -> None:
         self._url = url
@@ -75,7 +76,7 @@ class ProviderKeys:
             self._fail(str(error), now)
         else:
             self._good_at, self._failure = now, None
-            self._alarms.clear(self.name)
+            self._alarms.clear(JWKS)
 
     def _take(self, document: bytes) -> None:
         if document != self._document:
@@ -88,12 +89,12 @@ class ProviderKeys:
         self._repeats.say(log, logging.WARNING, f"JWT_JWKS_URL gave no keys: {reason}")
         if self._good_at is None:
             self._alarms.ring(
-                self.name,
+                JWKS,
                 f"JWT_JWKS_URL has given no keys since the start, requests with a token are answered 503: {reason}",
             )
         elif now - self._good_at >= OLD_SECONDS:
             minutes = OLD_SECONDS / 60
             self._alarms.ring(
-                self.name,
+                JWKS,
                 f"JWT_JWKS_URL has given no keys for over {minutes:g} minutes, the last good ones are used: {reason}",
             )
