@@ -1,6 +1,7 @@
 """One order that everybody wants, or that somebody holds: its callers wait for each other without a connection, the
 others feel nothing, and nothing that waits outlives its deadline."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -116,22 +117,24 @@ def test_readiness_is_no_matter_of_connections_that_callers_have(url: str) -> No
 
 
 @pytest.fixture
-def row_locked_by_the_first(
-    url: str, tables: Tables, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
-    """A call under a key that waits for its order until the test ends: its body and its key."""
-    with monkeypatch.context() as patient:
-        patient.setattr("app.api.requests.REQUEST_SECONDS", FIRST_SECONDS)
-        patient.setattr(pool, "LOCK_MS", FIRST_SECONDS * 1000)
-        patient.setattr(Pool.__init__, "__defaults__", (FIRST_SECONDS * 1000,))
-        first_caller = Caller(make_app(url).test_client())
-        body, key = {"orderId": first_caller.new("CREATED")}, {"Idempotency_Key": unique("key")}
-        with ThreadPoolExecutor(1) as threads:
-            with tables.row_locked(body["orderId"]):
-                first = threads.submit(lambda: first_caller.post("/cancelOrder", body, **key))
-                await_waiting(tables, 1)
-                yield body, key
-            first.result(FIRST_SECONDS)
+def row_locked_by_the_first(url: str, tables: Tables) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
+    """A call under a key that waits for its order until the test ends: its body and its key.
+
+    It alone has so much time: what it needs is set back before the test sets its own.
+    """
+    with ThreadPoolExecutor(1) as threads, contextlib.ExitStack() as until_the_end:
+        with pytest.MonkeyPatch.context() as patient:
+            patient.setattr("app.api.requests.REQUEST_SECONDS", FIRST_SECONDS)
+            patient.setattr(pool, "LOCK_MS", FIRST_SECONDS * 1000)
+            patient.setattr(Pool.__init__, "__defaults__", (FIRST_SECONDS * 1000,))
+            first_caller = Caller(make_app(url).test_client())
+            body, key = {"orderId": first_caller.new("CREATED")}, {"Idempotency_Key": unique("key")}
+            until_the_end.enter_context(tables.row_locked(body["orderId"]))
+            first = threads.submit(lambda: first_caller.post("/cancelOrder", body, **key))
+            await_waiting(tables, 1)
+        yield body, key
+        until_the_end.close()
+        first.result(FIRST_SECONDS)
 
 
 @pytest.mark.parametrize("seconds_queued", [0.0, 1.5])
