@@ -10,6 +10,7 @@ import pytest
 
 from tests.harness.cluster import Cluster
 from tests.harness.secure_broker import SecureBroker
+from tests.harness.setting import changed_since, names_now
 from tests.harness.stack import FaultBroker, Stack
 from tests.harness.tls import TlsPostgres
 from tools.stack.errors import AlreadyRunning
@@ -21,6 +22,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     twice = [name for name, number in Counter(item.nodeid for item in items).items() if number > 1]
     if twice:
         raise pytest.UsageError(f"several tests have one name, and only one of each would run: {', '.join(twice)}")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _settings_are_set_back() -> Iterator[None]:
+    """What a file's tests set in the service, and leave so, would change the tests of other files."""
+    before = names_now()
+    yield
+    assert changed_since(before) == [], "a test of this file did not set them back"
 
 
 @pytest.fixture(scope="session", autouse=True)

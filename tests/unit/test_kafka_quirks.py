@@ -9,6 +9,8 @@ from app.kafka import quirks
 
 
 def test_another_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kafka, "__version__", "another")
-    with pytest.raises(ImportError, match="another"):
-        importlib.reload(quirks)
+    with monkeypatch.context() as patch:
+        patch.setattr(kafka, "__version__", "another")
+        with pytest.raises(ImportError, match="another"):
+            importlib.reload(quirks)
+    importlib.reload(quirks)
