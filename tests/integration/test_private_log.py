@@ -42,6 +42,7 @@ def log() -> Iterator[io.StringIO]:
     yield lines
     logger.removeHandler(handler)
     logger.setLevel(before)
+    print(*[line for line in lines.getvalue().splitlines() if "database" in line], sep="\n")  # shown if it fails
 
 
 def bodies() -> Iterator[tuple[str, Any]]:
