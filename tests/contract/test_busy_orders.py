@@ -1,7 +1,6 @@
 """One order that everybody wants, or that somebody holds: its callers wait for each other without a connection, the
 others feel nothing, and nothing that waits outlives its deadline."""
 
-import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -122,18 +121,17 @@ def row_locked_by_the_first(url: str, tables: Tables) -> Iterator[tuple[dict[str
 
     It alone has so much time: what it needs is set back before the test sets its own.
     """
-    with ThreadPoolExecutor(1) as threads, contextlib.ExitStack() as until_the_end:
-        with pytest.MonkeyPatch.context() as patient:
-            patient.setattr("app.api.requests.REQUEST_SECONDS", FIRST_SECONDS)
-            patient.setattr(pool, "LOCK_MS", FIRST_SECONDS * 1000)
-            patient.setattr(Pool.__init__, "__defaults__", (FIRST_SECONDS * 1000,))
-            first_caller = Caller(make_app(url).test_client())
-            body, key = {"orderId": first_caller.new("CREATED")}, {"Idempotency_Key": unique("key")}
-            until_the_end.enter_context(tables.row_locked(body["orderId"]))
+    with pytest.MonkeyPatch.context() as patient, ThreadPoolExecutor(1) as threads:
+        patient.setattr("app.api.requests.REQUEST_SECONDS", FIRST_SECONDS)
+        patient.setattr(pool, "LOCK_MS", FIRST_SECONDS * 1000)
+        patient.setattr(Pool.__init__, "__defaults__", (FIRST_SECONDS * 1000,))
+        first_caller = Caller(make_app(url).test_client())
+        body, key = {"orderId": first_caller.new("CREATED")}, {"Idempotency_Key": unique("key")}
+        with tables.row_locked(body["orderId"]):
             first = threads.submit(lambda: first_caller.post("/cancelOrder", body, **key))
             await_waiting(tables, 1)
-        yield body, key
-        until_the_end.close()
+            patient.undo()
+            yield body, key
         first.result(FIRST_SECONDS)
 
 

@@ -28,7 +28,7 @@ def names_now() -> Names:
 def changed_since(before: Names) -> list[str]:
     """Return the names that stand for something else than before."""
     now = names_now()
-    changed = {name for name, value in before.items() if name in now and now[name] is not value}
+    changed = {name for name, value in before.items() if now.get(name, value) is not value}
     return sorted(changed - _THE_SERVICE_SETS)
 
 

@@ -1,8 +1,8 @@
 """createOrder with each way to ask who calls beside nobody being asked: what a credential costs of the service's CPU.
 
-The token of the third side is verified once and then found by its hash, as a caller's is. Each has a database of its
-own and leaves its events in the outbox: what relays them is the same for all. Two processes of the same code differ by
-up to a tenth, all the time that they live: so the figures of each side are medians over several processes.
+The token of the third side is verified once and then found by its hash, as a caller's is. Each side has a database of
+its own and leaves its events in the outbox: what relays them is the same for all. Two processes of the same code differ
+by up to a tenth, all the time that they live: so the figures of each side are medians over several processes.
 """
 
 import time
